@@ -1,0 +1,118 @@
+import { constants, type BigIntStats } from 'node:fs'
+import { open, readlink, realpath, type FileHandle } from 'node:fs/promises'
+import path from 'node:path'
+
+import { SourceError, sourceErrorFrom } from './errors.js'
+
+/** Where a file is read from: a root that the operator named, and a path below it. */
+export interface SourceLocation {
+  readonly root: string
+  readonly path: string
+}
+
+/**
+ * What must not change between the first byte read and the commit. Times are nanoseconds since the epoch. ctime is
+ * in it since a writer can set mtime back, but not ctime.
+ */
+export interface SourceFingerprint {
+  readonly dev: bigint
+  readonly ino: bigint
+  readonly size: bigint
+  readonly mtimeNs: bigint
+  readonly ctimeNs: bigint
+}
+
+/** An open source. Dispose closes the descriptor. */
+export interface Source extends AsyncDisposable {
+  readonly handle: FileHandle
+  readonly where: string
+  /** Bytes, as the file system said when the source was opened. */
+  readonly size: number
+  readonly fingerprint: SourceFingerprint
+}
+
+/** ARCHITECTURE: L ≤ 2^44. */
+const LARGEST = 2n ** 44n
+
+// O_NONBLOCK: opening a FIFO must not wait for a writer that never comes. It has no effect on regular files.
+const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
+
+/**
+ * Opens a source below its named root.
+ *
+ * The last component is opened with O_NOFOLLOW, and where the descriptor really points is read back from the
+ * kernel (`/proc/self/fd/N`): a symbolic link in the middle of the path may stay below the root, but never leave it.
+ * Returns when the descriptor is open on a regular file; throws SourceError otherwise, with nothing left open.
+ */
+export async function openSource(roots: ReadonlyMap<string, string>, location: SourceLocation): Promise<Source> {
+  const where = `${location.root}:${location.path}`
+  const root = roots.get(location.root)
+  if (root === undefined) {
+    throw new SourceError(
+      'SOURCE_OUTSIDE_ROOT',
+      `source ${where}: no root is named "${location.root}" here; add it to SEALFLEET_ROOTS of the workers`,
+    )
+  }
+  assertRelative(location.path, where)
+  let handle: FileHandle | undefined
+  try {
+    const realRoot = await realpath(root)
+    handle = await open(path.join(realRoot, location.path), FLAGS)
+    const stats = await handle.stat({ bigint: true })
+    if (!stats.isFile()) throw new SourceError('SOURCE_NOT_REGULAR', `source ${where} is not a regular file`)
+    await assertBelow(handle, realRoot, where)
+    if (stats.size > LARGEST) {
+      throw new SourceError('SOURCE_TOO_LARGE', `source ${where} has ${stats.size} bytes; the format ends at 2^44`)
+    }
+    const opened = handle
+    return {
+      handle: opened,
+      where,
+      size: Number(stats.size),
+      fingerprint: fingerprintOf(stats),
+      [Symbol.asyncDispose]: () => opened.close(),
+    }
+  } catch (error) {
+    await handle?.close()
+    throw sourceErrorFrom(error, where)
+  }
+}
+
+/** Throws SOURCE_CHANGED unless the open source is, by inode, size and times, what it was when it was opened. */
+export async function assertUnchanged(source: Source): Promise<void> {
+  let now: SourceFingerprint
+  try {
+    now = fingerprintOf(await source.handle.stat({ bigint: true }))
+  } catch (error) {
+    throw sourceErrorFrom(error, source.where)
+  }
+  const was = source.fingerprint
+  const changed = (['dev', 'ino', 'size', 'mtimeNs', 'ctimeNs'] as const).filter((field) => was[field] !== now[field])
+  if (changed.length > 0) {
+    throw new SourceError('SOURCE_CHANGED', `source ${source.where} changed while it was read (${changed.join(', ')})`)
+  }
+}
+
+/** For the record: JSON has no 64-bit integers, so nanoseconds travel as decimal strings. */
+export function fingerprintJson(fingerprint: SourceFingerprint): Record<string, string> {
+  return Object.fromEntries(Object.entries(fingerprint).map(([name, value]) => [name, String(value)]))
+}
+
+function assertRelative(relative: string, where: string): void {
+  const segments = relative.split('/')
+  if (relative.includes('\0') || segments.some((s) => s === '' || s === '.' || s === '..')) {
+    throw new SourceError('SOURCE_OUTSIDE_ROOT', `source ${JSON.stringify(where)} is not a plain relative path`)
+  }
+}
+
+async function assertBelow(handle: FileHandle, realRoot: string, where: string): Promise<void> {
+  const actual = await readlink(`/proc/self/fd/${handle.fd}`)
+  const prefix = realRoot.endsWith('/') ? realRoot : `${realRoot}/`
+  if (!actual.startsWith(prefix)) {
+    throw new SourceError('SOURCE_OUTSIDE_ROOT', `source ${where} leads out of its root through a link`)
+  }
+}
+
+function fingerprintOf(stats: BigIntStats): SourceFingerprint {
+  return { dev: stats.dev, ino: stats.ino, size: stats.size, mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs }
+}

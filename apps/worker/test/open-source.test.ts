@@ -1,0 +1,116 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { assertUnchanged, openSource } from '../src/source/open-source.js'
+import { READ_SIZE, readSource } from '../src/source/read-source.js'
+
+let base: string
+let roots: Map<string, string>
+
+beforeEach(() => {
+  base = mkdtempSync(path.join(tmpdir(), 'sealfleet-source-'))
+  mkdirSync(path.join(base, 'in', 'sub'), { recursive: true })
+  writeFileSync(path.join(base, 'in', 'a.bin'), 'hello')
+  writeFileSync(path.join(base, 'secret'), 'outside')
+  roots = new Map([['docs', path.join(base, 'in')]])
+})
+
+afterEach(() => {
+  rmSync(base, { recursive: true, force: true })
+})
+
+async function read(relative: string): Promise<Buffer> {
+  await using source = await openSource(roots, { root: 'docs', path: relative })
+  const chunks: Buffer[] = []
+  for await (const chunk of readSource(source)) chunks.push(Buffer.from(chunk))
+  await assertUnchanged(source)
+  return Buffer.concat(chunks)
+}
+
+describe('openSource', () => {
+  test('reads a regular file below its root', async () => {
+    expect((await read('a.bin')).toString()).toBe('hello')
+  })
+
+  test('follows a link in the middle of the path that stays below the root', async () => {
+    symlinkSync('sub', path.join(base, 'in', 'alias'))
+    writeFileSync(path.join(base, 'in', 'sub', 'b'), 'b')
+    expect((await read('alias/b')).toString()).toBe('b')
+  })
+
+  test('a root that is itself reached through a link is fine', async () => {
+    symlinkSync('in', path.join(base, 'link-root'))
+    roots.set('docs', path.join(base, 'link-root'))
+    expect((await read('a.bin')).toString()).toBe('hello')
+  })
+
+  test.each([
+    ['missing', 'SOURCE_MISSING'],
+    ['a.bin/child', 'SOURCE_MISSING'],
+    ['sub', 'SOURCE_NOT_REGULAR'],
+    ['fifo', 'SOURCE_NOT_REGULAR'],
+    ['link-out', 'SOURCE_NOT_REGULAR'],
+    ['dir-out/secret', 'SOURCE_OUTSIDE_ROOT'],
+    ['../secret', 'SOURCE_OUTSIDE_ROOT'],
+    ['sub/../../secret', 'SOURCE_OUTSIDE_ROOT'],
+    ['/etc/hostname', 'SOURCE_OUTSIDE_ROOT'],
+    ['', 'SOURCE_OUTSIDE_ROOT'],
+    ['a\0.bin', 'SOURCE_OUTSIDE_ROOT'],
+    ['x'.repeat(300), 'SOURCE_MISSING'],
+  ])('%j is refused with %s', async (relative, code) => {
+    execFileSync('mkfifo', [path.join(base, 'in', 'fifo')])
+    symlinkSync(path.join(base, 'secret'), path.join(base, 'in', 'link-out'))
+    symlinkSync(base, path.join(base, 'in', 'dir-out'))
+    await expect(openSource(roots, { root: 'docs', path: relative })).rejects.toMatchObject({ code })
+  })
+
+  test('a root that is not configured is refused by name', async () => {
+    await expect(openSource(roots, { root: 'other', path: 'a.bin' })).rejects.toMatchObject({
+      code: 'SOURCE_OUTSIDE_ROOT',
+      message: expect.stringContaining('SEALFLEET_ROOTS') as string,
+    })
+  })
+})
+
+describe('a source that changes while it is read', () => {
+  const big = 3 * READ_SIZE
+
+  test.each<[string, (file: string) => void]>([
+    ['grows', (file) => appendFileSync(file, 'more')],
+    ['shrinks', (file) => truncateSync(file, READ_SIZE + 1)],
+  ])('%s: SOURCE_CHANGED while reading', async (_how, change) => {
+    const file = path.join(base, 'in', 'big')
+    writeFileSync(file, Buffer.alloc(big, 1))
+    await using source = await openSource(roots, { root: 'docs', path: 'big' })
+    const chunks = readSource(source)
+    await chunks.next()
+    change(file)
+    const rest = async (): Promise<void> => {
+      for await (const _ of chunks);
+    }
+    await expect(rest()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+  })
+
+  test('is rewritten in place with its old times: found by ctime', async () => {
+    const file = path.join(base, 'in', 'a.bin')
+    await using source = await openSource(roots, { root: 'docs', path: 'a.bin' })
+    const { mtime } = await source.handle.stat()
+    writeFileSync(file, 'HELLO')
+    utimesSync(file, mtime, mtime)
+    await expect(assertUnchanged(source)).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+  })
+
+  test('an early end of reading wipes the plaintext buffer', async () => {
+    await using source = await openSource(roots, { root: 'docs', path: 'a.bin' })
+    const chunks = readSource(source)
+    const first = await chunks.next()
+    const view = first.value as Uint8Array
+    expect(Buffer.from(view).toString()).toBe('hello')
+    await chunks.return()
+    expect([...view]).toEqual([0, 0, 0, 0, 0])
+  })
+})
