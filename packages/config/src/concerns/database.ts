@@ -1,0 +1,51 @@
+import { serviceUrl, addressOf } from '../url.js'
+import type { Secret } from '../secret.js'
+import { defineConcern } from '../concern.js'
+import { secret, wholeNumber, withDefault } from '../variable.js'
+
+export interface DatabaseConfig {
+  /** the whole URL, credentials included */
+  readonly url: Secret
+  /** `host:port/database`, fit to be shown */
+  readonly address: string
+  /** connections this process may hold */
+  readonly poolSize: number
+  readonly connectTimeoutMs: number
+  readonly statementTimeoutMs: number
+}
+
+const variables = {
+  url: secret({
+    name: 'SEALFLEET_DATABASE_URL',
+    about: 'the PostgreSQL database of records; TLS by `?sslmode=verify-full`',
+    wants: 'a PostgreSQL URL with a host and a database name',
+    example: 'postgresql://sealfleet:password@127.0.0.1:5432/sealfleet',
+    schema: serviceUrl(['postgresql:', 'postgres:'], { path: 'database name' }),
+  }),
+  poolSize: withDefault('10', {
+    name: 'SEALFLEET_DATABASE_POOL_SIZE',
+    about: 'connections a process may hold',
+    wants: 'a whole number from 1 to 500',
+    example: '10',
+    schema: wholeNumber(1, 500),
+  }),
+  connectTimeoutMs: withDefault('5000', {
+    name: 'SEALFLEET_DATABASE_CONNECT_TIMEOUT_MS',
+    about: 'milliseconds to wait for a connection',
+    wants: 'a whole number of milliseconds from 100 to 120000',
+    example: '5000',
+    schema: wholeNumber(100, 120_000),
+  }),
+  statementTimeoutMs: withDefault('15000', {
+    name: 'SEALFLEET_DATABASE_STATEMENT_TIMEOUT_MS',
+    about: 'milliseconds a statement may run',
+    wants: 'a whole number of milliseconds from 100 to 600000',
+    example: '15000',
+    schema: wholeNumber(100, 600_000),
+  }),
+}
+
+export const database = defineConcern({
+  variables,
+  build: (values): DatabaseConfig => ({ ...values, address: addressOf(values.url.reveal(), 5432) }),
+})

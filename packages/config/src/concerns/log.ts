@@ -1,0 +1,22 @@
+import { z } from 'zod'
+import { defineConcern } from '../concern.js'
+import { withDefault } from '../variable.js'
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export interface LogConfig {
+  readonly level: LogLevel
+}
+
+const variables = {
+  level: withDefault('info', {
+    name: 'SEALFLEET_LOG_LEVEL',
+    about: 'least level that is logged',
+    wants: `one of ${LOG_LEVELS.join(', ')}`,
+    example: 'info',
+    schema: z.enum(LOG_LEVELS, { error: 'is not a log level' }),
+  }),
+}
+
+export const log = defineConcern({ variables, build: (values): LogConfig => values })

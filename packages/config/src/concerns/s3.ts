@@ -1,0 +1,121 @@
+import { z } from 'zod'
+import { httpEndpoint } from '../url.js'
+import type { Secret } from '../secret.js'
+import { defineConcern } from '../concern.js'
+import { byteSize, flag, optional, required, secret, text, wholeNumber, withDefault } from '../variable.js'
+
+export interface S3Config {
+  /** undefined: AWS itself, by region */
+  readonly endpoint: string | undefined
+  readonly region: string
+  readonly bucket: string
+  readonly accessKeyId: Secret
+  readonly secretAccessKey: Secret
+  readonly forcePathStyle: boolean
+  /** bytes of a part; the store raises it for files that would need more than 10,000 parts */
+  readonly partSize: number
+  readonly connectTimeoutMs: number
+  readonly requestTimeoutMs: number
+  /** tries of one request, the first included */
+  readonly maxAttempts: number
+  /** sign requests without hashing their bodies; only over https, where TLS protects them */
+  readonly unsignedPayload: boolean
+}
+
+const MiB = 2 ** 20
+
+const variables = {
+  endpoint: optional({
+    name: 'SEALFLEET_S3_ENDPOINT',
+    about: 'address of the S3 server; unset for AWS',
+    wants: 'an http: or https: URL without credentials',
+    example: 'https://s3.example.net',
+    schema: httpEndpoint,
+  }),
+  region: withDefault('us-east-1', {
+    name: 'SEALFLEET_S3_REGION',
+    about: 'region that requests are signed for',
+    wants: 'a region name',
+    example: 'eu-central-1',
+    schema: z.string().regex(/^[A-Za-z0-9-]{1,64}$/, { error: 'is not a region name' }),
+  }),
+  bucket: required({
+    name: 'SEALFLEET_S3_BUCKET',
+    about: 'bucket of the sealed objects; it must exist',
+    wants: 'a bucket name: 3 to 63 lower-case letters, digits, dots and dashes',
+    example: 'sealed-files',
+    schema: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, { error: 'is not a bucket name' }),
+  }),
+  accessKeyId: secret({
+    name: 'SEALFLEET_S3_ACCESS_KEY_ID',
+    about: 'S3 access key id',
+    wants: 'an access key id',
+    example: 'AKIAEXAMPLE',
+    schema: text,
+  }),
+  secretAccessKey: secret({
+    name: 'SEALFLEET_S3_SECRET_ACCESS_KEY',
+    about: 'S3 secret access key',
+    wants: 'the secret of that access key',
+    example: 'a-secret-key',
+    schema: text,
+  }),
+  forcePathStyle: withDefault('true', {
+    name: 'SEALFLEET_S3_FORCE_PATH_STYLE',
+    about: 'bucket in the path instead of the host name',
+    wants: 'true or false',
+    example: 'true',
+    schema: flag,
+  }),
+  partSize: withDefault('8MiB', {
+    name: 'SEALFLEET_S3_PART_SIZE',
+    about: 'size of an upload part; raised by itself for objects of more than 10,000 parts',
+    wants: 'a size from 5MiB to 512MiB',
+    example: '8MiB',
+    schema: byteSize(5 * MiB, 512 * MiB),
+  }),
+  connectTimeoutMs: withDefault('5000', {
+    name: 'SEALFLEET_S3_CONNECT_TIMEOUT_MS',
+    about: 'milliseconds to wait for a connection',
+    wants: 'a whole number of milliseconds from 100 to 120000',
+    example: '5000',
+    schema: wholeNumber(100, 120_000),
+  }),
+  requestTimeoutMs: withDefault('60000', {
+    name: 'SEALFLEET_S3_REQUEST_TIMEOUT_MS',
+    about: 'milliseconds one request may take',
+    wants: 'a whole number of milliseconds from 100 to 3600000',
+    example: '60000',
+    schema: wholeNumber(100, 3_600_000),
+  }),
+  maxAttempts: withDefault('4', {
+    name: 'SEALFLEET_S3_MAX_ATTEMPTS',
+    about: 'tries of one request, the first included',
+    wants: 'a whole number from 1 to 20',
+    example: '4',
+    schema: wholeNumber(1, 20),
+  }),
+  unsignedPayload: withDefault('false', {
+    name: 'SEALFLEET_S3_UNSIGNED_PAYLOAD',
+    about: 'over https only: leave the hash of a part to TLS and the checksum',
+    wants: 'true or false; true only with an https: endpoint',
+    example: 'false',
+    schema: flag,
+  }),
+}
+
+export const s3 = defineConcern({
+  variables,
+  check: ({ unsignedPayload, endpoint }) =>
+    unsignedPayload && endpoint?.startsWith('http:') === true
+      ? [
+          {
+            variable: variables.unsignedPayload.name,
+            fault: 'is wrong: the endpoint is not https, so nothing would protect the parts on their way',
+            wants: variables.unsignedPayload.wants,
+            example: variables.unsignedPayload.example,
+          },
+        ]
+      : [],
+  build: (values): S3Config => values,
+})

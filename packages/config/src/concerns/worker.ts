@@ -1,0 +1,97 @@
+import { defineConcern } from '../concern.js'
+import { byteSize, optional, wholeNumber, withDefault } from '../variable.js'
+
+export interface WorkerConfig {
+  /** jobs at once in one process */
+  readonly concurrency: number
+  /** parts of one upload under way at once */
+  readonly partsInFlight: number
+  /** bytes of part buffers that all jobs of the process may hold together; a job that doesn't fit waits */
+  readonly bytesInFlight: number
+  /** a claim lasts this long by the database's clock */
+  readonly leaseSeconds: number
+  readonly leaseRenewSeconds: number
+  /** log2 of the segment size of new objects, 16..24 */
+  readonly segLog2: number
+  /** after SIGTERM, how long running jobs may still take before they are cancelled and given back */
+  readonly shutdownGraceSeconds: number
+  /** port of the worker's own health and metrics; undefined: none */
+  readonly healthPort: number | undefined
+}
+
+const MiB = 2 ** 20
+
+const variables = {
+  concurrency: withDefault('8', {
+    name: 'SEALFLEET_CONCURRENCY',
+    about: 'files one worker process handles at once',
+    wants: 'a whole number from 1 to 256',
+    example: '8',
+    schema: wholeNumber(1, 256),
+  }),
+  partsInFlight: withDefault('2', {
+    name: 'SEALFLEET_PARTS_IN_FLIGHT',
+    about: 'parts of one upload under way at once',
+    wants: 'a whole number from 1 to 32',
+    example: '2',
+    schema: wholeNumber(1, 32),
+  }),
+  bytesInFlight: withDefault('192MiB', {
+    name: 'SEALFLEET_BYTES_IN_FLIGHT',
+    about: 'memory for part buffers of one worker process: 8 files × (2 parts under way + 1 being filled) × 8 MiB',
+    wants: 'a size from 16MiB to 64GiB',
+    example: '192MiB',
+    schema: byteSize(16 * MiB, 64 * 1024 * MiB),
+  }),
+  leaseSeconds: withDefault('60', {
+    name: 'SEALFLEET_LEASE_SECONDS',
+    about: 'how long a claim of a file lasts without renewal',
+    wants: 'a whole number of seconds from 2 to 3600',
+    example: '60',
+    schema: wholeNumber(2, 3600),
+  }),
+  leaseRenewSeconds: withDefault('15', {
+    name: 'SEALFLEET_LEASE_RENEW_SECONDS',
+    about: 'how often a claim is renewed',
+    wants: 'a whole number of seconds from 1 to 1800, at most half of the lease',
+    example: '15',
+    schema: wholeNumber(1, 1800),
+  }),
+  segLog2: withDefault('20', {
+    name: 'SEALFLEET_SEGMENT_LOG2',
+    about: 'log2 of the segment size of new objects (20: 1 MiB)',
+    wants: 'a whole number from 16 to 24',
+    example: '20',
+    schema: wholeNumber(16, 24),
+  }),
+  shutdownGraceSeconds: withDefault('25', {
+    name: 'SEALFLEET_SHUTDOWN_GRACE_SECONDS',
+    about: 'after SIGTERM: how long running jobs may take before they are given back',
+    wants: 'a whole number of seconds from 0 to 3600',
+    example: '25',
+    schema: wholeNumber(0, 3600),
+  }),
+  healthPort: optional({
+    name: 'SEALFLEET_WORKER_PORT',
+    about: "port of a worker's own /healthz and /metrics on SEALFLEET_OPS_HOST; unset: none; 0: any free one",
+    wants: 'a port number from 0 to 65535',
+    example: '9464',
+    schema: wholeNumber(0, 65_535),
+  }),
+}
+
+export const worker = defineConcern({
+  variables,
+  check: ({ leaseSeconds, leaseRenewSeconds }) =>
+    leaseRenewSeconds * 2 <= leaseSeconds
+      ? []
+      : [
+          {
+            variable: variables.leaseRenewSeconds.name,
+            fault: `is wrong: ${leaseRenewSeconds} is more than half of ${variables.leaseSeconds.name} (${leaseSeconds})`,
+            wants: variables.leaseRenewSeconds.wants,
+            example: variables.leaseRenewSeconds.example,
+          },
+        ],
+  build: (values): WorkerConfig => values,
+})

@@ -1,0 +1,30 @@
+/** One thing that is wrong with one variable, in words an operator can act on. Never holds a secret's value. */
+export interface Problem {
+  /** the variable's name, e.g. `SEALFLEET_REDIS_URL` (or the configuration file, for a line that can't be read) */
+  readonly variable: string
+  /** what is wrong, as the end of "NAME …": "is not set", "is empty", "is wrong: …" */
+  readonly fault: string
+  /** what it wants, e.g. "a PostgreSQL URL" */
+  readonly wants?: string | undefined
+  readonly example?: string | undefined
+}
+
+/** A problem as one line: `SEALFLEET_X is not set. It wants …, for example: SEALFLEET_X=…`. */
+export function describeProblem(problem: Problem): string {
+  const wants = problem.wants === undefined ? '' : ` It wants ${problem.wants}.`
+  const example = problem.example === undefined ? '' : ` Example: ${problem.variable}=${problem.example}`
+  return `${problem.variable} ${problem.fault}.${wants}${example}`
+}
+
+/** Thrown once, with every problem found: nobody should fix a configuration one restart at a time. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly code = 'CONFIG_INVALID'
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`
+    super(`The configuration has ${count}:\n${problems.map((problem) => `  - ${describeProblem(problem)}`).join('\n')}`)
+    this.problems = problems
+  }
+}

@@ -1,0 +1,60 @@
+import type { Problem } from './problem.js'
+import { inspectSecretFile, readSecretFile } from './secret-file.js'
+import type { Given, Sources } from './sources.js'
+import type { Variable } from './variable.js'
+
+/** How much of a wrong value a message repeats. */
+const SHOWN = 80
+
+/** What reading one variable gave: its value (perhaps undefined, for an optional one), or what is wrong. */
+export type Reading = { readonly value: unknown; readonly warning?: string | undefined } | { readonly problem: Problem }
+
+/** Reads one variable from its sources. Never throws. */
+export function readVariable(variable: Variable<unknown>, sources: Sources): Reading {
+  const given = sources.given(variable.name, variable.secret === true)
+  const problem = (fault: string, name: string = variable.name): Reading => ({
+    problem: {
+      variable: name,
+      fault,
+      wants: name === variable.name ? variable.wants : 'the path of a file that holds the secret',
+      example: name === variable.name ? variable.example : `/run/secrets/${fileName(variable.name)}`,
+    },
+  })
+  const [first, second] = given
+  if (second !== undefined) return problem(`is set, and so is ${second.name}; keep one of them`)
+  if (first === undefined) {
+    if (variable.fallback !== undefined) return parse(variable, variable.fallback, problem)
+    return variable.optional === true ? { value: undefined } : problem('is not set')
+  }
+  if (first.text === '') return problem('is set but empty', first.name)
+  if (first.name === variable.name) return parse(variable, first.text, problem)
+  return fromFile(variable, first, problem)
+}
+
+function fromFile(variable: Variable<unknown>, { name, text: path }: Given, problem: ProblemMaker): Reading {
+  if (variable.fromPath !== undefined) {
+    const { fault, warning } = inspectSecretFile(path)
+    return fault === undefined ? { value: variable.fromPath(path), warning } : problem(fault, name)
+  }
+  const file = readSecretFile(path)
+  if ('fault' in file) return problem(file.fault, name)
+  const reading = parse(variable, file.text, (fault) => problem(`names ${path}, whose content ${fault}`, name))
+  return 'value' in reading ? { ...reading, warning: file.warning } : reading
+}
+
+type ProblemMaker = (fault: string, name?: string) => Reading
+
+function parse(variable: Variable<unknown>, text: string, problem: ProblemMaker): Reading {
+  const parsed = variable.schema.safeParse(text)
+  if (parsed.success) return { value: parsed.data }
+  const reason = parsed.error.issues[0]?.message ?? 'is not of the right form'
+  if (variable.secret === true) return problem(`is wrong: it ${reason}`)
+  // Credentials have no business in these variables, which is why they may turn up in a wrong one.
+  const bare = text.replace(/\/\/[^/\s]*@/g, '//[redacted]@')
+  const shown = bare.length > SHOWN ? `${bare.slice(0, SHOWN)}…` : bare
+  return problem(`is wrong: ${JSON.stringify(shown)} ${reason}`)
+}
+
+function fileName(variable: string): string {
+  return variable.slice('SEALFLEET_'.length).toLowerCase().replaceAll('_', '-')
+}

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs'
+import { parseEnvFile } from './env-file.js'
+import type { Problem } from './problem.js'
+
+/** Text given for a variable: in the environment or in the configuration file, by itself or as NAME_FILE. */
+export interface Given {
+  readonly name: string
+  readonly text: string
+}
+
+/**
+ * The environment over the configuration file. A variable set in either form in the environment hides both of its
+ * forms in the file, so `NAME` there and `NAME_FILE` here is no contradiction.
+ */
+export class Sources {
+  readonly #env: Readonly<Record<string, string | undefined>>
+  readonly #file: ReadonlyMap<string, string>
+  readonly problems: readonly Problem[]
+
+  constructor(env: Readonly<Record<string, string | undefined>>, configFile?: string) {
+    this.#env = env
+    const parsed = configFile === undefined ? { values: new Map<string, string>(), problems: [] } : load(configFile)
+    this.#file = parsed.values
+    this.problems = parsed.problems
+  }
+
+  /** The forms in which `name` is given: none, one, or (a mistake of the operator) both. */
+  given(name: string, withFileForm: boolean): readonly Given[] {
+    const names = withFileForm ? [name, `${name}_FILE`] : [name]
+    const pick = (read: (name: string) => string | undefined): Given[] =>
+      names.flatMap((form) => {
+        const text = read(form)
+        return text === undefined ? [] : [{ name: form, text }]
+      })
+    const fromEnv = pick((form) => this.#env[form])
+    return fromEnv.length > 0 ? fromEnv : pick((form) => this.#file.get(form))
+  }
+
+  /** Every SEALFLEET_ name that is set; those of the test suites don't count. */
+  ownNames(): readonly string[] {
+    const set = Object.keys(this.#env).filter((name) => this.#env[name] !== undefined)
+    const names = new Set([...set, ...this.#file.keys()])
+    return [...names].filter((name) => name.startsWith('SEALFLEET_') && !name.startsWith('SEALFLEET_TEST_'))
+  }
+
+  /**
+   * The file's other names (a PKCS#11 module's own settings, such as SOFTHSM2_CONF), for the environment of the HSM's
+   * agent; a value in the environment wins. SOFTHSM2_CONF is passed on from the environment alone, too.
+   */
+  passthrough(): Readonly<Record<string, string>> {
+    const result: Record<string, string> = {}
+    for (const name of new Set([...this.#file.keys(), 'SOFTHSM2_CONF'])) {
+      if (name.startsWith('SEALFLEET_')) continue
+      const value = this.#env[name] ?? this.#file.get(name)
+      if (value !== undefined) result[name] = value
+    }
+    return result
+  }
+}
+
+function load(file: string): ReturnType<typeof parseEnvFile> {
+  try {
+    return parseEnvFile(readFileSync(file, 'utf8'), file)
+  } catch (error) {
+    return { values: new Map(), problems: [{ variable: file, fault: `can't be read (${errnoOf(error)})` }] }
+  }
+}
+
+/** The errno name of a file system error, e.g. ENOENT. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+}

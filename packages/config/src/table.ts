@@ -1,0 +1,24 @@
+import { CONCERNS } from './load.js'
+
+/** One row of the documented table of variables. */
+export interface TableRow {
+  readonly name: string
+  readonly concern: string
+  readonly wants: string
+  /** `required`, `optional`, or the default */
+  readonly presence: string
+  readonly about: string
+}
+
+/** Every variable as the README's table has it; a test holds the two together. */
+export function variableTable(): readonly TableRow[] {
+  return Object.entries(CONCERNS).flatMap(([concern, { variables }]) =>
+    Object.values(variables).map((variable) => ({
+      name: variable.secret === true ? `${variable.name}[_FILE]` : variable.name,
+      concern,
+      wants: variable.wants,
+      presence: variable.fallback ?? (variable.optional === true ? 'optional' : 'required'),
+      about: variable.about,
+    })),
+  )
+}

@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { variableTable } from '../src/table.js'
+
+const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+
+test("the README's table has every variable, with what it wants, its default and its purpose", () => {
+  const documented = readme
+    .split('\n')
+    .filter((line) => line.startsWith('| `SEALFLEET_'))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+  const expected = variableTable().map((row) => [
+    `\`${row.name}\``,
+    row.concern,
+    row.wants,
+    ['required', 'optional'].includes(row.presence) ? row.presence : `\`${row.presence}\``,
+    row.about,
+  ])
+  expect(documented).toEqual(expected)
+})
