@@ -1,0 +1,140 @@
+/**
+ * What the private S3 servers share: free ports, detached daemons whose pids we keep, and stopping exactly those.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { open, readdir, readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** A TCP port that was free on 127.0.0.1 a moment ago. */
+export async function freeLoopbackPort() {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port was given')
+  return address.port
+}
+
+/**
+ * Whether nobody listens on that port of 127.0.0.1 now.
+ *
+ * @param {number} port
+ */
+export async function portIsFree(port) {
+  const server = createServer()
+  try {
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    server.close()
+    await once(server, 'close')
+    return true
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EADDRINUSE') return false
+    throw error
+  }
+}
+
+/**
+ * Starts a program that outlives this process, with its output appended to a file. Resolves with its pid once it
+ * was spawned; throws when the program cannot be started.
+ *
+ * @param {{ command: string, args: string[], cwd: string, logFile: string, env?: NodeJS.ProcessEnv }} options
+ * @returns {Promise<number>}
+ */
+export async function startDaemon({ command, args, cwd, logFile, env = process.env }) {
+  const output = await open(logFile, 'a')
+  try {
+    const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', output.fd, output.fd] })
+    await once(child, 'spawn')
+    child.unref()
+    if (child.pid === undefined) throw new Error(`${command} has no pid`)
+    return child.pid
+  } finally {
+    await output.close()
+  }
+}
+
+/**
+ * Whether the pid is alive and is still the daemon we started: its command line names our directory. Pids are used
+ * again by the system, and nobody else's process may ever be ended.
+ *
+ * @param {number} pid
+ * @param {string} mark a string that the daemon's command line holds
+ */
+export async function isOurs(pid, mark) {
+  try {
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8')
+    return commandLine.includes(mark)
+  } catch (error) {
+    const code = /** @type {NodeJS.ErrnoException} */ (error).code
+    if (code === 'ENOENT' || code === 'ESRCH') return false
+    throw error
+  }
+}
+
+/**
+ * Ends a daemon: SIGTERM, and after ten seconds SIGKILL. Returns when it is gone. Does nothing to a foreign pid.
+ *
+ * @param {number} pid
+ * @param {string} mark see {@link isOurs}
+ */
+export async function stopDaemon(pid, mark) {
+  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGKILL'])) {
+    if (!(await isOurs(pid, mark))) return
+    process.kill(pid, signal)
+    for (let waited = 0; waited < 10_000; waited += 50) {
+      if (!(await isOurs(pid, mark))) return
+      await delay(50)
+    }
+  }
+  throw new Error(`process ${pid} does not end`)
+}
+
+/**
+ * Whether anything answers HTTP there, whatever the status.
+ *
+ * @param {string} url
+ */
+export async function answersHttp(url) {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) })
+    await response.arrayBuffer()
+    return true
+  } catch (error) {
+    if (error instanceof TypeError || /** @type {Error} */ (error).name === 'TimeoutError') return false
+    throw error
+  }
+}
+
+/**
+ * Asks again every 100 ms until the answer is true.
+ *
+ * @param {() => Promise<boolean>} condition
+ * @param {{ timeoutMs: number, what: string }} options
+ */
+export async function until(condition, { timeoutMs, what }) {
+  const end = performance.now() + timeoutMs
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`)
+    await delay(100)
+  }
+}
+
+/**
+ * The last lines of every log file in a folder, for an error message.
+ *
+ * @param {string} folder
+ */
+export async function logTail(folder) {
+  const tails = []
+  for (const name of (await readdir(folder)).sort()) {
+    const text = (await readFile(join(folder, name), 'utf8')).trimEnd()
+    if (text !== '') tails.push(`${name}:\n${text.split('\n').slice(-4).join('\n')}`)
+  }
+  return tails.join('\n')
+}

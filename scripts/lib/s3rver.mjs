@@ -1,0 +1,132 @@
+/**
+ * A private s3rver (npm) on 127.0.0.1: a small S3 server on disk, there at once, for a first look and as the suite's
+ * "store that can do little": it accepts wrong secrets, ignores If-None-Match and has no ListMultipartUploads.
+ * Its data outlives a stop; a new start serves the same directory, on the same port where that is still free.
+ */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import {
+  answersHttp,
+  freeLoopbackPort,
+  isOurs,
+  logTail,
+  portIsFree,
+  startDaemon,
+  stopDaemon,
+  until,
+} from './s3-daemons.mjs'
+
+/**
+ * @typedef {{ endpoint: string, accessKeyId: string, secretAccessKey: string, region: string, pids: number[] }} S3Instance
+ * @typedef {(line: string) => void} Log
+ */
+
+/** s3rver knows exactly one account. */
+const ACCOUNT = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER', region: 'us-east-1' }
+
+/**
+ * Starts s3rver below `dir` (data in `dir/data`), or returns the one that runs there already.
+ *
+ * @param {{ dir: string, log?: Log, port?: number }} options `port`: insist on this one
+ * @returns {Promise<S3Instance>}
+ */
+export async function startS3rver({ dir, log = () => undefined, port }) {
+  const root = resolve(dir)
+  const running = await checkS3rver({ dir: root })
+  if (running && (port === undefined || running.endpoint.endsWith(`:${port}`))) return running
+  const earlier = await loadState(root)
+  await stopS3rver({ dir: root, log })
+  await mkdir(join(root, 'data'), { recursive: true })
+  await mkdir(join(root, 'log'), { recursive: true })
+
+  const before = earlier ? Number(new URL(earlier.endpoint).port) : 0
+  const chosen = port ?? (before !== 0 && (await portIsFree(before)) ? before : await freeLoopbackPort())
+  const program = join(dirname(createRequire(import.meta.url).resolve('s3rver/package.json')), 'bin', 's3rver.js')
+  const pid = await startDaemon({
+    command: process.execPath,
+    args: [
+      program,
+      '-d',
+      join(root, 'data'),
+      '-a',
+      '127.0.0.1',
+      '-p',
+      String(chosen),
+      '--no-vhost-buckets',
+      '--silent',
+    ],
+    cwd: root,
+    logFile: join(root, 'log', 's3rver.out'),
+  })
+  const instance = { endpoint: `http://127.0.0.1:${chosen}`, ...ACCOUNT, pids: [pid] }
+  await saveState(root, instance)
+  try {
+    await until(
+      async () => {
+        if (!(await isOurs(pid, root))) throw new Error('s3rver ended while it was starting')
+        return await answersHttp(instance.endpoint)
+      },
+      { timeoutMs: 30_000, what: 's3rver to answer' },
+    )
+  } catch (error) {
+    const tail = await logTail(join(root, 'log'))
+    await stopS3rver({ dir: root, log })
+    throw new Error(`the private s3rver did not start: ${String(error)}\n${tail}`, { cause: error })
+  }
+  log(`s3rver: ${instance.endpoint}`)
+  return instance
+}
+
+/**
+ * The instance below `dir` when it runs and answers, else undefined.
+ *
+ * @param {{ dir: string }} options
+ * @returns {Promise<S3Instance | undefined>}
+ */
+export async function checkS3rver({ dir }) {
+  const root = resolve(dir)
+  const state = await loadState(root)
+  if (!state || state.pids.length === 0) return undefined
+  for (const pid of state.pids) if (!(await isOurs(pid, root))) return undefined
+  return (await answersHttp(state.endpoint)) ? state : undefined
+}
+
+/**
+ * Ends the s3rver recorded below `dir`; its data stays.
+ *
+ * @param {{ dir: string, log?: Log }} options
+ */
+export async function stopS3rver({ dir, log = () => undefined }) {
+  const root = resolve(dir)
+  const state = await loadState(root)
+  if (!state || state.pids.length === 0) return
+  log('s3rver: stopping')
+  for (const pid of state.pids) await stopDaemon(pid, root)
+  await saveState(root, { ...state, pids: [] })
+}
+
+/**
+ * @param {string} root
+ * @returns {Promise<S3Instance | undefined>}
+ */
+async function loadState(root) {
+  const file = join(root, 'instance.json')
+  try {
+    return JSON.parse(await readFile(file, 'utf8'))
+  } catch (error) {
+    if (error instanceof SyntaxError) await rm(file)
+    else if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw error
+    return undefined
+  }
+}
+
+/**
+ * @param {string} root
+ * @param {S3Instance} state
+ */
+async function saveState(root, state) {
+  const file = join(root, 'instance.json')
+  await writeFile(`${file}.new`, JSON.stringify(state, null, 2), { mode: 0o600 })
+  await rename(`${file}.new`, file)
+}
