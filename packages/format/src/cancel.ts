@@ -1,0 +1,77 @@
+/** Cancelling what waits: an abort must reach the `finally` blocks even while a source hangs. */
+
+function abortReason(signal: AbortSignal): Error {
+  const reason: unknown = signal.reason
+  return reason instanceof Error ? reason : new DOMException('aborted', 'AbortError')
+}
+
+/**
+ * Settles as `pending` does, or rejects when the signal aborts first. The listener goes with the promise: one that
+ * lived as long as the signal would hold every chunk of a long file.
+ */
+function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = () => reject(abortReason(signal))
+    signal.addEventListener('abort', abort, { once: true })
+    pending.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
+/**
+ * The items of `source`; throws the signal's reason as soon as it aborts, also while the source hangs. Closes the
+ * source on every path (without waiting for it after an abort, since it may never answer).
+ */
+export async function* untilAborted<T>(
+  source: AsyncIterable<T> | Iterable<T>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T> {
+  if (!signal) {
+    yield* source
+    return
+  }
+  signal.throwIfAborted()
+  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+  let running = true
+  try {
+    for (;;) {
+      const item = await unlessAborted(Promise.resolve(iterator.next()), signal)
+      if (item.done) {
+        running = false
+        return
+      }
+      yield item.value
+      signal.throwIfAborted()
+    }
+  } catch (error) {
+    // A source that threw is over; one that hangs is told to end, and not waited for.
+    running = false
+    if (signal.aborted) void Promise.allSettled([Promise.resolve(iterator.return?.())])
+    throw error
+  } finally {
+    if (running) await iterator.return?.()
+  }
+}
+
+/**
+ * A generator that also cleans up when it ends before it began: the `finally` of a generator function never runs then.
+ * `onEnd` may be called more than once.
+ */
+export function endingWith<T>(inner: AsyncGenerator<T, void, void>, onEnd: () => void): AsyncGenerator<T, void, void> {
+  const ended = async <R>(step: Promise<R>): Promise<R> => {
+    try {
+      return await step
+    } finally {
+      onEnd()
+    }
+  }
+  const outer: AsyncGenerator<T, void, void> = {
+    next: () => inner.next(),
+    return: (value) => ended(inner.return(value)),
+    throw: (error) => ended(inner.throw(error)),
+    [Symbol.asyncIterator]: () => outer,
+    [Symbol.asyncDispose]: async () => {
+      await outer.return()
+    },
+  }
+  return outer
+}

@@ -1,0 +1,45 @@
+/** Nonces: 32 random bytes each, two per attempt, and the id under which a record keeps them unique. */
+import { createHash, randomFillSync } from 'node:crypto'
+import { label } from './mac.js'
+import { dedicated, equalBytes, isZero, wipe } from './secret.js'
+import type { NoncePair } from './terms.js'
+
+export const NONCE_LENGTH = 32
+const NONCE_ID = label('SFV1/nonce-id')
+
+/** Fills a buffer with random bytes from a CSPRNG. */
+export type RandomFill = (target: Uint8Array) => void
+
+/** Neither all zero nor equal: anything else was never drawn from a CSPRNG, and no sealer may use it. */
+export function areUsableNonces(nonceEnc: Uint8Array, nonceSig: Uint8Array): boolean {
+  if (nonceEnc.length !== NONCE_LENGTH || nonceSig.length !== NONCE_LENGTH) return false
+  return !isZero(nonceEnc) && !isZero(nonceSig) && !equalBytes(nonceEnc, nonceSig)
+}
+
+/**
+ * The nonces of a new attempt, in buffers of their own. Throws when the random source gives zeros or the same bytes
+ * twice: it is broken then, and drawing again would hide it.
+ *
+ * @example
+ * const { nonceEnc, nonceSig } = freshNonces()
+ */
+export function freshNonces(random: RandomFill = (target) => void randomFillSync(target)): NoncePair<Buffer> {
+  const nonceEnc = dedicated(NONCE_LENGTH)
+  const nonceSig = dedicated(NONCE_LENGTH)
+  random(nonceEnc)
+  random(nonceSig)
+  if (!areUsableNonces(nonceEnc, nonceSig)) {
+    wipe(nonceEnc, nonceSig)
+    throw new Error('the random source is broken: it gave zeros, or the same nonce twice')
+  }
+  return { nonceEnc, nonceSig }
+}
+
+/**
+ * SHA-256(label `SFV1/nonce-id` ‖ nonce): unique per master key in the records, in both nonce modes, and of no use to
+ * somebody who looks for the nonce. Throws RangeError unless the nonce has 32 bytes.
+ */
+export function nonceId(nonce: Uint8Array): Buffer {
+  if (nonce.length !== NONCE_LENGTH) throw new RangeError(`a nonce has ${NONCE_LENGTH} bytes, not ${nonce.length}`)
+  return createHash('sha256').update(NONCE_ID).update(nonce).digest()
+}

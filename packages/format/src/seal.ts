@@ -1,0 +1,187 @@
+/**
+ * Sealing (docs/FORMAT.md §6): one attempt, one sealer, one pass over the plaintext. A sealer owns the keys of its
+ * attempt and wipes them on every path: at the end, on an error, on abort, and when its consumer stops early.
+ */
+import { endingWith, untilAborted } from './cancel.js'
+import { type Allocate, ChunkWriter } from './chunks.js'
+import { deriveDataKey, deriveSigningKey } from './derivation.js'
+import {
+  type HeaderFields,
+  contextTagOf,
+  encodeLogicalHeader,
+  encodeWireHeader,
+  headerTagOf,
+  keyCommitOf,
+} from './header.js'
+import { Keystream } from './keystream.js'
+import { areUsableNonces } from './nonce.js'
+import { allOrWipe, wipe } from './secret.js'
+import { type SealResult, SealingPass } from './sealing-pass.js'
+import { objectLength } from './sizes.js'
+import { type Cancellable, type KeyDeriver, MAX_CONTEXT_LENGTH, type NoncePair } from './terms.js'
+
+/** Everything that enters the header. `kekVersion` 0 means inline nonces; else they are detached. */
+export interface SealOptions extends HeaderFields, NoncePair {
+  /** 0 to 1,024 bytes, bound by the header's context tag. */
+  readonly context: Uint8Array
+}
+
+export interface SealStreamOptions extends Cancellable {
+  /** Bytes of every buffer but the last: an upload's part size. */
+  readonly chunkSize: number
+  /** Gives a buffer of exactly `size` bytes that nobody else uses; by default a fresh one. */
+  readonly allocate?: Allocate | undefined
+  /**
+   * L, when it is known: another number of bytes from the source is E_LENGTH then, buffers are never longer than the
+   * object, and none is held back for the sake of a tag.
+   */
+  readonly plaintextLength?: number | undefined
+}
+
+export interface Sealer extends Disposable {
+  /** The 320 bytes that the object starts with. */
+  readonly header: Buffer
+  readonly htag: Buffer
+  /**
+   * The sealed object, as buffers of exactly `chunkSize` bytes (the last may be shorter and is never empty). The sealer
+   * never touches a buffer again once it was yielded. Memory: the buffer being filled, and, unless `plaintextLength` is
+   * given, those in which the segment at hand began: S + 2·chunkSize at most.
+   *
+   * The source's chunks are used before the next is asked for, so a source may reuse its buffer.
+   *
+   * Works once. Throws the signal's reason after an abort, the source's errors unchanged, E_LENGTH for more than 2^44
+   * bytes or another count than `plaintextLength`, TypeError for chunks that are no bytes.
+   */
+  seal(
+    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options: SealStreamOptions,
+  ): AsyncGenerator<Buffer, void, void>
+  /** Lengths and MACs for the record; throws before `seal` has come to its end. */
+  result(): SealResult
+  /** Fills the keys with zeros; the sealer can't seal any more. Any number of calls. */
+  wipe(): void
+}
+
+const freshBuffer: Allocate = (size) => Buffer.allocUnsafeSlow(size)
+
+/**
+ * Derives the keys of an attempt (2 HSM calls for suite 1, 3 for suite 2) and its header. The nonces must be recorded
+ * before the first byte that `seal` yields leaves memory. Throws TypeError or RangeError for options that no header can
+ * hold, before any HSM call; the deriver's errors pass unchanged.
+ *
+ * @example
+ * using sealer = await createSealer({ ...attempt, ...freshNonces(), context }, hsm)
+ * for await (const part of sealer.seal(source, { chunkSize: 8 * 2 ** 20 })) await upload(part)
+ * record(sealer.result())
+ */
+export async function createSealer(options: SealOptions, keys: KeyDeriver, o: Cancellable = {}): Promise<Sealer> {
+  checkOptions(options)
+  o.signal?.throwIfAborted()
+  const [signingKey, dataKey] = await allOrWipe(deriveSigningKey(keys, options, o), deriveDataKey(keys, options, o))
+  let logical: Buffer | undefined
+  try {
+    o.signal?.throwIfAborted()
+    logical = encodeLogicalHeader(options, options, contextTagOf(signingKey, options.context))
+    const keyCommit = keyCommitOf(signingKey, logical, dataKey)
+    const htag = headerTagOf(signingKey, logical, keyCommit)
+    return new AttemptSealer(options, encodeWireHeader(logical, keyCommit, htag), htag, signingKey, dataKey)
+  } catch (error) {
+    wipe(signingKey, dataKey)
+    throw error
+  } finally {
+    wipe(logical)
+  }
+}
+
+function checkOptions(options: SealOptions): void {
+  if (options.suite !== 1 && options.suite !== 2) throw new RangeError('suite must be 1 or 2')
+  if (!areUsableNonces(options.nonceEnc, options.nonceSig)) {
+    throw new TypeError('nonces have 32 bytes, differ, and are not all zero')
+  }
+  if (options.context.length > MAX_CONTEXT_LENGTH) {
+    throw new RangeError(`a context has at most ${MAX_CONTEXT_LENGTH} bytes, not ${options.context.length}`)
+  }
+  // Refuses every number and id that no header can hold; the tag is the one field that is not known yet.
+  wipe(encodeLogicalHeader(options, options, Buffer.alloc(32)))
+}
+
+class AttemptSealer implements Sealer {
+  readonly header: Buffer
+  readonly htag: Buffer
+  readonly #options: SealOptions
+  readonly #signingKey: Buffer
+  readonly #dataKey: Buffer
+  #state: 'ready' | 'sealing' | 'over' = 'ready'
+  #pass: SealingPass | null = null
+  #result: SealResult | null = null
+
+  constructor(options: SealOptions, header: Buffer, htag: Buffer, signingKey: Buffer, dataKey: Buffer) {
+    this.#options = options
+    this.header = header
+    this.htag = htag
+    this.#signingKey = signingKey
+    this.#dataKey = dataKey
+  }
+
+  seal(
+    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options: SealStreamOptions,
+  ): AsyncGenerator<Buffer, void, void> {
+    if (this.#state !== 'ready') throw new Error('an attempt is sealed once: its keystream must never be used again')
+    this.#state = 'sealing'
+    return endingWith(this.#seal(plaintext, options), () => this.wipe())
+  }
+
+  result(): SealResult {
+    if (this.#result === null) throw new Error('the object is not sealed to its end')
+    return this.#result
+  }
+
+  wipe(): void {
+    this.#state = 'over'
+    this.#pass?.finish()
+    wipe(this.#signingKey, this.#dataKey)
+  }
+
+  [Symbol.dispose](): void {
+    this.wipe()
+  }
+
+  async *#seal(
+    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options: SealStreamOptions,
+  ): AsyncGenerator<Buffer, void, void> {
+    const { suite, segLog2 } = this.#options
+    const declared = options.plaintextLength
+    try {
+      const total = declared === undefined ? null : objectLength(declared, segLog2)
+      const writer = new ChunkWriter(options.chunkSize, options.allocate ?? freshBuffer, total)
+      const keystream = new Keystream(suite, this.#dataKey)
+      const pass = new SealingPass(writer, keystream, this.#signingKey, this.htag, segLog2, declared)
+      this.#pass = pass
+      writer.write(this.header)
+      for await (const chunk of untilAborted(plaintext, options.signal)) {
+        if (!(chunk instanceof Uint8Array)) throw new TypeError('the source of plaintext must give bytes')
+        for (let at = 0; at < chunk.length;) {
+          at += pass.absorb(chunk, at)
+          for (let ready = pass.ready(); ready; ready = pass.ready()) {
+            yield ready
+            this.#stillSealing(options.signal)
+          }
+        }
+      }
+      this.#stillSealing(options.signal)
+      this.#result = pass.end()
+      for (let ready = pass.ready(); ready; ready = pass.ready()) yield ready
+      const last = writer.takeLast()
+      if (last) yield last
+    } finally {
+      this.wipe()
+    }
+  }
+
+  #stillSealing(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted()
+    if (this.#state !== 'sealing') throw new Error('the sealer was wiped while it sealed')
+  }
+}

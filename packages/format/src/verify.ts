@@ -1,0 +1,67 @@
+/**
+ * Verifying (docs/FORMAT.md §7): every byte of the object is checked, and nothing is decrypted. The signing master is
+ * the only one that is ever asked, so an auditor can do this who is able to decrypt nothing.
+ */
+import { createHash } from 'node:crypto'
+import { type OpenOptions, admit, wipeAdmitted } from './admission.js'
+import type { ObjectInfo } from './inspect.js'
+import type { ObjectReader } from './reader.js'
+import { authenticSegments } from './segment-reader.js'
+import { FRAME_LENGTH } from './sizes.js'
+import { type Trailer, checkTagsDigest } from './trailer.js'
+
+export interface VerifyOptions extends OpenOptions {
+  /** Bytes of the object that were read and found authentic so far, of how many. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
+
+export interface VerifyResult {
+  readonly info: ObjectInfo
+  readonly trailer: Trailer
+  readonly segments: number
+  readonly plaintextLength: number
+  /** False when the caller said `'unchecked'`. */
+  readonly contextChecked: boolean
+}
+
+/**
+ * Resolves when the whole object is what its sealer wrote; throws the first failing check's code. Memory: one buffer of
+ * S + 32 bytes at most.
+ *
+ * @example
+ * await verifyObject(await fileReader(path), { keys: hsm, context: 'unchecked' })
+ */
+export async function verifyObject(reader: ObjectReader, options: VerifyOptions): Promise<VerifyResult> {
+  const admitted = await admit(reader, options, 'verify')
+  const { geometry, header, info, signingKey, trailer } = admitted
+  try {
+    const tags = createHash('sha256')
+    let shared: Buffer | null = null
+    const source = {
+      reader,
+      geometry,
+      headerTag: header.headerTag,
+      signingKey: () => signingKey,
+      // The first segment is never shorter than the others, so its buffer serves them all.
+      bufferFor: (length: number) => (shared ??= Buffer.allocUnsafeSlow(length)),
+    }
+    let segments = 0
+    let done = FRAME_LENGTH
+    for await (const segment of authenticSegments(source, 0, geometry.segmentCount - 1, options)) {
+      tags.update(segment.tag)
+      segments += 1
+      done += segment.ciphertext.length + segment.tag.length
+      options.onProgress?.(done, geometry.objectLength)
+    }
+    checkTagsDigest(tags.digest(), trailer)
+    return {
+      info,
+      trailer,
+      segments,
+      plaintextLength: geometry.plaintextLength,
+      contextChecked: options.context !== 'unchecked',
+    }
+  } finally {
+    wipeAdmitted(admitted)
+  }
+}
