@@ -1,1 +1,45 @@
-export {}
+export type { Dependency, ExitStatus, Failure, FailureClass, Owner, Policy } from './failures/terms.js'
+export { FAILURES, FAILURE_CODES, isFailureCode, type FailureCode } from './failures/list.js'
+export { JobsError } from './failures/error.js'
+export { classify, exitStatusOf, type Classified, type ClassifyContext } from './failures/classify.js'
+export {
+  BACKOFF_BASE_MS,
+  BACKOFF_CAP_MS,
+  BACKOFF_TYPE,
+  MAX_ATTEMPTS,
+  backoff,
+  backoffStrategy,
+  decide,
+  type AttemptHistory,
+  type BackoffOptions,
+  type Decision,
+} from './failures/policy.js'
+export {
+  DEFAULT_JOB_OPTIONS,
+  INGEST_JOB,
+  QUEUES,
+  QUEUE_NAMES,
+  QUEUE_PREFIX,
+  queueOptions,
+  type QueueName,
+} from './queues.js'
+export {
+  CONTENT_ID_NAMESPACE,
+  FOREIGN_ID_NAMESPACE,
+  fileIdFor,
+  ingestJobId,
+  isUuid,
+  parseIngestJobId,
+  toFileId,
+} from './ingest/ids.js'
+export { CONTEXT_LIMIT, GENERATION_LIMIT, PATH_LIMIT, ingestJobV1Schema, type IngestJobV1 } from './ingest/schema.js'
+export { PAYLOAD_LIMIT, parseIngestJob } from './ingest/parse.js'
+export {
+  contentFileId,
+  decodeContext,
+  fingerprintOf,
+  ingestJobFor,
+  requestFingerprint,
+  requestOf,
+  type RequestContent,
+} from './ingest/request.js'

@@ -1,0 +1,70 @@
+import { errorChain, textOf, type ErrorNode } from './chain.js'
+import { fileSystemFailure, networkFailure } from './foreign/errno.js'
+import { pkcs11Failure } from './foreign/pkcs11.js'
+import { postgresFailure } from './foreign/postgres.js'
+import { redisFailure } from './foreign/redis.js'
+import { s3Failure } from './foreign/s3.js'
+import { FAILURES, isFailureCode, type FailureCode } from './list.js'
+import type { Failure } from './terms.js'
+
+/** What only the caller knows about an error. */
+export interface ClassifyContext {
+  /** what was being talked to: tells a file that isn't there from an output folder, and whose connection was refused */
+  readonly during?: 'source' | 'output' | 'hsm' | 's3' | 'database' | 'redis'
+  /** `signal.reason` of the attempt, when its signal has aborted: an AbortError alone doesn't say why */
+  readonly abortReason?: unknown
+}
+
+/** An error's place in the closed list. */
+export interface Classified {
+  readonly code: FailureCode
+  readonly failure: Failure & { readonly code: FailureCode }
+  /** the part of the error (itself, a cause, one of `errors`) that the code was read from */
+  readonly from: unknown
+}
+
+/**
+ * Finds an error's code: first by the codes of our own errors, nearest first; then by what drivers throw (pkcs11js, the
+ * AWS SDK, pg and Prisma, ioredis, fs); UNCLASSIFIED when nothing fits. Walks `cause` and `AggregateError.errors`.
+ * Never throws.
+ */
+export function classify(error: unknown, context: ClassifyContext = {}): Classified {
+  const chain = errorChain(error)
+  const { abortReason, ...rest } = context
+  // Whoever aborts decides what it means: the AbortError that follows, and what wraps it, only say that it happened.
+  if (abortReason !== undefined && abortReason !== error && isAbort(chain)) return classify(abortReason, rest)
+  const found = ownCode(chain) ?? foreignCode(chain, context)
+  if (found !== undefined) return found
+  if (abortReason !== undefined && abortReason !== error) return classify(abortReason, rest)
+  return classified('UNCLASSIFIED', error)
+}
+
+/** The exit status of a command that ends with this error. */
+export function exitStatusOf(error: unknown, context?: ClassifyContext): number {
+  return classify(error, context).failure.exitStatus
+}
+
+function ownCode(chain: readonly ErrorNode[]): Classified | undefined {
+  for (const node of chain) if (isFailureCode(node['code'])) return classified(node['code'], node)
+  return undefined
+}
+
+function foreignCode(chain: readonly ErrorNode[], context: ClassifyContext): Classified | undefined {
+  for (const node of chain) {
+    const code = pkcs11Failure(node) ?? s3Failure(node) ?? postgresFailure(node) ?? redisFailure(node)
+    if (code !== undefined) return classified(code, node)
+  }
+  for (const node of chain) {
+    const code = fileSystemFailure(node, context.during) ?? networkFailure(node, context.during)
+    if (code !== undefined) return classified(code, node)
+  }
+  return undefined
+}
+
+function isAbort(chain: readonly ErrorNode[]): boolean {
+  return chain.some((node) => textOf(node, 'name') === 'AbortError' || node['code'] === 'ABORT_ERR')
+}
+
+function classified(code: FailureCode, from: unknown): Classified {
+  return { code, failure: FAILURES[code], from }
+}

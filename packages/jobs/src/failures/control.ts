@@ -1,0 +1,49 @@
+import type { FailureEntry } from './terms.js'
+
+/** Not faults: something stopped the attempt. */
+export const CONTROL = {
+  FENCED: {
+    class: 'control',
+    burnsAttempt: false,
+    policy: { kind: 'record' },
+    page: false,
+    exitStatus: 1,
+    owner: 'on-call',
+    summary: 'This worker lost its claim on the file; another attempt has it.',
+    fix: 'Nothing for one; for many, look for workers that stand still longer than the lease.',
+  },
+  POISON: {
+    class: 'control',
+    burnsAttempt: true,
+    policy: { kind: 'dead' },
+    page: false,
+    exitStatus: 1,
+    owner: 'developers',
+    summary: 'Three attempts at this file ended without an outcome: it seems to kill the workers that take it.',
+    fix: 'Look for crashes of those workers (`npx sealfleet trace ID` names them) before it is replayed.',
+  },
+  CANCELLED: {
+    class: 'control',
+    burnsAttempt: false,
+    policy: { kind: 'record' },
+    page: false,
+    exitStatus: 1,
+    owner: 'operator',
+    summary: 'Somebody cancelled the job.',
+    fix: 'Nothing; enqueue the file again if that was a mistake.',
+  },
+} as const satisfies Record<string, FailureEntry>
+
+/** What the classifier could not name. */
+export const UNCLASSIFIED = {
+  UNCLASSIFIED: {
+    class: 'unclassified',
+    burnsAttempt: true,
+    policy: { kind: 'dead' },
+    page: true,
+    exitStatus: 1,
+    owner: 'developers',
+    summary: 'A failure that no code describes yet.',
+    fix: 'Add a code for it to packages/jobs, then replay the dead letters.',
+  },
+} as const satisfies Record<string, FailureEntry>

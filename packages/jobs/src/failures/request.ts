@@ -1,0 +1,58 @@
+import type { ExitStatus, FailureEntry, Owner } from './terms.js'
+
+function permanent(owner: Owner, exitStatus: ExitStatus, summary: string, fix: string): FailureEntry {
+  const policy = { kind: 'dead' } as const
+  return { class: 'permanent-request', burnsAttempt: true, policy, page: false, exitStatus, owner, summary, fix }
+}
+
+/** Requests that are impossible, or contradict earlier ones: dead at once. */
+export const PERMANENT_REQUEST = {
+  PAYLOAD_INVALID: permanent(
+    'upstream',
+    2,
+    'The job’s data does not follow its schema.',
+    'Have upstream follow packages/jobs/schema/ingest-job.v1.json; the message names the fields.',
+  ),
+  REQUEST_CONFLICT: permanent(
+    'upstream',
+    1,
+    'The same file id was used before for another source, domain or context.',
+    'Have upstream use a new id; the first file is untouched. `npx sealfleet trace ID` shows it.',
+  ),
+  ROOT_UNKNOWN: permanent(
+    'operator',
+    1,
+    'The job names a root that this worker does not have.',
+    'Add it to SEALFLEET_ROOTS of every worker, or correct upstream; then replay the dead letters.',
+  ),
+  FILE_NOT_FOUND: permanent(
+    'operator',
+    4,
+    'No file with this id was ever accepted.',
+    'Check the id with `npx sealfleet list`.',
+  ),
+  FILE_NOT_STORED: permanent(
+    'operator',
+    4,
+    'The file is known but not (or no longer) stored.',
+    '`npx sealfleet trace ID` shows its state and history.',
+  ),
+  OUTPUT_EXISTS: permanent(
+    'operator',
+    1,
+    'Something already has the name of the output.',
+    'Choose another name, or move what is there.',
+  ),
+  KEY_EXISTS: permanent(
+    'operator',
+    1,
+    'A master key of that role, domain and version exists already.',
+    'Nothing to do, or rotate: `npx sealfleet keys list`.',
+  ),
+  E_KEY_DESTROYED: permanent(
+    'security',
+    5,
+    'The master key of this object was destroyed on purpose; the object can never be opened again.',
+    'Nothing can be done. `npx sealfleet trace ID` shows the object; the destruction left a signed record.',
+  ),
+} as const satisfies Record<string, FailureEntry>
