@@ -1,0 +1,13 @@
+/** `npm run build`: the database client from prisma/schema.prisma, then every workspace by TypeScript's project references. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkout } from './lib/places.mjs'
+import { runNode, runStep } from './lib/run.mjs'
+import { runMain } from './lib/say.mjs'
+
+await runMain(async () => {
+  if (existsSync(join(checkout, 'scripts', 'prisma-generate.mjs'))) {
+    await runStep('generation of the database client', 'prisma-generate.mjs', [])
+  }
+  return await runNode([join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'])
+})

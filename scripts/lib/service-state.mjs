@@ -1,0 +1,37 @@
+/** services.json: what is known of the services below one home. */
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** @typedef {import('./process-service.mjs').ServiceRecord} ServiceRecord */
+/** @typedef {{ version: 1, roots: Record<string, string>, services: Record<string, ServiceRecord> }} ServiceState */
+
+/**
+ * The recorded state; an empty one when there is none, or when a crash left something unreadable: servers whose record
+ * is lost are found by their working directories.
+ *
+ * @param {string} home
+ * @returns {ServiceState}
+ */
+export function loadState(home) {
+  try {
+    const state = JSON.parse(readFileSync(join(home, 'services.json'), 'utf8'))
+    if (state?.version === 1 && typeof state.services === 'object') return { roots: {}, ...state }
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && /** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw error
+  }
+  return { version: 1, roots: {}, services: {} }
+}
+
+/**
+ * Synchronous, so that services which start side by side never write over each other.
+ *
+ * @param {string} home
+ * @param {ServiceState} state
+ */
+export function saveState(home, state) {
+  mkdirSync(home, { recursive: true })
+  chmodSync(home, 0o711) // the service user of Postgres has to pass; every secret below has its own 0600 or 0700
+  const partial = join(home, `services.json.${process.pid}.new`)
+  writeFileSync(partial, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 })
+  renameSync(partial, join(home, 'services.json'))
+}
