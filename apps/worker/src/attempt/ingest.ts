@@ -1,0 +1,126 @@
+import { classify, decide, type Classified, type Decision } from '@sealfleet/jobs'
+
+import { Lease } from './lease.js'
+import type { Claim, ClaimRequest, IngestPorts } from './ports.js'
+import { storeFile, type StoredObject } from './store-file.js'
+
+/** Attempts of one file that may end without an outcome (their worker died) before the file is dead as POISON. */
+export const MAX_CRASHES = 3
+
+/** How one activation of a job ended. Everything that had to be recorded is recorded. */
+export type IngestOutcome =
+  | { readonly kind: 'stored'; readonly object: StoredObject; readonly attemptNo: number }
+  /** Nothing was left to do: another attempt stored the file, or nobody wants it any more. */
+  | { readonly kind: 'skipped'; readonly state: string }
+  /** Another worker has the file. */
+  | { readonly kind: 'leased'; readonly retryInMs: number }
+  /** The id stands for another request; that file is untouched. */
+  | { readonly kind: 'conflict' }
+  /** This worker lost the file while it worked on it. */
+  | { readonly kind: 'fenced' }
+  | { readonly kind: 'failed'; readonly failed: Classified; readonly error: unknown; readonly decision: Decision }
+
+export interface IngestOptions {
+  /** Aborts when the job is cancelled or the worker stops; its reason says which. */
+  readonly signal: AbortSignal
+  readonly onProgress?: (confirmed: number, total: number) => void
+}
+
+/**
+ * One attempt at storing a file, from claim to commit (docs/ARCHITECTURE.md §3).
+ *
+ * Never throws for what the closed list of failure codes knows: the failure is recorded in Postgres and returned with
+ * the decision of its policy. It throws only when the failure could not be recorded either (database out of reach):
+ * the lease then runs out by itself and another claim takes the file over.
+ */
+export async function ingest(ports: IngestPorts, request: ClaimRequest, options: IngestOptions): Promise<IngestOutcome> {
+  await ports.step('claim', 'before')
+  const claimed = await ports.records.claim(request)
+  await ports.step('claim', 'after')
+  switch (claimed.outcome) {
+    case 'conflict':
+      return { kind: 'conflict' }
+    case 'over':
+      return { kind: 'skipped', state: claimed.state }
+    case 'leased':
+      return { kind: 'leased', retryInMs: claimed.expiresInMs }
+    case 'claimed':
+      return underClaim(ports, request, claimed.claim, options)
+  }
+}
+
+async function underClaim(
+  ports: IngestPorts,
+  request: ClaimRequest,
+  claim: Claim,
+  options: IngestOptions,
+): Promise<IngestOutcome> {
+  if (claim.crashes >= MAX_CRASHES) return recordFailure(ports, request, claim, undefined, new PoisonError(claim.crashes))
+  await using lease = new Lease({
+    renew: () => ports.records.renew(request.fileId, request.owner, claim.attemptNo, request.leaseSeconds),
+    leaseSeconds: request.leaseSeconds,
+    renewEveryMs: ports.leaseRenewSeconds * 1000,
+  })
+  const signal = AbortSignal.any([lease.signal, options.signal])
+  let attemptId: string | undefined
+  try {
+    const object = await storeFile(ports, {
+      request,
+      claim,
+      lease,
+      signal,
+      onProgress: options.onProgress,
+      onOpened: (id) => {
+        attemptId = id
+      },
+    })
+    return { kind: 'stored', object, attemptNo: claim.attemptNo }
+  } catch (error) {
+    // Whoever aborted says why; what then fails underneath (a closed socket, an aborted request) is only the echo.
+    return await recordFailure(ports, request, claim, attemptId, signal.aborted ? signal.reason : error)
+  } finally {
+    await ports.step('wipe', 'after')
+  }
+}
+
+class PoisonError extends Error {
+  override readonly name = 'PoisonError'
+  readonly code = 'POISON'
+
+  constructor(crashes: number) {
+    super(`${crashes} attempts at this file ended without an outcome: their workers died or stood still`)
+  }
+}
+
+async function recordFailure(
+  ports: IngestPorts,
+  request: ClaimRequest,
+  claim: Claim,
+  attemptId: string | undefined,
+  error: unknown,
+): Promise<IngestOutcome> {
+  const failed = classify(error)
+  if (failed.code === 'FENCED') return { kind: 'fenced' }
+  const { burned, sameCode } = await ports.records.history(request.fileId, claim.generation, failed.code)
+  const decision = decide(failed.failure, { burned: burned + 1, sameCode: sameCode + 1 })
+  const recorded = await ports.records.fail({
+    fileId: request.fileId,
+    owner: request.owner,
+    attemptNo: claim.attemptNo,
+    attemptId,
+    code: failed.code,
+    class: failed.failure.class,
+    message: messageOf(failed, error),
+    disposition: decision.action === 'dead' ? 'dead' : decision.action === 'retry' ? 'retry' : 'release',
+  })
+  return recorded === 'fenced' ? { kind: 'fenced' } : { kind: 'failed', failed, error, decision }
+}
+
+/** Our own coded errors have messages made to be shown; of anything else only the code's summary is kept. */
+function messageOf(failed: Classified, error: unknown): string {
+  const { from } = failed
+  const own = from instanceof Error && 'code' in from && from.code === failed.code
+  const text = own ? from.message : failed.failure.summary
+  const name = error instanceof Error ? error.name : typeof error
+  return (own ? text : `${text} [${name}]`).slice(0, 1000)
+}

@@ -1,0 +1,121 @@
+/**
+ * What an ingest attempt needs from the world. The composition root fills these with packages/records, hsm and store;
+ * tests fill them with the same, on real services.
+ */
+import type { KeyDeriver, NonceWrapper } from '@sealfleet/format'
+import type { Store } from '@sealfleet/store'
+
+import type { ByteBudget } from './byte-budget.js'
+import type { StepHook } from './steps.js'
+
+/** A claim on a file: the right to make attempt number `attemptNo`. */
+export interface Claim {
+  readonly attemptNo: number
+  readonly generation: number
+  /** Claims of this generation that ended without an outcome. */
+  readonly crashes: number
+  readonly domain: string
+  readonly suite: 1 | 2
+  readonly nonceMode: 'inline' | 'detached'
+  readonly segLog2: number
+}
+
+export type ClaimResult =
+  | { readonly outcome: 'claimed'; readonly claim: Claim }
+  /** Somebody else's lease; it ends in so many milliseconds unless it is renewed. */
+  | { readonly outcome: 'leased'; readonly expiresInMs: number }
+  | { readonly outcome: 'conflict' }
+  /** Nothing to do: already stored, dead, discarded, deleted, or a job of an older generation. */
+  | { readonly outcome: 'over'; readonly state: string }
+
+export interface KeyVersion {
+  /** The row of the key. */
+  readonly id: string
+  readonly version: number
+  readonly suite: 1 | 2
+}
+
+export interface ActiveKeys {
+  readonly enc: KeyVersion
+  readonly sig: KeyVersion
+  readonly kek?: KeyVersion | undefined
+}
+
+export interface ClaimRequest {
+  readonly fileId: string
+  readonly generation: number
+  readonly domain: string
+  readonly root: string
+  readonly path: string
+  readonly context: Uint8Array
+  readonly owner: string
+  readonly leaseSeconds: number
+}
+
+export interface OpenAttemptInput {
+  readonly attemptId: string
+  readonly fileId: string
+  readonly owner: string
+  readonly claim: Claim
+  readonly keys: ActiveKeys
+  readonly nonceEnc: Uint8Array
+  readonly nonceSig: Uint8Array
+  /** Given in detached mode: then the plain nonces are not recorded. */
+  readonly wrappedNonces?: Uint8Array
+  readonly sourceFingerprint: Record<string, string>
+  readonly bucket: string
+  readonly objectKey: string
+}
+
+export interface CommitInput {
+  readonly attemptId: string
+  readonly fileId: string
+  readonly owner: string
+  readonly objectVersion?: string | undefined
+  readonly etag: string
+  readonly objectLength: number
+  readonly plaintextLength: number
+  readonly htag: Uint8Array
+  readonly fmac: Uint8Array
+}
+
+export interface FailInput {
+  readonly fileId: string
+  readonly owner: string
+  readonly attemptNo: number
+  readonly attemptId?: string | undefined
+  readonly code: string
+  readonly class: string
+  readonly message: string
+  readonly disposition: 'retry' | 'dead' | 'release'
+}
+
+/** Burned failures of a file in its present generation. */
+export interface FailureHistory {
+  readonly burned: number
+  readonly sameCode: number
+}
+
+export interface IngestRecords {
+  claim(request: ClaimRequest): Promise<ClaimResult>
+  renew(fileId: string, owner: string, attemptNo: number, leaseSeconds: number): Promise<boolean>
+  activeKeys(domain: string): Promise<ActiveKeys>
+  openAttempt(input: OpenAttemptInput): Promise<void>
+  commit(input: CommitInput): Promise<'committed' | 'already' | 'fenced'>
+  fail(input: FailInput): Promise<'recorded' | 'fenced'>
+  history(fileId: string, generation: number, code: string): Promise<FailureHistory>
+}
+
+export interface IngestPorts {
+  readonly records: IngestRecords
+  readonly hsm: KeyDeriver & NonceWrapper
+  readonly store: Store
+  /** Root name → absolute path. */
+  readonly roots: ReadonlyMap<string, string>
+  readonly budget: ByteBudget
+  readonly leaseSeconds: number
+  readonly leaseRenewSeconds: number
+  readonly newId: () => string
+  readonly nowMs: () => number
+  readonly step: StepHook
+}

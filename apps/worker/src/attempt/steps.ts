@@ -1,0 +1,22 @@
+/**
+ * The nine steps of an attempt (docs/ARCHITECTURE.md §3). Before and after each there is a named point at which a test can
+ * kill the process, so that "a crash at any step loses nothing" is something one can try.
+ */
+export const STEPS = [
+  'claim',
+  'open-source',
+  'nonces',
+  'derive',
+  'upload',
+  'check-source',
+  'complete',
+  'commit',
+  'wipe',
+] as const
+
+export type Step = (typeof STEPS)[number]
+
+/** Called before and after each step; awaited. Production passes `noStepHook`. */
+export type StepHook = (step: Step, when: 'before' | 'after') => void | Promise<void>
+
+export const noStepHook: StepHook = () => undefined
