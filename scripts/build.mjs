@@ -1,4 +1,5 @@
 /** `npm run build`: the database client from prisma/schema.prisma, then every workspace by TypeScript's project references. */
+import './lib/node-version.mjs'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkout } from './lib/places.mjs'

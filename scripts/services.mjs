@@ -3,7 +3,8 @@
  *
  *   npm run services -- start|stop|status|env [--tests | --home DIR] [--only redis,postgres,…] [--json]
  */
-import { parseArgs } from 'node:util'
+import './lib/node-version.mjs'
+import util from 'node:util'
 import { resolve } from 'node:path'
 import { applicationEnvironment, formatEnvironment, testEnvironment, writeEnvironment } from './lib/environment.mjs'
 import { quickstartHome, testHome } from './lib/places.mjs'
@@ -64,7 +65,7 @@ await runMain(async () => {
 
 function parseArguments() {
   try {
-    return parseArgs({
+    return util.parseArgs({
       allowPositionals: true,
       options: {
         home: { type: 'string' },

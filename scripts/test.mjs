@@ -6,6 +6,7 @@
  *
  * The services stay up for a fast second run; with CI=true they are stopped at the end, whatever the end was.
  */
+import './lib/node-version.mjs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatEnvironment, testEnvironment } from './lib/environment.mjs'

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseEnv } from 'node:util'
+import util from 'node:util'
 import { startDaemon } from './daemon.mjs'
 import { readIfThere } from './files.mjs'
 import { checkout } from './places.mjs'
@@ -22,7 +22,7 @@ export const app = processService({
   async start({ home, name, port, log }) {
     const program = programOf(name)
     if (!existsSync(program)) throw new Refusal(`${program} is missing: \`npm run build\` makes it.`)
-    const settings = parseEnv((await readIfThere(join(home, 'env'))) ?? '')
+    const settings = util.parseEnv((await readIfThere(join(home, 'env'))) ?? '')
     const cwd = directoryOf(home, name)
     await mkdir(cwd, { recursive: true, mode: 0o700 })
     const env = { ...process.env, ...settings, SEALFLEET_HTTP_HOST: '127.0.0.1', SEALFLEET_HTTP_PORT: String(port) }

@@ -1,0 +1,43 @@
+/** Whether node_modules is what package-lock.json says, and `npm ci` when it is not. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { readIfThere } from './files.mjs'
+import { checkout } from './places.mjs'
+import { Refusal, say } from './say.mjs'
+import { pkcs11Addon } from './tools.mjs'
+
+/** @typedef {Record<string, { version?: string, integrity?: string, link?: boolean, optional?: boolean, peer?: boolean }>} Packages */
+
+/** @param {string} path @returns {Promise<Packages | undefined>} */
+async function packagesOf(path) {
+  const text = await readIfThere(path)
+  return text === undefined ? undefined : JSON.parse(text).packages
+}
+
+/**
+ * Compares the lockfile with the one npm leaves in node_modules when an installation is complete. So a tree that
+ * `npm ci` or `npm install` made by hand is taken as it is, and an interrupted or outdated one is not.
+ */
+export async function isInstalled() {
+  const wanted = await packagesOf(join(checkout, 'package-lock.json'))
+  const installed = await packagesOf(join(checkout, 'node_modules', '.package-lock.json'))
+  if (!wanted) throw new Refusal('package-lock.json is missing: this is no complete checkout.')
+  if (!installed || !existsSync(pkcs11Addon)) return false
+  return Object.entries(wanted).every(([path, { version, integrity, link, optional, peer }]) => {
+    if (!path.startsWith('node_modules/') && !path.includes('/node_modules/')) return true // the workspaces themselves
+    const found = installed[path]
+    if (!found) return Boolean(optional || peer) // not for this platform
+    return Boolean(link) || (found.version === version && found.integrity === integrity)
+  })
+}
+
+/** `npm ci`, with npm's own output. */
+export async function install() {
+  say('npm ci: the lockfile and node_modules differ')
+  const child = spawn('npm', ['ci', '--no-audit', '--no-fund'], { cwd: checkout, stdio: ['ignore', 2, 2] })
+  const [code] = await once(child, 'exit')
+  if (code !== 0) throw new Refusal(`\`npm ci\` failed (exit status ${code}); see above.`)
+  if (!(await isInstalled())) throw new Refusal('`npm ci` ran, but node_modules is still not what the lockfile says.')
+}

@@ -1,0 +1,60 @@
+/**
+ * `npm run setup [-- --tests]`: what has to be on the machine and in node_modules before anything can be built or run.
+ * Installs what is missing where it may (Debian or Ubuntu, as root or with passwordless sudo), else says which command
+ * would. With everything there it only looks, and takes a fraction of a second.
+ *
+ *   --tests  also what only the tests need
+ */
+import './lib/node-version.mjs'
+import { join } from 'node:path'
+import { aptCommand, asRoot, installPackages } from './lib/apt.mjs'
+import { findCommand } from './lib/find-tools.mjs'
+import { withLock } from './lib/lock.mjs'
+import { install, isInstalled } from './lib/npm-install.mjs'
+import { quickstartHome } from './lib/places.mjs'
+import { Refusal, runMain, say } from './lib/say.mjs'
+import { missingTools } from './lib/tools.mjs'
+
+const tests = process.argv.includes('--tests')
+
+await runMain(async () => {
+  if (process.platform !== 'linux') {
+    throw new Refusal(
+      `The private services need Linux; this is ${process.platform}. docker-compose.yml has them in containers.`,
+    )
+  }
+  if (isComplete() && (await isInstalled())) return
+  // Two scripts in one checkout at once: the second finds everything done.
+  await withLock(join(quickstartHome, 'setup'), setUp, { onWait: () => say('waiting: another set-up is at work') })
+})
+
+function isComplete() {
+  return missingTools({ tests }).length === 0
+}
+
+async function setUp() {
+  const missing = missingTools({ tests })
+  if (missing.length > 0) {
+    const packages = [...new Set(missing.flatMap((tool) => tool.packages))]
+    const names = missing.map((tool) => tool.name).join(', ')
+    if (!findCommand('apt-get')) {
+      throw new Refusal(
+        `These are missing: ${names}.\nThis system has no apt-get, so they cannot be installed from here. ` +
+          `Install them with your system's package manager; on Debian the command is:\n\n  sudo ${aptCommand(packages)}\n`,
+      )
+    }
+    const root = asRoot()
+    if (!root) {
+      throw new Refusal(
+        `These are missing: ${names}.\nInstalling them needs root. Run this, and then the same command again:\n\n` +
+          `  sudo apt-get update && sudo ${aptCommand(packages)}\n`,
+      )
+    }
+    say(`apt-get install ${packages.join(' ')} (a minute or two; no system service is started)`)
+    await installPackages(packages, { root, log: join(quickstartHome, 'logs', 'apt.log') })
+    const still = missingTools({ tests }).map((tool) => tool.name)
+    if (still.length > 0) throw new Refusal(`apt-get is done, but these are still missing: ${still.join(', ')}.`)
+  }
+  if (!(await isInstalled())) await install()
+  say('set-up: complete')
+}
