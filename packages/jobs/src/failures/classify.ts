@@ -44,8 +44,20 @@ export function exitStatusOf(error: unknown, context?: ClassifyContext): number 
   return classify(error, context).failure.exitStatus
 }
 
+/** Codes of our own packages that mean the same as one of the list, as `<name of the error> <its code>`. */
+const OTHER_NAMES: ReadonlyMap<string, FailureCode> = new Map([
+  ['RecordsError DB_URL', 'CONFIG_INVALID'],
+  ['RecordsError CONFLICT', 'REQUEST_CONFLICT'],
+  ['RecordsError INVALID', 'PAYLOAD_INVALID'],
+])
+
 function ownCode(chain: readonly ErrorNode[]): Classified | undefined {
-  for (const node of chain) if (isFailureCode(node['code'])) return classified(node['code'], node)
+  for (const node of chain) {
+    const code = isFailureCode(node['code'])
+      ? node['code']
+      : OTHER_NAMES.get(`${textOf(node, 'name')} ${textOf(node, 'code')}`)
+    if (code !== undefined) return classified(code, node)
+  }
   return undefined
 }
 

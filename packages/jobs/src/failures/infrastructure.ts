@@ -111,7 +111,7 @@ export const BROKEN_INFRASTRUCTURE = {
     'The bucket does not exist.',
     'Check SEALFLEET_S3_BUCKET, SEALFLEET_S3_ENDPOINT and SEALFLEET_S3_REGION; create the bucket.',
   ),
-  S3_UNSUITABLE: broken(
+  S3_UNSUPPORTED: broken(
     's3',
     'The object store can’t do what Sealfleet needs.',
     'Run `npx sealfleet doctor`: it says what the store lacks.',

@@ -56,10 +56,20 @@ export const INTEGRITY = {
     'The store’s length of the object is not what we sent.',
     'Check the store; the file is sealed afresh once.',
   ),
-  NONCE_REUSED: integrity(
+  NONCE_REUSE: integrity(
     1,
     'A nonce was drawn twice under one master key: the random source of this machine can’t be trusted.',
     'Stop that worker and find out why; the database refused the attempt, so nothing was sealed with it.',
+  ),
+  S3_OBJECT_EXISTS: integrity(
+    1,
+    'Something that this attempt did not write sits under its object key.',
+    'Find out who else writes to the bucket; the file is sealed afresh once, under a new key.',
+  ),
+  S3_NO_SUCH_UPLOAD: integrity(
+    1,
+    'The store forgot an upload while it was under way (aborted by somebody else, or by a rule of the bucket).',
+    'Check the bucket’s rules for unfinished uploads; the file is sealed afresh once.',
   ),
   S3_NO_SUCH_OBJECT: integrity(
     4,

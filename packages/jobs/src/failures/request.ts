@@ -25,17 +25,23 @@ export const PERMANENT_REQUEST = {
     'The job names a root that this worker does not have.',
     'Add it to SEALFLEET_ROOTS of every worker, or correct upstream; then replay the dead letters.',
   ),
-  FILE_NOT_FOUND: permanent(
+  NOT_FOUND: permanent(
     'operator',
     4,
-    'No file with this id was ever accepted.',
-    'Check the id with `npx sealfleet list`.',
+    'Nothing of that id or name is known.',
+    'Check the id (`npx sealfleet list`) and that this is the right environment.',
   ),
   FILE_NOT_STORED: permanent(
     'operator',
     4,
     'The file is known but not (or no longer) stored.',
     '`npx sealfleet trace ID` shows its state and history.',
+  ),
+  BAD_STATE: permanent(
+    'operator',
+    1,
+    'The step is not allowed from the present state of the file or key.',
+    'See its state: `npx sealfleet trace ID`, `npx sealfleet keys list`.',
   ),
   OUTPUT_EXISTS: permanent(
     'operator',
