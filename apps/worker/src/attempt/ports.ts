@@ -48,6 +48,8 @@ export interface ClaimRequest {
   readonly root: string
   readonly path: string
   readonly context: Uint8Array
+  /** SHA-256 of the canonical request: the same id with another one is a conflict. */
+  readonly fingerprint: Buffer
   readonly owner: string
   readonly leaseSeconds: number
 }

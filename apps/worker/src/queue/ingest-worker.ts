@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto'
+
+import {
+  classify,
+  decide,
+  decodeContext,
+  fingerprintOf,
+  ingestJobId,
+  JobsError,
+  parseIngestJob,
+  QUEUES,
+  type IngestJobV1,
+} from '@sealfleet/jobs'
+import type { Logger } from '@sealfleet/telemetry'
+import { UnrecoverableError, Worker, type Job } from 'bullmq'
+import type { Redis } from 'ioredis'
+
+import { ingest, type IngestOutcome } from '../attempt/ingest.js'
+import type { ClaimRequest, IngestPorts } from '../attempt/ports.js'
+import { backToTheQueue, settle, type IngestReport } from './settle.js'
+import { throttledProgress } from './progress.js'
+
+/** Why running attempts stop when the process does. Burns no attempt. */
+export class ShutdownError extends Error {
+  override readonly name = 'ShutdownError'
+  readonly code = 'SHUTDOWN'
+
+  constructor() {
+    super('the worker is shutting down')
+  }
+}
+
+export interface IngestWorkerOptions {
+  readonly connection: Redis
+  readonly prefix: string
+  readonly concurrency: number
+  /** Names this process in leases and logs. */
+  readonly workerId: string
+  readonly ports: IngestPorts
+  /** Records a request that can never become a file of its own: a dead letter without a file. */
+  readonly refuse: (refusal: Refusal) => Promise<void>
+  readonly log: Logger
+  readonly onOutcome?: (outcome: IngestOutcome, seconds: number) => void
+}
+
+export interface Refusal {
+  readonly jobId: string
+  readonly code: 'PAYLOAD_INVALID' | 'REQUEST_CONFLICT'
+  readonly reason: string
+  readonly fileId?: string
+  readonly fingerprint?: Buffer
+}
+
+/** The ingest queue's consumer: a BullMQ worker, and the way to stop it. */
+export interface IngestWorker {
+  readonly worker: Worker<unknown, IngestReport>
+  /** Files under way. */
+  readonly active: () => number
+  /**
+   * Takes no new jobs; waits up to `graceMs` for the running ones, then cancels them: their uploads are aborted and
+   * their jobs given back without burning an attempt. Resolves when nothing runs any more.
+   */
+  drain(graceMs: number): Promise<void>
+}
+
+/** Jobs must be claimed in Postgres long before BullMQ thinks they stalled; locks are renewed at half of this. */
+const LOCK_MS = 60_000
+
+export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
+  const { log, ports } = options
+  const shutdown = new AbortController()
+  let active = 0
+  // BullMQ hands over an AbortSignal only to functions of three declared parameters.
+  const process = async (job: Job<unknown>, token: string | undefined, cancel?: AbortSignal): Promise<IngestReport> => {
+    active += 1
+    const startedAt = performance.now()
+    try {
+      if (shutdown.signal.aborted) return await backToTheQueue(job, token)
+      const request = await requestFrom(options, job)
+      const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
+      const outcome = await ingestOrHold(ports, request, { signal, onProgress: throttledProgress(job) })
+      if (outcome.kind === 'conflict') await refuseConflict(options, job, request)
+      const seconds = (performance.now() - startedAt) / 1000
+      options.onOutcome?.(outcome, seconds)
+      logOutcome(log, job, request, outcome, seconds)
+      return await settle(worker, job, token, outcome)
+    } finally {
+      active -= 1
+    }
+  }
+  const worker = new Worker<unknown, IngestReport>(QUEUES.ingest, process, {
+    connection: options.connection,
+    prefix: options.prefix,
+    name: options.workerId,
+    concurrency: options.concurrency,
+    lockDuration: LOCK_MS,
+    stalledInterval: LOCK_MS / 2,
+    // Crashes are counted in Postgres (POISON after three); BullMQ must never bury a job on its own.
+    maxStalledCount: 1_000_000,
+    // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which an outage slows the whole fleet.
+    limiter: { max: 1_000_000, duration: 1_000 },
+  })
+  worker.on('error', (error) => log.warn({ failure: classify(error, { during: 'redis' }).code }, 'queue trouble'))
+  return {
+    worker,
+    active: () => active,
+    drain: async (graceMs) => {
+      const closed = worker.close()
+      const grace = setTimeout(() => shutdown.abort(new ShutdownError()), graceMs)
+      try {
+        await closed
+      } finally {
+        clearTimeout(grace)
+      }
+    },
+  }
+}
+
+async function requestFrom(options: IngestWorkerOptions, job: Job<unknown>): Promise<ClaimRequest> {
+  let data: IngestJobV1
+  try {
+    data = parseIngestJob(job.data)
+  } catch (error) {
+    if (!(error instanceof JobsError)) throw error
+    await options.refuse({ jobId: String(job.id), code: 'PAYLOAD_INVALID', reason: error.message })
+    options.log.warn({ jobId: job.id, failure: 'PAYLOAD_INVALID' }, 'job refused')
+    throw new UnrecoverableError(`PAYLOAD_INVALID: ${error.message}`)
+  }
+  return {
+    fileId: data.fileId,
+    generation: data.generation,
+    domain: data.domain,
+    root: data.source.root,
+    path: data.source.path,
+    context: decodeContext(data.context),
+    fingerprint: fingerprintOf(data),
+    // One owner per activation: two deliveries of one job inside one process must not share a lease.
+    owner: `${options.workerId}/${randomBytes(6).toString('hex')}`,
+    leaseSeconds: options.ports.leaseSeconds,
+  }
+}
+
+/** A failure that could not even be recorded is an outage of the database: hold, and let the lease run out. */
+async function ingestOrHold(
+  ports: IngestPorts,
+  request: ClaimRequest,
+  options: Parameters<typeof ingest>[2],
+): Promise<IngestOutcome> {
+  try {
+    return await ingest(ports, request, options)
+  } catch (error) {
+    const failed = classify(error, { during: 'database' })
+    return { kind: 'failed', failed, error, decision: decide(failed.failure, { burned: 1 }) }
+  }
+}
+
+async function refuseConflict(options: IngestWorkerOptions, job: Job, request: ClaimRequest): Promise<void> {
+  await options.refuse({
+    jobId: job.id ?? ingestJobId(request.fileId, request.generation),
+    code: 'REQUEST_CONFLICT',
+    reason: `file ${request.fileId} is another request; the job named ${request.root}:${request.path}`,
+    fileId: request.fileId,
+    fingerprint: request.fingerprint,
+  })
+}
+
+function logOutcome(log: Logger, job: Job, request: ClaimRequest, outcome: IngestOutcome, seconds: number): void {
+  const base = { jobId: job.id, fileId: request.fileId, outcome: outcome.kind, seconds: Number(seconds.toFixed(3)) }
+  if (outcome.kind === 'stored') {
+    const { attemptId, plaintextLength, encKeyVersion } = outcome.object
+    log.info({ ...base, attemptId, attemptNo: outcome.attemptNo, bytes: plaintextLength, encKeyVersion }, 'stored')
+  } else if (outcome.kind === 'failed') {
+    const { code, failure } = outcome.failed
+    const level = failure.page ? 'error' : 'warn'
+    log[level]({ ...base, failure: code, action: outcome.decision.action, page: failure.page }, failure.summary)
+  } else {
+    log.info(base, outcome.kind)
+  }
+}

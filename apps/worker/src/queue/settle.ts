@@ -1,0 +1,90 @@
+import { DelayedError, RateLimitError, UnrecoverableError, WaitingError, type Job, type Worker } from 'bullmq'
+
+import type { IngestOutcome } from '../attempt/ingest.js'
+
+/** What a finished job leaves in Redis for whoever watches it. Nothing secret. */
+export interface IngestReport {
+  readonly outcome: 'stored' | 'skipped' | 'fenced' | 'cancelled'
+  readonly state?: string
+  readonly attemptId?: string
+  readonly attemptNo?: number
+  readonly objectKey?: string
+  readonly plaintextLength?: number
+  readonly encKeyVersion?: number
+}
+
+/** Milliseconds by which a job comes back after a lease of somebody else ended. */
+const AFTER_LEASE_MS = 500
+/** A fenced job asks again soon: the record will say whether there is anything left to do. */
+const AFTER_FENCE_MS = 2_000
+
+/**
+ * Tells BullMQ what became of a job. Postgres decides about attempts and dead letters, so BullMQ only ever hears: done,
+ * later, back to the queue, or dead.
+ *
+ * - later: `moveToDelayed` + DelayedError. It counts no attempt in BullMQ.
+ * - a dependency is out: the whole queue is rate limited, so that the fleet slows down together, and the job goes back.
+ * - shutting down: `moveToWait` + WaitingError gives the job to another worker at once.
+ */
+export async function settle(
+  worker: Pick<Worker, 'rateLimit'>,
+  job: Job,
+  token: string | undefined,
+  outcome: IngestOutcome,
+): Promise<IngestReport> {
+  switch (outcome.kind) {
+    case 'stored':
+      return {
+        outcome: 'stored',
+        attemptId: outcome.object.attemptId,
+        attemptNo: outcome.attemptNo,
+        objectKey: outcome.object.objectKey,
+        plaintextLength: outcome.object.plaintextLength,
+        encKeyVersion: outcome.object.encKeyVersion,
+      }
+    case 'skipped':
+      return { outcome: 'skipped', state: outcome.state }
+    case 'leased':
+      return later(job, token, outcome.retryInMs + AFTER_LEASE_MS)
+    case 'fenced':
+      return later(job, token, AFTER_FENCE_MS)
+    case 'conflict':
+      throw new UnrecoverableError('REQUEST_CONFLICT: this id stands for another request; that file is untouched')
+    case 'failed':
+      return settleFailure(worker, job, token, outcome)
+  }
+}
+
+async function settleFailure(
+  worker: Pick<Worker, 'rateLimit'>,
+  job: Job,
+  token: string | undefined,
+  { failed, decision }: Extract<IngestOutcome, { kind: 'failed' }>,
+): Promise<IngestReport> {
+  const { code, failure } = failed
+  switch (decision.action) {
+    case 'retry':
+      await job.log(`${code}: ${failure.summary} Tried again in ${Math.ceil(decision.delayMs / 1000)} s.`)
+      return later(job, token, decision.delayMs)
+    case 'hold':
+    case 'pause':
+      if (decision.dependency === 'process') return backToTheQueue(job, token)
+      await worker.rateLimit(Math.max(1_000, decision.delayMs))
+      throw new RateLimitError()
+    case 'dead':
+      throw new UnrecoverableError(`${code}: ${failure.summary}`)
+    case 'record':
+      return { outcome: 'cancelled', state: code }
+  }
+}
+
+/** Gives a job back to be taken at once, without burning anything. */
+export async function backToTheQueue(job: Job, token: string | undefined): Promise<never> {
+  await job.moveToWait(token)
+  throw new WaitingError()
+}
+
+async function later(job: Job, token: string | undefined, delayMs: number): Promise<never> {
+  await job.moveToDelayed(Date.now() + delayMs, token)
+  throw new DelayedError()
+}
