@@ -48,7 +48,12 @@ describe('Lease', () => {
 
   test('a process stopped past its lease knows it at the next check, before any tick', async () => {
     let now = 0
-    await using lease = new Lease({ renew: () => Promise.resolve(true), leaseSeconds: 60, renewEveryMs: 60_000, now: () => now })
+    await using lease = new Lease({
+      renew: () => Promise.resolve(true),
+      leaseSeconds: 60,
+      renewEveryMs: 60_000,
+      now: () => now,
+    })
     now = 60_001
     expect(() => lease.assertHeld()).toThrow(FencedError)
   })

@@ -33,7 +33,11 @@ export interface IngestOptions {
  * the decision of its policy. It throws only when the failure could not be recorded either (database out of reach):
  * the lease then runs out by itself and another claim takes the file over.
  */
-export async function ingest(ports: IngestPorts, request: ClaimRequest, options: IngestOptions): Promise<IngestOutcome> {
+export async function ingest(
+  ports: IngestPorts,
+  request: ClaimRequest,
+  options: IngestOptions,
+): Promise<IngestOutcome> {
   await ports.step('claim', 'before')
   const claimed = await ports.records.claim(request)
   await ports.step('claim', 'after')
@@ -55,7 +59,8 @@ async function underClaim(
   claim: Claim,
   options: IngestOptions,
 ): Promise<IngestOutcome> {
-  if (claim.crashes >= MAX_CRASHES) return recordFailure(ports, request, claim, undefined, new PoisonError(claim.crashes))
+  if (claim.crashes >= MAX_CRASHES)
+    return recordFailure(ports, request, claim, undefined, new PoisonError(claim.crashes))
   await using lease = new Lease({
     renew: () => ports.records.renew(request.fileId, request.owner, claim.attemptNo, request.leaseSeconds),
     leaseSeconds: request.leaseSeconds,

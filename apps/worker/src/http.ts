@@ -1,0 +1,62 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** What a worker tells about itself over HTTP. */
+export interface WorkerStatus {
+  /** Whether new jobs are taken: false while starting and while draining. */
+  readonly ready: () => boolean
+  /** Prometheus text. */
+  readonly metrics: () => Promise<string>
+}
+
+/**
+ * `/healthz` (the event loop turns), `/readyz` (jobs are taken) and `/metrics`, on one address. Resolves when it listens;
+ * close it before the process ends. Reads nothing from a request but its path.
+ */
+export async function startStatusServer(
+  host: string,
+  port: number,
+  status: WorkerStatus,
+): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const server = createServer((request, response) => {
+    const answer = (code: number, body: string): void => {
+      response.writeHead(code, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' })
+      response.end(body)
+    }
+    switch (request.url) {
+      case '/healthz':
+        return answer(200, 'ok\n')
+      case '/readyz':
+        return status.ready() ? answer(200, 'ready\n') : answer(503, 'not ready\n')
+      case '/metrics':
+        status.metrics().then(
+          (text) => answer(200, text),
+          () => answer(500, 'metrics could not be read\n'),
+        )
+        return
+      default:
+        return answer(404, 'not found\n')
+    }
+  })
+  server.requestTimeout = 5_000
+  server.headersTimeout = 5_000
+  await listen(server, host, port)
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
