@@ -1,0 +1,73 @@
+import { pino, type DestinationStream, type Logger as Pino } from 'pino'
+import { allowedFields, type LogFields } from './fields.js'
+import { scrub } from './scrub.js'
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+
+/** One call: fields of the list and a message, or a message alone. There are no `%s`: what varies is a field. */
+export interface LogCall {
+  (fields: LogFields, message: string): void
+  (message: string): void
+}
+
+/** The part of pino that can't leak. */
+export interface Logger {
+  readonly level: string
+  readonly trace: LogCall
+  readonly debug: LogCall
+  readonly info: LogCall
+  readonly warn: LogCall
+  readonly error: LogCall
+  readonly fatal: LogCall
+  /** a logger whose lines all have these fields */
+  child(fields: LogFields): Logger
+}
+
+export interface LoggerOptions {
+  /** the program: worker, ops, sealfleet */
+  readonly name: string
+  readonly level?: LogLevel
+  /** where lines go: standard output, when not given */
+  readonly destination?: DestinationStream
+  /** configured secrets, as they stand, so that not even a message may hold one by accident */
+  readonly secrets?: readonly string[]
+}
+
+/** A logger of JSON lines with time in ISO 8601. */
+export function createLogger({ name, level = 'info', destination, secrets = [] }: LoggerOptions): Logger {
+  const options = {
+    name,
+    level,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: (safe: unknown) => safe },
+  }
+  return wrap(destination === undefined ? pino(options) : pino(options, destination), secrets)
+}
+
+type Level = Exclude<LogLevel, 'silent'>
+
+function wrap(target: Pino, secrets: readonly string[]): Logger {
+  const call = (level: Level): LogCall => {
+    return (first: LogFields | string, message?: string): void => {
+      if (!target.isLevelEnabled(level)) return
+      const fields: unknown = first
+      const given = typeof fields === 'object' && fields !== null ? fields : {}
+      // Who throws the error itself at the logger means `err`.
+      const allowed = allowedFields(given instanceof Error ? { err: given } : given, secrets)
+      target[level](allowed, scrub(typeof first === 'string' ? first : String(message ?? ''), secrets))
+    }
+  }
+  return {
+    get level() {
+      return target.level
+    },
+    trace: call('trace'),
+    debug: call('debug'),
+    info: call('info'),
+    warn: call('warn'),
+    error: call('error'),
+    fatal: call('fatal'),
+    child: (fields) => wrap(target.child(allowedFields(fields, secrets)), secrets),
+  }
+}

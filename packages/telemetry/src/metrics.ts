@@ -1,0 +1,107 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+
+const PREFIX = 'sealfleet_'
+
+/** Seconds: from one HSM call (1 ms) to a large upload (1 h). */
+const FAST_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const LONG_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
+
+export interface MetricsOptions {
+  /** also the process's own (memory, event loop, garbage collection); true unless a test wants silence */
+  readonly processMetrics?: boolean
+  /** added to every series, e.g. `{ program: 'worker' }` */
+  readonly defaultLabels?: Readonly<Record<string, string>>
+}
+
+/**
+ * A registry with every metric of Sealfleet, so that names and labels are in one place and dashboards can trust them.
+ * Labels have few values (codes, states, steps); ids, paths and messages never become labels. A registry belongs to
+ * one program; nothing is registered globally.
+ */
+export function createMetrics({ processMetrics = true, defaultLabels }: MetricsOptions = {}) {
+  const registry = new Registry()
+  if (defaultLabels !== undefined) registry.setDefaultLabels(defaultLabels)
+  if (processMetrics) collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
+    new Counter({ name: PREFIX + name, help, labelNames: [...labelNames], registers })
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> =>
+    new Gauge({ name: PREFIX + name, help, labelNames: [...labelNames], registers })
+  const histogram = <L extends string>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: readonly L[] = [],
+  ): Histogram<L> => new Histogram({ name: PREFIX + name, help, buckets, labelNames: [...labelNames], registers })
+
+  return {
+    registry,
+
+    /** outcome: stored, skipped, failed, fenced, released */
+    attempts: counter('attempts_total', 'Ingest attempts that ended, by outcome and failure code', ['outcome', 'code']),
+    attemptSeconds: histogram('attempt_duration_seconds', 'Duration of ingest attempts', LONG_S, ['outcome']),
+    stepSeconds: histogram('attempt_step_duration_seconds', 'Duration of the steps of an ingest attempt', LONG_S, [
+      'step',
+    ]),
+    failures: counter('failures_total', 'Failures by code and class', ['code', 'class']),
+    unclassified: counter('unclassified_failures_total', 'Failures without a code: each one wants a new code'),
+    plaintextBytes: counter('plaintext_bytes_total', 'Bytes of files sealed and committed'),
+    objectBytes: counter('object_bytes_total', 'Bytes of sealed objects committed'),
+    openedBytes: counter('opened_bytes_total', 'Bytes of files decrypted', ['purpose']),
+
+    workerJobs: gauge('worker_jobs', 'Jobs this process is running', ['queue']),
+    workerBytesInFlight: gauge('worker_bytes_in_flight', 'Bytes of part buffers this process holds'),
+    workerBytesBudget: gauge('worker_bytes_budget', 'Bytes of part buffers this process may hold'),
+    workerLastProgress: gauge(
+      'worker_last_progress_timestamp_seconds',
+      'When this process last moved a byte or ended a job',
+    ),
+    workerReady: gauge('worker_ready', '1 when this process takes jobs'),
+    leaseRenewals: counter('lease_renewals_total', 'Renewals of claims: renewed, lost, failed', ['outcome']),
+
+    queueJobs: gauge('queue_jobs', 'Jobs in a queue by state', ['queue', 'state']),
+    queueOldestSeconds: gauge('queue_oldest_job_seconds', 'Age of the oldest waiting job', ['queue']),
+    queuePaused: gauge('queue_paused', '1 when the intake of a queue is paused', ['queue']),
+
+    files: gauge('files', 'Accepted files by state', ['state']),
+    conservation: gauge(
+      'conservation_imbalance_files',
+      'accepted − (queued + running + stored + dead + discarded + deleted); anything but 0 is a lost file',
+    ),
+    deadLetters: gauge('dead_letters', 'Open dead letters by code', ['code']),
+
+    hsmOperations: counter('hsm_operations_total', 'Calls of the HSM by operation and outcome', [
+      'operation',
+      'outcome',
+    ]),
+    hsmSeconds: histogram('hsm_operation_duration_seconds', 'Duration of calls of the HSM', FAST_S, ['operation']),
+    hsmSessions: gauge('hsm_sessions', 'Sessions of the pool by state', ['state']),
+    hsmWaiters: gauge('hsm_waiters', 'Callers that wait for a session'),
+    hsmAgentRestarts: counter('hsm_agent_restarts_total', 'Agent processes that were replaced', ['reason']),
+    hsmKeyMismatches: counter('hsm_key_mismatches_total', 'Master keys whose check value was wrong'),
+
+    s3Requests: counter('s3_requests_total', 'Requests to the store by operation and outcome', [
+      'operation',
+      'outcome',
+    ]),
+    s3Seconds: histogram('s3_request_duration_seconds', 'Duration of requests to the store', LONG_S, ['operation']),
+    s3Bytes: counter('s3_bytes_total', 'Bytes sent to and read from the store', ['direction']),
+    s3Retries: counter('s3_retries_total', 'Requests to the store that were tried again', ['operation']),
+
+    breakerOpen: gauge('breaker_open', '1 when the breaker of a dependency is open', ['dependency']),
+    alerts: counter('pages_total', 'Failures that must wake somebody', ['code']),
+  }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** What every failure counts as, in one place: by code, whether it pages, whether nobody knows it. */
+export function countFailure(
+  metrics: Metrics,
+  failure: { readonly code: string; readonly class: string; readonly page: boolean },
+): void {
+  metrics.failures.inc({ code: failure.code, class: failure.class })
+  if (failure.class === 'unclassified') metrics.unclassified.inc()
+  if (failure.page) metrics.alerts.inc({ code: failure.code })
+}
