@@ -10,6 +10,7 @@ import { applicationEnvironment, formatEnvironment, testEnvironment, writeEnviro
 import { quickstartHome, testHome } from './lib/places.mjs'
 import {
   QUICKSTART_SERVICES,
+  recordedApplications,
   startServices,
   statusOfServices,
   stopServices,
@@ -20,7 +21,7 @@ import { loadState } from './lib/service-state.mjs'
 
 const USAGE = `npm run services -- VERB [--tests | --home DIR] [--only NAME,…] [--json]
 
-  start    starts what does not run, and writes DIR/env
+  start    starts what does not run (workers and ops too, if they did before), and writes DIR/env
   stop     ends what was started here; data, ports and passwords stay
   status   says what runs where (exit status 1 when something is stopped)
   env      prints the environment that leads to the services
@@ -42,6 +43,8 @@ await runMain(async () => {
     case 'start': {
       const state = await startServices({ home, names: names ?? (values.tests ? TEST_SERVICES : QUICKSTART_SERVICES) })
       if (!values.tests) await writeEnvironment(home, await applicationEnvironment(home, state))
+      const applications = names ? [] : recordedApplications(state)
+      if (applications.length > 0) await startServices({ home, names: applications })
       return printStatus(await statusOfServices(home), values.json)
     }
     case 'stop':

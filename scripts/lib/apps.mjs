@@ -1,10 +1,10 @@
 /** The applications, workers and ops, as supervised services: built, with the environment of this home, detached. */
-import { existsSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import util from 'node:util'
 import { startDaemon } from './daemon.mjs'
-import { readIfThere } from './files.mjs'
 import { checkout } from './places.mjs'
 import { processService } from './process-service.mjs'
 import { Refusal } from './say.mjs'
@@ -15,28 +15,58 @@ const programOf = (name) => join(checkout, 'apps', name.replace(/-\d+$/, ''), 'd
 /** @param {string} home @param {string} name */
 const directoryOf = (home, name) => join(home, 'apps', name)
 
+/** @param {string} home */
+function environmentText(home) {
+  const path = join(home, 'env')
+  if (!existsSync(path)) throw new Refusal(`${path} is missing: \`npm run services -- start\` writes it.`)
+  return readFileSync(path, 'utf8')
+}
+
+/** Changes with the settings and with every build of any workspace. @param {string} home */
+function fingerprint(home) {
+  const hash = createHash('sha256').update(environmentText(home))
+  for (const group of ['packages', 'apps']) {
+    for (const name of readdirSync(join(checkout, group)).sort()) {
+      const built = join(checkout, group, name, 'dist', '.tsbuildinfo')
+      if (existsSync(built)) hash.update(`${built} ${statSync(built).mtimeMs}\n`)
+    }
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** Workers are ready when they take jobs, ops when it answers. @param {string} name @param {number} port */
+async function isReady(name, port) {
+  const path = name === 'ops' ? '/healthz' : '/readyz'
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5_000) })
+    await response.arrayBuffer()
+    return response.ok
+  } catch (error) {
+    if (error instanceof TypeError || (error instanceof DOMException && error.name === 'TimeoutError')) return false
+    throw error
+  }
+}
+
 export const app = processService({
   program: 'node',
   directory: directoryOf,
+  fingerprint,
+  graceMs: 40_000, // a worker lets running files finish for 25 s
 
   async start({ home, name, port, log }) {
     const program = programOf(name)
     if (!existsSync(program)) throw new Refusal(`${program} is missing: \`npm run build\` makes it.`)
-    const settings = util.parseEnv((await readIfThere(join(home, 'env'))) ?? '')
     const cwd = directoryOf(home, name)
     await mkdir(cwd, { recursive: true, mode: 0o700 })
-    const env = { ...process.env, ...settings, SEALFLEET_HTTP_HOST: '127.0.0.1', SEALFLEET_HTTP_PORT: String(port) }
-    const command = process.execPath
-    return await startDaemon({ name, command, args: [program], cwd, env, log, ready: /"msg":"ready|listening/ })
+    const portVariable = name === 'ops' ? 'SEALFLEET_OPS_PORT' : 'SEALFLEET_WORKER_PORT'
+    const env = {
+      ...process.env,
+      ...util.parseEnv(environmentText(home)),
+      ...{ SEALFLEET_OPS_HOST: '127.0.0.1', [portVariable]: String(port) },
+    }
+    const ready = async () => await isReady(name, port)
+    return await startDaemon({ name, command: process.execPath, args: [program], cwd, env, log, ready })
   },
 
-  async answers({ port }) {
-    try {
-      const response = await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(5_000) })
-      await response.arrayBuffer()
-      return response.ok
-    } catch {
-      return false
-    }
-  },
+  answers: async ({ name, port }) => await isReady(name, port),
 })

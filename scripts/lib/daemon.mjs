@@ -1,4 +1,4 @@
-/** Starts a server that outlives the script, and waits until its own log says that it is ready. */
+/** Starts a server that outlives the script, and waits until it is ready, which its own log tells. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { watch } from 'node:fs'
@@ -16,12 +16,13 @@ import { identify } from './processes.mjs'
  * @property {NodeJS.ProcessEnv} [env]
  * @property {{ uid: number, gid: number }} [user] another user to run as; needs root
  * @property {string} log file that gets its output, appended
- * @property {RegExp} ready what the log says when it serves
+ * @property {(output: string) => boolean | Promise<boolean>} ready whether it serves, given what this run logged so far;
+ *   asked after every new line
  * @property {number} [timeoutMs] default 60 s
  */
 
 /**
- * Resolves when the server says that it is ready. Throws a Refusal with the log's name and last lines when it ends
+ * Resolves when the server is ready. Throws a Refusal with the log's name and last lines when it ends
  * first, cannot be started, or says nothing within the time-out (then it is killed).
  *
  * @param {DaemonOptions} options
@@ -64,12 +65,12 @@ export async function startDaemon({ name, command, args, cwd, env, user, log, re
 }
 
 /**
- * Resolves when the log, read from a byte offset on, matches. Woken by the file system, and twice a second besides:
- * some file systems (network mounts, some container overlays) tell nothing.
+ * Resolves when `ready` says so of the log, read from a byte offset on. Woken by the file system, and twice a second
+ * besides: some file systems (network mounts, some container overlays) tell nothing.
  *
  * @param {string} log
  * @param {number} from
- * @param {RegExp} ready
+ * @param {DaemonOptions['ready']} ready
  * @param {AbortSignal} signal
  * @returns {Promise<undefined>}
  */
@@ -82,7 +83,7 @@ async function logSays(log, from, ready, signal) {
   try {
     while (!signal.aborted) {
       const woken = new Promise((resolve) => (wake = () => resolve(undefined)))
-      if (ready.test((await readFile(log)).subarray(from).toString('utf8'))) return undefined
+      if (await ready((await readFile(log)).subarray(from).toString('utf8'))) return undefined
       await woken
     }
     return undefined

@@ -69,7 +69,7 @@ export const postgres = processService({
     // Test data may be lost with the power, not with the process: that is what these two give up.
     if (!durable) settings.push('fsync=off', 'full_page_writes=off')
     const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])]
-    const ready = /database system is ready to accept connections/
+    const ready = (/** @type {string} */ output) => output.includes('system is ready to accept connections')
     const command = join(programs(data), 'postgres')
     return await startDaemon({ name: 'Postgres', command, args, cwd: data, env, log, ready, ...(user && { user }) })
   },

@@ -15,7 +15,7 @@ import { softhsm } from './softhsm.mjs'
 
 /** @typedef {import('./process-service.mjs').Service} Service */
 /** @typedef {import('./service-state.mjs').ServiceState} ServiceState */
-/** @typedef {{ name: string, state: 'running' | 'stopped', pid?: number, address?: string, log?: string }} ServiceStatus */
+/** @typedef {{ name: string, state: 'running' | 'stopped' | 'there', pid?: number, address?: string, log?: string }} ServiceStatus */
 
 /** @type {Record<string, Service>} */
 const SERVERS = { redis, postgres, softhsm, s3rver, radosgw }
@@ -28,6 +28,15 @@ function serviceNamed(name) {
   const service = SERVERS[name] ?? (/^(worker-\d+|ops)$/.test(name) ? app : undefined)
   if (service) return service
   throw new Refusal(`There is no service \`${name}\`; known are ${Object.keys(SERVERS).join(', ')}, worker-<N>, ops.`)
+}
+
+/**
+ * The applications that were started below this home before; after a reboot they belong to what has to run again.
+ *
+ * @param {ServiceState} state
+ */
+export function recordedApplications(state) {
+  return Object.keys(state.services).filter((name) => serviceNamed(name) === app)
 }
 
 /** @param {string} home @param {string} name @param {ServiceState} state */
@@ -102,7 +111,7 @@ export async function statusOfServices(home) {
       const running = await serviceNamed(name).serves(placeOf(home, name, state))
       const address = record.details?.['endpoint'] ?? (record.port ? `127.0.0.1:${record.port}` : undefined)
       /** @type {ServiceStatus} */
-      const status = { name, state: running ? 'running' : 'stopped' }
+      const status = { name, state: !running ? 'stopped' : name === 'softhsm' ? 'there' : 'running' }
       if (running && record.process) status.pid = record.process.pid
       if (address) status.address = address
       if (record.port) status.log = logFile(home, name)

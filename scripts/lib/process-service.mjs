@@ -37,6 +37,8 @@ import { Refusal } from './say.mjs'
  * @property {(place: Place & { port: number, log: string }) => Promise<ProcessIdentity>} start resolves when it is ready
  * @property {(place: Place & { port: number }) => Promise<boolean>} answers asked in its own protocol
  * @property {NodeJS.Signals} [stopSignal] default SIGTERM
+ * @property {number} [graceMs] how long it may take to end, before SIGKILL
+ * @property {(home: string) => string} [fingerprint] of what it was started with; when that is another now, `start` restarts it
  */
 
 /** @param {string} home @param {string} name */
@@ -65,7 +67,7 @@ export function processService(kind) {
     const { name, say } = place
     for (const found of await running(place)) {
       say(`${name}: stopping (pid ${found.pid})`)
-      await endProcess(found, kind.stopSignal ? { signal: kind.stopSignal } : {})
+      await endProcess(found, kind.stopSignal, kind.graceMs)
     }
   }
 
@@ -74,7 +76,8 @@ export function processService(kind) {
     stop,
     async start(place) {
       const { name, home, record, say } = place
-      if (await serves(place)) return record
+      const fingerprint = kind.fingerprint?.(home)
+      if (record.details?.['fingerprint'] === fingerprint && (await serves(place))) return record
       await stop(place) // one that hangs, or whose record was lost: two servers on the same data would ruin it
       const port = await freePort(record.port)
       if (record.port && port !== record.port)
@@ -87,7 +90,7 @@ export function processService(kind) {
         throw new Refusal(`${name} runs but does not answer on port ${port}.\n${await logTail(log)}`)
       }
       say(`${name}: 127.0.0.1:${port}`)
-      return { ...record, port, process }
+      return { port, process, ...(fingerprint && { details: { fingerprint } }) }
     },
   }
 }

@@ -63,9 +63,10 @@ export function isRunning(identity) {
  * when it has ended already. Nobody tells when a process that isn't our child ends, so /proc is asked every 25 ms.
  *
  * @param {ProcessIdentity} identity
- * @param {{ signal?: NodeJS.Signals, graceMs?: number }} [options]
+ * @param {NodeJS.Signals} [signal]
+ * @param {number} [graceMs]
  */
-export async function endProcess(identity, { signal = 'SIGTERM', graceMs = 15_000 } = {}) {
+export async function endProcess(identity, signal = 'SIGTERM', graceMs = 15_000) {
   for (const [next, patience] of /** @type {[NodeJS.Signals, number][]} */ ([
     [signal, graceMs],
     ['SIGKILL', 10_000],

@@ -29,7 +29,7 @@ export const redis = processService({
       'maxmemory-policy noeviction',
     ]
     await writeWhole(conf, `${settings.join('\n')}\n`)
-    const ready = /Ready to accept connections/
+    const ready = (/** @type {string} */ output) => output.includes('Ready to accept connections')
     return await startDaemon({ name: 'Redis', command: 'redis-server', args: [conf], cwd: dir, log, ready })
   },
 

@@ -1,4 +1,5 @@
 /** The private S3 servers as services: their own modules start, check and stop them. */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkRadosgw, startRadosgw, stopRadosgw } from './radosgw.mjs'
 import { checkS3rver, startS3rver, stopS3rver } from './s3rver.mjs'
@@ -15,6 +16,7 @@ import { checkS3rver, startS3rver, stopS3rver } from './s3rver.mjs'
 function s3Service(folder, { start, check, stop }) {
   return {
     async start({ home, record, say }) {
+      await mkdir(join(home, folder), { recursive: true, mode: 0o700 })
       const { endpoint, accessKeyId, secretAccessKey, region } = await start({ dir: join(home, folder), log: say })
       return { ...record, details: { endpoint, accessKeyId, secretAccessKey, region } }
     },
