@@ -16,7 +16,7 @@ export function u32(value: number, name = 'value'): Buffer {
 
 /** Writes a safe integer ≥ 0 as u64. */
 export function writeU64(target: Buffer, value: number, offset: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError('a u64 is a safe integer ≥ 0')
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError('a u64 must be a safe integer ≥ 0')
   target.writeUInt32BE(Math.floor(value / 2 ** 32), offset)
   target.writeUInt32BE(value % 2 ** 32, offset + 4)
 }

@@ -51,6 +51,7 @@ export async function* authenticSegments(
       filled += take
       if (filled < wanted) continue
       yield authentic(source, index, buffer.subarray(0, wanted))
+      options.signal?.throwIfAborted()
       index += 1
       if (index <= last) wanted = wireLength(index)
       buffer = null
