@@ -1,1 +1,5 @@
-export {}
+export type { Capabilities } from './capabilities.js'
+export { STORE_ERROR_CODES, StoreError, type StoreErrorCode } from './errors.js'
+export { objectMetadata, readObjectMetadata, type ObjectIdentity } from './metadata.js'
+export { openStore } from './store.js'
+export type * from './types.js'

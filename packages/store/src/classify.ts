@@ -1,0 +1,132 @@
+/** From an error of the SDK or of a socket to a StoreError. */
+import { StoreError, type StoreErrorCode } from './errors.js'
+
+/** What the SDK's errors look like where we read them. Structural, because two copies of a class are never `instanceof`. */
+interface Symptoms {
+  readonly name: string
+  /** errno name of a socket error, or S3's code. */
+  readonly code: string
+  readonly status: number | undefined
+  readonly requestId: string | undefined
+}
+
+const THROTTLES = new Set([
+  'SlowDown',
+  'TooManyRequests',
+  'TooManyRequestsException',
+  'RequestLimitExceeded',
+  'Throttling',
+])
+const DENIALS = new Set([
+  'AccessDenied',
+  'SignatureDoesNotMatch',
+  'InvalidAccessKeyId',
+  'ExpiredToken',
+  'InvalidToken',
+  'Forbidden',
+])
+const MISSING = new Set(['NoSuchKey', 'NoSuchVersion', 'NotFound'])
+const UNREACHABLE = new Set([
+  ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN'],
+  ...['ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE', 'UND_ERR_SOCKET', 'EPROTO'],
+])
+const CLOCK = new Set(['RequestTimeTooSkewed'])
+
+const FIXES: Record<Exclude<StoreErrorCode, 'SOURCE_TOO_LARGE'>, string> = {
+  S3_THROTTLED:
+    'nothing at once: the request is tried again later; if it lasts, lower the concurrency or ask for a higher limit',
+  S3_UNAVAILABLE: 'check that the S3 endpoint is right, up and reachable from here; the request is tried again later',
+  S3_TIMEOUT: 'check the network and the load of the S3 server; raise the time-outs only if it is known to be slow',
+  S3_ACCESS_DENIED: 'check the access key, its secret and what its policy allows on this bucket',
+  S3_NO_BUCKET: 'create the bucket, or correct its name in the configuration',
+  S3_NO_SUCH_OBJECT: 'check the key and version; if the record names them, look whether something deleted the object',
+  S3_OBJECT_EXISTS: 'find out who else writes to this bucket; the object there was left untouched',
+  S3_NO_SUCH_UPLOAD: 'look for a lifecycle rule or a sweep that aborts uploads too early; a new attempt starts anew',
+  S3_UNSUPPORTED: 'use an S3 server that has it',
+  S3_REJECTED: 'read the store’s code and message; the request as such was refused and would be again',
+  CHECKSUM_MISMATCH: 'store the file anew and look into the network and disks between here and the store',
+  LENGTH_MISMATCH: 'check whether the source or the object changed while it was read',
+}
+
+export function fixFor(code: keyof typeof FIXES): string {
+  return FIXES[code]
+}
+
+/**
+ * A StoreError stays what it is. `what` says what was being done, e.g. `put of default/…`; it must hold no secret.
+ */
+export function toStoreError(error: unknown, what: string): StoreError {
+  if (error instanceof StoreError) return error
+  const symptoms = symptomsOf(error)
+  const code = codeFor(symptoms)
+  const seen = [symptoms.status, symptoms.code || symptoms.name].filter(Boolean).join(' ')
+  const fix = CLOCK.has(symptoms.code)
+    ? 'set this machine’s clock: the store refuses signatures of another time'
+    : FIXES[code]
+  return new StoreError(code, `${what}: ${seen}`, {
+    fix,
+    cause: withoutSecrets(symptoms),
+    ...(symptoms.status !== undefined && { httpStatus: symptoms.status }),
+  })
+}
+
+export function isStoreError(error: unknown, ...codes: StoreErrorCode[]): error is StoreError {
+  return error instanceof StoreError && (codes.length === 0 || codes.includes(error.code))
+}
+
+type Classified = keyof typeof FIXES
+
+function codeFor({ name, code, status }: Symptoms): Classified {
+  if (THROTTLES.has(code) || status === 429) return 'S3_THROTTLED'
+  if (code === 'NoSuchBucket') return 'S3_NO_BUCKET'
+  if (code === 'NoSuchUpload') return 'S3_NO_SUCH_UPLOAD'
+  if (code === 'PreconditionFailed' || status === 412) return 'S3_OBJECT_EXISTS'
+  if (code === 'NotImplemented' || status === 501) return 'S3_UNSUPPORTED'
+  if (code === 'BadDigest' || code === 'XAmzContentSHA256Mismatch' || code === 'InvalidDigest')
+    return 'CHECKSUM_MISMATCH'
+  if (code === 'EntityTooLarge') return 'S3_REJECTED'
+  if (code === 'InvalidRange' || status === 416) return 'LENGTH_MISMATCH'
+  if (DENIALS.has(code) || CLOCK.has(code) || status === 401 || status === 403) return 'S3_ACCESS_DENIED'
+  if (MISSING.has(code) || status === 404) return 'S3_NO_SUCH_OBJECT'
+  // A conflict with another write of the same key, says S3, is to be tried again.
+  if (code === 'ConditionalRequestConflict' || code === 'OperationAborted') return 'S3_UNAVAILABLE'
+  if (code === 'RequestTimeout' || code === 'ETIMEDOUT' || status === 408) return 'S3_TIMEOUT'
+  if (UNREACHABLE.has(code)) return 'S3_UNAVAILABLE'
+  if (name === 'TimeoutError') return 'S3_TIMEOUT'
+  if (status !== undefined && status >= 500) return 'S3_UNAVAILABLE'
+  // A good status whose body can't be read: the way to the store is at fault, not the request. Without any status it
+  // never left (a wrong argument): trying again would not help, so it must not look transient.
+  return status !== undefined && status < 400 ? 'S3_UNAVAILABLE' : 'S3_REJECTED'
+}
+
+function symptomsOf(error: unknown): Symptoms {
+  const top = fields(error)
+  const metadata = fields(top['$metadata'])
+  const status = metadata['httpStatusCode']
+  const requestId = metadata['requestId']
+  const name = text(top['name'])
+  // S3's own code is the name of the SDK's error; a socket's error has it as `code`, or has one inside (happy eyeballs).
+  const errors = Array.isArray(top['errors']) ? top['errors'].map((one) => text(fields(one)['code'])) : []
+  const code =
+    text(top['code']) || text(top['Code']) || errors.find(Boolean) || (typeof status === 'number' ? name : '')
+  return {
+    name,
+    code,
+    status: typeof status === 'number' && status > 0 ? status : undefined,
+    requestId: typeof requestId === 'string' ? requestId : undefined,
+  }
+}
+
+function withoutSecrets({ name, code, status, requestId }: Symptoms): Error {
+  const cause = new Error(code || name || 'unknown')
+  cause.name = name || 'Error'
+  return Object.assign(cause, { ...(code && { code }), ...(status && { status }), ...(requestId && { requestId }) })
+}
+
+function fields(value: unknown): Partial<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? value : {}
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}

@@ -1,0 +1,49 @@
+/**
+ * Everything that the store throws, but for two things that pass through unchanged: the reason of a caller's
+ * AbortSignal and the errors of a caller's body.
+ *
+ * An SDK error carries the string that was signed, headers, sometimes the access key's id; so none is ever a `cause`
+ * as it is: only its name, code, status and request id are kept.
+ */
+export const STORE_ERROR_CODES = [
+  'S3_THROTTLED',
+  'S3_UNAVAILABLE',
+  'S3_TIMEOUT',
+  'S3_ACCESS_DENIED',
+  'S3_NO_BUCKET',
+  'S3_NO_SUCH_OBJECT',
+  /** Another attempt's object, or one of unknown origin, sits at the key. */
+  'S3_OBJECT_EXISTS',
+  /** The multipart upload was taken away under our hands. */
+  'S3_NO_SUCH_UPLOAD',
+  /** The store can't do what this needs. */
+  'S3_UNSUPPORTED',
+  /** Any other refusal (4xx). */
+  'S3_REJECTED',
+  'CHECKSUM_MISMATCH',
+  'LENGTH_MISMATCH',
+  'SOURCE_TOO_LARGE',
+] as const
+
+export type StoreErrorCode = (typeof STORE_ERROR_CODES)[number]
+
+export interface StoreErrorDetails {
+  /** What to do about it. */
+  readonly fix: string
+  readonly cause?: unknown
+  readonly httpStatus?: number
+}
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  readonly code: StoreErrorCode
+  readonly fix: string
+  readonly httpStatus?: number
+
+  constructor(code: StoreErrorCode, message: string, details: StoreErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.fix = details.fix
+    if (details.httpStatus !== undefined) this.httpStatus = details.httpStatus
+  }
+}

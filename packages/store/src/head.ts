@@ -1,0 +1,47 @@
+import { HeadObjectCommand } from '@aws-sdk/client-s3'
+import { checksumIn } from './digests.js'
+import type { Link } from './link.js'
+import type { ObjectHead } from './types.js'
+
+export interface HeadRequest {
+  readonly bucket: string
+  readonly key: string
+  readonly version?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Throws S3_NO_SUCH_OBJECT when it isn't there (a HEAD can't tell a missing bucket from a missing object). */
+export async function head(link: Link, { bucket, key, version, signal }: HeadRequest): Promise<ObjectHead> {
+  const answer = await link.request({ what: `head of ${key}`, signal }, (client, options) =>
+    client.send(
+      new HeadObjectCommand({
+        Bucket: bucket,
+        Key: key,
+        ChecksumMode: 'ENABLED',
+        ...(version !== undefined && { VersionId: version }),
+      }),
+      options,
+    ),
+  )
+  const checksum = checksumIn(answer)
+  const known = knownVersion(answer.VersionId)
+  return {
+    key,
+    length: answer.ContentLength ?? 0,
+    etag: quotedEtag(answer.ETag) ?? '',
+    metadata: answer.Metadata ?? {},
+    ...(known !== undefined && { version: known }),
+    ...(answer.LastModified && { modified: answer.LastModified }),
+    ...(checksum && { checksum }),
+  }
+}
+
+/** `null` is the id of what was written while the bucket kept no versions: nothing that an object could be pinned by. */
+export function knownVersion(version: string | undefined): string | undefined {
+  return version === 'null' || version === '' ? undefined : version
+}
+
+/** With its quotes, as HTTP wants it: radosgw leaves them out where the ETag stands in XML. */
+export function quotedEtag(etag: string | undefined): string | undefined {
+  return etag === undefined || etag === '' || etag.endsWith('"') ? etag : `"${etag}"`
+}

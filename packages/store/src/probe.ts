@@ -1,0 +1,251 @@
+/**
+ * Trying a store out, with a probe object of its own key that is deleted afterwards. Two stores that call themselves S3
+ * differ in nearly everything here, and a bucket's settings or a policy can differ on the same store.
+ */
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
+import { randomUUID } from 'node:crypto'
+import { UNPROBED, type Capabilities } from './capabilities.js'
+import { fixFor, isStoreError } from './classify.js'
+import { checksumOfBytes, etagOfBytes, etagOfParts } from './digests.js'
+import { StoreError } from './errors.js'
+import { head, knownVersion } from './head.js'
+import type { Link } from './link.js'
+import { listUploads, listVersions } from './lists.js'
+import { ATTEMPT } from './metadata.js'
+import { takeBack } from './uploads.js'
+
+export interface ProbeOptions {
+  readonly bucket: string
+  readonly prefix: string
+  readonly signal?: AbortSignal | undefined
+  readonly onWarning: (warning: StoreError) => void
+}
+
+/** What the steps share. */
+class Probe {
+  readonly key: string
+  readonly attempt = randomUUID()
+  readonly body = Buffer.from('sealfleet looks at what this store can do; this object may be deleted\n')
+  readonly versions: (string | undefined)[] = []
+  readonly link: Link
+  readonly options: ProbeOptions
+
+  constructor(link: Link, options: ProbeOptions) {
+    this.link = link
+    this.options = options
+    this.key = `${options.prefix}${this.attempt}`
+  }
+
+  get target() {
+    return { Bucket: this.options.bucket, Key: this.key }
+  }
+
+  request(step: string) {
+    return { what: `trying out the store (${step}) in bucket ${this.options.bucket}`, signal: this.options.signal }
+  }
+}
+
+/**
+ * Throws what stands in the way of any use: S3_NO_BUCKET, S3_ACCESS_DENIED, S3_UNAVAILABLE, S3_TIMEOUT, or S3_UNSUPPORTED
+ * for a store that loses metadata or has no multipart uploads.
+ */
+export async function probe(link: Link, options: ProbeOptions): Promise<Capabilities> {
+  const trial = new Probe(link, options)
+  try {
+    const conditional = await putTwice(trial)
+    const seen = await lookAtObject(trial)
+    const uploads = await tryMultipart(trial, conditional)
+    const listed = await versionsAreListed(trial)
+    const ifMatch = await ifMatchIsHonoured(trial)
+    return {
+      probed: true,
+      ifNoneMatch: { put: conditional, complete: uploads.ifNoneMatch },
+      ifMatch,
+      versioning: trial.versions.some((version) => version !== undefined),
+      listUploads: uploads.listed,
+      listVersions: listed,
+      checksumInHead: seen.checksum,
+      etagIsMd5: { put: seen.etagIsMd5, multipart: uploads.etagIsMd5 },
+      delete: await cleanUp(trial),
+    }
+  } catch (error) {
+    await cleanUp(trial)
+    throw error
+  }
+}
+
+/** Read-only: asks for an object that isn't there. The answer's code tells a missing bucket and wrong keys apart. */
+export async function probeReadOnly(link: Link, options: ProbeOptions): Promise<Capabilities> {
+  const trial = new Probe(link, options)
+  const command = new GetObjectCommand({ ...trial.target, Range: 'bytes=0-0' })
+  try {
+    const answer = await link.request(trial.request('reading'), (client, o) => client.send(command, o))
+    await answer.Body?.transformToByteArray()
+  } catch (error) {
+    // Without the right to list, AWS answers 403 AccessDenied for what isn't there.
+    const mayBeAbsence = isStoreError(error, 'S3_ACCESS_DENIED') && causeCode(error) === 'AccessDenied'
+    if (!isStoreError(error, 'S3_NO_SUCH_OBJECT') && !mayBeAbsence) throw error
+  }
+  return UNPROBED
+}
+
+async function put(trial: Probe, condition: object, step: string): Promise<void> {
+  const command = new PutObjectCommand({
+    ...trial.target,
+    ...condition,
+    Body: trial.body,
+    ContentLength: trial.body.length,
+    Metadata: { [ATTEMPT]: trial.attempt },
+  })
+  const answer = await trial.link.request(trial.request(step), (client, o) => client.send(command, o))
+  trial.versions.push(knownVersion(answer.VersionId))
+}
+
+/** Whether the second put with If-None-Match is refused. */
+async function putTwice(trial: Probe): Promise<boolean> {
+  try {
+    await put(trial, { IfNoneMatch: '*' }, 'writing')
+  } catch (error) {
+    // A lost answer of a try that succeeded meets its own object.
+    if (isStoreError(error, 'S3_OBJECT_EXISTS')) return true
+    if (!isStoreError(error, 'S3_UNSUPPORTED', 'S3_REJECTED')) throw error
+    await put(trial, {}, 'writing')
+    return false
+  }
+  return await refused(put(trial, { IfNoneMatch: '*' }, 'writing on condition'))
+}
+
+async function lookAtObject(trial: Probe): Promise<{ checksum: boolean; etagIsMd5: boolean }> {
+  const { link, key, options, body } = trial
+  const found = await head(link, { bucket: options.bucket, key, signal: options.signal })
+  if (found.metadata[ATTEMPT] !== trial.attempt || found.length !== body.length) {
+    throw unsupported('does not give back an object’s metadata and length')
+  }
+  return {
+    checksum: found.checksum?.value === checksumOfBytes(body).value,
+    etagIsMd5: found.etag === etagOfBytes(body),
+  }
+}
+
+async function ifMatchIsHonoured(trial: Probe): Promise<boolean> {
+  const other = `"${'0'.repeat(32)}"`
+  const command = new GetObjectCommand({ ...trial.target, Range: 'bytes=1-2', IfMatch: other })
+  return await refused(
+    trial.link.request(trial.request('reading on condition'), async (client, o) => {
+      const answer = await client.send(command, o)
+      await answer.Body?.transformToByteArray()
+    }),
+  )
+}
+
+async function tryMultipart(trial: Probe, conditional: boolean) {
+  const { link, key, options, body, target } = trial
+  const metadata = { [ATTEMPT]: trial.attempt }
+  let uploadId: string | undefined
+  let listed = false
+  try {
+    const started = await link.request(trial.request('multipart upload'), (client, o) =>
+      client.send(new CreateMultipartUploadCommand({ ...target, Metadata: metadata, ChecksumAlgorithm: 'CRC32' }), o),
+    )
+    uploadId = started.UploadId
+    if (uploadId === undefined) throw unsupported('has no multipart uploads')
+    const upload = { ...target, UploadId: uploadId }
+    listed = await uploadIsListed(trial, uploadId)
+    const part = await link.request({ ...trial.request('part'), bytes: body.length }, (client, o) =>
+      client.send(new UploadPartCommand({ ...upload, PartNumber: 1, Body: body }), o),
+    )
+    const done = { PartNumber: 1, ETag: part.ETag, ...(part.ChecksumCRC32 && { ChecksumCRC32: part.ChecksumCRC32 }) }
+    const complete = async (condition: object) => {
+      const command = new CompleteMultipartUploadCommand({
+        ...upload,
+        ...condition,
+        MultipartUpload: { Parts: [done] },
+      })
+      const answer = await link.request(trial.request('completion'), (client, o) => client.send(command, o))
+      trial.versions.push(knownVersion(answer.VersionId))
+    }
+    // The key exists by now, so where the condition holds the upload stays unfinished and can still be completed.
+    const ifNoneMatch = conditional && (await refused(complete({ IfNoneMatch: '*' })))
+    if (ifNoneMatch || !conditional) await complete({})
+    uploadId = undefined
+    const found = await head(link, { bucket: options.bucket, key, signal: options.signal })
+    if (found.metadata[ATTEMPT] !== trial.attempt) throw unsupported('loses the metadata of multipart objects')
+    const etag = etagOfParts([{ etag: part.ETag, crc32: undefined }])
+    return { ifNoneMatch, listed, etagIsMd5: etag !== undefined && found.etag === etag }
+  } finally {
+    const left = { bucket: options.bucket, key, uploadId }
+    if (uploadId !== undefined) await takeBack(link, left, { listUploads: listed }, options.onWarning)
+  }
+}
+
+async function uploadIsListed(trial: Probe, uploadId: string): Promise<boolean> {
+  const { link, key, options } = trial
+  return await answers(async () => {
+    const list = listUploads(link, { bucket: options.bucket, prefix: key, signal: options.signal })
+    for await (const upload of list) if (upload.uploadId === uploadId && upload.key === key) return true
+    return false
+  })
+}
+
+async function versionsAreListed(trial: Probe): Promise<boolean> {
+  const { link, key, options } = trial
+  return await answers(async () => {
+    for await (const one of listVersions(link, { bucket: options.bucket, prefix: key, signal: options.signal })) {
+      if (one.key === key) return true
+    }
+    return false
+  })
+}
+
+/** Whether a condition was honoured: true for 412, false for success; other errors are thrown. */
+async function refused(request: Promise<void>): Promise<boolean> {
+  try {
+    await request
+    return false
+  } catch (error) {
+    if (isStoreError(error, 'S3_OBJECT_EXISTS')) return true
+    throw error
+  }
+}
+
+/** A question that a store may not understand, or a policy forbid: then the answer is no. */
+async function answers(question: () => Promise<boolean>): Promise<boolean> {
+  try {
+    return await question()
+  } catch (error) {
+    if (isStoreError(error, 'S3_UNSUPPORTED', 'S3_REJECTED', 'S3_ACCESS_DENIED', 'S3_NO_SUCH_OBJECT')) return false
+    throw error
+  }
+}
+
+/** Deletes every version that was written. False when we may not; then the object stays, and a warning says so. */
+async function cleanUp({ link, options, key, target, versions }: Probe): Promise<boolean> {
+  try {
+    for (const version of versions) {
+      const command = new DeleteObjectCommand({ ...target, ...(version !== undefined && { VersionId: version }) })
+      await link.request({ what: `delete of ${key}` }, (client, o) => client.send(command, o))
+    }
+    return true
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+    const fix = `delete it, and allow s3:DeleteObject on ${options.prefix}* for these credentials`
+    options.onWarning(new StoreError(error.code, `the probe object ${key} stays in the bucket`, { fix, cause: error }))
+    return false
+  }
+}
+
+function unsupported(what: string): StoreError {
+  return new StoreError('S3_UNSUPPORTED', `this store ${what}`, { fix: fixFor('S3_UNSUPPORTED') })
+}
+
+function causeCode(error: StoreError): string | undefined {
+  const { cause } = error
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
+}

@@ -1,0 +1,163 @@
+/**
+ * Reading ranges of one object, and only of that one: every request is pinned to the version, or else to the ETag. A
+ * body that breaks is asked for again from the byte where it broke.
+ */
+import { GetObjectCommand } from '@aws-sdk/client-s3'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fixFor, isStoreError, toStoreError } from './classify.js'
+import { StoreError } from './errors.js'
+import { knownVersion, quotedEtag } from './head.js'
+import { timeout, type Link } from './link.js'
+import type { ReaderRequest, StoreReader } from './types.js'
+
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 5_000
+
+/**
+ * A reader that asks the store for nothing until `read` is iterated. Throws a RangeError without a version or an ETag:
+ * two ranges could then come from two objects.
+ */
+export function reader(link: Link, bucket: string, request: ReaderRequest): StoreReader {
+  if (request.version === undefined && !request.etag) throw new RangeError('a reader needs a version or an ETag')
+  return {
+    length: request.length,
+    read: (offset, length, options) => readRange(link, bucket, request, offset, length, options?.signal),
+  }
+}
+
+async function* readRange(
+  link: Link,
+  bucket: string,
+  request: ReaderRequest,
+  offset: number,
+  length: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const end = offset + length
+  if (
+    !Number.isSafeInteger(offset) ||
+    !Number.isSafeInteger(length) ||
+    offset < 0 ||
+    length < 0 ||
+    end > request.length
+  ) {
+    throw new RangeError(`no such range: ${length} bytes from ${offset} of ${request.length}`)
+  }
+  let position = offset
+  let breaks = 0
+  while (position < end) {
+    const before = position
+    try {
+      for await (const chunk of await openRange(link, bucket, request, position, end, signal)) {
+        position += chunk.byteLength
+        if (position > end) throw mismatch(`${request.key}: the store sent more than the range it was asked for`)
+        yield chunk
+      }
+      if (position < end) throw new BrokenBody(new Error('the body ended early'))
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!(error instanceof BrokenBody)) throw error
+      breaks = position > before ? 1 : breaks + 1
+      if (breaks >= link.maxAttempts) throw toStoreError(error.cause, `read of ${request.key} at byte ${position}`)
+      await pause(breaks, signal)
+    }
+  }
+}
+
+/** A body that stopped before its end: worth another request, unlike what the store refused. */
+class BrokenBody extends Error {
+  constructor(cause: unknown) {
+    super('broken body', { cause })
+  }
+}
+
+/** Asks for [position, end) and returns its body, checked to be a piece of the right object. */
+async function openRange(
+  link: Link,
+  bucket: string,
+  request: ReaderRequest,
+  position: number,
+  end: number,
+  signal: AbortSignal | undefined,
+): Promise<AsyncGenerator<Uint8Array>> {
+  const { key, version, etag } = request
+  const command = new GetObjectCommand({
+    Bucket: bucket,
+    Key: key,
+    Range: `bytes=${position}-${end - 1}`,
+    ...(version !== undefined ? { VersionId: version } : { IfMatch: quotedEtag(etag) }),
+  })
+  const answer = await link.request({ what: `read of ${key}`, signal }, async (client, options) => {
+    try {
+      return await client.send(command, options)
+    } catch (error) {
+      throw isStoreError(toStoreError(error, ''), 'S3_OBJECT_EXISTS') ? replaced(key) : error
+    }
+  })
+  const body = answer.Body as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined
+  if (body === undefined) throw new BrokenBody(new Error('an answer without a body'))
+  try {
+    const other =
+      version !== undefined ? knownVersion(answer.VersionId) !== version : quotedEtag(answer.ETag) !== quotedEtag(etag)
+    // A store that leaves out the version in its answer has been asked for it all the same.
+    if (other && !(version !== undefined && answer.VersionId === undefined)) throw replaced(key)
+    const total = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '')
+    const whole = total === null && position === 0 && answer.ContentLength === request.length
+    const right = total !== null && Number(total[1]) === position && Number(total[3]) === request.length
+    if (!whole && !right) throw mismatch(`${key} is not the ${request.length} bytes that the record says`)
+  } catch (error) {
+    body.destroy()
+    throw error
+  }
+  return chunksOf(body, link.inactivityTimeoutMs, signal)
+}
+
+/** The body's chunks. Throws BrokenBody when it fails or falls silent; the consumer's own pauses don't count as silence. */
+async function* chunksOf(
+  body: AsyncIterable<Uint8Array> & { destroy(error?: Error): void },
+  inactivityTimeoutMs: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const onAbort = () => body.destroy(new Error('aborted'))
+  signal?.addEventListener('abort', onAbort, { once: true })
+  const chunks = body[Symbol.asyncIterator]()
+  const silence = timeout(`no byte of the body for ${inactivityTimeoutMs} ms`)
+  try {
+    for (;;) {
+      const timer = setTimeout(() => body.destroy(silence), inactivityTimeoutMs)
+      let next: IteratorResult<Uint8Array>
+      try {
+        next = await chunks.next()
+      } catch (error) {
+        throw new BrokenBody(error)
+      } finally {
+        clearTimeout(timer)
+      }
+      if (next.done) return
+      yield next.value
+    }
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+    body.destroy()
+  }
+}
+
+async function pause(breaks: number, signal: AbortSignal | undefined): Promise<void> {
+  const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** breaks)
+  try {
+    await delay(Math.random() * longest, undefined, { signal })
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  }
+}
+
+function replaced(key: string): StoreError {
+  return new StoreError('S3_NO_SUCH_OBJECT', `the object that was read at ${key} has been replaced by another`, {
+    fix: fixFor('S3_NO_SUCH_OBJECT'),
+  })
+}
+
+function mismatch(message: string): StoreError {
+  return new StoreError('LENGTH_MISMATCH', message, { fix: fixFor('LENGTH_MISMATCH') })
+}

@@ -1,0 +1,116 @@
+/** A bucket opened: what it can do is known, and everything else hangs together here. */
+import { DeleteObjectCommand } from '@aws-sdk/client-s3'
+import type { StoreError } from './errors.js'
+import { head } from './head.js'
+import {
+  DEFAULT_IN_FLIGHT,
+  DEFAULT_MAX_OBJECT,
+  DEFAULT_PART,
+  DEFAULT_QUEUE,
+  MAX_PART,
+  maxObjectLength,
+  MIN_PART,
+  partSizeFor,
+  queueSizeFor,
+  type Limits,
+} from './limits.js'
+import { isStoreError } from './classify.js'
+import { Link } from './link.js'
+import { listObjects, listUploads, listVersions } from './lists.js'
+import { probe, probeReadOnly } from './probe.js'
+import { put } from './put.js'
+import { reader } from './read.js'
+import type { Store, StoreOptions } from './types.js'
+import { abortUpload } from './uploads.js'
+
+/**
+ * Opens a bucket and tries out what it can do (about a dozen small requests; one when read-only). Throws a RangeError
+ * for impossible options, else a StoreError that says what stands in the way.
+ *
+ * @example
+ * using store = await openStore({ endpoint, region, bucket, accessKeyId, secretAccessKey })
+ * const { etag, version } = await store.put({ key, body, length, metadata })
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const limits = limitsOf(options)
+  const onWarning =
+    options.onWarning ?? ((warning: StoreError) => process.emitWarning(warning.message, { code: warning.code }))
+  const link = new Link(options)
+  const { bucket, probePrefix: prefix = '.sealfleet-probe/', signal } = options
+  try {
+    const look = options.access === 'read-only' ? probeReadOnly : probe
+    const capabilities = await look(link, { bucket, prefix, signal, onWarning })
+    return storeOf({ link, bucket, limits, capabilities, onWarning })
+  } catch (error) {
+    link[Symbol.dispose]()
+    throw error
+  }
+}
+
+function storeOf(context: Parameters<typeof put>[0]): Store {
+  const { link, bucket, limits, capabilities } = context
+  return {
+    bucket,
+    capabilities,
+    maxObjectLength: maxObjectLength(limits),
+    partSizeFor: (length) => partSizeFor(length, limits),
+    queueSizeFor: (length) => queueSizeFor(length, limits),
+    put: (request) => put(context, request),
+    head: (key, options) => head(link, { bucket, key, ...options }),
+    reader: (request) => reader(link, bucket, request),
+    list: (prefix, options) => listObjects(link, { bucket, prefix, ...options }),
+    listVersions: (prefix, options) => {
+      if (capabilities.listVersions && (capabilities.versioning || !capabilities.probed)) {
+        return listVersions(link, { bucket, prefix, ...options })
+      }
+      return objectsAsVersions(listObjects(link, { bucket, prefix, ...options }))
+    },
+    listUploads: (prefix, options) => listUploads(link, { bucket, prefix, ...options }),
+    delete: (key, options) => remove(link, bucket, key, undefined, options?.signal),
+    deleteVersion: (key, version, options) => remove(link, bucket, key, version, options?.signal),
+    abortUpload: (key, uploadId, options) => abortUpload(link, { bucket, key, uploadId }, options?.signal),
+    close: () => link[Symbol.dispose](),
+    [Symbol.dispose]: () => link[Symbol.dispose](),
+  }
+}
+
+async function* objectsAsVersions(objects: ReturnType<typeof listObjects>): ReturnType<typeof listVersions> {
+  for await (const { key, length, modified } of objects) {
+    yield { key, length, latest: true, deleteMarker: false, ...(modified && { modified }) }
+  }
+}
+
+async function remove(
+  link: Link,
+  bucket: string,
+  key: string,
+  version: string | undefined,
+  signal?: AbortSignal,
+): Promise<void> {
+  const command = new DeleteObjectCommand({
+    Bucket: bucket,
+    Key: key,
+    ...(version !== undefined && { VersionId: version }),
+  })
+  try {
+    await link.request({ what: `delete of ${key}`, signal }, (client, o) => client.send(command, o))
+  } catch (error) {
+    if (!isStoreError(error, 'S3_NO_SUCH_OBJECT')) throw error
+  }
+}
+
+function limitsOf(options: StoreOptions): Limits {
+  const limits: Limits = {
+    partSize: options.partSize ?? DEFAULT_PART,
+    queueSize: options.queueSize ?? DEFAULT_QUEUE,
+    maxBytesInFlight: options.maxBytesInFlight ?? DEFAULT_IN_FLIGHT,
+    maxObjectLength: options.maxObjectLength ?? DEFAULT_MAX_OBJECT,
+  }
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} must be a whole number from 1 on`)
+  }
+  if (limits.partSize < MIN_PART || limits.partSize > MAX_PART) {
+    throw new RangeError(`partSize must be from ${MIN_PART} to ${MAX_PART} bytes: S3 takes no other`)
+  }
+  return limits
+}
