@@ -100,7 +100,9 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which an outage slows the whole fleet.
     limiter: { max: 1_000_000, duration: 1_000 },
   })
-  worker.on('error', (error) => log.warn({ failure: classify(error, { during: 'redis' }).code }, 'queue trouble'))
+  worker.on('error', (error) =>
+    log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'queue trouble'),
+  )
   return {
     worker,
     active: () => active,
@@ -123,7 +125,7 @@ async function requestFrom(options: IngestWorkerOptions, job: Job<unknown>): Pro
   } catch (error) {
     if (!(error instanceof JobsError)) throw error
     await options.refuse({ jobId: String(job.id), code: 'PAYLOAD_INVALID', reason: error.message })
-    options.log.warn({ jobId: job.id, failure: 'PAYLOAD_INVALID' }, 'job refused')
+    options.log.warn({ jobId: job.id, code: 'PAYLOAD_INVALID' }, 'job refused')
     throw new UnrecoverableError(`PAYLOAD_INVALID: ${error.message}`)
   }
   return {
@@ -165,14 +167,17 @@ async function refuseConflict(options: IngestWorkerOptions, job: Job, request: C
 }
 
 function logOutcome(log: Logger, job: Job, request: ClaimRequest, outcome: IngestOutcome, seconds: number): void {
-  const base = { jobId: job.id, fileId: request.fileId, outcome: outcome.kind, seconds: Number(seconds.toFixed(3)) }
+  const base = { jobId: job.id, fileId: request.fileId, outcome: outcome.kind, durationMs: Math.round(seconds * 1000) }
   if (outcome.kind === 'stored') {
     const { attemptId, plaintextLength, encKeyVersion } = outcome.object
     log.info({ ...base, attemptId, attemptNo: outcome.attemptNo, bytes: plaintextLength, encKeyVersion }, 'stored')
   } else if (outcome.kind === 'failed') {
     const { code, failure } = outcome.failed
     const level = failure.page ? 'error' : 'warn'
-    log[level]({ ...base, failure: code, action: outcome.decision.action, page: failure.page }, failure.summary)
+    log[level](
+      { ...base, code, class: failure.class, reason: outcome.decision.action, err: outcome.error },
+      failure.summary,
+    )
   } else {
     log.info(base, outcome.kind)
   }

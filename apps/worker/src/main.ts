@@ -1,0 +1,60 @@
+import { hostname } from 'node:os'
+import { randomBytes } from 'node:crypto'
+
+import { ConfigError, findEnvFile, loadConfig } from '@sealfleet/config'
+import { classify } from '@sealfleet/jobs'
+import { createLogger, createMetrics } from '@sealfleet/telemetry'
+
+import { runWorker } from './run.js'
+
+/** The composition root: the only place of this app that reads the process's environment, arguments and signals. */
+async function main(): Promise<number> {
+  const argument = process.argv[2]
+  if (argument === '--help' || argument === '-h') {
+    process.stdout.write(HELP)
+    return 0
+  }
+  let config
+  try {
+    const configFile =
+      argument === '--config' ? process.argv[3] : (process.env['SEALFLEET_CONFIG'] ?? fallback(process.env))
+    config = loadConfig(process.env, {
+      needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'],
+      configFile,
+    })
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    return 2
+  }
+  const secrets = [config.database.url, config.redis.url, config.s3.secretAccessKey].map((secret) => secret.reveal())
+  const log = createLogger({ name: 'worker', level: config.log.level, secrets })
+  for (const warning of config.warnings) log.warn(warning)
+  const workerId = `${hostname().slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
+  const metrics = createMetrics({ defaultLabels: { program: 'worker' } })
+  try {
+    await using running = await runWorker({ config, log, metrics, workerId, agentEnv: process.env })
+    await running.untilSignal(process)
+    return 0
+  } catch (error) {
+    const { code, failure } = classify(error)
+    log.fatal({ code, err: error }, `the worker can not go on: ${failure.fix}`)
+    return failure.exitStatus
+  }
+}
+
+function fallback(env: NodeJS.ProcessEnv): string | undefined {
+  return Object.keys(env).some((name) => name.startsWith('SEALFLEET_')) ? undefined : findEnvFile(process.cwd())
+}
+
+const HELP = `Usage: node apps/worker/dist/main.js [--config FILE]
+
+A Sealfleet worker: takes files from the ingest queue, seals them under keys from the HSM and keeps them in S3.
+Configuration is SEALFLEET_* variables of the environment, or a file of them (--config); without either,
+.sealfleet/env of this folder or one above. See packages/config/README.md.
+
+SIGTERM or SIGINT: finish what runs within SEALFLEET_SHUTDOWN_GRACE_SECONDS, give the rest back, exit 0.
+A second signal: exit at once.
+`
+
+process.exitCode = await main()
