@@ -43,3 +43,37 @@ export {
   requestOf,
   type RequestContent,
 } from './ingest/request.js'
+export {
+  assertNoEviction,
+  connectProducer,
+  createWorkerConnection,
+  type ConnectionSettings,
+  type ProducerSettings,
+} from './redis.js'
+export {
+  CHUNK_SIZE,
+  IngestClient,
+  openIngestClient,
+  type EnqueueManyOptions,
+  type OwnedIngestClient,
+  type Requests,
+} from './client/ingest-client.js'
+export { createIngestQueue, ingestJobEntry, jobPresence, type IngestQueue, type Presence } from './client/queue.js'
+export {
+  isIngestProgress,
+  waitForFiles,
+  type IngestProgress,
+  type WaitOptions,
+  type WaitProgress,
+} from './client/wait.js'
+export type {
+  AcceptOutcome,
+  AcceptPort,
+  AcceptRequest,
+  EnqueueOutcome,
+  EnqueueResult,
+  FileState,
+  FileStatus,
+  IngestRequest,
+  StatusPort,
+} from './client/terms.js'

@@ -1,0 +1,202 @@
+import type { Redis } from 'ioredis'
+import { classify } from '../failures/classify.js'
+import { JobsError } from '../failures/error.js'
+import { ingestJobId } from '../ingest/ids.js'
+import { assertNoEviction, connectProducer, type ProducerSettings } from '../redis.js'
+import { conflictResult, prepareChunk, type Prepared } from './prepare.js'
+import { createIngestQueue, ingestJobEntry, jobPresence, type IngestQueue } from './queue.js'
+import type { AcceptOutcome, AcceptPort, EnqueueOutcome, EnqueueResult, FileState, IngestRequest } from './terms.js'
+
+/** Files accepted, and jobs added, by one statement and one call. */
+export const CHUNK_SIZE = 500
+
+export interface EnqueueManyOptions {
+  /** the batch they belong to */
+  readonly batchId?: string | undefined
+  readonly chunkSize?: number | undefined
+  /** told after each chunk how many requests are through */
+  readonly onProgress?: ((done: number) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+const FINAL: Readonly<Partial<Record<FileState, EnqueueOutcome>>> = {
+  STORED: 'stored',
+  DEAD: 'dead',
+  DISCARDED: 'discarded',
+  DELETED: 'deleted',
+}
+
+/**
+ * The producer's client: writes a file down in PostgreSQL (from then on it can't be lost), then adds its job to Redis.
+ *
+ * Asking again is safe: the same id with the same request never makes a second job, unless the first was lost, and then
+ * it makes one. So after any failure, and after a crash between the two writes, the answer is to ask again; maintenance
+ * does it by itself in the end.
+ */
+export class IngestClient {
+  readonly #port: AcceptPort
+  readonly #queue: IngestQueue
+
+  constructor(port: AcceptPort, queue: IngestQueue) {
+    this.#port = port
+    this.#queue = queue
+  }
+
+  /**
+   * Enqueues one file.
+   * @throws {JobsError} PAYLOAD_INVALID or REQUEST_CONFLICT; REDIS_UNAVAILABLE when it was accepted but has no job yet
+   * @throws whatever the port throws (RecordsError DB_UNAVAILABLE, …)
+   */
+  async enqueue(request: IngestRequest, options: { batchId?: string } = {}): Promise<EnqueueResult> {
+    const [result] = await this.#enqueueChunk([request], options.batchId)
+    if (result === undefined) throw new Error('one request gives one result')
+    if (result.error !== undefined) throw result.error
+    return result
+  }
+
+  /** Enqueues many; one bad request doesn't stop the others. Results in the order of the requests; throws as `enqueue` for the rest. */
+  async enqueueMany(requests: Requests, options: EnqueueManyOptions = {}): Promise<readonly EnqueueResult[]> {
+    const all: EnqueueResult[] = []
+    for await (const results of this.enqueueChunks(requests, options)) all.push(...results)
+    return all
+  }
+
+  /** As `enqueueMany`, for more requests than memory should hold: yields the results of each chunk when it is through. */
+  async *enqueueChunks(requests: Requests, options: EnqueueManyOptions = {}): AsyncGenerator<readonly EnqueueResult[]> {
+    const { chunkSize = CHUNK_SIZE, batchId, onProgress, signal } = options
+    let done = 0
+    for await (const chunk of inChunks(requests, chunkSize)) {
+      signal?.throwIfAborted()
+      const results = await this.#enqueueChunk(chunk, batchId)
+      done += results.length
+      onProgress?.(done)
+      yield results
+    }
+  }
+
+  async #enqueueChunk(
+    requests: readonly IngestRequest[],
+    batchId: string | undefined,
+  ): Promise<readonly EnqueueResult[]> {
+    const { files, repeats, known } = prepareChunk(requests, batchId)
+    const outcomes = files.length === 0 ? [] : await this.#accept(files)
+    const settled = await this.#deliver(files, outcomes)
+    const places = new Map([...files.map((file, place) => [file.index, place] as const), ...repeats])
+    return requests.map((request, index) => {
+      const result = known.get(index) ?? settled[places.get(index) ?? -1]
+      if (result === undefined) throw new Error('every request has a result')
+      const repeated = repeats.has(index) && result.outcome === 'queued'
+      return repeated ? { ...result, request, outcome: 'already-queued' } : { ...result, request }
+    })
+  }
+
+  async #accept(files: readonly Prepared[]): Promise<readonly AcceptOutcome[]> {
+    const outcomes = await this.#port.accept(files.map(({ accept }) => accept))
+    if (outcomes.length !== files.length)
+      throw new Error(`${files.length} files were to be accepted, ${outcomes.length} outcomes came`)
+    return outcomes
+  }
+
+  /** Gives a job to each accepted file that has none. */
+  async #deliver(files: readonly Prepared[], outcomes: readonly AcceptOutcome[]): Promise<readonly EnqueueResult[]> {
+    try {
+      const results = await Promise.all(files.map((file, place) => this.#resultFor(file, outcomes[place])))
+      const entries = results.flatMap(({ job }) => (job === undefined ? [] : [ingestJobEntry(job)]))
+      if (entries.length > 0) await this.#queue.addBulk(entries)
+      return results.map(({ result }) => result)
+    } catch (error) {
+      if (error instanceof JobsError || classify(error, { during: 'redis' }).code !== 'REDIS_UNAVAILABLE') throw error
+      const message = 'the files are accepted, but Redis did not take their jobs'
+      throw new JobsError('REDIS_UNAVAILABLE', message, {
+        cause: error,
+        fix: 'Ask again with the same ids once Redis answers; nothing is lost or doubled.',
+      })
+    }
+  }
+
+  /** The result of one file, and the job that it still needs. */
+  async #resultFor(
+    file: Prepared,
+    outcome: AcceptOutcome | undefined,
+  ): Promise<{ result: EnqueueResult; job?: Prepared['job'] }> {
+    const { request } = file
+    const { fileId } = file.job
+    if (outcome === undefined) throw new Error('every file has an outcome')
+    if (outcome.outcome === 'conflict') return { result: conflictResult(request, fileId) }
+    const final = FINAL[outcome.file.state]
+    if (final !== undefined) return { result: { request, fileId, outcome: final } }
+    const { generation } = outcome.file
+    const jobId = ingestJobId(fileId, generation)
+    const fresh = outcome.outcome === 'accepted'
+    const need = await this.#need(file, jobId)
+    if (need === 'none') return { result: { request, fileId, jobId, outcome: fresh ? 'queued' : 'already-queued' } }
+    if (need !== 'job') return { result: { request, fileId, outcome: need } }
+    return {
+      result: { request, fileId, jobId, outcome: fresh ? 'queued' : 'requeued' },
+      job: { ...file.job, generation },
+    }
+  }
+
+  /**
+   * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that
+   * ended while its file is still open stands in the way (BullMQ ignores its id), so it is removed; but first the file
+   * is looked at again, since it may have ended together with its job.
+   */
+  async #need(file: Prepared, jobId: string): Promise<'none' | 'job' | EnqueueOutcome> {
+    const presence = await jobPresence(this.#queue, jobId)
+    if (presence !== 'ended') return presence === 'live' ? 'none' : 'job'
+    const [now] = await this.#accept([file])
+    const final = now === undefined ? undefined : FINAL[now.file.state]
+    if (final !== undefined) return final
+    if ((await this.#queue.remove(jobId)) === 1) return 'job'
+    // Somebody else was faster: it is gone, or runs again.
+    return (await jobPresence(this.#queue, jobId)) === 'absent' ? 'job' : 'none'
+  }
+}
+
+export type Requests = Iterable<IngestRequest> | AsyncIterable<IngestRequest>
+
+async function* inChunks(requests: Requests, size: number): AsyncGenerator<readonly IngestRequest[]> {
+  let chunk: IngestRequest[] = []
+  for await (const request of requests) {
+    if (chunk.push(request) < size) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
+}
+
+/** A client with a connection and queue of its own; dispose it to close both. */
+export interface OwnedIngestClient extends AsyncDisposable {
+  readonly client: IngestClient
+  readonly queue: IngestQueue
+  readonly redis: Redis
+  close(): Promise<void>
+}
+
+/**
+ * Connects a client; refuses a Redis that may evict keys.
+ * @throws {JobsError} REDIS_UNAVAILABLE, REDIS_ACCESS_DENIED, REDIS_UNSUITABLE
+ */
+export async function openIngestClient(
+  options: ProducerSettings & { readonly redisUrl: string; readonly prefix?: string; readonly port: AcceptPort },
+): Promise<OwnedIngestClient> {
+  const { redisUrl, prefix, port, ...settings } = options
+  const redis = await connectProducer(redisUrl, settings)
+  try {
+    await assertNoEviction(redis)
+  } catch (error) {
+    redis.disconnect()
+    throw error
+  }
+  const { onError } = settings
+  const queue = createIngestQueue(redis, {
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(onError === undefined ? {} : { onError }),
+  })
+  const close = async (): Promise<void> => {
+    await queue.close()
+    redis.disconnect()
+  }
+  return { client: new IngestClient(port, queue), queue, redis, close, [Symbol.asyncDispose]: close }
+}

@@ -1,0 +1,39 @@
+import { Queue, type JobsOptions } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { ingestJobId } from '../ingest/ids.js'
+import type { IngestJobV1 } from '../ingest/schema.js'
+import { DEFAULT_JOB_OPTIONS, INGEST_JOB, QUEUES, queueOptions } from '../queues.js'
+
+export type IngestQueue = Queue<IngestJobV1>
+
+/** The ingest queue over a producer's connection, which the caller keeps and closes. */
+export function createIngestQueue(
+  connection: Redis,
+  options: { prefix?: string; onError?: (error: Error) => void } = {},
+): IngestQueue {
+  const queue: IngestQueue = new Queue(QUEUES.ingest, { connection, ...queueOptions(options.prefix) })
+  queue.on('error', (error) => options.onError?.(error))
+  return queue
+}
+
+/** A job as `queue.addBulk`, an outbox's relay, or a replay adds it. */
+export function ingestJobEntry(job: IngestJobV1): {
+  name: string
+  data: IngestJobV1
+  opts: JobsOptions & { jobId: string }
+} {
+  return {
+    name: INGEST_JOB,
+    data: job,
+    opts: { ...DEFAULT_JOB_OPTIONS, jobId: ingestJobId(job.fileId, job.generation) },
+  }
+}
+
+/** Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), or isn't there. */
+export type Presence = 'live' | 'ended' | 'absent'
+
+export async function jobPresence(queue: IngestQueue, jobId: string): Promise<Presence> {
+  const state = await queue.getJobState(jobId)
+  if (state === 'unknown') return 'absent'
+  return state === 'completed' || state === 'failed' ? 'ended' : 'live'
+}

@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import { QueueEvents, Worker } from 'bullmq'
+import { expect, test } from 'vitest'
+import { openIngestClient } from '../src/client/ingest-client.js'
+import type { FileStatus, StatusPort } from '../src/client/terms.js'
+import { waitForFiles, type WaitProgress } from '../src/client/wait.js'
+import { parseIngestJob } from '../src/ingest/parse.js'
+import { createWorkerConnection } from '../src/redis.js'
+import { MemoryRecords } from './memory-records.js'
+import { startRedis } from './private-redis.js'
+
+const A = randomUUID()
+const B = randomUUID()
+
+/** A port that gives one answer a look. */
+function answers(...looks: (readonly FileStatus[] | Error)[]): StatusPort & { readonly asked: (readonly string[])[] } {
+  const asked: (readonly string[])[] = []
+  return {
+    asked,
+    states: (fileIds) => {
+      asked.push(fileIds)
+      const look = looks.shift() ?? new Error('asked too often')
+      return look instanceof Error ? Promise.reject(look) : Promise.resolve(look)
+    },
+  }
+}
+
+test('asks until every file is in a final state, and only about those that are not', async () => {
+  const progress: WaitProgress[] = []
+  const port = answers(
+    [],
+    [{ fileId: A, state: 'RUNNING' }],
+    [
+      { fileId: A, state: 'STORED' },
+      { fileId: B, state: 'QUEUED' },
+    ],
+    [{ fileId: B, state: 'DEAD', code: 'SOURCE_MISSING' }],
+  )
+  const ended = await waitForFiles(port, [A, B, A], {
+    pollMs: 1,
+    maxPollMs: 2,
+    onProgress: (now) => progress.push(now),
+  })
+  expect([...ended.values()]).toEqual([
+    { fileId: A, state: 'STORED' },
+    { fileId: B, state: 'DEAD', code: 'SOURCE_MISSING' },
+  ])
+  expect(port.asked).toEqual([[A, B], [A, B], [A, B], [B]])
+  expect(progress).toEqual([
+    { done: 1, total: 2, byState: { STORED: 1 } },
+    { done: 2, total: 2, byState: { STORED: 1, DEAD: 1 } },
+  ])
+})
+
+test('nothing to wait for is done at once', async () => {
+  expect((await waitForFiles(answers(), [])).size).toBe(0)
+})
+
+test('sits out an outage of the database, and says so', async () => {
+  const trouble: unknown[] = []
+  const outage = Object.assign(new Error('gone'), { code: 'DB_UNAVAILABLE' })
+  const port = answers(outage, [{ fileId: A, state: 'STORED' }])
+  await waitForFiles(port, [A], { pollMs: 1, onTrouble: (error) => trouble.push(error) })
+  expect(trouble).toEqual([outage])
+})
+
+test('passes on what is no outage', async () => {
+  const denied = Object.assign(new Error('no'), { code: 'DB_ACCESS_DENIED' })
+  await expect(waitForFiles(answers(denied), [A], { pollMs: 1 })).rejects.toBe(denied)
+})
+
+test('stops when it is aborted, also in the middle of a pause', async () => {
+  const abort = new AbortController()
+  const waiting = waitForFiles(
+    {
+      states: () => {
+        setImmediate(() => abort.abort(new Error('enough')))
+        return Promise.resolve([])
+      },
+    },
+    [A],
+    { pollMs: 3_600_000, maxPollMs: 3_600_000, signal: abort.signal },
+  )
+  await expect(waiting).rejects.toThrow('enough')
+})
+
+test('an event of one of its jobs ends a pause; those of others, and bytes of the wrong shape, do nothing', async () => {
+  const events = new EventEmitter()
+  const bytes: unknown[] = []
+  const port = answers([], [{ fileId: A, state: 'STORED' }])
+  const waiting = waitForFiles(port, [A], {
+    pollMs: 3_600_000,
+    maxPollMs: 3_600_000,
+    events: events as unknown as QueueEvents,
+    onBytes: (fileId, progress) => bytes.push([fileId, progress]),
+  })
+  events.emit('progress', { jobId: `f-${A}-g1`, data: { bytes: 1, total: 2 } })
+  events.emit('progress', { jobId: `f-${A}-g1`, data: 50 })
+  events.emit('progress', { jobId: `f-${B}-g1`, data: { bytes: 1, total: 2 } })
+  events.emit('completed', { jobId: `f-${B}-g1` })
+  events.emit('completed', { jobId: '17' })
+  events.emit('completed', { jobId: `f-${A}-g2` })
+  await waiting
+  expect(port.asked).toHaveLength(2)
+  expect(bytes).toEqual([[A, { bytes: 1, total: 2 }]])
+  expect(events.eventNames()).toEqual([])
+})
+
+test('over a real queue: bytes and the end come through', async () => {
+  await using server = await startRedis()
+  const records = new MemoryRecords()
+  await using owned = await openIngestClient({ redisUrl: server.url, prefix: '{sealfleet-test}', port: records })
+  const connection = createWorkerConnection(server.url)
+  const events = new QueueEvents(owned.queue.name, { connection, prefix: '{sealfleet-test}' })
+  await events.waitUntilReady()
+  const { fileId = '' } = await owned.client.enqueue({ root: 'inbox', path: 'a' })
+  const bytes: unknown[] = []
+  const waiting = waitForFiles(records, [fileId], {
+    pollMs: 3_600_000,
+    maxPollMs: 3_600_000,
+    events,
+    onBytes: (_, progress) => bytes.push(progress),
+  })
+  const worker = new Worker(
+    owned.queue.name,
+    async (job) => {
+      await job.updateProgress({ bytes: 5, total: 10 })
+      records.end(parseIngestJob(job.data).fileId, 'STORED')
+    },
+    { connection, prefix: '{sealfleet-test}' },
+  )
+  expect((await waiting).get(fileId)).toMatchObject({ state: 'STORED' })
+  expect(bytes).toEqual([{ bytes: 5, total: 10 }])
+  await worker.close()
+  await events.close()
+  connection.disconnect()
+})
