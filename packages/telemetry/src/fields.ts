@@ -28,6 +28,7 @@ const SHAPES = {
   step: 'word',
   state: 'word',
   outcome: 'word',
+  action: 'word',
   reason: 'word',
   signal: 'word',
   operation: 'word',
@@ -38,6 +39,7 @@ const SHAPES = {
   fn: 'word',
   dryRun: 'boolean',
   ready: 'boolean',
+  page: 'boolean',
   // how much, how long
   bytes: 'number',
   total: 'number',
@@ -45,6 +47,7 @@ const SHAPES = {
   parts: 'number',
   segments: 'number',
   durationMs: 'number',
+  seconds: 'number',
   waitMs: 'number',
   retryInMs: 'number',
   burned: 'number',
