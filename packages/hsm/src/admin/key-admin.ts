@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto'
+
+import type { KekRef, MasterKeyRef } from '../contract.js'
+import { HsmError } from '../errors/hsm-error.js'
+import { keyLabel, parseKeyLabel } from '../labels.js'
+import type { TokenOptions } from '../options.js'
+import type { PinLatch } from '../pool/latch.js'
+import type { RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
+import { AdminLink } from './admin-link.js'
+
+export interface KeyEvidence extends RawEvidence {
+  readonly ref: MasterKeyRef
+}
+
+export interface KeyListing extends RawListing {
+  readonly ref: MasterKeyRef
+}
+
+export interface GenerateOptions {
+  /** Keep a key whose attributes or refusals are not as they must be; its evidence names the problems. Default false. */
+  readonly acceptUnsound?: boolean
+}
+
+export interface KeyAdmin extends AsyncDisposable {
+  /**
+   * Makes a master key in the token and returns the evidence: attributes read back, what was refused, the check value (a
+   * KEK: the check record). Rejects with KEY_EXISTS when the label is taken; an unsound key is destroyed again and
+   * rejected with HSM_ACCESS_DENIED. Never repeated by itself: after a time-out look with {@link list}.
+   */
+  generate(ref: MasterKeyRef, options?: GenerateOptions): Promise<KeyEvidence>
+  /** All keys with a label of ours. Two entries of one label are a problem to solve. */
+  list(): Promise<KeyListing[]>
+  /** First 8 bytes of HMAC(M, "SFV1-KCV-v1"). */
+  checkValue(ref: MasterKeyRef): Promise<Buffer>
+  /** A new check record (92 bytes) of a KEK. */
+  makeKekRecord(kek: KekRef): Promise<Buffer>
+  /** Rejects with KEY_MISMATCH when the KEK does not open the record. */
+  checkKekRecord(kek: KekRef, record: Uint8Array): Promise<void>
+  /**
+   * Destroys exactly one key, for ever, and confirms in a fresh process that it is gone (one token was seen to bring objects
+   * back). `ckaId` (hex) picks one of two with the same label.
+   */
+  destroy(ref: MasterKeyRef, options?: { ckaId?: string }): Promise<{ confirmed: true }>
+  tokenInfo(): Promise<TokenReport>
+  close(): Promise<void>
+}
+
+const CKA_ID_LENGTH = 16
+
+/**
+ * Key administration in a process of its own with a read-write session, apart from the pool's agents. Rejects like
+ * HsmPool.open. One login, guarded by the same latch.
+ */
+export async function openKeyAdmin(token: TokenOptions, options: { latch?: PinLatch } = {}): Promise<KeyAdmin> {
+  return new TokenAdmin(token, options.latch, await AdminLink.open(token, options.latch))
+}
+
+class TokenAdmin implements KeyAdmin {
+  readonly #token: TokenOptions
+  readonly #latch: PinLatch | undefined
+  readonly #link: AdminLink
+
+  constructor(token: TokenOptions, latch: PinLatch | undefined, link: AdminLink) {
+    this.#token = token
+    this.#latch = latch
+    this.#link = link
+  }
+
+  async generate(ref: MasterKeyRef, options: GenerateOptions = {}): Promise<KeyEvidence> {
+    const label = keyLabel(ref)
+    const ckaId = randomBytes(CKA_ID_LENGTH).toString('hex')
+    const acceptUnsound = options.acceptUnsound ?? false
+    const evidence = await this.#link.ask<RawEvidence>(label, { op: 'generate', label, ckaId, acceptUnsound })
+    return { ...evidence, ref }
+  }
+
+  async list(): Promise<KeyListing[]> {
+    const listed = await this.#link.ask<RawListing[]>('', { op: 'list' })
+    return listed.flatMap((key) => {
+      const ref = parseKeyLabel(key.label)
+      return ref === null ? [] : [{ ...key, ref }]
+    })
+  }
+
+  async checkValue(ref: MasterKeyRef): Promise<Buffer> {
+    if (ref.role === 'kek') throw new TypeError('a KEK has no check value: use checkKekRecord')
+    const label = keyLabel(ref)
+    const { kcv } = await this.#link.ask<{ kcv: string }>(label, { op: 'check-value', label })
+    return Buffer.from(kcv, 'hex')
+  }
+
+  async makeKekRecord(kek: KekRef): Promise<Buffer> {
+    const label = keyLabel({ role: 'kek', suite: 1, ...kek })
+    const { record } = await this.#link.ask<{ record: string }>(label, { op: 'make-record', label })
+    return Buffer.from(record, 'hex')
+  }
+
+  async checkKekRecord(kek: KekRef, record: Uint8Array): Promise<void> {
+    const label = keyLabel({ role: 'kek', suite: 1, ...kek })
+    const request = { op: 'check-record', label, record: Buffer.from(record).toString('hex') } as const
+    await this.#link.ask(label, request)
+  }
+
+  async destroy(ref: MasterKeyRef, options: { ckaId?: string } = {}): Promise<{ confirmed: true }> {
+    const label = keyLabel(ref)
+    const count = async (link: AdminLink) => (await link.ask<{ count: number }>(label, { op: 'count', label })).count
+    const before = await count(this.#link)
+    await this.#link.ask(label, { op: 'destroy', label, ckaId: options.ckaId })
+    const fresh = await AdminLink.open(this.#token, this.#latch)
+    try {
+      if ((await count(fresh)) >= before) {
+        throw new HsmError('HSM_UNAVAILABLE', `the token still shows ${label} after destroying it`, {
+          fix: 'Destroy it again, and count it as destroyed only when a fresh process no longer finds it.',
+        })
+      }
+    } finally {
+      await fresh.close()
+    }
+    return { confirmed: true }
+  }
+
+  async tokenInfo(): Promise<TokenReport> {
+    return this.#link.ask<TokenReport>('', { op: 'token' })
+  }
+
+  async close(): Promise<void> {
+    await this.#link.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,141 @@
+import { KCV_LENGTH, KCV_MESSAGE } from '../inputs.js'
+import { parseKeyLabel } from '../labels.js'
+import type { AdminRequest, RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
+import { decodeJson, encodeJson, KIND, type Frame, type FrameWriter } from '../wire/frames.js'
+import { readAttributes } from './attributes.js'
+import { CKA, CKO_SECRET_KEY } from './constants.js'
+import type { Handle } from './cryptoki.js'
+import { problemsOf, tryForbidden } from './evidence.js'
+import { OperationFailure } from './failure.js'
+import { destroyHandle, generateMaster, usageOf } from './generate.js'
+import { Keys } from './keys.js'
+import type { Pkcs11Module } from './module.js'
+import { failureOf } from './serve.js'
+import type { Session } from './sessions.js'
+
+const MAX_LISTED = 10_000
+
+/**
+ * Key administration on one read-write session, one request after another. Nothing here is ever replayed: making and
+ * destroying keys are not idempotent.
+ */
+export class AdminServer {
+  readonly #module: Pkcs11Module
+  readonly #session: Session
+  readonly #writer: FrameWriter
+  readonly #keys: Keys
+  #queue: Promise<void> = Promise.resolve()
+  #pending = 0
+
+  constructor(module: Pkcs11Module, session: Handle, writer: FrameWriter) {
+    this.#module = module
+    this.#session = { handle: session, epoch: 0, leasedAt: 0, out: Buffer.alloc(128), input: [] }
+    this.#writer = writer
+    this.#keys = new Keys(module, () => undefined)
+  }
+
+  get quiet(): boolean {
+    return this.#pending === 0
+  }
+
+  handle(frame: Frame): boolean {
+    if (frame.kind !== KIND.ADMIN) return false
+    const { id } = frame
+    const request = decodeJson<AdminRequest>(frame)
+    this.#pending += 1
+    this.#queue = this.#queue.then(async () => {
+      try {
+        this.#writer.send(encodeJson(KIND.OK, id, await this.#answer(request)))
+      } catch (error) {
+        this.#writer.send(encodeJson(KIND.ERROR, id, failureOf(error).toMessage()))
+      } finally {
+        this.#pending -= 1
+      }
+    })
+    return true
+  }
+
+  async #answer(request: AdminRequest): Promise<unknown> {
+    switch (request.op) {
+      case 'generate':
+        return this.#generate(request.label, Buffer.from(request.ckaId, 'hex'), request.acceptUnsound)
+      case 'list':
+        return this.#list()
+      case 'check-value':
+        return { kcv: await this.#checkValue(this.#find(request.label, request.ckaId)) }
+      case 'make-record':
+        return { record: await this.#makeRecord(request.label, this.#find(request.label)) }
+      case 'check-record': {
+        const { label, record } = request
+        await this.#keys.checkRecord(this.#session, this.#find(label), label, Buffer.from(record, 'hex'))
+        return {}
+      }
+      case 'count':
+        return { count: this.#module.findKeys(this.#session.handle, { label: request.label }).length }
+      case 'destroy':
+        destroyHandle(this.#module, this.#session.handle, this.#find(request.label, request.ckaId))
+        return {}
+      case 'token': {
+        const report: TokenReport = { token: this.#module.identity().token, mechanisms: this.#module.mechanisms() }
+        return report
+      }
+    }
+  }
+
+  async #generate(label: string, ckaId: Buffer, acceptUnsound: boolean): Promise<RawEvidence> {
+    const { handle } = this.#session
+    const key = generateMaster(this.#module, handle, label, ckaId)
+    try {
+      const attributes = readAttributes(this.#module, handle, key)
+      const refusals = tryForbidden(this.#module, handle, key)
+      const problems = problemsOf(label, attributes, refusals)
+      if (problems.length > 0 && !acceptUnsound) {
+        throw new OperationFailure('denied', `the token made a key that is not a master key: ${problems.join('; ')}`)
+      }
+      const sign = usageOf(label) === 'sign'
+      const kcv = sign ? await this.#checkValue(key) : null
+      const record = sign ? null : await this.#makeRecord(label, key)
+      const { token } = this.#module.identity()
+      return { label, ckaId: ckaId.toString('hex'), kcv, record, attributes, refusals, problems, token }
+    } catch (error) {
+      // Without evidence there is no key: nothing has used it yet.
+      destroyHandle(this.#module, handle, key)
+      throw error
+    }
+  }
+
+  async #list(): Promise<RawListing[]> {
+    const template = [
+      { type: CKA.CLASS, value: CKO_SECRET_KEY },
+      { type: CKA.TOKEN, value: true },
+    ]
+    const listed: RawListing[] = []
+    for (const key of this.#module.findObjects(this.#session.handle, template, MAX_LISTED)) {
+      const attributes = readAttributes(this.#module, this.#session.handle, key)
+      const label = String(attributes['LABEL'] ?? '')
+      const ref = parseKeyLabel(label)
+      if (ref === null) continue
+      const kcv = ref.role === 'kek' ? null : await this.#checkValue(key)
+      listed.push({ label, ckaId: String(attributes['ID'] ?? ''), kcv, attributes })
+    }
+    return listed
+  }
+
+  #find(label: string, ckaId?: string): Handle {
+    usageOf(label)
+    const id = ckaId === undefined ? undefined : Buffer.from(ckaId, 'hex')
+    const [key, second] = this.#module.findKeys(this.#session.handle, { label, ckaId: id })
+    if (key === undefined) throw new OperationFailure('unknown', `the token holds no key ${label}`)
+    if (second !== undefined) throw new OperationFailure('mismatch', `the token holds two keys ${label}`)
+    return key
+  }
+
+  async #checkValue(key: Handle): Promise<string> {
+    this.#session.input = [KCV_MESSAGE]
+    return (await this.#keys.checkValue(this.#session, key)).subarray(0, KCV_LENGTH).toString('hex')
+  }
+
+  async #makeRecord(label: string, key: Handle): Promise<string> {
+    return (await this.#keys.makeRecord(this.#session, key, label)).toString('hex')
+  }
+}

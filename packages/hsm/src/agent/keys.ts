@@ -1,0 +1,155 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+
+import { classifyCkr } from '../errors/table.js'
+import { KCV_LENGTH, KCV_MESSAGE, kekCheckInput } from '../inputs.js'
+import { parseKeyLabel } from '../labels.js'
+import type { Expect } from '../wire/messages.js'
+import { CkrError, WrongAnswer, type Cryptoki, type Handle } from './cryptoki.js'
+import { OperationFailure } from './failure.js'
+import type { Session } from './sessions.js'
+
+interface BoundKey {
+  readonly handle: Handle
+  readonly epoch: number
+}
+
+interface Known {
+  kcv?: Buffer
+  ckaId?: Buffer
+  record?: Buffer
+}
+
+const IV_LENGTH = 12
+const TAG_LENGTH = 16
+
+/**
+ * Key handles by label. A handle is *bound*: searched for, found exactly once, and its check value compared with the one
+ * expected, or else with the one first seen by this agent. Handles of an older epoch are found again.
+ */
+export class Keys {
+  readonly #module: Cryptoki
+  readonly #bound = new Map<string, BoundKey>()
+  readonly #flights = new Map<string, Promise<Handle>>()
+  readonly #known = new Map<string, Known>()
+  readonly #onBound: (label: string, kcv: Buffer | null) => void
+
+  constructor(module: Cryptoki, onBound: (label: string, kcv: Buffer | null) => void) {
+    this.#module = module
+    this.#onBound = onBound
+  }
+
+  expect(expected: Expect): void {
+    const known = this.#known.get(expected.label) ?? {}
+    if (expected.kcv !== undefined) known.kcv = Buffer.from(expected.kcv, 'hex')
+    if (expected.ckaId !== undefined) known.ckaId = Buffer.from(expected.ckaId, 'hex')
+    if (expected.record !== undefined) known.record = Buffer.from(expected.record, 'hex')
+    this.#known.set(expected.label, known)
+    this.#bound.delete(expected.label)
+  }
+
+  /** Drops the handle, unless a later epoch has found it again already. */
+  forget(label: string, epoch: number): void {
+    const bound = this.#bound.get(label)
+    if (bound !== undefined && bound.epoch <= epoch) this.#bound.delete(label)
+  }
+
+  cached(label: string, epoch: number): Handle | undefined {
+    const bound = this.#bound.get(label)
+    return bound?.epoch === epoch ? bound.handle : undefined
+  }
+
+  /**
+   * Finds and checks the key on this session; callers of one label share one search. Rejects with OperationFailure
+   * `unknown` (none) or `mismatch` (two, or another check value), or with what the module threw.
+   */
+  async bind(label: string, session: Session): Promise<Handle> {
+    const flight = this.#flights.get(label)
+    if (flight !== undefined) return flight
+    const started = this.#bindNow(label, session).finally(() => this.#flights.delete(label))
+    this.#flights.set(label, started)
+    return started
+  }
+
+  async #bindNow(label: string, session: Session): Promise<Handle> {
+    const known = this.#known.get(label) ?? {}
+    const [handle, second] = this.#module.findKeys(session.handle, { label, ckaId: known.ckaId })
+    if (handle === undefined) throw new OperationFailure('unknown', `the token holds no key ${label}`)
+    if (second !== undefined) throw new OperationFailure('mismatch', `the token holds two keys ${label}`)
+    const isKek = parseKeyLabel(label)?.role === 'kek'
+    const kcv = isKek ? null : await this.checkValue(session, handle)
+    if (kcv !== null) {
+      this.compare(label, kcv)
+      this.#known.set(label, { ...known, kcv })
+    } else if (known.record !== undefined) {
+      await this.checkRecord(session, handle, label, known.record)
+    }
+    this.#bound.set(label, { handle, epoch: session.epoch })
+    this.#onBound(label, kcv)
+    return handle
+  }
+
+  /** Throws `mismatch` when another check value is known for this key. */
+  compare(label: string, kcv: Buffer): void {
+    const known = this.#known.get(label)?.kcv
+    if (known === undefined || timingSafeEqual(known, kcv)) return
+    this.#bound.delete(label)
+    const values = `it is ${kcv.toString('hex')}, expected ${known.toString('hex')}`
+    throw new OperationFailure('mismatch', `the key ${label} has another check value: ${values}`)
+  }
+
+  /** HMAC-SHA-256 into the first 32 bytes of `session.out`. */
+  async hmac(session: Session, handle: Handle, message: Buffer): Promise<void> {
+    await this.#module.hmac(session.handle, handle, message, session.out)
+  }
+
+  /** First 8 bytes of HMAC(M, "SFV1-KCV-v1"). */
+  async checkValue(session: Session, handle: Handle): Promise<Buffer> {
+    await this.hmac(session, handle, KCV_MESSAGE)
+    const kcv = Buffer.allocUnsafeSlow(KCV_LENGTH)
+    session.out.copy(kcv, 0, 0, KCV_LENGTH)
+    session.out.fill(0)
+    return kcv
+  }
+
+  /** A new check record of this KEK (92 bytes): what {@link checkRecord} opens. */
+  async makeRecord(session: Session, handle: Handle, label: string): Promise<Buffer> {
+    const { plaintext, aad } = kekCheckInput(label)
+    session.input = [plaintext, aad]
+    return this.encrypt(session, handle, aad, plaintext)
+  }
+
+  /** Whether this KEK decrypts the record registered with it. Rejects with `mismatch` when it does not. */
+  async checkRecord(session: Session, handle: Handle, label: string, record: Buffer): Promise<void> {
+    const { plaintext, aad } = kekCheckInput(label)
+    try {
+      session.input = [record, aad]
+      const opened = await this.decrypt(session, handle, aad, record)
+      if (opened.equals(plaintext)) return
+    } catch (error) {
+      if (!(error instanceof CkrError && classifyCkr(error.ckr, error.fn) === 'data')) throw error
+    }
+    throw new OperationFailure('mismatch', `the key ${label} does not open the record registered with it`)
+  }
+
+  /** iv(12) ‖ ct ‖ tag(16) under a fresh random iv. */
+  async encrypt(session: Session, handle: Handle, aad: Buffer, plaintext: Buffer): Promise<Buffer> {
+    const iv = randomBytes(IV_LENGTH)
+    const input = { iv, aad, input: plaintext }
+    const length = await this.#module.encrypt(session.handle, handle, input, session.out)
+    if (length !== plaintext.length + TAG_LENGTH) throw new WrongAnswer(`an AES-GCM record of ${length} bytes`)
+    const wrapped = Buffer.allocUnsafeSlow(IV_LENGTH + length)
+    iv.copy(wrapped)
+    session.out.copy(wrapped, IV_LENGTH, 0, length)
+    return wrapped
+  }
+
+  async decrypt(session: Session, handle: Handle, aad: Buffer, wrapped: Buffer): Promise<Buffer> {
+    const gcm = { iv: wrapped.subarray(0, IV_LENGTH), aad, input: wrapped.subarray(IV_LENGTH) }
+    const length = await this.#module.decrypt(session.handle, handle, gcm, session.out)
+    if (length !== wrapped.length - IV_LENGTH - TAG_LENGTH) throw new WrongAnswer(`a plaintext of ${length} bytes`)
+    const plaintext = Buffer.allocUnsafeSlow(length)
+    session.out.copy(plaintext, 0, 0, length)
+    session.out.fill(0)
+    return plaintext
+  }
+}

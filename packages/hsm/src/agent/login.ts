@@ -1,0 +1,64 @@
+import { ckrOf } from '../errors/ckr.js'
+import { classifyCkr } from '../errors/table.js'
+import { encodeJson, KIND, type FrameWriter } from '../wire/frames.js'
+import type { LoggedIn, WantLogin } from '../wire/messages.js'
+import { CKF } from './constants.js'
+import { CkrError, type Handle } from './cryptoki.js'
+import { describe, OperationFailure } from './failure.js'
+import type { Pkcs11Module } from './module.js'
+import type { PinReader } from './pin.js'
+
+/**
+ * Logs in only when the parent says so: it holds the latch that keeps a rejected PIN from being tried again by anybody.
+ * WANT_LOGIN → (parent) LOGIN → C_Login → LOGGED_IN.
+ */
+export class LoginGate {
+  readonly #module: Pkcs11Module
+  readonly #pin: PinReader
+  readonly #writer: FrameWriter
+  #allowed: (() => void) | undefined
+
+  constructor(module: Pkcs11Module, pin: PinReader, writer: FrameWriter) {
+    this.#module = module
+    this.#pin = pin
+    this.#writer = writer
+  }
+
+  /** The parent's LOGIN frame came. */
+  allow(): void {
+    this.#allowed?.()
+    this.#allowed = undefined
+  }
+
+  /** Resolves when the user is logged in on this session; rejects with verdict `login` when the token refused the PIN. */
+  async login(session: Handle): Promise<void> {
+    const { token, flags } = this.#module.identity()
+    const want: WantLogin = { token, pin: pinState(flags) }
+    const allowed = new Promise<void>((resolve) => (this.#allowed = resolve))
+    this.#writer.send(encodeJson(KIND.WANT_LOGIN, 0, want))
+    await allowed
+    try {
+      if (want.pin === 'on-device') this.#module.login(session, undefined)
+      else {
+        this.#pin.use((pin) => {
+          this.#module.login(session, pin)
+        })
+      }
+    } catch (error) {
+      const ckr = ckrOf(error)
+      const rejected = error instanceof CkrError && classifyCkr(error.ckr, error.fn) === 'login'
+      const outcome: LoggedIn = { accepted: false, rejected, text: describe(error), ckr }
+      this.#writer.send(encodeJson(KIND.LOGGED_IN, 0, outcome))
+      if (!rejected) throw error
+      throw new OperationFailure('login', describe(error), error)
+    }
+    const outcome: LoggedIn = { accepted: true, rejected: false, text: '' }
+    this.#writer.send(encodeJson(KIND.LOGGED_IN, 0, outcome))
+  }
+}
+
+function pinState(flags: number): WantLogin['pin'] {
+  if ((flags & CKF.USER_PIN_LOCKED) !== 0) return 'locked'
+  if ((flags & CKF.PROTECTED_AUTHENTICATION_PATH) !== 0) return 'on-device'
+  return (flags & CKF.USER_PIN_FINAL_TRY) !== 0 ? 'final-try' : 'ok'
+}

@@ -1,0 +1,156 @@
+import { Socket } from 'node:net'
+
+import { ckrOf } from '../errors/ckr.js'
+import { decodeJson, encodeJson, FrameParser, FrameWriter, KIND, type Frame } from '../wire/frames.js'
+import type { AgentConfig, Beat, Failed, Ready, StartStage } from '../wire/messages.js'
+import { AdminServer } from './admin-serve.js'
+import { CkrError } from './cryptoki.js'
+import { describe, OperationFailure } from './failure.js'
+import { watchLifeline } from './lifeline.js'
+import { LoginGate } from './login.js'
+import { NoToken, Pkcs11Module } from './module.js'
+import { Operations } from './operations.js'
+import { PinReader } from './pin.js'
+import { PoolServer } from './serve.js'
+
+/**
+ * The agent: the only process that loads a PKCS#11 module. Inherited descriptors: 3 frames, 4 the PIN, 5 the lifeline.
+ * It ends with its pipe, and only there: signals to a process group are the parent's business.
+ */
+const FD = { frames: 3, pin: 4, lifeline: 5 } as const
+
+interface Serving {
+  handle(frame: Frame): boolean
+  /** Closes sessions; false when a call is still in flight, which forbids finalising the module. */
+  close(): boolean
+}
+
+class Agent {
+  readonly #socket = new Socket({ fd: FD.frames, readable: true, writable: true })
+  readonly #writer = new FrameWriter(this.#socket)
+  #module: Pkcs11Module | undefined
+  #gate: LoginGate | undefined
+  #serving: Serving | undefined
+
+  run(): void {
+    const parser = new FrameParser((frame) => {
+      this.#handle(frame)
+    })
+    this.#socket.on('data', (chunk) => {
+      parser.push(chunk)
+    })
+    this.#socket.on('error', die)
+    this.#socket.on('close', die)
+    this.#socket.on('end', die)
+  }
+
+  #handle(frame: Frame): void {
+    switch (frame.kind) {
+      case KIND.CONFIG:
+        void this.#start(decodeJson<AgentConfig>(frame))
+        return
+      case KIND.LOGIN:
+        this.#gate?.allow()
+        return
+      case KIND.CLOSE:
+        this.#close()
+        return
+      default:
+        if (this.#serving?.handle(frame) !== true) throw new Error(`unexpected frame kind ${frame.kind}`)
+    }
+  }
+
+  async #start(config: AgentConfig): Promise<void> {
+    let stage: StartStage = 'library'
+    try {
+      this.#module = Pkcs11Module.load(config.module, config.libraryParameters, () => (stage = 'initialize'))
+      stage = 'token'
+      this.#module.selectToken(config.token, config.serial)
+      const mechanisms = this.#module.mechanisms()
+      const gate = new LoginGate(this.#module, new PinReader(FD.pin), this.#writer)
+      this.#gate = gate
+      stage = 'login'
+      const sessions = config.mode === 'admin' ? await this.#startAdmin(gate) : await this.#startPool(gate, config)
+      const { token } = this.#module.identity()
+      const ready: Ready = { pid: process.pid, token, mechanisms, sessions }
+      this.#writer.send(encodeJson(KIND.READY, 0, ready))
+    } catch (error) {
+      const cause = error instanceof OperationFailure ? (error.cause ?? error) : error
+      const source = cause instanceof CkrError ? { ckr: cause.ckr, fn: cause.fn } : { ckr: ckrOf(cause) }
+      const failed: Failed = { stage: cause instanceof NoToken ? 'token' : stage, text: describe(cause), ...source }
+      this.#writer.send(encodeJson(KIND.FAILED, 0, failed))
+      this.#socket.end()
+    }
+  }
+
+  async #startPool(gate: LoginGate, config: AgentConfig): Promise<number> {
+    const operations = new Operations(this.#requireModule(), {
+      sessions: config.sessions,
+      hardTimeoutMs: config.hardTimeoutMs,
+      login: async (anchor) => gate.login(anchor),
+      notice: (notice) => {
+        this.#writer.send(encodeJson(KIND.NOTICE, 0, notice))
+      },
+    })
+    const opened = await operations.start()
+    const server = new PoolServer(operations, this.#writer)
+    this.#serving = {
+      handle: (frame) => server.handle(frame),
+      close: () => {
+        const quiet = operations.sessions.leased === 0
+        if (quiet) operations.sessions.closeAll()
+        return quiet
+      },
+    }
+    const beat = () => {
+      const counts = operations.sessions.counts()
+      const body: Beat = { rss: process.memoryUsage.rss(), epoch: operations.sessions.epoch, ...counts }
+      this.#writer.send(encodeJson(KIND.BEAT, 0, body))
+    }
+    setInterval(beat, config.beatMs)
+    return opened
+  }
+
+  async #startAdmin(gate: LoginGate): Promise<number> {
+    const module = this.#requireModule()
+    const session = module.openSession(true)
+    await gate.login(session)
+    const server = new AdminServer(module, session, this.#writer)
+    this.#serving = {
+      handle: (frame) => server.handle(frame),
+      close: () => {
+        if (!server.quiet) return false
+        module.closeSession(session)
+        return true
+      },
+    }
+    return 1
+  }
+
+  #requireModule(): Pkcs11Module {
+    if (this.#module === undefined) throw new Error('no module is loaded')
+    return this.#module
+  }
+
+  /** The parent closes when nothing is in flight; with a call still out the module must not be finalised (it crashes). */
+  #close(): void {
+    try {
+      if (this.#serving?.close() !== false) this.#module?.finalize()
+    } finally {
+      die()
+    }
+  }
+}
+
+/** `process.exit` waits for calls that hang in the module, SIGKILL does not. */
+function die(): void {
+  process.kill(process.pid, 'SIGKILL')
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    // The parent drains and then ends the pipe.
+  })
+}
+watchLifeline(FD.lifeline)
+new Agent().run()

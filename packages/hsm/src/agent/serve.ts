@@ -1,0 +1,150 @@
+import { isAllowedHmacInput, isNoncesAad, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
+import { parseKeyLabel } from '../labels.js'
+import { decodeJson, encodeFrame, encodeJson, KIND, type Frame, type FrameWriter } from '../wire/frames.js'
+import { unpackAead, unpackKeyed, type Expect } from '../wire/messages.js'
+import { CkrError } from './cryptoki.js'
+import { describe, OperationFailure } from './failure.js'
+import type { Operations } from './operations.js'
+
+const HMAC_LENGTH = 32
+
+/** Answers the operations of the pool: one OK or ERROR frame for each request, in any order. */
+export class PoolServer {
+  readonly #operations: Operations
+  readonly #writer: FrameWriter
+
+  constructor(operations: Operations, writer: FrameWriter) {
+    this.#operations = operations
+    this.#writer = writer
+  }
+
+  /** False: not a frame for this server. */
+  handle(frame: Frame): boolean {
+    switch (frame.kind) {
+      case KIND.HMAC:
+        this.#answer(frame.id, this.#hmac(frame))
+        return true
+      case KIND.KCV:
+        this.#answer(frame.id, this.#checkValue(frame))
+        return true
+      case KIND.WRAP:
+        this.#answer(frame.id, this.#wrap(frame))
+        return true
+      case KIND.UNWRAP:
+        this.#answer(frame.id, this.#unwrap(frame))
+        return true
+      case KIND.BIND:
+        this.#answer(frame.id, this.#bind(frame))
+        return true
+      case KIND.PING:
+        this.#answer(frame.id, this.#ping(frame))
+        return true
+      case KIND.EXPECT:
+        this.#operations.keys.expect(decodeJson<Expect>(frame))
+        return true
+      default:
+        return false
+    }
+  }
+
+  #answer(id: number, reply: Promise<Buffer>): void {
+    reply.then(
+      (frame) => {
+        this.#writer.send(frame)
+      },
+      (error: unknown) => {
+        this.#writer.send(encodeJson(KIND.ERROR, id, failureOf(error).toMessage()))
+      },
+    )
+  }
+
+  async #hmac({ id, payload }: Frame): Promise<Buffer> {
+    const { label, message } = unpackKeyed(payload)
+    const ref = parseKeyLabel(label)
+    if (ref === null || !isAllowedHmacInput(ref, message)) throw refused('not an input of this key')
+    const input = copyOf(message)
+    try {
+      return await this.#operations.run(label, async (session, key) => {
+        session.input = [input]
+        await this.#operations.keys.hmac(session, key, input)
+        return encodeFrame(KIND.OK, id, [session.out.subarray(0, HMAC_LENGTH)])
+      })
+    } finally {
+      input.fill(0)
+    }
+  }
+
+  /** Finds the key and checks it; an empty answer. */
+  async #bind({ id, payload }: Frame): Promise<Buffer> {
+    const { label } = unpackKeyed(payload)
+    if (parseKeyLabel(label) === null) throw refused('not the label of a master key')
+    return this.#operations.run(label, () => Promise.resolve(encodeFrame(KIND.OK, id, [])))
+  }
+
+  /** One round trip through a session of the token; an empty answer. */
+  async #ping({ id }: Frame): Promise<Buffer> {
+    await this.#operations.ping()
+    return encodeFrame(KIND.OK, id, [])
+  }
+
+  async #checkValue({ id, payload }: Frame): Promise<Buffer> {
+    const { label } = unpackKeyed(payload)
+    const ref = parseKeyLabel(label)
+    if (ref === null || ref.role === 'kek') throw refused('a key that has no check value')
+    return this.#operations.run(label, async (session, key) => {
+      const kcv = await this.#operations.keys.checkValue(session, key)
+      this.#operations.keys.compare(label, kcv)
+      return encodeFrame(KIND.OK, id, [kcv])
+    })
+  }
+
+  async #wrap({ id, payload }: Frame): Promise<Buffer> {
+    const { label, aad, input } = unpackAead(payload)
+    if (parseKeyLabel(label)?.role !== 'kek' || !isNoncesAad(aad) || input.length !== NONCES_LENGTH) {
+      throw refused('not a pair of nonces')
+    }
+    const [data, plaintext] = [copyOf(aad), copyOf(input)]
+    try {
+      return await this.#operations.run(label, async (session, key) => {
+        session.input = [plaintext, data]
+        return encodeFrame(KIND.OK, id, [await this.#operations.keys.encrypt(session, key, data, plaintext)])
+      })
+    } finally {
+      plaintext.fill(0)
+    }
+  }
+
+  async #unwrap({ id, payload }: Frame): Promise<Buffer> {
+    const { label, aad, input } = unpackAead(payload)
+    if (parseKeyLabel(label)?.role !== 'kek' || !isNoncesAad(aad) || input.length !== WRAPPED_LENGTH) {
+      throw refused('not a record of wrapped nonces')
+    }
+    const [data, wrapped] = [copyOf(aad), copyOf(input)]
+    return this.#operations.run(label, async (session, key) => {
+      session.input = [wrapped, data]
+      const nonces = await this.#operations.keys.decrypt(session, key, data, wrapped)
+      try {
+        return encodeFrame(KIND.OK, id, [nonces])
+      } finally {
+        nonces.fill(0)
+      }
+    })
+  }
+}
+
+function refused(text: string): OperationFailure {
+  return new OperationFailure('refused', text)
+}
+
+/** The frame is wiped when its handler returns; what the module works on must last. */
+function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  copy.set(bytes)
+  return copy
+}
+
+export function failureOf(error: unknown): OperationFailure {
+  if (error instanceof OperationFailure) return error
+  const verdict = error instanceof CkrError ? 'recycle' : 'refused'
+  return new OperationFailure(verdict, describe(error), error)
+}

@@ -1,0 +1,193 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import type { Socket } from 'node:net'
+
+import { HsmError } from '../errors/hsm-error.js'
+import type { PinSource, TokenOptions } from '../options.js'
+import {
+  decodeJson,
+  encodeFrame,
+  encodeJson,
+  FrameParser,
+  FrameWriter,
+  KIND,
+  type Frame,
+  type Kind,
+} from '../wire/frames.js'
+import type { AgentConfig } from '../wire/messages.js'
+import type { AgentEvents, AgentLink } from './link.js'
+
+/** Room for hung calls beside the sessions: a hung call keeps its thread for good. */
+const SPARE_THREADS = 4
+/** A module that takes longer to close its sessions is killed. */
+const CLOSE_MS = 2_000
+
+/** The agent gets the parent's environment without our own settings, and without what could open it to a debugger. */
+export function agentEnvironment(
+  parent: Readonly<Record<string, string | undefined>>,
+  token: Pick<TokenOptions, 'env'>,
+  sessions: number,
+): Record<string, string> {
+  const env: Record<string, string> = {}
+  for (const [name, value] of Object.entries(parent)) {
+    if (value === undefined || name.startsWith('SEALFLEET_') || name.startsWith('NODE_')) continue
+    env[name] = value
+  }
+  return { ...env, ...token.env, UV_THREADPOOL_SIZE: String(sessions + SPARE_THREADS) }
+}
+
+/**
+ * Starts one agent. Throws HsmError when its PIN file can't be opened; everything later arrives as an event.
+ */
+export function startAgent(
+  token: TokenOptions,
+  config: Pick<AgentConfig, 'mode' | 'sessions' | 'hardTimeoutMs' | 'beatMs'>,
+  events: AgentEvents,
+): AgentLink {
+  const main = createRequire(import.meta.url).resolve('@sealfleet/hsm/agent')
+  const pinFd = openPin(token.pin)
+  try {
+    const child = spawn(process.execPath, [main], {
+      env: agentEnvironment(process.env, token, config.sessions),
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe', pinFd ?? 'pipe', 'pipe'],
+    })
+    if (pinFd === undefined && token.pin.kind === 'value') sendPin(child, token.pin.value)
+    const link = new AgentProcess(child, events)
+    const { module, token: label, serial, libraryParameters } = token
+    const full: AgentConfig = { ...config, module, token: label, serial, libraryParameters }
+    link.sendJson(KIND.CONFIG, full)
+    return link
+  } finally {
+    if (pinFd !== undefined) closeSync(pinFd)
+  }
+}
+
+function openPin(pin: PinSource): number | undefined {
+  if (pin.kind === 'value') return undefined
+  try {
+    return openSync(pin.path, 'r')
+  } catch (cause) {
+    throw new HsmError('HSM_ACCESS_DENIED', `the PIN file ${pin.path} can't be opened`, {
+      cause,
+      fix: 'Create the file, readable by the user this process runs as and by nobody else, and put the PIN into it.',
+    })
+  }
+}
+
+function sendPin(child: ChildProcess, value: Uint8Array): void {
+  const pipe = child.stdio[4] as Socket
+  const copy = Buffer.allocUnsafeSlow(value.length)
+  copy.set(value)
+  // The agent may be gone before it has read: its exit is reported by the process itself.
+  pipe.on('error', () => copy.fill(0))
+  pipe.end(copy, () => copy.fill(0))
+}
+
+class AgentProcess implements AgentLink {
+  readonly #child: ChildProcess
+  readonly #events: AgentEvents
+  readonly #writer: FrameWriter
+  readonly ended: Promise<void>
+  #resolveEnded: () => void = () => undefined
+  #ended = false
+  #killer: NodeJS.Timeout | undefined
+
+  constructor(child: ChildProcess, events: AgentEvents) {
+    this.#child = child
+    this.#events = events
+    this.ended = new Promise((resolve) => (this.#resolveEnded = resolve))
+    const socket = child.stdio[3] as Socket
+    const lifeline = (child.stdio as unknown as readonly Socket[])[5]
+    this.#writer = new FrameWriter(socket)
+    const parser = new FrameParser((frame) => {
+      this.#handle(frame)
+    })
+    socket.on('data', (chunk: Buffer) => {
+      // After a kill nothing counts any more: its requests were given to another agent.
+      if (this.#ended) chunk.fill(0)
+      else parser.push(chunk)
+    })
+    // A broken pipe means the process is gone or going; its exit event says how.
+    const broken = () => {
+      this.kill()
+    }
+    socket.on('error', broken)
+    socket.on('end', broken)
+    lifeline?.on('error', broken)
+    child.on('error', (error) => {
+      this.#exit(`could not be started: ${error.message}`)
+    })
+    child.on('exit', (code, signal) => {
+      this.#exit(signal === null ? `exit status ${String(code)}` : signal)
+    })
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  send(kind: Kind, id: number, parts: readonly Uint8Array[]): void {
+    this.#writer.send(encodeFrame(kind, id, parts))
+  }
+
+  sendJson(kind: Kind, value: unknown): void {
+    this.#writer.send(encodeJson(kind, 0, value))
+  }
+
+  allowLogin(): void {
+    this.send(KIND.LOGIN, 0, [])
+  }
+
+  close(): void {
+    this.send(KIND.CLOSE, 0, [])
+    this.#killer = setTimeout(() => {
+      this.kill()
+    }, CLOSE_MS).unref()
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  #exit(how: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    clearTimeout(this.#killer)
+    for (const stream of this.#child.stdio) stream?.destroy()
+    this.#events.exit(how)
+    this.#resolveEnded()
+  }
+
+  #handle(frame: Frame): void {
+    const events = this.#events
+    switch (frame.kind) {
+      case KIND.OK:
+        events.reply(frame.id, frame.payload)
+        return
+      case KIND.ERROR:
+        events.error(frame.id, decodeJson(frame))
+        return
+      case KIND.BEAT:
+        events.beat(decodeJson(frame))
+        return
+      case KIND.NOTICE:
+        events.notice(decodeJson(frame))
+        return
+      case KIND.WANT_LOGIN:
+        events.wantLogin(decodeJson(frame))
+        return
+      case KIND.LOGGED_IN:
+        events.loggedIn(decodeJson(frame))
+        return
+      case KIND.READY:
+        events.ready(decodeJson(frame))
+        return
+      case KIND.FAILED:
+        events.failed(decodeJson(frame))
+        return
+      default:
+        this.kill()
+    }
+  }
+}

@@ -1,0 +1,393 @@
+import type { HsmEvent, RestartReason } from '../events.js'
+import { HsmBusy, HsmError } from '../errors/hsm-error.js'
+import type { Expect, OperationError } from '../wire/messages.js'
+import { Breaker } from './breaker.js'
+import { agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
+import { AgentLife, type LifeHost, type LifeOptions } from './life.js'
+import type { AgentEvents, AgentLink, Clock } from './link.js'
+import type { OperationName, PoolRequest } from './request.js'
+import { RestartBudget } from './restarts.js'
+import { UnknownKeys } from './unknown-keys.js'
+import type { Role } from '../contract.js'
+
+export interface CoreOptions extends Omit<LifeOptions, 'index' | 'start'> {
+  readonly agents: number
+  readonly maxWaiters: number
+  readonly deadlineMs: number
+  readonly restartIntervalMs: number
+  readonly maxAgentRssBytes: number
+  readonly start: (events: AgentEvents, sessions: number) => AgentLink
+}
+
+export interface Submission {
+  readonly name: OperationName
+  readonly role: Role
+  readonly label: string
+  readonly parts: readonly Uint8Array[]
+  readonly signal?: AbortSignal | undefined
+  /** Run on this life alone, past the breaker: probes. */
+  readonly only?: AgentLife | undefined
+}
+
+interface Slot {
+  readonly index: number
+  readonly budget: RestartBudget
+  life: AgentLife | undefined
+  /** Why the last start did not work; undefined once one has. */
+  failure: HsmError | undefined
+  restartWanted: boolean
+}
+
+const STALL_MS = 1_000
+const REPLAYS = 1
+
+/**
+ * The pool as a plain state machine: it owns no timer, no process and no clock. Whoever drives it calls {@link tick} a few
+ * times a second; agents report through their links.
+ */
+export class PoolCore implements LifeHost {
+  readonly #options: CoreOptions
+  readonly #clock: Clock
+  readonly #slots: Slot[]
+  readonly #waiters: PoolRequest[] = []
+  readonly #expected = new Map<string, Expect>()
+  readonly #unknown: UnknownKeys
+  readonly breaker: Breaker
+  #nextId = 1
+  #closed = false
+  #tickedAt: number
+  #started: { resolve: () => void; reject: (error: HsmError) => void } | undefined
+  #lastFailure: HsmError | undefined
+
+  constructor(options: CoreOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    const now = () => options.clock.now()
+    this.#tickedAt = now()
+    this.breaker = new Breaker(now, (state) => {
+      options.emit({ type: 'breaker', state })
+    })
+    this.#unknown = new UnknownKeys(options, (life) => {
+      this.#teach(life)
+    })
+    this.#slots = Array.from({ length: options.agents }, (_, index) => {
+      const budget = new RestartBudget(options.restartIntervalMs, now)
+      return { index, budget, life: undefined, failure: undefined, restartWanted: false }
+    })
+  }
+
+  /** Starts the agents. Resolves when the first is ready, rejects with what kept it from starting. */
+  async start(): Promise<void> {
+    const [first] = this.#slots
+    if (first === undefined) throw new RangeError('a pool needs an agent')
+    const started = new Promise<void>((resolve, reject) => (this.#started = { resolve, reject }))
+    this.#startSlot(first)
+    return started
+  }
+
+  get lives(): readonly AgentLife[] {
+    return this.#slots.flatMap(({ life }) => (life === undefined ? [] : [life]))
+  }
+
+  get waiting(): number {
+    return this.#waiters.length
+  }
+
+  get lastFailure(): HsmError | undefined {
+    return this.#lastFailure
+  }
+
+  expect(expected: Expect): void {
+    this.#expected.set(expected.label, { ...this.#expected.get(expected.label), ...expected })
+    for (const life of this.lives) if (life.state === 'ready') life.expect(expected)
+  }
+
+  /** Settles with the answer (dedicated bytes, the caller's to wipe) or an HsmError, or the signal's reason. */
+  async submit(submission: Submission): Promise<Buffer> {
+    const { signal, only } = submission
+    signal?.throwIfAborted()
+    if (this.#closed) throw poolClosed()
+    if (only === undefined && this.breaker.state !== 'closed') throw breakerOpen(this.#lastFailure)
+    const life = only ?? this.#choose(undefined)
+    if (life === undefined) {
+      const hopeless = this.#hopeless()
+      if (hopeless !== undefined) throw hopeless
+      if (this.#waiters.length >= this.#options.maxWaiters) throw new HsmBusy(this.#waiters.length)
+    }
+    return new Promise<Buffer>((resolve, reject) => {
+      const request = this.#request(submission, resolve, reject)
+      if (signal !== undefined) this.#listen(request, signal)
+      if (life === undefined) this.#waiters.push(request)
+      else life.run(request)
+    })
+  }
+
+  /** Looks at clocks and budgets. Call it a few times a second. */
+  tick(): void {
+    const now = this.#clock.now()
+    const stalled = now - this.#tickedAt > STALL_MS
+    this.#tickedAt = now
+    for (const slot of this.#slots) {
+      slot.life?.check(stalled)
+      if (slot.restartWanted && !this.#closed && slot.budget.take()) this.#startSlot(slot)
+    }
+    this.#unknown.check(stalled)
+    this.#retireLarge()
+    for (const life of this.lives) for (const request of life.requests()) this.#checkDeadline(request, now)
+    for (const request of [...this.#waiters]) this.#checkDeadline(request, now)
+    this.#dispatch()
+  }
+
+  /** Takes nothing more; waiters fail, running operations go on. */
+  stop(): void {
+    this.#closed = true
+    this.#unknown.stop()
+    for (const request of this.#waiters.splice(0)) this.#fail(request, poolClosed())
+  }
+
+  /** Ends the agents. Resolves when their processes are gone; operations that were still running fail. */
+  async end(): Promise<void> {
+    this.stop()
+    const { lives } = this
+    for (const request of lives.flatMap((life) => life.requests())) this.#fail(request, poolClosed())
+    await Promise.all(lives.map((life) => life.close()))
+  }
+
+  get busy(): number {
+    return this.lives.reduce((sum, life) => sum + life.busy, 0)
+  }
+
+  // LifeHost
+
+  ready(life: AgentLife): void {
+    const slot = this.#slots[life.index]
+    if (slot?.life !== life) return
+    slot.failure = undefined
+    this.#teach(life)
+    this.#started?.resolve()
+    this.#started = undefined
+    for (const other of this.#slots) if (other.life === undefined && !other.restartWanted) this.#startSlot(other)
+    this.#dispatch()
+  }
+
+  progressed(_life: AgentLife): void {
+    this.#dispatch()
+  }
+
+  answered(_life: AgentLife, request: PoolRequest, bytes: Buffer): void {
+    if (request.only === undefined) this.breaker.success()
+    this.#settle(request, 'ok', () => {
+      request.resolve(bytes)
+    })
+  }
+
+  refused(life: AgentLife, request: PoolRequest, error: OperationError): void {
+    const failure = operationFailure(request.label, error)
+    if (error.verdict === 'unknown') {
+      void this.#confirmUnknown(life, request, failure)
+      return
+    }
+    if (error.verdict === 'recycle' || error.verdict === 'login') {
+      this.#lastFailure = failure
+      if (error.verdict === 'login') this.#fail(request, failure)
+      else this.#replay(life, request, failure)
+      life.retire('error', failure)
+      return
+    }
+    this.#fail(request, failure)
+  }
+
+  late(life: AgentLife, request: PoolRequest): void {
+    if (!request.settled) this.#replay(life, request, timedOut('the operation', this.#options.hardTimeoutMs))
+  }
+
+  bound(life: AgentLife, label: string, kcv: string | null): void {
+    // What one agent saw first, all agents must see.
+    if (kcv === null || this.#expected.get(label)?.kcv !== undefined) return
+    this.#expected.set(label, { ...this.#expected.get(label), label, kcv })
+    for (const other of this.lives) if (other !== life && other.state === 'ready') other.expect({ label, kcv })
+  }
+
+  gone(life: AgentLife, reason: RestartReason, failure: HsmError | undefined, lost: readonly PoolRequest[]): void {
+    const slot = this.#slots[life.index]
+    if (slot?.life !== life) return
+    slot.life = undefined
+    this.#options.emit({ type: 'restart', agent: life.index, reason })
+    if (reason === 'failed-start') {
+      slot.failure = failure
+      this.#lastFailure = failure
+      this.breaker.failure()
+    }
+    for (const request of lost) this.#replay(life, request, failure ?? agentDied(reason))
+    if (this.#started !== undefined && failure !== undefined) this.#started.reject(failure)
+    this.#started = undefined
+    slot.restartWanted = !this.#closed
+    const planned = reason === 'memory' || reason === 'stale'
+    if (slot.restartWanted && reason !== 'failed-start' && (planned || slot.budget.take())) this.#startSlot(slot)
+    this.#failHopeless()
+  }
+
+  #startSlot(slot: Slot): void {
+    slot.restartWanted = false
+    const { start, sessions } = this.#options
+    try {
+      const options = { ...this.#options, index: slot.index, start: (events: AgentEvents) => start(events, sessions) }
+      slot.life = new AgentLife(options, this)
+    } catch (error) {
+      if (!(error instanceof HsmError)) throw error
+      slot.failure = error
+      this.#lastFailure = error
+      slot.restartWanted = true
+      this.#started?.reject(error)
+      this.#started = undefined
+      this.#failHopeless()
+    }
+  }
+
+  #teach(life: AgentLife): void {
+    for (const expected of this.#expected.values()) life.expect(expected)
+  }
+
+  #choose(avoid: object | undefined): AgentLife | undefined {
+    let best: AgentLife | undefined
+    for (const { life } of this.#slots) {
+      if (life === undefined || life === avoid || life.free <= 0) continue
+      if (best === undefined || life.free > best.free) best = life
+    }
+    return best
+  }
+
+  #dispatch(): void {
+    for (let i = 0; i < this.#waiters.length;) {
+      const request = this.#waiters[i]
+      const life = request === undefined ? undefined : this.#choose(request.avoid)
+      if (request === undefined || life === undefined) {
+        // Only a replay may be passed over: the one agent it must avoid is the one that is free.
+        if (request?.avoid === undefined) return
+        i += 1
+        continue
+      }
+      this.#waiters.splice(i, 1)
+      life.run(request)
+    }
+  }
+
+  #request(
+    { name, role, label, parts, only }: Submission,
+    resolve: (bytes: Buffer) => void,
+    reject: (error: unknown) => void,
+  ): PoolRequest {
+    const now = this.#clock.now()
+    const payload = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0))
+    let offset = 0
+    for (const part of parts) {
+      payload.set(part, offset)
+      offset += part.length
+    }
+    const id = this.#nextId
+    this.#nextId = id === 0xffff_ffff ? 1 : id + 1
+    const times = { submittedAt: now, deadlineAt: now + this.#options.deadlineMs, startedAt: now }
+    const fresh = { slowReported: false, replays: 0, avoid: undefined, settled: false, release: () => undefined }
+    return { id, name, role, label, payload, only, resolve, reject, ...times, ...fresh }
+  }
+
+  #listen(request: PoolRequest, signal: AbortSignal): void {
+    const abort = () => {
+      this.#unqueue(request)
+      this.#settle(request, 'aborted', () => {
+        request.reject(signal.reason)
+      })
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    request.release = () => {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /** On the other agent, or a later life of this one; ahead of those who have not run at all. */
+  #replay(life: AgentLife, request: PoolRequest, failure: HsmError): void {
+    if (request.replays >= REPLAYS || request.only !== undefined || this.#closed) {
+      this.#fail(request, failure)
+      return
+    }
+    request.replays += 1
+    request.avoid = life
+    const next = this.#choose(life)
+    if (next !== undefined) next.run(request)
+    else this.#waiters.unshift(request)
+  }
+
+  /** A key that is not there may be a token that is not there: only a fresh process can tell. */
+  async #confirmUnknown(life: AgentLife, request: PoolRequest, failure: HsmError): Promise<void> {
+    if (life.readyAt > request.submittedAt || request.only !== undefined) {
+      this.#fail(request, failure)
+      return
+    }
+    const finding = await this.#unknown.confirm(request.label)
+    if (request.settled) return
+    if (finding === 'unknown') {
+      this.#fail(request, failure)
+      return
+    }
+    this.#lastFailure = finding === 'found' ? undefined : finding
+    life.retire('stale', this.#lastFailure)
+    this.#replay(life, request, finding === 'found' ? failure : finding)
+  }
+
+  #checkDeadline(request: PoolRequest, now: number): void {
+    if (request.settled || now < request.deadlineAt) return
+    const waited = this.#unqueue(request)
+    const { deadlineMs } = this.#options
+    const noAgent = !this.lives.some((life) => life.state === 'ready')
+    if (waited && !noAgent && request.replays === 0) this.#fail(request, new HsmBusy(this.#waiters.length + 1))
+    else this.#fail(request, (noAgent ? this.#lastFailure : undefined) ?? timedOut('the operation', deadlineMs))
+  }
+
+  #unqueue(request: PoolRequest): boolean {
+    const index = this.#waiters.indexOf(request)
+    if (index >= 0) this.#waiters.splice(index, 1)
+    return index >= 0
+  }
+
+  #fail(request: PoolRequest, error: HsmError): void {
+    if (request.settled) return
+    if (error.code === 'HSM_UNAVAILABLE' || error.code === 'HSM_SESSION_LOST') {
+      this.#lastFailure = error
+      if (request.only === undefined) this.breaker.failure()
+    }
+    this.#settle(request, error.code, () => {
+      request.reject(error)
+    })
+  }
+
+  #settle(request: PoolRequest, outcome: (HsmEvent & { type: 'operation' })['outcome'], tell: () => void): void {
+    if (request.settled) return
+    request.settled = true
+    request.release()
+    request.payload.fill(0)
+    const now = this.#clock.now()
+    const { name, role, replays, submittedAt, startedAt } = request
+    const times = { queueMs: startedAt - submittedAt, runMs: now - startedAt }
+    this.#options.emit({ type: 'operation', operation: name, role, outcome, replays, ...times })
+    tell()
+  }
+
+  #retireLarge(): void {
+    const ready = this.lives.filter((life) => life.state === 'ready')
+    if (ready.length < this.#slots.length) return
+    const large = ready.find((life) => (life.beat?.rss ?? 0) > this.#options.maxAgentRssBytes)
+    large?.retire('memory')
+  }
+
+  /** The failure that no waiting will cure: all agents are down for a reason that is a matter of configuration. */
+  #hopeless(): HsmError | undefined {
+    if (this.#slots.some(({ life }) => life !== undefined)) return undefined
+    return this.#slots.find(({ failure }) => failure?.code === 'HSM_ACCESS_DENIED')?.failure
+  }
+
+  #failHopeless(): void {
+    const failure = this.#hopeless()
+    if (failure === undefined) return
+    for (const request of this.#waiters.splice(0)) this.#fail(request, failure)
+  }
+}

@@ -1,0 +1,203 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+import type { KekRef, KeyDeriver, MasterKeyRef, NonceWrapper } from '../contract.js'
+import { HsmError } from '../errors/hsm-error.js'
+import type { HsmEvent } from '../events.js'
+import { isAllowedHmacInput, isNoncesAad, KCV_LENGTH, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
+import { keyLabel } from '../labels.js'
+import type { PoolOptions } from '../options.js'
+import { packAead, packKeyed } from '../wire/messages.js'
+import { startAgent } from './agent-process.js'
+import { PoolCore } from './core.js'
+import { healthOf, type PoolHealth } from './health.js'
+import { memoryLatch } from './latch.js'
+import { Prober } from './probe.js'
+import { count, newStats, type PoolStats } from './stats.js'
+
+type CallOptions = { readonly signal?: AbortSignal } | undefined
+
+const TICK_MS = 100
+const BEAT_MS = 500
+const DRAIN_MS = 5_000
+const MIB = 1 << 20
+
+const DEFAULTS = {
+  agents: 2,
+  sessions: 8,
+  softTimeoutMs: 1_000,
+  hardTimeoutMs: 5_000,
+  deadlineMs: 15_000,
+  startTimeoutMs: 30_000,
+  restartIntervalMs: 30_000,
+  probeIntervalMs: 15_000,
+  maxAgentRssBytes: 192 * MIB,
+}
+
+/**
+ * The HSM of one process: derivation and nonce wrapping for all of its jobs, off its event loop. Every method rejects with
+ * HsmError (or the signal's reason, or TypeError for an input that may not reach a key); what it resolves to is dedicated
+ * memory that belongs to the caller, who wipes it.
+ *
+ * @example
+ * await using pool = await HsmPool.open({ tokens: [{ module, token: 'sealfleet', pin: { kind: 'file', path } }] })
+ * const dk = await pool.hmac({ role: 'enc', domain: 'default', suite: 1, version: 1 }, nonce)
+ */
+export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
+  readonly #core: PoolCore
+  readonly #prober: Prober
+  readonly #stats: PoolStats
+  readonly #timer: NodeJS.Timeout
+  #closing: Promise<void> | undefined
+
+  private constructor(core: PoolCore, prober: Prober, stats: PoolStats) {
+    this.#core = core
+    this.#prober = prober
+    this.#stats = stats
+    this.#timer = setInterval(() => {
+      core.tick()
+      prober.tick()
+    }, TICK_MS).unref()
+  }
+
+  /**
+   * Starts the agents; resolves when the first is logged in and has its sessions. Rejects with HSM_ACCESS_DENIED (module,
+   * PIN), or HSM_UNAVAILABLE (token absent, HSM out of reach) unless `startWithoutToken`.
+   */
+  static async open(options: PoolOptions): Promise<HsmPool> {
+    const settings = { ...DEFAULTS, ...defined(options) }
+    const [token] = options.tokens
+    const { sessions, hardTimeoutMs } = settings
+    const stats = newStats()
+    const emit = (event: HsmEvent) => {
+      count(stats, event)
+      options.onEvent?.(event)
+    }
+    const now = () => performance.now()
+    const core = new PoolCore({
+      ...settings,
+      token,
+      emit,
+      clock: { now },
+      latch: options.latch ?? memoryLatch(),
+      maxWaiters: options.maxWaiters ?? 4 * sessions,
+      start: (events, size) =>
+        startAgent(token, { mode: 'pool', sessions: size, hardTimeoutMs, beatMs: BEAT_MS }, events),
+    })
+    const prober = new Prober(core, { intervalMs: settings.probeIntervalMs, now, emit })
+    const pool = new HsmPool(core, prober, stats)
+    try {
+      await core.start()
+    } catch (error) {
+      const mayCome = error instanceof HsmError && error.code === 'HSM_UNAVAILABLE'
+      if (!(mayCome && options.startWithoutToken === true)) {
+        await pool.close()
+        throw error
+      }
+    }
+    return pool
+  }
+
+  /** HMAC-SHA-256 of a derivation input under a master key: 32 bytes. */
+  async hmac(key: MasterKeyRef, message: Uint8Array, options?: CallOptions): Promise<Buffer> {
+    const label = keyLabel(key)
+    if (!isAllowedHmacInput(key, message)) throw new TypeError(`not an input that ${label} may see`)
+    const { role } = key
+    return this.#core.submit({ name: 'hmac', role, label, parts: packKeyed(label, message), signal: options?.signal })
+  }
+
+  /** Both nonces (64 bytes) under a KEK: 92 bytes, iv ‖ ciphertext ‖ tag, with a fresh iv each time (FORMAT §5). */
+  async wrap(kek: KekRef, plaintext: Uint8Array, aad: Uint8Array, options?: CallOptions): Promise<Buffer> {
+    if (plaintext.length !== NONCES_LENGTH) throw new TypeError(`a pair of nonces has ${NONCES_LENGTH} bytes`)
+    return this.#aead('wrap', kek, plaintext, aad, options)
+  }
+
+  /** The inverse of {@link wrap}: 64 bytes. Rejects with E_NONCE_UNWRAP when record, data and key don't belong together. */
+  async unwrap(kek: KekRef, wrapped: Uint8Array, aad: Uint8Array, options?: CallOptions): Promise<Buffer> {
+    if (wrapped.length !== WRAPPED_LENGTH) {
+      throw new HsmError('E_NONCE_UNWRAP', `wrapped nonces have ${WRAPPED_LENGTH} bytes, not ${wrapped.length}`, {
+        fix: 'The record was changed: compare it with a backup of the database.',
+      })
+    }
+    return this.#aead('unwrap', kek, wrapped, aad, options)
+  }
+
+  /** The key's check value as the token computes it now: 8 bytes. Not for KEKs, which have none. */
+  async keyCheckValue(key: MasterKeyRef, options?: CallOptions): Promise<Buffer> {
+    if (key.role === 'kek') throw new TypeError('a KEK has no check value: its check is the record registered with it')
+    const label = keyLabel(key)
+    const parts = packKeyed(label)
+    return this.#core.submit({ name: 'check-value', role: key.role, label, parts, signal: options?.signal })
+  }
+
+  /** From now on this key is used only with this check value: any other is KEY_MISMATCH. Checked at each probe too. */
+  expectCheckValue(key: MasterKeyRef, kcv: Uint8Array, ckaId?: Uint8Array): void {
+    if (key.role === 'kek') throw new TypeError('a KEK has no check value: use expectKekRecord')
+    if (kcv.length !== KCV_LENGTH) throw new TypeError(`a check value has ${KCV_LENGTH} bytes`)
+    const label = keyLabel(key)
+    const value = Buffer.from(kcv)
+    this.#core.expect({ label, kcv: value.toString('hex'), ckaId: hex(ckaId) })
+    this.#prober.add(label, value)
+  }
+
+  /** From now on this KEK is used only if it opens this record, which KeyAdmin made with it. */
+  expectKekRecord(kek: KekRef, record: Uint8Array, ckaId?: Uint8Array): void {
+    if (record.length !== WRAPPED_LENGTH) throw new TypeError(`a check record has ${WRAPPED_LENGTH} bytes`)
+    const label = keyLabel({ role: 'kek', suite: 1, ...kek })
+    this.#core.expect({ label, record: Buffer.from(record).toString('hex'), ckaId: hex(ckaId) })
+    this.#prober.add(label, undefined)
+  }
+
+  /** Compares all expected keys now, on every agent; the outcome is in health().keys. */
+  async probe(): Promise<PoolHealth> {
+    await this.#prober.run()
+    return this.health()
+  }
+
+  health(): PoolHealth {
+    return healthOf(this.#core, this.#prober)
+  }
+
+  stats(): Readonly<PoolStats> {
+    return structuredClone(this.#stats)
+  }
+
+  /** Takes nothing more, waits up to 5 s for what runs, then ends the agents. Resolves when no process of it is left. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#core.stop()
+    const until = performance.now() + DRAIN_MS
+    while (this.#core.busy > 0 && performance.now() < until) await delay(10)
+    clearInterval(this.#timer)
+    await this.#core.end()
+  }
+
+  async #aead(
+    name: 'wrap' | 'unwrap',
+    kek: KekRef,
+    input: Uint8Array,
+    aad: Uint8Array,
+    options: CallOptions,
+  ): Promise<Buffer> {
+    if (!isNoncesAad(aad)) throw new TypeError('not the associated data of a pair of nonces')
+    const label = keyLabel({ role: 'kek', suite: 1, ...kek })
+    return this.#core.submit({ name, role: 'kek', label, parts: packAead(label, aad, input), signal: options?.signal })
+  }
+}
+
+function hex(bytes: Uint8Array | undefined): string | undefined {
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString('hex')
+}
+
+/** Options that are absent or undefined leave the default. */
+function defined(options: PoolOptions): Partial<typeof DEFAULTS> {
+  const names = Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]
+  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])))
+}

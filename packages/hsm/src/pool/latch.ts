@@ -1,0 +1,58 @@
+/**
+ * Guards against the token's retry counter. A PIN that the token has rejected is never tried again, by nobody, until an
+ * operator unlatches it; one that was never accepted is tried by one process at a time.
+ */
+export interface PinIdentity {
+  /** Of the token. */
+  readonly serial: string
+  readonly token: string
+  /** The configured name of the PIN; never the PIN. */
+  readonly pinId: string
+}
+
+/** `failed`: the login did not get as far as an answer about the PIN. */
+export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
+
+export interface PinLatch {
+  /**
+   * Runs `login` and records its outcome; resolves to `latched` without running it when this PIN was rejected before.
+   * Calls for a PIN that was never accepted run one after another. Rejects when the latch itself is out of reach, in which
+   * case nobody logs in.
+   */
+  guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'>
+}
+
+/** The latch of one process. A fleet shares one in its database instead. */
+export function memoryLatch(): PinLatch & { unlatch(id: PinIdentity): void } {
+  const states = new Map<string, 'proven' | 'latched'>()
+  const queues = new Map<string, Promise<unknown>>()
+  const keyOf = (id: PinIdentity) => JSON.stringify([id.serial, id.token, id.pinId])
+
+  const attempt = async (key: string, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'> => {
+    if (states.get(key) === 'latched') return 'latched'
+    const outcome = await login()
+    if (outcome === 'accepted') states.set(key, 'proven')
+    if (outcome === 'rejected') states.set(key, 'latched')
+    return outcome
+  }
+
+  return {
+    async guard(id, login) {
+      const key = keyOf(id)
+      if (states.get(key) === 'proven') return attempt(key, login)
+      const turn = (queues.get(key) ?? Promise.resolve()).then(() => attempt(key, login))
+      // The queue goes on whatever became of this turn; its caller hears of it through `turn`.
+      queues.set(
+        key,
+        turn.then(
+          () => undefined,
+          () => undefined,
+        ),
+      )
+      return turn
+    },
+    unlatch(id) {
+      states.delete(keyOf(id))
+    },
+  }
+}

@@ -1,0 +1,111 @@
+import { timingSafeEqual } from 'node:crypto'
+
+import type { CheckState, HsmEvent } from '../events.js'
+import { HsmError } from '../errors/hsm-error.js'
+import { parseKeyLabel } from '../labels.js'
+import { packKeyed } from '../wire/messages.js'
+import type { PoolCore, Submission } from './core.js'
+import type { AgentLife } from './life.js'
+
+export interface KeyCheck {
+  readonly label: string
+  state: CheckState
+  /** When it was last compared, on the pool's clock; undefined: never. */
+  at: number | undefined
+}
+
+/**
+ * Recomputes the check value of every expected key, on every agent, at an interval; and decides by one round trip whether
+ * an open breaker may close. Validation is by operation: a session's own status says "fine" while the token is gone.
+ */
+export class Prober {
+  readonly #core: PoolCore
+  readonly #intervalMs: number
+  readonly #now: () => number
+  readonly #emit: (event: HsmEvent) => void
+  readonly #expected = new Map<string, { check: KeyCheck; kcv: Buffer | undefined }>()
+  #lastAt: number
+  #running = false
+
+  constructor(core: PoolCore, options: { intervalMs: number; now: () => number; emit: (event: HsmEvent) => void }) {
+    this.#core = core
+    this.#intervalMs = options.intervalMs
+    this.#now = options.now
+    this.#emit = options.emit
+    this.#lastAt = options.now()
+  }
+
+  /** `kcv` is undefined for a KEK, whose check is its record. */
+  add(label: string, kcv: Buffer | undefined): void {
+    this.#expected.set(label, { check: { label, state: 'pending', at: undefined }, kcv })
+  }
+
+  get checks(): readonly KeyCheck[] {
+    return [...this.#expected.values()].map(({ check }) => ({ ...check }))
+  }
+
+  /** Milliseconds since the last round of probes ended. */
+  get ageMs(): number {
+    return this.#now() - this.#lastAt
+  }
+
+  tick(): void {
+    const life = this.#core.lives.find(({ state }) => state === 'ready')
+    if (life === undefined) return
+    if (this.#core.breaker.takeProbe()) void this.#tryToClose(life)
+    if (!this.#running && this.#expected.size > 0 && this.ageMs >= this.#intervalMs) void this.run()
+  }
+
+  /** One round now. Resolves when all agents have answered for all keys; failures are in {@link checks}. */
+  async run(): Promise<void> {
+    this.#running = true
+    try {
+      const lives = this.#core.lives.filter(({ state }) => state === 'ready')
+      for (const [label, expected] of this.#expected) {
+        const states = await Promise.all(lives.map((life) => this.#compare(life, label, expected.kcv)))
+        const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
+        if (worst !== expected.check.state) this.#emit({ type: 'check-value', label, state: worst })
+        expected.check.state = worst
+        expected.check.at = this.#now()
+      }
+    } finally {
+      this.#running = false
+      this.#lastAt = this.#now()
+    }
+  }
+
+  async #compare(life: AgentLife, label: string, kcv: Buffer | undefined): Promise<CheckState> {
+    try {
+      const answer = await this.#core.submit(probeOf(label, life))
+      return kcv === undefined || timingSafeEqual(answer, kcv) ? 'ok' : 'mismatch'
+    } catch (error) {
+      if (!(error instanceof HsmError)) throw error
+      if (error.code === 'KEY_MISMATCH') return 'mismatch'
+      return error.code === 'E_KEY_UNKNOWN' ? 'unknown' : 'unreachable'
+    }
+  }
+
+  async #tryToClose(life: AgentLife): Promise<void> {
+    const [label] = this.#expected.keys()
+    try {
+      await this.#core.submit(label === undefined ? ping(life) : probeOf(label, life))
+      this.#core.breaker.success()
+    } catch (error) {
+      // An answer about a key is an answer of the token.
+      const answered = error instanceof HsmError && (error.code === 'E_KEY_UNKNOWN' || error.code === 'KEY_MISMATCH')
+      if (answered) this.#core.breaker.success()
+      else this.#core.breaker.failure()
+    }
+  }
+}
+
+const WORST_FIRST: readonly CheckState[] = ['mismatch', 'unknown', 'unreachable', 'ok']
+
+function probeOf(label: string, only: AgentLife): Submission {
+  const role = parseKeyLabel(label)?.role ?? 'enc'
+  return { name: role === 'kek' ? 'bind' : 'check-value', role, label, parts: packKeyed(label), only }
+}
+
+function ping(only: AgentLife): Submission {
+  return { name: 'ping', role: 'sig', label: '', parts: [], only }
+}

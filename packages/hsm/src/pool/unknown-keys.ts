@@ -1,0 +1,130 @@
+import { HsmError } from '../errors/hsm-error.js'
+import { packKeyed, type OperationError } from '../wire/messages.js'
+import type { CoreOptions } from './core.js'
+import { agentDied, operationFailure } from './failures.js'
+import { AgentLife, type LifeHost } from './life.js'
+import type { AgentEvents } from './link.js'
+import type { PoolRequest } from './request.js'
+
+/** `unknown`: a process that began after the question does not find it either. An error: it could not be asked. */
+export type Finding = 'unknown' | 'found' | HsmError
+
+interface Question {
+  readonly label: string
+  readonly answer: Promise<Finding>
+  readonly settle: (finding: Finding) => void
+}
+
+/**
+ * Confirms in a fresh process that a key is not in the token: a module that lost its token finds nothing either (seen on
+ * SoftHSM), and "unknown key" is a verdict that kills jobs. One process at a time answers all questions asked before it
+ * started; questions that come later wait for the next.
+ */
+export class UnknownKeys implements LifeHost {
+  readonly #options: CoreOptions
+  readonly #teach: (life: AgentLife) => void
+  readonly #asked = new Map<string, Question>()
+  #batch = new Map<number, Question>()
+  #life: AgentLife | undefined
+  #stopped = false
+
+  constructor(options: CoreOptions, teach: (life: AgentLife) => void) {
+    this.#options = options
+    this.#teach = teach
+  }
+
+  async confirm(label: string): Promise<Finding> {
+    const open = this.#asked.get(label)
+    if (open !== undefined) return open.answer
+    let settle: (finding: Finding) => void = () => undefined
+    const answer = new Promise<Finding>((resolve) => (settle = resolve))
+    this.#asked.set(label, { label, answer, settle })
+    this.#next()
+    return answer
+  }
+
+  check(stalled: boolean): void {
+    this.#life?.check(stalled)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#life?.end('error', agentDied('the pool is closing'))
+  }
+
+  ready(life: AgentLife): void {
+    this.#teach(life)
+    for (const [id, { label }] of this.#batch) life.run(this.#request(id, label))
+  }
+
+  answered(_life: AgentLife, request: PoolRequest): void {
+    this.#answer(request.id, 'found')
+  }
+
+  refused(_life: AgentLife, request: PoolRequest, error: OperationError): void {
+    // A key that is there but wrong is found: the pool's own agent then says what is wrong with it.
+    const finding = { unknown: 'unknown', mismatch: 'found', exists: 'found' } as const
+    const { verdict } = error
+    const known = verdict === 'unknown' || verdict === 'mismatch' || verdict === 'exists'
+    this.#answer(request.id, known ? finding[verdict] : operationFailure(request.label, error))
+  }
+
+  late(life: AgentLife): void {
+    life.end('hung', agentDied('it did not answer'))
+  }
+
+  progressed(): void {
+    // Its capacity is nobody's concern.
+  }
+
+  bound(): void {
+    // The pool's agents compare check values themselves.
+  }
+
+  gone(_life: AgentLife, _reason: unknown, failure: HsmError | undefined): void {
+    this.#life = undefined
+    for (const id of [...this.#batch.keys()]) this.#answer(id, failure ?? agentDied('it ended'))
+    this.#next()
+  }
+
+  #next(): void {
+    if (this.#life !== undefined || this.#asked.size === 0) return
+    let id = 0
+    this.#batch = new Map([...this.#asked.values()].map((question) => [(id += 1), question]))
+    this.#asked.clear()
+    const failAll = (error: HsmError) => {
+      for (const open of [...this.#batch.keys()]) this.#answer(open, error)
+    }
+    if (this.#stopped) {
+      failAll(agentDied('the pool is closing'))
+      return
+    }
+    try {
+      const start = (events: AgentEvents) => this.#options.start(events, 1)
+      this.#life = new AgentLife({ ...this.#options, index: -1, sessions: 1, start }, this)
+    } catch (error) {
+      if (!(error instanceof HsmError)) throw error
+      failAll(error)
+    }
+  }
+
+  #answer(id: number, finding: Finding): void {
+    const question = this.#batch.get(id)
+    this.#batch.delete(id)
+    question?.settle(finding)
+    if (this.#batch.size > 0 || this.#life === undefined) return
+    const life = this.#life
+    this.#life = undefined
+    void life.close()
+    this.#next()
+  }
+
+  #request(id: number, label: string): PoolRequest {
+    const now = this.#options.clock.now()
+    const payload = Buffer.concat(packKeyed(label))
+    const times = { submittedAt: now, deadlineAt: Infinity, startedAt: now }
+    const fresh = { slowReported: false, replays: 0, avoid: undefined, only: undefined, settled: false }
+    const silent = { resolve: () => undefined, reject: () => undefined, release: () => undefined }
+    return { id, name: 'bind', role: 'enc', label, payload, ...times, ...fresh, ...silent }
+  }
+}
