@@ -1,0 +1,77 @@
+import { ConfigError, describeProblem } from '@sealfleet/config'
+import { classify, FAILURES, isFailureCode, type ClassifyContext } from '@sealfleet/jobs'
+import { CliError } from './cli-error.js'
+import { EXIT, type ExitStatus } from './exit-status.js'
+import { hasCode } from './files/errno.js'
+import { printable } from './output/printable.js'
+
+/** An error as the user meets it. */
+export interface ErrorReport {
+  readonly code: string
+  readonly message: string
+  readonly fix?: string
+  readonly exitStatus: ExitStatus
+}
+
+/**
+ * Turns whatever a command threw into code, sentence, fix and exit status. Our own errors speak for themselves; drivers'
+ * errors get the sentence of their failure code, since their own texts may hold addresses, statements or payloads.
+ */
+export function describeError(error: unknown, during?: ClassifyContext['during']): ErrorReport {
+  if (error instanceof CliError) {
+    const { code, message, fix, exitStatus } = error
+    return { code, message, exitStatus, ...(fix === undefined ? {} : { fix }) }
+  }
+  if (error instanceof ConfigError) return configReport(error)
+  if (hasCode(error, 'EPIPE')) {
+    return { code: 'OUTPUT_IO', message: 'the reader of the output went away', exitStatus: EXIT.failed }
+  }
+  const { code, failure, from } = classify(error, during === undefined ? {} : { during })
+  const own = textOfOwn(from, code)
+  const ownFix = fixOf(from)
+  return {
+    code,
+    message: own ?? (code === 'UNCLASSIFIED' ? unclassified(error) : failure.summary),
+    fix: ownFix ?? failure.fix,
+    exitStatus: failure.exitStatus,
+  }
+}
+
+/** A failure that a record names by its code alone, e.g. that of a dead letter. */
+export function statusOfCode(code: string): ExitStatus {
+  return isFailureCode(code) ? FAILURES[code].exitStatus : EXIT.failed
+}
+
+export function fixOfCode(code: string): string | undefined {
+  return isFailureCode(code) ? FAILURES[code].fix : undefined
+}
+
+function configReport(error: ConfigError): ErrorReport {
+  const names = error.problems.map(({ variable }) => variable).filter((name) => name.startsWith('SEALFLEET_'))
+  const [only] = error.problems
+  return {
+    code: error.code,
+    message: error.problems.length === 1 && only ? describeProblem(only) : error.message,
+    fix:
+      names.length === 0
+        ? 'correct the file, or name another with --config'
+        : `set ${names.join(', ')} in the environment or in a file given by --config (npm run quickstart writes one)`,
+    exitStatus: EXIT.usage,
+  }
+}
+
+/** Errors of our own packages carry a code of the closed list and a message made for operators. */
+function textOfOwn(from: unknown, code: string): string | undefined {
+  if (!(from instanceof Error)) return undefined
+  return (from as { code?: unknown }).code === code ? printable(from.message).replaceAll('\\x0a', '\n') : undefined
+}
+
+function fixOf(from: unknown): string | undefined {
+  const fix = typeof from === 'object' && from !== null ? (from as { fix?: unknown }).fix : undefined
+  return typeof fix === 'string' && fix !== '' ? fix : undefined
+}
+
+function unclassified(error: unknown): string {
+  if (error instanceof Error) return `${error.name}: ${printable(error.message)}`
+  return 'something was thrown that is no error'
+}

@@ -1,0 +1,36 @@
+import { Interrupted } from './abort.js'
+import { removeUnfinished } from './files/output-file.js'
+import { run } from './program.js'
+
+/** The composition root: the only place that reads the process's environment, arguments, streams and signals. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+const abort = new AbortController()
+let received: NodeJS.Signals | undefined
+
+function onSignal(signal: NodeJS.Signals): void {
+  if (received !== undefined) return die(signal)
+  received = signal
+  abort.abort(new Interrupted(signal))
+}
+
+/** Ends the process by the signal itself, so that a shell sees what happened; no temporary file stays behind. */
+function die(signal: NodeJS.Signals): void {
+  removeUnfinished()
+  for (const name of SIGNALS) process.off(name, onSignal)
+  process.kill(process.pid, signal)
+}
+
+for (const name of SIGNALS) process.on(name, onSignal)
+// A reader that goes away is seen where it is written to (EPIPE); the event alone must not end the process.
+process.stdout.on('error', () => abort.abort(new Interrupted('SIGPIPE')))
+
+process.exitCode = await run(process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  signal: abort.signal,
+})
+if (received !== undefined) die(received)

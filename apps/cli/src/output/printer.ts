@@ -1,0 +1,57 @@
+import { styleText } from 'node:util'
+import { wantsColour, write, type Io } from '../io.js'
+
+/**
+ * What a command says. With `--json`, stdout holds JSON alone: one document, or one per line for verbs that go on for
+ * long. Without it, stdout holds the result for people and stderr what goes on meanwhile. When stdout carries a file's
+ * bytes (`-o -`), everything said goes to stderr.
+ */
+export interface Printer {
+  readonly json: boolean
+  /** the result for people; ignored with --json */
+  text(text: string): Promise<void>
+  /** the result as one document; ignored without --json */
+  document(value: unknown): Promise<void>
+  /** one JSON line of many; ignored without --json */
+  line(value: unknown): Promise<void>
+  /** a remark on stderr; silent with --json */
+  note(text: string): Promise<void>
+  paint(style: Style, text: string): string
+  /** from now on stdout belongs to a file's bytes */
+  yieldStdout(): void
+}
+
+export type Style = 'good' | 'bad' | 'dim' | 'bold'
+
+const STYLES = { good: 'green', bad: 'red', dim: 'dim', bold: 'bold' } as const
+
+/** JSON in which bytes are hexadecimal and integers beyond 2^53 are strings. */
+export function toJson(value: unknown, indent?: number): string {
+  return JSON.stringify(plain(value), null, indent)
+}
+
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value)
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex')
+  if (value instanceof Date) return value.toISOString()
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = value instanceof Map ? [...(value as Map<string, unknown>)] : Object.entries(value)
+  return Object.fromEntries(entries.map(([name, inner]) => [name, plain(inner)]))
+}
+
+export function createPrinter(io: Io, json: boolean): Printer {
+  const colour = wantsColour(io.stdout, io.env)
+  let out = io.stdout
+  return {
+    json,
+    text: (text) => (json ? Promise.resolve() : write(out, `${text}\n`)),
+    document: (value) => (json ? write(out, `${toJson(value, 2)}\n`) : Promise.resolve()),
+    line: (value) => (json ? write(out, `${toJson(value)}\n`) : Promise.resolve()),
+    note: (text) => (json ? Promise.resolve() : write(io.stderr, `${text}\n`)),
+    paint: (style, text) => (colour && !json ? styleText(STYLES[style], text) : text),
+    yieldStdout() {
+      out = io.stderr
+    },
+  }
+}

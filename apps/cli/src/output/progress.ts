@@ -1,0 +1,144 @@
+import { MultiBar, Presets, type SingleBar } from 'cli-progress'
+import type { Io } from '../io.js'
+import { printable } from './printable.js'
+import { humanDuration, humanSize } from './units.js'
+
+/** How a verb shows that it goes on: bars on a terminal's stderr, now and then a plain line elsewhere, or nothing. */
+export interface Progress {
+  /** `done` of `total` bytes of the item; the first call makes its bar */
+  update(item: string, done: number, total: number): void
+  /** the item is over; `line` says how, for those without bars */
+  finish(item: string, bytes: number, line: string): void
+  /** removes bars and stops timers; nothing may be updated afterwards */
+  stop(): void
+}
+
+export interface ProgressOptions {
+  /** what the bars count, for the total's name */
+  readonly noun: string
+  readonly items: number
+  readonly totalBytes: number
+  readonly quiet: boolean
+}
+
+const BARS = 5
+const LINE_EVERY_MS = 5_000
+/** off a terminal, more items than this are summed up instead of listed */
+const LIST_AT_MOST = 50
+
+export function createProgress(io: Io, o: ProgressOptions): Progress {
+  if (o.quiet) return { update() {}, finish() {}, stop() {} }
+  return io.stderr.isTTY === true ? new Bars(io, o) : new Lines(io, o)
+}
+
+class Bars implements Progress {
+  readonly #bars: MultiBar
+  readonly #total: SingleBar
+  readonly #items = new Map<string, { bar: SingleBar | undefined; done: number }>()
+  readonly #o: ProgressOptions
+  #finishedBytes = 0
+  #finished = 0
+
+  constructor(io: Io, o: ProgressOptions) {
+    this.#o = o
+    this.#bars = new MultiBar(
+      {
+        format: '{bar} {percentage}% {amount} {name}',
+        formatValue: (value, _options, type) => (type === 'percentage' ? String(value).padStart(3) : String(value)),
+        stream: io.stderr,
+        barsize: 28,
+        hideCursor: true,
+        clearOnComplete: true,
+        gracefulExit: false,
+        linewrap: false,
+        emptyOnZero: true,
+        fps: 8,
+      },
+      Presets.shades_classic,
+    )
+    this.#total = this.#bars.create(Math.max(1, o.totalBytes), 0, { name: '', amount: '' })
+    this.#render()
+  }
+
+  update(item: string, done: number, total: number): void {
+    const known = this.#items.get(item) ?? { bar: undefined, done: 0 }
+    known.done = done
+    const shown = [...this.#items.values()].filter(({ bar }) => bar !== undefined).length
+    if (known.bar === undefined && shown < BARS && this.#o.items > 1) {
+      known.bar = this.#bars.create(Math.max(1, total), done, { name: printable(item), amount: '' })
+    }
+    known.bar?.update(done, { amount: amount(done, total) })
+    this.#items.set(item, known)
+    this.#render()
+  }
+
+  finish(item: string, bytes: number): void {
+    const bar = this.#items.get(item)?.bar
+    if (bar) this.#bars.remove(bar)
+    this.#items.delete(item)
+    this.#finished += 1
+    this.#finishedBytes += bytes
+    this.#render()
+  }
+
+  stop(): void {
+    this.#bars.stop()
+  }
+
+  #render(): void {
+    let done = this.#finishedBytes
+    for (const item of this.#items.values()) done += item.done
+    const name = `${this.#finished}/${this.#o.items} ${this.#o.noun}`
+    this.#total.update(Math.min(done, Math.max(1, this.#o.totalBytes)), {
+      name,
+      amount: amount(done, this.#o.totalBytes),
+    })
+  }
+}
+
+function amount(done: number, total: number): string {
+  return `${humanSize(done).padStart(10)} / ${humanSize(total).padEnd(10)}`
+}
+
+class Lines implements Progress {
+  readonly #io: Io
+  readonly #o: ProgressOptions
+  readonly #running = new Map<string, number>()
+  readonly #began = performance.now()
+  #finished = 0
+  #finishedBytes = 0
+  #lastLine = performance.now()
+
+  constructor(io: Io, o: ProgressOptions) {
+    this.#io = io
+    this.#o = o
+  }
+
+  update(item: string, done: number): void {
+    this.#running.set(item, done)
+    this.#now(false)
+  }
+
+  finish(item: string, bytes: number, line: string): void {
+    this.#running.delete(item)
+    this.#finished += 1
+    this.#finishedBytes += bytes
+    if (this.#o.items <= LIST_AT_MOST) this.#io.stderr.write(`${line}\n`)
+    else this.#now(this.#finished === this.#o.items)
+  }
+
+  stop(): void {
+    this.#running.clear()
+  }
+
+  #now(always: boolean): void {
+    const now = performance.now()
+    if (!always && now - this.#lastLine < LINE_EVERY_MS) return
+    this.#lastLine = now
+    let done = this.#finishedBytes
+    for (const bytes of this.#running.values()) done += bytes
+    const part = `${humanSize(done)} of ${humanSize(this.#o.totalBytes)}`
+    const line = `${this.#finished}/${this.#o.items} ${this.#o.noun}, ${part}, after ${humanDuration(now - this.#began)}`
+    this.#io.stderr.write(`${line}\n`)
+  }
+}

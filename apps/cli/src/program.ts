@@ -1,0 +1,61 @@
+import { Command, CommanderError } from 'commander'
+import { objectVerbs } from './commands/object.js'
+import { describeError } from './describe-error.js'
+import { EXIT, type ExitStatus } from './exit-status.js'
+import { write, type Io } from './io.js'
+import { createPrinter, type Printer } from './output/printer.js'
+import { reportError, type Runner } from './verb.js'
+
+const AFTER = `
+Settings are SEALFLEET_… variables, or lines of a file given by --config; without either, .sealfleet/env of this
+folder or one above. Exit status: 0 done; 1 failed; 2 usage; 3 an E_ code; 4 no such file or object; 5 key unknown or
+destroyed; 6 a dependency is out of reach.`
+
+/**
+ * Runs one command line (without `node` and the script) and resolves to its exit status. Never throws for what a user
+ * can do wrong.
+ */
+export async function run(args: readonly string[], io: Io): Promise<ExitStatus> {
+  let status: ExitStatus = EXIT.done
+  let help = ''
+  const program = createProgram({ io, end: (ended) => (status = ended) }, (text) => (help += text))
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return status
+  } catch (error) {
+    const print = createPrinter(io, args.includes('--json'))
+    if (error instanceof CommanderError) return usage(error, io, print, help)
+    const report = describeError(error)
+    await reportError(io, print, report)
+    return report.exitStatus
+  }
+}
+
+/** The command tree; building it does nothing. */
+export function createProgram(runner: Runner, onError: (text: string) => void = () => undefined): Command {
+  const program = new Command('sealfleet')
+    .description('Keeps very many files sealed under keys from an HSM, in S3.')
+    .version('0.1.0')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void runner.io.stdout.write(text),
+      // Errors are reported by `usage`, in one form for people and programs.
+      writeErr: onError,
+    })
+    .addHelpText('after', AFTER)
+  objectVerbs(program, runner)
+  return program
+}
+
+async function usage(error: CommanderError, io: Io, print: Printer, said: string): Promise<ExitStatus> {
+  if (error.exitCode === 0) return EXIT.done
+  const noVerb = error.code === 'commander.help'
+  if (noVerb && !print.json) {
+    await write(io.stderr, said)
+    return EXIT.usage
+  }
+  const message = noVerb ? 'a verb is missing' : error.message.replace(/^error: /, '').replace(/\n/g, ' ')
+  await reportError(io, print, { code: 'USAGE', message, fix: 'see --help of the verb', exitStatus: EXIT.usage })
+  return EXIT.usage
+}

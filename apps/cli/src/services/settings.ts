@@ -1,0 +1,31 @@
+import { findEnvFile, loadConfig, type Config, type Need } from '@sealfleet/config'
+import type { Io } from '../io.js'
+
+/** Reads the sections that a verb needs; a section nobody asks for may be missing or wrong. */
+export interface Settings {
+  /** the file they come from beside the environment */
+  readonly configFile: string | undefined
+  load<N extends Need>(needs: readonly N[], overrides?: Readonly<Record<string, string>>): Config<N>
+}
+
+/**
+ * Where settings come from: the environment, and the file of `--config`; when neither says anything of Sealfleet, the
+ * nearest `.sealfleet/env` upward of the working folder. Throws ConfigError for an env file that others could write.
+ */
+export function createSettings(io: Io, configFile: string | undefined, onWarning: (text: string) => void): Settings {
+  const silent = !Object.keys(io.env).some((name) => name.startsWith('SEALFLEET_'))
+  const file = configFile ?? io.env['SEALFLEET_CONFIG'] ?? (silent ? findEnvFile(io.cwd) : undefined)
+  const seen = new Set<string>()
+  return {
+    configFile: file,
+    load(needs, overrides = {}) {
+      const { SEALFLEET_CONFIG: _own, ...env } = io.env
+      const config = loadConfig({ ...env, ...overrides }, { needs, configFile: file })
+      for (const warning of config.warnings) {
+        if (!seen.has(warning)) onWarning(warning)
+        seen.add(warning)
+      }
+      return config
+    },
+  }
+}

@@ -1,0 +1,82 @@
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { createContext, type CommandContext, type CommonOptions } from './context.js'
+import { describeError, type ErrorReport } from './describe-error.js'
+import { EXIT, type ExitStatus } from './exit-status.js'
+import { write, type Io } from './io.js'
+import { createPrinter, toJson, type Printer } from './output/printer.js'
+
+/** What a verb does with its arguments; what it returns is the exit status, nothing means done. */
+export type Action<O extends CommonOptions> = (
+  context: CommandContext,
+  args: readonly string[],
+  options: O,
+) => Promise<ExitStatus | void>
+
+/** Connects verbs to one run of the program: its Io, and where the exit status goes. */
+export interface Runner {
+  readonly io: Io
+  end(status: ExitStatus): void
+}
+
+/** Options that every verb has; `changes` adds --dry-run. */
+export function commonOptions(command: Command, o: { changes: boolean }): Command {
+  command
+    .option('--json', 'print JSON for programs')
+    .option('--config <file>', 'read settings (SEALFLEET_… lines) from this file')
+  if (o.changes) command.option('--dry-run', 'say what would be done, and do nothing')
+  return command
+}
+
+/** Runs `action` when the command is chosen; errors become a report and an exit status, never a stack. */
+export function perform<O extends CommonOptions>(command: Command, runner: Runner, action: Action<O>): void {
+  command.action(async (...given: unknown[]) => {
+    const options = command.opts<O>()
+    const args = given.slice(0, -2).flatMap((value) => (value === undefined ? [] : (value as string | string[])))
+    const print = createPrinter(runner.io, options.json === true)
+    runner.end(await runAction(runner.io, print, options, (context) => action(context, args, options)))
+  })
+}
+
+async function runAction(
+  io: Io,
+  print: Printer,
+  options: CommonOptions,
+  action: (context: CommandContext) => Promise<ExitStatus | void>,
+): Promise<ExitStatus> {
+  try {
+    await using context = createContext(io, options, print)
+    return (await action(context)) ?? EXIT.done
+  } catch (error) {
+    // Whatever an abort tore down complains in its own words; the reason is the signal.
+    const report = describeError(io.signal.aborted ? io.signal.reason : error)
+    await reportError(io, print, report)
+    return report.exitStatus
+  }
+}
+
+/** The error as JSON where results go, or as lines on stderr. A reader that went away is told nothing. */
+export async function reportError(io: Io, print: Printer, report: ErrorReport): Promise<void> {
+  const { code, message, fix } = report
+  try {
+    if (print.json) return await print.line({ error: { code, message, ...(fix === undefined ? {} : { fix }) } })
+    await write(io.stderr, errorText(report))
+  } catch (error) {
+    if (print.json) await write(io.stderr, `${toJson({ error: { code, message } })}\n`)
+    else throw error
+  }
+}
+
+export function errorText({ code, message, fix }: ErrorReport): string {
+  return `sealfleet: ${code}: ${message}\n${fix === undefined ? '' : `  fix: ${fix}\n`}`
+}
+
+/** A whole number option of `min` to `max`. */
+export function wholeNumber(flags: string, description: string, min: number, max: number): Option {
+  return new Option(flags, description).argParser((text) => {
+    const value = Number(text)
+    if (!/^\d{1,15}$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`It wants a whole number from ${min} to ${max}.`)
+    }
+    return value
+  })
+}
