@@ -8,7 +8,9 @@ export interface Capabilities {
   readonly ifMatch: boolean
   /** The bucket keeps versions and tells their ids. */
   readonly versioning: boolean
+  /** Unfinished multipart uploads can be listed, and aborted. Where not, failed puts leave parts behind. */
   readonly listUploads: boolean
+  readonly abortUploads: boolean
   readonly listVersions: boolean
   /** A HEAD tells the object's CRC-32. */
   readonly checksumInHead: boolean
@@ -25,6 +27,7 @@ export const UNPROBED: Capabilities = {
   ifMatch: false,
   versioning: false,
   listUploads: true,
+  abortUploads: true,
   listVersions: true,
   checksumInHead: false,
   etagIsMd5: { put: false, multipart: false },

@@ -81,7 +81,7 @@ function codeFor({ name, code, status }: Symptoms): Classified {
   if (code === 'NoSuchBucket') return 'S3_NO_BUCKET'
   if (code === 'NoSuchUpload') return 'S3_NO_SUCH_UPLOAD'
   if (code === 'PreconditionFailed' || status === 412) return 'S3_OBJECT_EXISTS'
-  if (code === 'NotImplemented' || status === 501) return 'S3_UNSUPPORTED'
+  if (code === 'NotImplemented' || status === 501 || status === 405) return 'S3_UNSUPPORTED'
   if (code === 'BadDigest' || code === 'XAmzContentSHA256Mismatch' || code === 'InvalidDigest')
     return 'CHECKSUM_MISMATCH'
   if (code === 'EntityTooLarge') return 'S3_REJECTED'

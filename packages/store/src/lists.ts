@@ -9,12 +9,22 @@ export interface ListRequest {
   readonly bucket: string
   readonly prefix: string
   readonly signal?: AbortSignal | undefined
+  /** Entries a request, at most 1,000, which is also the default. */
+  readonly pageSize?: number | undefined
 }
 
-export async function* listObjects(link: Link, { bucket, prefix, signal }: ListRequest): AsyncGenerator<ListedObject> {
+export async function* listObjects(
+  link: Link,
+  { bucket, prefix, signal, pageSize }: ListRequest,
+): AsyncGenerator<ListedObject> {
   let from: string | undefined
   do {
-    const input = { Bucket: bucket, Prefix: prefix, ...(from !== undefined && { ContinuationToken: from }) }
+    const input = {
+      Bucket: bucket,
+      Prefix: prefix,
+      MaxKeys: pageSize,
+      ...(from !== undefined && { ContinuationToken: from }),
+    }
     const page = await link.request({ what: `list of objects below ${prefix}`, signal }, (client, options) =>
       client.send(new ListObjectsV2Command(input), options),
     )
@@ -34,11 +44,11 @@ export async function* listObjects(link: Link, { bucket, prefix, signal }: ListR
 /** Within a page objects come first and delete markers after them, whatever their keys. */
 export async function* listVersions(
   link: Link,
-  { bucket, prefix, signal }: ListRequest,
+  { bucket, prefix, signal, pageSize }: ListRequest,
 ): AsyncGenerator<ListedVersion> {
   let from: { KeyMarker: string; VersionIdMarker?: string } | undefined
   do {
-    const input = { Bucket: bucket, Prefix: prefix, ...from }
+    const input = { Bucket: bucket, Prefix: prefix, MaxKeys: pageSize, ...from }
     const page = await link.request({ what: `list of versions below ${prefix}`, signal }, (client, options) =>
       client.send(new ListObjectVersionsCommand(input), options),
     )
@@ -59,10 +69,13 @@ export async function* listVersions(
 }
 
 /** Unfinished multipart uploads. Throws S3_UNSUPPORTED on a store that answers with something else. */
-export async function* listUploads(link: Link, { bucket, prefix, signal }: ListRequest): AsyncGenerator<ListedUpload> {
+export async function* listUploads(
+  link: Link,
+  { bucket, prefix, signal, pageSize }: ListRequest,
+): AsyncGenerator<ListedUpload> {
   let from: { KeyMarker: string; UploadIdMarker?: string } | undefined
   do {
-    const input = { Bucket: bucket, Prefix: prefix, ...from }
+    const input = { Bucket: bucket, Prefix: prefix, MaxUploads: pageSize, ...from }
     const page = await link.request({ what: `list of uploads below ${prefix}`, signal }, (client, options) =>
       client.send(new ListMultipartUploadsCommand(input), options),
     )

@@ -69,6 +69,8 @@ export class PartSource {
     let onAbort = () => {}
     const aborted = new Promise<'aborted'>((resolve) => (onAbort = () => resolve('aborted')))
     signal.addEventListener('abort', onAbort, { once: true })
+    // The body itself may have aborted while it ran.
+    if (signal.aborted) onAbort()
     try {
       const result = await Promise.race([pending, aborted])
       if (result === 'aborted') {

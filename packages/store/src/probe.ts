@@ -19,7 +19,7 @@ import { head, knownVersion } from './head.js'
 import type { Link } from './link.js'
 import { listUploads, listVersions } from './lists.js'
 import { ATTEMPT } from './metadata.js'
-import { takeBack } from './uploads.js'
+import { abortUpload, takeBack } from './uploads.js'
 
 export interface ProbeOptions {
   readonly bucket: string
@@ -70,6 +70,7 @@ export async function probe(link: Link, options: ProbeOptions): Promise<Capabili
       ifMatch,
       versioning: trial.versions.some((version) => version !== undefined),
       listUploads: uploads.listed,
+      abortUploads: uploads.aborted,
       listVersions: listed,
       checksumInHead: seen.checksum,
       etagIsMd5: { put: seen.etagIsMd5, multipart: uploads.etagIsMd5 },
@@ -174,15 +175,32 @@ async function tryMultipart(trial: Probe, conditional: boolean) {
     // The key exists by now, so where the condition holds the upload stays unfinished and can still be completed.
     const ifNoneMatch = conditional && (await refused(complete({ IfNoneMatch: '*' })))
     if (ifNoneMatch || !conditional) await complete({})
+    // What is finished can't be aborted any more, but the answer tells whether the store knows the request.
+    const finished = uploadId
     uploadId = undefined
+    const aborted = await abortIsKnown(trial, finished)
     const found = await head(link, { bucket: options.bucket, key, signal: options.signal })
     if (found.metadata[ATTEMPT] !== trial.attempt) throw unsupported('loses the metadata of multipart objects')
     const etag = etagOfParts([{ etag: part.ETag, crc32: undefined }])
-    return { ifNoneMatch, listed, etagIsMd5: etag !== undefined && found.etag === etag }
+    return { ifNoneMatch, listed, aborted, etagIsMd5: etag !== undefined && found.etag === etag }
   } finally {
     const left = { bucket: options.bucket, key, uploadId }
-    if (uploadId !== undefined) await takeBack(link, left, { listUploads: listed }, options.onWarning)
+    const known = { listUploads: listed, abortUploads: true }
+    if (uploadId !== undefined) await takeBack(link, left, known, options.onWarning)
   }
+}
+
+/** False when the store has no such request. A policy that forbids it is another matter: a warning says so. */
+async function abortIsKnown({ link, key, options }: Probe, uploadId: string): Promise<boolean> {
+  try {
+    await abortUpload(link, { bucket: options.bucket, key, uploadId }, options.signal)
+  } catch (error) {
+    if (isStoreError(error, 'S3_UNSUPPORTED')) return false
+    if (!isStoreError(error, 'S3_ACCESS_DENIED')) throw error
+    const fix = 'allow s3:AbortMultipartUpload for these credentials, or failed uploads stay and cost money'
+    options.onWarning(new StoreError(error.code, 'uploads may not be aborted', { fix, cause: error.cause }))
+  }
+  return true
 }
 
 async function uploadIsListed(trial: Probe, uploadId: string): Promise<boolean> {

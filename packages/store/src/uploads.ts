@@ -32,14 +32,16 @@ export async function abortUpload(
  * Aborts the upload, and, where the store lists uploads, every other one of exactly this key: a start whose answer was
  * lost, or one that a retry doubled. No other attempt ever uses the key. Looks again afterwards, because a store
  * may finish a part after the abort. Call it when all parts have settled. Never throws: what stays behind is told as a
- * warning with the reason, and is for the sweep.
+ * warning with the reason, and is for the sweep. A store
+ * without aborts keeps the upload, as its capabilities say.
  */
 export async function takeBack(
   link: Link,
   upload: UploadToTakeBack,
-  capabilities: Pick<Capabilities, 'listUploads'>,
+  capabilities: Pick<Capabilities, 'listUploads' | 'abortUploads'>,
   onWarning: (warning: StoreError) => void,
 ): Promise<void> {
+  if (!capabilities.abortUploads) return
   const { bucket, key, uploadId } = upload
   const patience = new AbortController()
   const late = timeout(`taking back the upload of ${key}: not done within ${link.abortTimeoutMs} ms`)
