@@ -7,9 +7,10 @@
  * The services stay up for a fast second run; with CI=true they are stopped at the end, whatever the end was.
  */
 import './lib/node-version.mjs'
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatEnvironment, testEnvironment } from './lib/environment.mjs'
+import { readIfThere } from './lib/files.mjs'
 import { checkout, testHome } from './lib/places.mjs'
 import { startServices, stopServices, TEST_SERVICES } from './lib/private-services.mjs'
 import { runNode, runStep } from './lib/run.mjs'
@@ -26,49 +27,51 @@ await runMain(async () => {
   }
   await runStep('set-up', 'setup.mjs', ['--tests'])
   await runStep('build', 'build.mjs', [])
+  let outcome
   try {
     const state = await startServices({ home: testHome, names: TEST_SERVICES })
-    return await runVitest({ ...process.env, ...(await testEnvironment(testHome, state)) })
+    outcome = await runVitest({ ...process.env, ...(await testEnvironment(testHome, state)) })
   } finally {
     if (ci) await stopServices({ home: testHome })
   }
+  console.log(`${outcome.passed} passed, ${outcome.failed} failed`)
+  return outcome.failed > 0 ? outcome.status || 1 : 0
 })
 
-/** @param {NodeJS.ProcessEnv} env @returns {Promise<number>} the exit status */
+/** @typedef {{ passed: number, failed: number, status: number }} Outcome */
+
+/** @param {NodeJS.ProcessEnv} env @returns {Promise<Outcome>} */
 async function runVitest(env) {
   const report = join(testHome, `vitest-${process.pid}.json`)
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
   const vitest = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
   try {
     const status = await runNode([vitest, 'run', ...reporters, ...vitestArguments], { env })
-    return await printCounts(report, status)
+    return counts(await readIfThere(report), status)
   } finally {
     await rm(report, { force: true })
   }
 }
 
 /**
- * Prints the counts of vitest's report. A suite that could not even be loaded counts as a failure; so does a run that
- * left no report or ran nothing.
+ * The counts of vitest's report. Never "0 failed" for a run that did not go well: suites that could not be loaded and
+ * errors outside of any test count, a run without a report or without a single test is a failure.
  *
- * @param {string} report
+ * @param {string | undefined} report
  * @param {number} status vitest's own
+ * @returns {Outcome}
  */
-async function printCounts(report, status) {
-  let result
-  try {
-    result = JSON.parse(await readFile(report, 'utf8'))
-  } catch (error) {
-    say(`vitest left no report (exit status ${status}): ${String(error)}`)
-    return status || 1
+function counts(report, status) {
+  if (report === undefined) {
+    say(`vitest left no report (exit status ${status})`)
+    return { passed: 0, failed: 1, status }
   }
-  const passed = Number(result.numPassedTests)
+  const result = JSON.parse(report)
   const brokenSuites = result.testResults.filter(
     (/** @type {{ status: string, assertionResults: { status: string }[] }} */ suite) =>
       suite.status === 'failed' && !suite.assertionResults.some((test) => test.status === 'failed'),
   ).length
-  // vitest also fails for errors outside of any test: such a run must not read as "0 failed".
-  const failed = Math.max(Number(result.numFailedTests) + brokenSuites, status === 0 ? 0 : 1)
-  console.log(`${passed} passed, ${failed} failed`)
-  return status || (failed > 0 || passed === 0 ? 1 : 0)
+  const passed = Number(result.numPassedTests)
+  const failed = Number(result.numFailedTests) + brokenSuites
+  return { passed, failed: Math.max(failed, status === 0 && passed > 0 ? 0 : 1), status }
 }
