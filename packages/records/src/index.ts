@@ -1,1 +1,28 @@
-export {}
+/** The records of files, attempts, keys and failures in Postgres: one statement a module, typed in and out. */
+export * from './terms.js'
+export { RecordsError, RECORDS_ERROR_CODES, type RecordsErrorCode, type RecordsErrorDetail } from './errors.js'
+export { openRecords, type Records, type Queryable } from './records.js'
+export type { ConnectionOptions } from './connection.js'
+export { migrate, migrationStatus, type MigrateOptions, type MigrationStatus } from './migrate/migrate.js'
+export { acceptFile, acceptFiles, ACCEPT_CHUNK, type Acceptance, type FileRequest } from './statements/accept-files.js'
+export { claimFile, type ClaimInput, type ClaimOutcome } from './statements/claim-file.js'
+export { renewLease, type LeaseInput } from './statements/renew-lease.js'
+export { openAttempt, type OpenAttemptInput } from './statements/open-attempt.js'
+export { commitAttempt, type CommitInput, type CommitOutcome } from './statements/commit-attempt.js'
+export { failAttempt, releaseFile, type FailInput } from './statements/fail-attempt.js'
+export { ensureDomain, getDomain, listDomains, type DomainInput } from './statements/domains.js'
+export {
+  activateMasterKey,
+  activeKeys,
+  getKeyState,
+  getMasterKey,
+  keyLabelOf,
+  listMasterKeys,
+  registerMasterKey,
+  type ActiveKeys,
+  type KeyFilter,
+  type KeyRegistration,
+} from './statements/master-keys.js'
+export { getFile, type FileWithObject } from './statements/get-file.js'
+export { failureHistory, type FailureHistory } from './statements/failure-history.js'
+export { recordRefusal, type RefusalInput } from './statements/record-refusal.js'

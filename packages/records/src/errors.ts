@@ -1,0 +1,57 @@
+/** Every code that this package throws. */
+export const RECORDS_ERROR_CODES = [
+  /** The database can not be reached, ended the connection, or did not answer in time. Try again later. */
+  'DB_UNAVAILABLE',
+  /** The database answered and refused the user, the password or the database's name. Trying again does not help. */
+  'DB_ACCESS_DENIED',
+  /** The tables are missing or older than this program: run `npm run migrate`. */
+  'DB_SCHEMA',
+  /** The database URL is malformed. */
+  'DB_URL',
+  /** The lease is not, or no longer, the caller's. */
+  'FENCED',
+  /** The domain lacks an active master key, or the key named is not in a state that permits sealing. */
+  'NO_ACTIVE_KEY',
+  /** A nonce was used before under this master key. */
+  'NONCE_REUSE',
+  /** No domain, key, batch, attempt or file of that id. */
+  'NOT_FOUND',
+  /** Something of that id or name exists and is different. */
+  'CONFLICT',
+  /** The step is not allowed from the present state (as from DESTROYED back to ACTIVE). */
+  'BAD_STATE',
+  /** A value that the caller gave breaks a rule of the schema; `constraint` names it. */
+  'INVALID',
+  /** Any other refusal of the database. */
+  'DB_ERROR',
+] as const
+
+export type RecordsErrorCode = (typeof RECORDS_ERROR_CODES)[number]
+
+export interface RecordsErrorDetail {
+  /** A copy of the driver's error, without row contents. */
+  readonly cause?: Error
+  /** Five characters, as in https://www.postgresql.org/docs/15/errcodes-appendix.html */
+  readonly sqlState?: string
+  /** The constraint that refused. */
+  readonly constraint?: string
+  /** What to do about it. */
+  readonly fix?: string
+}
+
+/** The one error of this package. Its message, cause and fields never hold a password, a nonce or a row. */
+export class RecordsError extends Error {
+  override readonly name = 'RecordsError'
+  readonly code: RecordsErrorCode
+  readonly sqlState: string | undefined
+  readonly constraint: string | undefined
+  readonly fix: string | undefined
+
+  constructor(code: RecordsErrorCode, message: string, detail: RecordsErrorDetail = {}) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause })
+    this.code = code
+    this.sqlState = detail.sqlState
+    this.constraint = detail.constraint
+    this.fix = detail.fix
+  }
+}

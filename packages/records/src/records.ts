@@ -1,0 +1,107 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
+import { poolConfig, type ConnectionOptions } from './connection.js'
+import { recordsError } from './driver-error.js'
+import { RecordsError } from './errors.js'
+import { PrismaClient, type Prisma } from './generated/client.js'
+import { SCHEMA_VERSION } from './schema-version.js'
+
+/** Where a statement runs: the pool, or one transaction. */
+export interface Queryable {
+  /** Rows of one SQL statement. @throws RecordsError */
+  query<Row>(sql: Prisma.Sql): Promise<Row[]>
+}
+
+/**
+ * The records, open. Each statement is a function of its own that takes this as its first argument.
+ * Dispose (or `close`) ends the connections.
+ */
+export class Records implements Queryable, AsyncDisposable {
+  readonly #prisma: PrismaClient
+  readonly #pool: pg.Pool
+
+  constructor(prisma: PrismaClient, pool: pg.Pool) {
+    this.#prisma = prisma
+    this.#pool = pool
+  }
+
+  async query<Row>(sql: Prisma.Sql): Promise<Row[]> {
+    try {
+      return await this.#prisma.$queryRaw<Row[]>(sql)
+    } catch (error) {
+      throw recordsError(error)
+    }
+  }
+
+  /** One of Prisma's typed reads, with this package's errors. */
+  async read<T>(run: (prisma: PrismaClient) => Promise<T>): Promise<T> {
+    try {
+      return await run(this.#prisma)
+    } catch (error) {
+      throw recordsError(error)
+    }
+  }
+
+  /** Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement can not say. */
+  async transaction<T>(run: (tx: Queryable) => Promise<T>): Promise<T> {
+    try {
+      return await this.#prisma.$transaction(
+        (tx) =>
+          run({
+            query: async <Row>(sql: Prisma.Sql) => {
+              try {
+                return await tx.$queryRaw<Row[]>(sql)
+              } catch (error) {
+                throw recordsError(error)
+              }
+            },
+          }),
+        { maxWait: 5_000, timeout: 15_000 },
+      )
+    } catch (error) {
+      throw recordsError(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#prisma.$disconnect()
+    if (!this.#pool.ended) await this.#pool.end()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+/**
+ * Connects, and makes sure that the tables are of this version or later.
+ * @throws RecordsError DB_URL, DB_UNAVAILABLE, DB_ACCESS_DENIED, or DB_SCHEMA (then: `npm run migrate`)
+ */
+export async function openRecords(databaseUrl: string, options: ConnectionOptions = {}): Promise<Records> {
+  const pool = new pg.Pool(poolConfig(databaseUrl, options))
+  // An idle connection that the server ends is no failure of ours: the pool opens another. Unheard, it would end the process.
+  pool.on('error', () => undefined)
+  const records = new Records(
+    new PrismaClient({ adapter: new PrismaPg(pool, { onConnectionError: () => undefined }), errorFormat: 'minimal' }),
+    pool,
+  )
+  try {
+    await assertSchema(pool)
+    return records
+  } catch (error) {
+    await records.close()
+    throw recordsError(error)
+  }
+}
+
+async function assertSchema(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool.query<{ name: string }>(
+    `SELECT migration_name AS name FROM _prisma_migrations
+     WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND migration_name >= $1`,
+    [SCHEMA_VERSION],
+  )
+  if (!rows.some((row) => row.name === SCHEMA_VERSION))
+    throw new RecordsError('DB_SCHEMA', `the database lacks migration ${SCHEMA_VERSION}`, {
+      fix: 'run `npm run migrate`',
+    })
+}

@@ -1,0 +1,57 @@
+import { Prisma } from '../generated/client.js'
+import { domainFromUuid } from '../ids.js'
+import type { FileRow, FileState } from '../terms.js'
+
+/** Columns of `f` under the names below. */
+export const FILE_COLUMNS = Prisma.raw(`
+  f.id, f.domain_id AS "domainId", f.state::text AS state, f.source_root AS "sourceRoot", f.source_path AS "sourcePath",
+  f.context, f.fingerprint, f.generation, f.batch_id AS "batchId", f.last_attempt_no AS "lastAttemptNo", f.crashes,
+  f.lease_owner AS "leaseOwner", f.lease_expires_at AS "leaseExpiresAt", f.committed_attempt_id AS "committedAttemptId",
+  f.last_failure_code AS "lastFailureCode", f.last_failure_at AS "lastFailureAt", f.accepted_at AS "acceptedAt",
+  f.updated_at AS "updatedAt", f.stored_at AS "storedAt"`)
+
+/** As Prisma reads it, and as FILE_COLUMNS name it. */
+export interface RawFile {
+  readonly id: string
+  readonly domainId: string
+  readonly state: FileState
+  readonly sourceRoot: string
+  readonly sourcePath: string
+  readonly context: Uint8Array
+  readonly fingerprint: Uint8Array
+  readonly generation: number
+  readonly batchId: string | null
+  readonly lastAttemptNo: number
+  readonly crashes: number
+  readonly leaseOwner: string | null
+  readonly leaseExpiresAt: Date | null
+  readonly committedAttemptId: string | null
+  readonly lastFailureCode: string | null
+  readonly lastFailureAt: Date | null
+  readonly acceptedAt: Date
+  readonly updatedAt: Date
+  readonly storedAt: Date | null
+}
+
+export function fileRow(raw: RawFile): FileRow {
+  const { leaseOwner, leaseExpiresAt, lastFailureCode, lastFailureAt } = raw
+  return {
+    id: raw.id,
+    domain: domainFromUuid(raw.domainId),
+    state: raw.state,
+    source: { root: raw.sourceRoot, path: raw.sourcePath },
+    context: Buffer.from(raw.context),
+    fingerprint: Buffer.from(raw.fingerprint),
+    generation: raw.generation,
+    batchId: raw.batchId,
+    lastAttemptNo: raw.lastAttemptNo,
+    crashes: raw.crashes,
+    lease: leaseOwner !== null && leaseExpiresAt !== null ? { owner: leaseOwner, expiresAt: leaseExpiresAt } : null,
+    committedAttemptId: raw.committedAttemptId,
+    lastFailure:
+      lastFailureCode !== null && lastFailureAt !== null ? { code: lastFailureCode, at: lastFailureAt } : null,
+    acceptedAt: raw.acceptedAt,
+    updatedAt: raw.updatedAt,
+    storedAt: raw.storedAt,
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Terms. A *file* is what somebody asked us to keep; a row for it is what *accepted* means. An *attempt* is one try at
+ * storing it. A *claim* gives a worker the *lease* on a file: the right to make attempt number `attemptNo` until a time
+ * by the database's clock. A *fenced* worker has lost its lease and may no longer commit. A *domain* is a retention class
+ * with its own master keys; its id is `default` or a UUID. A *generation* counts replays of a file by on-call.
+ *
+ * Ids are lower-case UUIDs with dashes; lengths are bytes; times are by the database's clock.
+ */
+
+/** A value of one of these unions is what the database calls it, in capitals. */
+export type FileState = 'QUEUED' | 'RUNNING' | 'STORED' | 'DEAD' | 'DISCARDED' | 'DELETED'
+export type AttemptState = 'OPEN' | 'COMMITTED' | 'ABANDONED' | 'FAILED' | 'SUPERSEDED'
+export type KeyState = 'PENDING' | 'ACTIVE' | 'DECRYPT_ONLY' | 'DESTROY_SCHEDULED' | 'DESTROYED'
+export type DeadLetterState = 'OPEN' | 'REPLAYED' | 'DISCARDED'
+export type WorkerState = 'STARTING' | 'READY' | 'DRAINING' | 'STOPPED'
+
+export const FILE_STATES: readonly FileState[] = ['QUEUED', 'RUNNING', 'STORED', 'DEAD', 'DISCARDED', 'DELETED']
+
+/** Structurally the same as packages/format's types of these names. */
+export type Suite = 1 | 2
+export type Role = 'enc' | 'sig' | 'kek' | 'audit'
+export interface MasterKeyRef {
+  readonly role: Role
+  readonly domain: string
+  /** 1 for kek and audit. */
+  readonly suite: Suite
+  readonly version: number
+}
+
+export interface Source {
+  /** A name from SEALFLEET_ROOTS. */
+  readonly root: string
+  /** Relative to the root. */
+  readonly path: string
+}
+
+export interface DomainPolicy {
+  readonly id: string
+  readonly name: string
+  readonly suite: Suite
+  readonly nonceMode: 'inline' | 'detached'
+  readonly segLog2: number
+}
+
+export interface FileRow {
+  readonly id: string
+  readonly domain: string
+  readonly state: FileState
+  readonly source: Source
+  readonly context: Buffer
+  readonly fingerprint: Buffer
+  readonly generation: number
+  readonly batchId: string | null
+  /** 0 before the first claim. */
+  readonly lastAttemptNo: number
+  readonly crashes: number
+  readonly lease: { readonly owner: string; readonly expiresAt: Date } | null
+  readonly committedAttemptId: string | null
+  readonly lastFailure: { readonly code: string; readonly at: Date } | null
+  readonly acceptedAt: Date
+  readonly updatedAt: Date
+  readonly storedAt: Date | null
+}
+
+/** An attempt as lists and traces show it: no nonces. */
+export interface AttemptRow {
+  readonly id: string
+  readonly fileId: string
+  readonly attemptNo: number
+  readonly generation: number
+  readonly state: AttemptState
+  readonly owner: string
+  readonly suite: Suite
+  readonly segLog2: number
+  readonly domain: string
+  readonly encKeyVersion: number
+  readonly sigKeyVersion: number
+  /** The KEK that wraps the nonces at present; null with inline nonces. */
+  readonly kekVersion: number | null
+  readonly bucket: string
+  readonly objectKey: string
+  readonly objectVersion: string | null
+  readonly etag: string | null
+  readonly objectLength: number | null
+  readonly plaintextLength: number | null
+  readonly failureCode: string | null
+  readonly openedAt: Date
+  readonly endedAt: Date | null
+}
+
+/** The committed attempt with what a reader needs to open and check its object. */
+export interface CommittedAttempt extends AttemptRow {
+  readonly etag: string | null
+  readonly objectLength: number
+  readonly plaintextLength: number
+  readonly htag: Buffer
+  readonly fmac: Buffer
+  readonly objectSha256: Buffer | null
+  /** Inline mode only. */
+  readonly nonces: { readonly nonceEnc: Buffer; readonly nonceSig: Buffer } | null
+  /** Detached mode only; 92 bytes. */
+  readonly wrappedNonces: { readonly wrapped: Buffer; readonly kekVersion: number } | null
+}
+
+export interface KeyRow extends MasterKeyRef {
+  readonly id: string
+  readonly state: KeyState
+  readonly label: string
+  /** 8 bytes; null for a KEK. */
+  readonly checkValue: Buffer | null
+  /** A KEK's: a wrapped record that it must be able to open. */
+  readonly checkRecord: Buffer | null
+  readonly evidence: unknown
+  readonly createdAt: Date
+  readonly activatedAt: Date | null
+  readonly retiredAt: Date | null
+  readonly destroyAfter: Date | null
+  readonly destroyedAt: Date | null
+}
+
+export interface FailureRow {
+  readonly attemptNo: number
+  readonly attemptId: string | null
+  readonly generation: number
+  readonly owner: string
+  readonly code: string
+  readonly class: string
+  readonly message: string
+  readonly disposition: Disposition
+  readonly at: Date
+}
+
+/** retry: back to the queue, one attempt burned. dead: a dead letter. release: back to the queue, nothing burned. */
+export type Disposition = 'retry' | 'dead' | 'release'
+
+export interface DeadLetterRow {
+  readonly id: string
+  readonly fileId: string | null
+  readonly generation: number
+  readonly domain: string | null
+  readonly state: DeadLetterState
+  readonly code: string
+  readonly class: string
+  readonly reason: string
+  /** Set when a request was refused and no file is dead. */
+  readonly jobId: string | null
+  readonly owner: string | null
+  readonly notes: string | null
+  readonly createdAt: Date
+  readonly resolvedAt: Date | null
+  readonly resolvedBy: string | null
+  readonly resolution: string | null
+}
+
+export interface AuditRow {
+  readonly id: string
+  readonly at: Date
+  readonly actor: string
+  readonly action: string
+  readonly subjectKind: string
+  readonly subjectId: string
+  readonly detail: unknown
+}
