@@ -16,6 +16,8 @@ export type IngestOutcome =
   | { readonly kind: 'leased'; readonly retryInMs: number }
   /** The id stands for another request; that file is untouched. */
   | { readonly kind: 'conflict' }
+  /** No such key domain: the request can't become a file. */
+  | { readonly kind: 'unknown-domain' }
   /** This worker lost the file while it worked on it. */
   | { readonly kind: 'fenced' }
   | { readonly kind: 'failed'; readonly failed: Classified; readonly error: unknown; readonly decision: Decision }
@@ -43,7 +45,8 @@ export async function ingest(
   await ports.step('claim', 'after')
   switch (claimed.outcome) {
     case 'conflict':
-      return { kind: 'conflict' }
+    case 'unknown-domain':
+      return { kind: claimed.outcome }
     case 'over':
       return { kind: 'skipped', state: claimed.state }
     case 'leased':

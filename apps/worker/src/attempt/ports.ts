@@ -25,6 +25,7 @@ export type ClaimResult =
   /** Somebody else's lease; it ends in so many milliseconds unless it is renewed. */
   | { readonly outcome: 'leased'; readonly expiresInMs: number }
   | { readonly outcome: 'conflict' }
+  | { readonly outcome: 'unknown-domain' }
   /** Nothing to do: already stored, dead, discarded, deleted, or a job of an older generation. */
   | { readonly outcome: 'over'; readonly state: string }
 

@@ -79,7 +79,9 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
       const request = await requestFrom(options, job)
       const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
       const outcome = await ingestOrHold(ports, request, { signal, onProgress: throttledProgress(job) })
-      if (outcome.kind === 'conflict') await refuseConflict(options, job, request)
+      if (outcome.kind === 'conflict' || outcome.kind === 'unknown-domain') {
+        await options.refuse(refusalOf(job, request, outcome.kind))
+      }
       const seconds = (performance.now() - startedAt) / 1000
       options.onOutcome?.(outcome, seconds)
       logOutcome(log, job, request, outcome, seconds)
@@ -156,14 +158,17 @@ async function ingestOrHold(
   }
 }
 
-async function refuseConflict(options: IngestWorkerOptions, job: Job, request: ClaimRequest): Promise<void> {
-  await options.refuse({
-    jobId: job.id ?? ingestJobId(request.fileId, request.generation),
+function refusalOf(job: Job, request: ClaimRequest, kind: 'conflict' | 'unknown-domain'): Refusal {
+  const jobId = job.id ?? ingestJobId(request.fileId, request.generation)
+  if (kind === 'unknown-domain')
+    return { jobId, code: 'PAYLOAD_INVALID', reason: `there is no key domain ${request.domain}` }
+  return {
+    jobId,
     code: 'REQUEST_CONFLICT',
     reason: `file ${request.fileId} is another request; the job named ${request.root}:${request.path}`,
     fileId: request.fileId,
     fingerprint: request.fingerprint,
-  })
+  }
 }
 
 function logOutcome(log: Logger, job: Job, request: ClaimRequest, outcome: IngestOutcome, seconds: number): void {

@@ -15,6 +15,8 @@ export interface IngestReport {
 
 /** Milliseconds by which a job comes back after a lease of somebody else ended. */
 const AFTER_LEASE_MS = 500
+/** A file whose domain's keys are in trouble asks again, until somebody has repaired them. */
+const KEY_TROUBLE_MS = 30_000
 /** A fenced job asks again soon: the record will say whether there is anything left to do. */
 const AFTER_FENCE_MS = 2_000
 
@@ -50,6 +52,8 @@ export async function settle(
       return later(job, token, AFTER_FENCE_MS)
     case 'conflict':
       throw new UnrecoverableError('REQUEST_CONFLICT: this id stands for another request; that file is untouched')
+    case 'unknown-domain':
+      throw new UnrecoverableError('PAYLOAD_INVALID: there is no such key domain')
     case 'failed':
       return settleFailure(worker, job, token, outcome)
   }
@@ -69,6 +73,8 @@ async function settleFailure(
     case 'hold':
     case 'pause':
       if (decision.dependency === 'process') return backToTheQueue(job, token)
+      // One domain's keys are no reason to hold back the files of all others.
+      if (code === 'NO_ACTIVE_KEY' || code === 'KEY_MISMATCH') return later(job, token, KEY_TROUBLE_MS)
       await worker.rateLimit(Math.max(1_000, decision.delayMs))
       throw new RateLimitError()
     case 'dead':

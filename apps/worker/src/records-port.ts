@@ -1,0 +1,98 @@
+import type { MasterKeyRef } from '@sealfleet/format'
+import {
+  activeKeys,
+  claimFile,
+  commitAttempt,
+  failAttempt,
+  failureHistory,
+  openAttempt,
+  recordRefusal,
+  renewLease,
+  type ClaimOutcome,
+  type KeyRow,
+  type Records,
+} from '@sealfleet/records'
+import { nonceId } from '@sealfleet/format'
+
+import type { ClaimResult, IngestRecords } from './attempt/ports.js'
+import type { Refusal } from './queue/ingest-worker.js'
+
+/** What the pool must know of a key before it is used: the check value that was registered. */
+export interface CheckValues {
+  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array): void
+  expectKekRecord(kek: { domain: string; version: number }, record: Uint8Array): void
+}
+
+/**
+ * The records as an ingest attempt wants them. Every key that a new attempt is about to use is first made known to the
+ * pool with its registered check value, so that a wrong key under the right label is found before it seals anything.
+ */
+export function ingestRecords(records: Records, pool: CheckValues): IngestRecords {
+  return {
+    claim: async ({ root, path, ...request }) =>
+      claimResult(await claimFile(records, { ...request, source: { root, path } })),
+    renew: (fileId, owner, attemptNo, leaseSeconds) => renewLease(records, { fileId, owner, attemptNo, leaseSeconds }),
+    activeKeys: async (domain) => {
+      const keys = await activeKeys(records, domain)
+      for (const key of [keys.enc, keys.sig, keys.kek]) if (key !== undefined) expectKey(pool, key)
+      return keys
+    },
+    openAttempt: async ({ claim, keys, nonceEnc, nonceSig, wrappedNonces, ...rest }) => {
+      await openAttempt(records, {
+        ...rest,
+        attemptNo: claim.attemptNo,
+        suite: keys.enc.suite,
+        segLog2: claim.segLog2,
+        encKeyId: keys.enc.id,
+        sigKeyId: keys.sig.id,
+        nonceIdEnc: nonceId(nonceEnc),
+        nonceIdSig: nonceId(nonceSig),
+        ...(wrappedNonces === undefined ? { nonceEnc, nonceSig } : { wrappedNonces, kekKeyId: keys.kek?.id }),
+      })
+    },
+    commit: (input) => commitAttempt(records, input),
+    fail: (input) => failAttempt(records, input),
+    history: (fileId, generation, code) => failureHistory(records, { fileId, generation, code }),
+  }
+}
+
+/** Writes down a request that can't become a file: a dead letter for a person to look at. */
+export async function refuseRequest(records: Records, { fileId, fingerprint, ...refusal }: Refusal): Promise<void> {
+  await recordRefusal(records, {
+    ...refusal,
+    class: 'permanent-request',
+    fileId,
+    requestFingerprint: fingerprint,
+    owner: 'upstream',
+  })
+}
+
+function expectKey(pool: CheckValues, key: KeyRow): void {
+  if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue)
+  if (key.checkRecord !== null) pool.expectKekRecord(key, key.checkRecord)
+}
+
+function claimResult(claimed: ClaimOutcome): ClaimResult {
+  switch (claimed.outcome) {
+    case 'claimed':
+      return {
+        outcome: 'claimed',
+        claim: {
+          attemptNo: claimed.attemptNo,
+          generation: claimed.file.generation,
+          crashes: claimed.crashes,
+          domain: claimed.domain.id,
+          suite: claimed.domain.suite,
+          nonceMode: claimed.domain.nonceMode,
+          segLog2: claimed.domain.segLog2,
+        },
+      }
+    case 'leased':
+      return { outcome: 'leased', expiresInMs: claimed.expiresInMs }
+    case 'conflict':
+    case 'unknown-domain':
+      return { outcome: claimed.outcome }
+    default:
+      return { outcome: 'over', state: claimed.outcome }
+  }
+}

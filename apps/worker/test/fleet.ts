@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+
+import { loadConfig } from '@sealfleet/config'
+import { openKeyAdmin } from '@sealfleet/hsm'
+import { openIngestClient, waitForFiles, type FileStatus, type OwnedIngestClient } from '@sealfleet/jobs'
+import {
+  acceptFiles,
+  activateMasterKey,
+  ensureDomain,
+  getFile,
+  migrate,
+  openRecords,
+  registerMasterKey,
+  type DomainInput,
+  type Records,
+} from '@sealfleet/records'
+import { createLogger, createMetrics } from '@sealfleet/telemetry'
+import {
+  freshBucket,
+  freshDatabase,
+  freshPrefix,
+  freshToken,
+  redisUrl,
+  tempDir,
+  type FreshBucket,
+  type FreshDatabase,
+  type FreshToken,
+  type S3ServerKind,
+} from '@sealfleet/testkit'
+
+import type { StepHook } from '../src/attempt/steps.js'
+import { Closers } from '../src/closers.js'
+import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
+
+/** A database, a token with keys, a bucket and a queue of their own, and workers on them. */
+export interface Fleet extends AsyncDisposable {
+  readonly root: string
+  readonly database: FreshDatabase
+  readonly token: FreshToken
+  readonly bucket: FreshBucket
+  readonly records: Records
+  readonly producer: OwnedIngestClient
+  readonly env: NodeJS.ProcessEnv
+  /** Log lines of the workers started in this process. */
+  readonly logs: string[]
+  config(overrides?: NodeJS.ProcessEnv): WorkerSettings
+  startWorker(options?: { env?: NodeJS.ProcessEnv; step?: StepHook }): Promise<RunningWorker>
+  writeSource(name: string, content: Uint8Array | string): Promise<void>
+  /** Waits until every file is in a final state. */
+  settled(ids: readonly string[]): Promise<ReadonlyMap<string, FileStatus>>
+}
+
+export async function startFleet(
+  options: { s3?: S3ServerKind; domains?: readonly DomainInput[] } = {},
+): Promise<Fleet> {
+  const closers = new Closers()
+  const own = <T extends AsyncDisposable>(thing: T): T => {
+    closers.defer(() => thing[Symbol.asyncDispose]())
+    return thing
+  }
+  try {
+    const root = own(await tempDir()).path
+    await mkdir(path.join(root, 'in'))
+    const database = own(await freshDatabase())
+    const token = own(await freshToken())
+    const bucket = own(await freshBucket(options.s3 ?? 's3rver'))
+    await migrate(database.url)
+    const records = own(await openRecords(database.url))
+    for (const domain of [{ id: 'default' }, ...(options.domains ?? [])]) await makeKeys(records, token, domain)
+    const env = environment({ root, database, token, bucket })
+    const producer = own(
+      await openIngestClient({
+        redisUrl: redisUrl(),
+        prefix: String(env['SEALFLEET_QUEUE_PREFIX']),
+        port: {
+          accept: async (files) =>
+            (await acceptFiles(records, files)).map(({ outcome, state }) => ({
+              outcome,
+              file: { state, generation: 1 },
+            })),
+        },
+      }),
+    )
+    const logs: string[] = []
+    const config = (overrides: NodeJS.ProcessEnv = {}): WorkerSettings =>
+      loadConfig({ ...env, ...overrides }, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
+    return {
+      root,
+      database,
+      token,
+      bucket,
+      records,
+      producer,
+      env,
+      logs,
+      config,
+      startWorker: async ({ env: overrides = {}, step } = {}) => {
+        const settings = { ...config(overrides), passthroughEnv: token.env }
+        const running = await runWorker({
+          config: settings,
+          log: createLogger({ name: 'worker', level: 'debug', destination: { write: (line) => void logs.push(line) } }),
+          metrics: createMetrics({ processMetrics: false }),
+          workerId: `test-${randomUUID().slice(0, 8)}`,
+          agentEnv: process.env,
+          ...(step !== undefined && { step }),
+        })
+        return own(running)
+      },
+      writeSource: async (name, content) => {
+        const file = path.join(root, 'in', name)
+        await mkdir(path.dirname(file), { recursive: true })
+        await writeFile(file, content)
+      },
+      settled: (ids) =>
+        waitForFiles({ states: (wanted) => statesOf(records, wanted) }, ids, { pollMs: 50, maxPollMs: 200 }),
+      [Symbol.asyncDispose]: () => closers[Symbol.asyncDispose](),
+    }
+  } catch (error) {
+    await closers[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function statesOf(records: Records, ids: readonly string[]) {
+  const files = await Promise.all(ids.map((id) => getFile(records, id)))
+  return files.flatMap((found) =>
+    found === undefined ? [] : [{ fileId: found.file.id, state: found.file.state, ...codeOf(found.file.lastFailure) }],
+  )
+}
+
+const codeOf = (failure: { readonly code: string } | null) => (failure === null ? {} : { code: failure.code })
+
+/** Master keys of a domain: made in the token, registered with their check values, activated. */
+export async function makeKeys(records: Records, token: FreshToken, domain: DomainInput, version = 1): Promise<void> {
+  await ensureDomain(records, domain)
+  await using admin = await openKeyAdmin(tokenOptions(token))
+  const suite = domain.suite ?? 1
+  for (const role of ['enc', 'sig'] as const) {
+    const ref = { role, domain: domain.id, suite, version }
+    const evidence = await admin.generate(ref)
+    await registerMasterKey(records, { ref, checkValue: await admin.checkValue(ref), evidence })
+    await activateMasterKey(records, { ref })
+  }
+  if (domain.nonceMode !== 'detached') return
+  const ref = { role: 'kek', domain: domain.id, suite: 1, version } as const
+  const evidence = await admin.generate(ref)
+  await registerMasterKey(records, { ref, checkRecord: await admin.makeKekRecord(ref), evidence })
+  await activateMasterKey(records, { ref })
+}
+
+export function tokenOptions(token: FreshToken) {
+  return {
+    module: token.module,
+    token: token.label,
+    pin: { kind: 'file', path: token.pinFile },
+    env: token.env,
+  } as const
+}
+
+function environment(parts: {
+  root: string
+  database: FreshDatabase
+  token: FreshToken
+  bucket: FreshBucket
+}): NodeJS.ProcessEnv {
+  return {
+    SEALFLEET_DATABASE_URL: parts.database.url,
+    SEALFLEET_REDIS_URL: redisUrl(),
+    SEALFLEET_QUEUE_PREFIX: freshPrefix(),
+    SEALFLEET_S3_ENDPOINT: parts.bucket.endpoint,
+    SEALFLEET_S3_REGION: parts.bucket.region,
+    SEALFLEET_S3_BUCKET: parts.bucket.bucket,
+    SEALFLEET_S3_ACCESS_KEY_ID: parts.bucket.accessKeyId,
+    SEALFLEET_S3_SECRET_ACCESS_KEY: parts.bucket.secretAccessKey,
+    SEALFLEET_PKCS11_MODULE: parts.token.module,
+    SEALFLEET_PKCS11_TOKEN: parts.token.label,
+    SEALFLEET_PKCS11_PIN_FILE: parts.token.pinFile,
+    SEALFLEET_ROOTS: `in=${path.join(parts.root, 'in')}`,
+    SEALFLEET_HSM_SESSIONS: '4',
+  }
+}
