@@ -1,4 +1,3 @@
-import { ckrOf } from '../errors/ckr.js'
 import { classifyCkr } from '../errors/table.js'
 import { encodeJson, KIND, type FrameWriter } from '../wire/frames.js'
 import type { LoggedIn, WantLogin } from '../wire/messages.js'
@@ -45,7 +44,7 @@ export class LoginGate {
         })
       }
     } catch (error) {
-      const ckr = ckrOf(error)
+      const ckr = error instanceof CkrError ? error.ckr : undefined
       const rejected = error instanceof CkrError && classifyCkr(error.ckr, error.fn) === 'login'
       const outcome: LoggedIn = { accepted: false, rejected, text: describe(error), ckr }
       this.#writer.send(encodeJson(KIND.LOGGED_IN, 0, outcome))

@@ -1,6 +1,5 @@
 import { Socket } from 'node:net'
 
-import { ckrOf } from '../errors/ckr.js'
 import { decodeJson, encodeJson, FrameParser, FrameWriter, KIND, type Frame } from '../wire/frames.js'
 import type { AgentConfig, Beat, Failed, Ready, StartStage } from '../wire/messages.js'
 import { AdminServer } from './admin-serve.js'
@@ -76,7 +75,7 @@ class Agent {
       this.#writer.send(encodeJson(KIND.READY, 0, ready))
     } catch (error) {
       const cause = error instanceof OperationFailure ? (error.cause ?? error) : error
-      const source = cause instanceof CkrError ? { ckr: cause.ckr, fn: cause.fn } : { ckr: ckrOf(cause) }
+      const source = cause instanceof CkrError ? { ckr: cause.ckr, fn: cause.fn } : {}
       const failed: Failed = { stage: cause instanceof NoToken ? 'token' : stage, text: describe(cause), ...source }
       this.#writer.send(encodeJson(KIND.FAILED, 0, failed))
       this.#socket.end()

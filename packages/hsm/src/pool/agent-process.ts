@@ -23,18 +23,20 @@ const SPARE_THREADS = 4
 /** A module that takes longer to close its sessions is killed. */
 const CLOSE_MS = 2_000
 
-/** The agent gets the parent's environment without our own settings, and without what could open it to a debugger. */
+/** Our own settings, and what could open the agent to a debugger or load code into it. */
+const WITHHELD = /^(?:SEALFLEET|NODE)_/
+
+/** The agent's environment: the parent's and the token's, less what is withheld. */
 export function agentEnvironment(
   parent: Readonly<Record<string, string | undefined>>,
   token: Pick<TokenOptions, 'env'>,
   sessions: number,
 ): Record<string, string> {
   const env: Record<string, string> = {}
-  for (const [name, value] of Object.entries(parent)) {
-    if (value === undefined || name.startsWith('SEALFLEET_') || name.startsWith('NODE_')) continue
-    env[name] = value
+  for (const [name, value] of Object.entries({ ...parent, ...token.env })) {
+    if (value !== undefined && !WITHHELD.test(name)) env[name] = value
   }
-  return { ...env, ...token.env, UV_THREADPOOL_SIZE: String(sessions + SPARE_THREADS) }
+  return { ...env, UV_THREADPOOL_SIZE: String(sessions + SPARE_THREADS) }
 }
 
 /**

@@ -231,8 +231,9 @@ export class AgentLife {
     return done
   }
 
-  #loggedIn({ accepted, rejected }: LoggedIn): void {
-    this.#options.emit({ type: 'login', agent: this.index, accepted })
+  #loggedIn({ accepted, rejected, ckr }: LoggedIn): void {
+    // Without a return value the token was not asked: there was no PIN to try.
+    if (accepted || ckr !== undefined) this.#options.emit({ type: 'login', agent: this.index, accepted })
     this.#finishLogin(accepted ? 'accepted' : rejected ? 'rejected' : 'failed')
   }
 

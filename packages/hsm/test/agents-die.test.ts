@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto'
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import type { FreshToken } from '@sealfleet/testkit'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { openKeyAdmin } from '../src/index.js'
+import { ENC, isAlive, knownAnswers, loadUntil, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'
+import { plantKey } from './plant-key.js'
+
+const CALLERS = 16
+
+describe('a pool whose agents or token go away', () => {
+  let token: FreshToken
+
+  beforeAll(async () => {
+    token = await tokenWithKeys(ENC, SIG)
+  })
+
+  afterAll(async () => {
+    await token[Symbol.asyncDispose]()
+  })
+
+  it('loses no operation and gives no wrong answer when an agent is killed under load', async () => {
+    await using observed = await ObservedPool.open(tokenOptions(token))
+    await observed.allReady()
+    const answers = await knownAnswers(observed.pool, ENC, 16)
+    const [first, second] = observed.readyAgents()
+    const killed = (async () => {
+      for (const agent of [first, second]) {
+        const ready = observed.count('ready')
+        process.kill(agent?.pid ?? NaN, 'SIGKILL')
+        await observed.until(() => observed.count('ready') > ready)
+      }
+    })()
+    const load = await loadUntil(observed.pool, ENC, answers, CALLERS, killed)
+    expect(load).toMatchObject({ wrong: 0, failures: [] })
+    expect(load.ok).toBeGreaterThan(CALLERS)
+    expect(observed.count('restart', ({ reason }) => reason === 'died')).toBe(2)
+    expect(observed.pool.stats().replays).toBeGreaterThan(0)
+  })
+
+  it('notices a stopped agent by its heartbeat and replays what it had', async () => {
+    await using observed = await ObservedPool.open(tokenOptions(token))
+    await observed.allReady()
+    const answers = await knownAnswers(observed.pool, ENC, 16)
+    const [stopped] = observed.readyAgents()
+    const replaced = (async () => {
+      process.kill(stopped?.pid ?? NaN, 'SIGSTOP')
+      await observed.until(() => observed.count('ready') > 2)
+    })()
+    const load = await loadUntil(observed.pool, ENC, answers, CALLERS, replaced)
+    expect(load).toMatchObject({ wrong: 0, failures: [] })
+    expect(observed.count('restart', ({ reason }) => reason === 'silent')).toBe(1)
+    expect(isAlive(stopped?.pid ?? NaN)).toBe(false)
+  })
+
+  it('says HSM_UNAVAILABLE while the token is away and heals by itself when it is back', async () => {
+    const options = { restartIntervalMs: 300, deadlineMs: 2_000 }
+    await using observed = await ObservedPool.open(tokenOptions(token), options)
+    await observed.allReady()
+    const answers = await knownAnswers(observed.pool, ENC, 4)
+    const tokens = join(token.dir, 'tokens')
+    await rename(tokens, `${tokens}.away`)
+    try {
+      let failure: unknown
+      while (failure === undefined) {
+        await observed.pool.hmac(ENC, randomBytes(32)).catch((error: unknown) => (failure = error))
+      }
+      expect(failure).toMatchObject({ code: 'HSM_UNAVAILABLE' })
+      await expect(observed.pool.hmac(SIG, randomBytes(32))).rejects.toMatchObject({ code: 'HSM_UNAVAILABLE' })
+    } finally {
+      await rename(`${tokens}.away`, tokens)
+    }
+    await observed.allReady()
+    await observed.until(() => observed.pool.health().ready)
+    for (const [message, expected] of answers) {
+      expect((await observed.pool.hmac(ENC, message)).equals(expected)).toBe(true)
+    }
+    expect(observed.count('login', ({ accepted }) => !accepted)).toBe(0)
+  })
+
+  it('says E_KEY_UNKNOWN for a key destroyed elsewhere while it is in use, and serves the others on', async () => {
+    const doomed = { ...ENC, version: 5 }
+    await using admin = await openKeyAdmin(tokenOptions(token))
+    await admin.generate(doomed)
+    await using observed = await ObservedPool.open(tokenOptions(token))
+    await observed.allReady()
+    const answers = await knownAnswers(observed.pool, ENC, 4)
+    const doomedAnswers = await knownAnswers(observed.pool, doomed, 4)
+    const destroyed = admin.destroy(doomed)
+    const [other, load] = await Promise.all([
+      loadUntil(observed.pool, ENC, answers, 4, destroyed),
+      loadUntil(observed.pool, doomed, doomedAnswers, 4, destroyed),
+    ])
+    await expect(observed.pool.hmac(doomed, randomBytes(32))).rejects.toMatchObject({ code: 'E_KEY_UNKNOWN' })
+    expect(other).toMatchObject({ wrong: 0, failures: [] })
+    expect(load.wrong).toBe(0)
+    for (const failure of load.failures) expect(failure).toMatchObject({ code: 'E_KEY_UNKNOWN' })
+    expect(observed.count('restart')).toBe(0)
+  })
+
+  it('uses neither of two keys with one label, and the right one again when the other is gone', async () => {
+    const twice = { ...ENC, version: 6 }
+    await using admin = await openKeyAdmin(tokenOptions(token))
+    const { ckaId } = await admin.generate(twice)
+    await using observed = await ObservedPool.open(tokenOptions(token), { agents: 1 })
+    await expect(observed.pool.hmac(twice, randomBytes(32))).resolves.toHaveLength(32)
+    await plantKey(token, 'sealfleet/default/enc/s1/6')
+    await using later = await ObservedPool.open(tokenOptions(token), { agents: 1 })
+    await expect(later.pool.hmac(twice, randomBytes(32))).rejects.toMatchObject({ code: 'KEY_MISMATCH' })
+    const listed = (await admin.list()).filter(({ label }) => label === 'sealfleet/default/enc/s1/6')
+    expect(listed).toHaveLength(2)
+    for (const key of listed) if (key.ckaId !== ckaId) await admin.destroy(twice, { ckaId: key.ckaId })
+    await expect(later.pool.hmac(twice, randomBytes(32))).resolves.toHaveLength(32)
+  })
+
+  it('blocks a wrong key under the right label, on every agent, by the check value first seen', async () => {
+    const replaced = { ...ENC, version: 8 }
+    await using admin = await openKeyAdmin(tokenOptions(token))
+    await admin.generate(replaced)
+    await using observed = await ObservedPool.open(tokenOptions(token))
+    await observed.allReady()
+    await expect(observed.pool.hmac(replaced, randomBytes(32))).resolves.toHaveLength(32)
+    await admin.destroy(replaced)
+    await admin.generate(replaced)
+    for (let i = 0; i < 4; i += 1) {
+      await expect(observed.pool.hmac(replaced, randomBytes(32))).rejects.toMatchObject({ code: 'KEY_MISMATCH' })
+    }
+  })
+})

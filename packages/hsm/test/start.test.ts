@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { freshToken, type FreshToken } from '@sealfleet/testkit'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { HsmPool, memoryLatch, openKeyAdmin } from '../src/index.js'
+import type { HsmEvent, PoolOptions, TokenOptions } from '../src/index.js'
+import { ENC, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
+import { initToken } from './init-token.js'
+
+/** Opens a pool that must not open, and gives back why, with the logins that were made. */
+async function failToOpen(token: TokenOptions, options: Partial<PoolOptions> = {}) {
+  const logins: boolean[] = []
+  const onEvent = (event: HsmEvent) => {
+    if (event.type === 'login') logins.push(event.accepted)
+  }
+  const failure: unknown = await HsmPool.open({ tokens: [token], onEvent, ...options }).then(
+    async (pool) => {
+      await pool.close()
+      return 'it opened'
+    },
+    (error: unknown) => error,
+  )
+  return { failure, logins }
+}
+
+describe('starting a pool', () => {
+  let token: FreshToken
+
+  beforeAll(async () => {
+    token = await tokenWithKeys(ENC)
+  })
+
+  afterAll(async () => {
+    await token[Symbol.asyncDispose]()
+  })
+
+  it('takes a PIN from a file with a newline at its end, or as bytes', async () => {
+    const path = join(token.dir, 'pin-with-newline')
+    await writeFile(path, `${token.pin}\n`)
+    await using fromFile = await HsmPool.open({ tokens: [tokenOptions(token, { pin: { kind: 'file', path } })] })
+    await expect(fromFile.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)
+    const pin = { kind: 'value', value: Buffer.from(token.pin) } as const
+    await using fromBytes = await HsmPool.open({ tokens: [tokenOptions(token, { pin })] })
+    await expect(fromBytes.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)
+  })
+
+  it('tries a wrong PIN exactly once, and never again under the same latch', async () => {
+    const latch = memoryLatch()
+    const wrong = tokenOptions(token, { pin: { kind: 'value', value: Buffer.from('99999999') } })
+    const first = await failToOpen(wrong, { latch })
+    expect(first.failure).toMatchObject({ code: 'HSM_ACCESS_DENIED', ckr: 0xa0, fn: 'C_Login' })
+    expect(first.failure).toHaveProperty('fix', expect.stringContaining('PIN'))
+    expect(first.logins).toEqual([false])
+    const second = await failToOpen(wrong, { latch })
+    expect(second.failure).toMatchObject({ code: 'HSM_ACCESS_DENIED' })
+    expect(second.logins).toEqual([])
+    await expect(openKeyAdmin(wrong, { latch })).rejects.toMatchObject({ code: 'HSM_ACCESS_DENIED' })
+    const corrected = await failToOpen(tokenOptions(token, { pinId: 'corrected' }), { latch })
+    expect(corrected.failure).toBe('it opened')
+  })
+
+  it('lets the agents that run go on when the PIN is changed, and latches at the first restart', async () => {
+    const own = await tokenWithKeys(ENC)
+    try {
+      await using observed = await ObservedPool.open(tokenOptions(own), { restartIntervalMs: 200 })
+      await observed.allReady()
+      await writeFile(own.pinFile, '00000000')
+      const [victim] = observed.readyAgents()
+      process.kill(victim?.pid ?? NaN, 'SIGKILL')
+      await observed.until(() => observed.count('latched') === 1)
+      await observed.until(() => observed.count('restart', ({ reason }) => reason === 'failed-start') >= 3)
+      expect(observed.count('login', ({ accepted }) => !accepted)).toBe(1)
+      await expect(observed.pool.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)
+    } finally {
+      await own[Symbol.asyncDispose]()
+    }
+  })
+
+  it.each<[string, (token: FreshToken) => TokenOptions, object, string]>([
+    [
+      'a missing module',
+      (t) => tokenOptions(t, { module: '/nonexistent/libpkcs11.so' }),
+      { code: 'HSM_ACCESS_DENIED' },
+      'SEALFLEET_PKCS11_MODULE',
+    ],
+    [
+      'a library that is no PKCS#11 module',
+      (t) => tokenOptions(t, { module: '/lib/x86_64-linux-gnu/libm.so.6' }),
+      { code: 'HSM_ACCESS_DENIED' },
+      'SEALFLEET_PKCS11_MODULE',
+    ],
+    [
+      'a missing token',
+      (t) => tokenOptions(t, { token: 'nobody' }),
+      { code: 'HSM_UNAVAILABLE' },
+      'SEALFLEET_PKCS11_TOKEN',
+    ],
+    [
+      'a missing PIN file',
+      (t) => tokenOptions(t, { pin: { kind: 'file', path: '/nonexistent/pin' } }),
+      { code: 'HSM_ACCESS_DENIED' },
+      'PIN',
+    ],
+    [
+      'an empty PIN',
+      (t) => tokenOptions(t, { pin: { kind: 'value', value: Buffer.from('\n') } }),
+      { code: 'HSM_ACCESS_DENIED' },
+      'PIN',
+    ],
+    [
+      'a module whose configuration is missing',
+      (t) => tokenOptions(t, { env: { SOFTHSM2_CONF: '/nonexistent/softhsm2.conf' } }),
+      { code: 'HSM_UNAVAILABLE' },
+      'configuration',
+    ],
+  ])('names %s and says what to do', async (_name, options, expected, hint) => {
+    const { failure, logins } = await failToOpen(options(token))
+    expect(failure).toMatchObject(expected)
+    expect(failure).toHaveProperty('fix', expect.stringContaining(hint))
+    expect(logins).toEqual([])
+    await expect(openKeyAdmin(options(token))).rejects.toMatchObject(expected)
+  })
+
+  it('opens without its token when told to, says so, and serves when the token has come', async () => {
+    const later = await freshToken()
+    try {
+      const label = 'sealfleet-later'
+      const options = { startWithoutToken: true, restartIntervalMs: 200 }
+      await using observed = await ObservedPool.open(tokenOptions(later, { token: label }), options)
+      expect(observed.pool.health()).toMatchObject({ ready: false, lastFailure: { code: 'HSM_UNAVAILABLE' } })
+      await initToken(later, label)
+      await observed.until(() => observed.count('ready') > 0)
+      await expect(observed.pool.hmac(ENC, randomBytes(32))).rejects.toMatchObject({ code: 'E_KEY_UNKNOWN' })
+    } finally {
+      await later[Symbol.asyncDispose]()
+    }
+  })
+})
