@@ -10,6 +10,7 @@ import { checkKeyCommit } from './header.js'
 import type { ObjectInfo } from './inspect.js'
 import { Keystream, SLICE_LENGTH } from './keystream.js'
 import type { ObjectReader } from './reader.js'
+import { release } from './release.js'
 import { wipe } from './secret.js'
 import { type AuthenticSegment, authenticSegments } from './segment-reader.js'
 import type { Cancellable } from './terms.js'
@@ -168,7 +169,9 @@ function decrypt(keystream: Keystream, segment: AuthenticSegment, start: number,
   const to = Math.min(ciphertext.length, end - offset)
   const wanted = ciphertext.subarray(from, to)
   for (let at = 0; at < wanted.length; at += SLICE_LENGTH) {
-    wanted.set(keystream.apply(wanted.subarray(at, at + SLICE_LENGTH)), at)
+    const plaintext = keystream.apply(wanted.subarray(at, at + SLICE_LENGTH))
+    wanted.set(plaintext, at)
+    release(plaintext)
   }
   return wanted
 }

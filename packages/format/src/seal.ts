@@ -45,7 +45,7 @@ export interface Sealer extends Disposable {
   /**
    * The sealed object, as buffers of exactly `chunkSize` bytes (the last may be shorter and is never empty). The sealer
    * never touches a buffer again once it was yielded. Memory: the buffer being filled, and, unless `plaintextLength` is
-   * given, those in which the segment at hand began: S + 64 KiB + 2·chunkSize at most.
+   * given, those in which the segment at hand began: S + 128 KiB + 2·chunkSize at most.
    *
    * The source's chunks are used before the next is asked for, so a source may reuse its buffer.
    *

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import type { ChunkWriter } from './chunks.js'
 import { FormatError } from './errors.js'
 import { type Keystream, SLICE_LENGTH } from './keystream.js'
+import { release } from './release.js'
 import { SegmentMac } from './segment.js'
 import { MAX_PLAINTEXT_LENGTH, objectLength, segmentCount, segmentSize } from './sizes.js'
 import { encodeTrailer } from './trailer.js'
@@ -64,7 +65,9 @@ export class SealingPass {
       throw new FormatError('E_LENGTH', `the source gave more than ${this.#declared ?? MAX_PLAINTEXT_LENGTH} bytes`)
     }
     const slice = at === 0 && take === chunk.length ? chunk : chunk.subarray(at, at + take)
-    this.#unread.push(...this.#writer.write(this.#keystream.apply(slice)))
+    const ciphertext = this.#keystream.apply(slice)
+    this.#unread.push(...this.#writer.write(ciphertext))
+    release(ciphertext)
     this.#filled += take
     if (this.#declared !== undefined) this.#feed(this.#declared)
     return take
