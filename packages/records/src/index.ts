@@ -26,3 +26,20 @@ export {
 export { getFile, type FileWithObject } from './statements/get-file.js'
 export { failureHistory, type FailureHistory } from './statements/failure-history.js'
 export { recordRefusal, type RefusalInput } from './statements/record-refusal.js'
+export { listFiles, type FileFilter, type ListedFile, type Page } from './statements/list-files.js'
+export { traceFile, type FileTrace } from './statements/trace-file.js'
+export { conservation, countsByState, type Conservation, type Counts } from './statements/counts.js'
+export { batchProgress, createBatch, getBatch, type BatchProgress, type BatchRow } from './statements/batches.js'
+export { listFailures } from './statements/failures.js'
+export { getDeadLetter, listDeadLetters, type DeadLetterFilter } from './statements/dead-letters.js'
+export { abandonAttempt, listOrphanedAttempts } from './statements/abandon-attempt.js'
+export { appendAudit, listAudit, type AuditInput } from './statements/audit.js'
+export { forgetWorkers, heartbeat, listWorkers, type Heartbeat, type WorkerRow } from './statements/workers.js'
+export {
+  clearHsmLatch,
+  getHsmLatch,
+  setHsmLatch,
+  underLoginLock,
+  type HsmLatch,
+  type PinName,
+} from './statements/hsm-latch.js'

@@ -43,7 +43,7 @@ export class Records implements Queryable, AsyncDisposable {
   }
 
   /** Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement can not say. */
-  async transaction<T>(run: (tx: Queryable) => Promise<T>): Promise<T> {
+  async transaction<T>(run: (tx: Queryable) => Promise<T>, options: { readonly timeoutMs?: number } = {}): Promise<T> {
     try {
       return await this.#prisma.$transaction(
         (tx) =>
@@ -56,7 +56,7 @@ export class Records implements Queryable, AsyncDisposable {
               }
             },
           }),
-        { maxWait: 5_000, timeout: 15_000 },
+        { maxWait: 5_000, timeout: options.timeoutMs ?? 15_000 },
       )
     } catch (error) {
       throw recordsError(error)

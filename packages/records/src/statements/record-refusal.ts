@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Prisma } from '../generated/client.js'
-import { uuid } from '../ids.js'
+import { domainToUuid, uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
 
 /** A request that never becomes a file of its own: a payload of the wrong shape, an id that stands for another request. */
@@ -10,8 +10,11 @@ export interface RefusalInput {
   readonly class: string
   /** Free of secrets; cut at 2,000 characters. */
   readonly reason: string
-  /** The file whose id was taken, if there is one; it stays as it is. */
+  /** The file that the request named; kept if there is one, and it stays as it is. */
   readonly fileId?: string | undefined
+  readonly domain?: string | undefined
+  /** Default 1. */
+  readonly generation?: number | undefined
   /** 32 bytes; of what was asked. */
   readonly requestFingerprint?: Uint8Array | undefined
   readonly owner?: string | undefined
@@ -23,11 +26,13 @@ export interface RefusalInput {
  */
 export async function recordRefusal(db: Queryable, input: RefusalInput): Promise<boolean> {
   const fileId = input.fileId === undefined ? null : uuid(input.fileId, 'the file id')
+  const domainId = input.domain === undefined ? null : domainToUuid(input.domain)
   const fingerprint = input.requestFingerprint === undefined ? null : Buffer.from(input.requestFingerprint)
   const reason = input.reason.replaceAll('\0', '').slice(0, 2_000)
   const rows = await db.query<{ id: string }>(Prisma.sql`
-    INSERT INTO dead_letters (id, file_id, code, class, reason, job_id, request_fingerprint, owner)
-    VALUES (${randomUUID()}::uuid, ${fileId}::uuid, ${input.code}, ${input.class}, ${reason},
+    INSERT INTO dead_letters (id, file_id, domain_id, generation, code, class, reason, job_id, request_fingerprint, owner)
+    VALUES (${randomUUID()}::uuid, (SELECT id FROM files WHERE id = ${fileId}::uuid), ${domainId}::uuid,
+      ${input.generation ?? 1}::int, ${input.code}, ${input.class}, ${reason},
       ${input.jobId.replaceAll('\0', '').slice(0, 500)}, ${fingerprint}::bytea, ${input.owner ?? null})
     ON CONFLICT DO NOTHING
     RETURNING id::text`)

@@ -1,0 +1,87 @@
+import { RecordsError } from '../errors.js'
+import { domainToUuid, uuid } from '../ids.js'
+import type { Records } from '../records.js'
+import { ATTEMPT_SELECT, attemptRow } from '../rows/attempt-row.js'
+import { fileRow } from '../rows/file-row.js'
+import type { AttemptRow, FileRow, FileState } from '../terms.js'
+
+export interface FileFilter {
+  readonly state?: FileState | undefined
+  readonly domain?: string | undefined
+  readonly batchId?: string | undefined
+  /** Name of the source root. */
+  readonly root?: string | undefined
+  /** Beginning of the path below the root; `%` and `_` are themselves. */
+  readonly prefix?: string | undefined
+}
+
+export interface Page {
+  /** 1 to 1,000; default 100. */
+  readonly limit?: number | undefined
+  /** From the page before; its order and filter must be the same. */
+  readonly cursor?: string | undefined
+  /** By the time of acceptance; default oldest first. */
+  readonly newestFirst?: boolean | undefined
+}
+
+export interface ListedFile {
+  readonly file: FileRow
+  /** Where a STORED file lies; no nonces. */
+  readonly committed: AttemptRow | null
+}
+
+/** Files by filter, page by page; `nextCursor` is null on the last one. @throws RecordsError INVALID for a bad cursor or id */
+export async function listFiles(
+  records: Records,
+  { limit = 100, cursor, newestFirst = false, ...filter }: FileFilter & Page = {},
+): Promise<{ readonly files: ListedFile[]; readonly nextCursor: string | null }> {
+  const order = newestFirst ? 'desc' : 'asc'
+  const take = Math.min(Math.max(1, Math.trunc(limit)), 1_000)
+  const rows = await records.read((prisma) =>
+    prisma.file.findMany({
+      where: {
+        ...(filter.state !== undefined && { state: filter.state }),
+        ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
+        ...(filter.batchId !== undefined && { batchId: uuid(filter.batchId, 'the batch id') }),
+        ...(filter.root !== undefined && { sourceRoot: filter.root }),
+        ...(filter.prefix !== undefined && { sourcePath: { startsWith: escapeLike(filter.prefix) } }),
+        ...(cursor !== undefined && after(cursor, newestFirst)),
+      },
+      include: { committedAttempt: { select: ATTEMPT_SELECT } },
+      orderBy: [{ acceptedAt: order }, { id: order }],
+      take: take + 1,
+    }),
+  )
+  const page = rows.slice(0, take)
+  const last = page.at(-1)
+  return {
+    files: page.map(({ committedAttempt, ...raw }) => ({
+      file: fileRow(raw),
+      committed: committedAttempt === null ? null : attemptRow(committedAttempt),
+    })),
+    nextCursor: rows.length > take && last !== undefined ? cursorOf(last) : null,
+  }
+}
+
+/** Prisma hands `startsWith` to LIKE as it is. */
+function escapeLike(text: string): string {
+  return text.replace(/[\\%_]/g, '\\$&')
+}
+
+/** A cursor is a place in the order, not a row: it stays good whatever happens to the row. */
+function cursorOf(row: { readonly acceptedAt: Date; readonly id: string }): string {
+  return `${row.acceptedAt.getTime()}.${row.id}`
+}
+
+function after(cursor: string, newestFirst: boolean) {
+  const [time = '', id = ''] = cursor.split('.')
+  if (!/^\d{1,15}$/.test(time)) throw new RecordsError('INVALID', 'that cursor is none of ours')
+  const acceptedAt = new Date(Number(time))
+  const then = (value: string) => (newestFirst ? { lt: value } : { gt: value })
+  return {
+    OR: [
+      { acceptedAt: newestFirst ? { lt: acceptedAt } : { gt: acceptedAt } },
+      { acceptedAt, id: then(uuid(id, 'the cursor')) },
+    ],
+  }
+}
