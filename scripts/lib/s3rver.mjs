@@ -45,7 +45,10 @@ export async function startS3rver({ dir, log = () => undefined, port }) {
   const program = join(dirname(createRequire(import.meta.url).resolve('s3rver/package.json')), 'bin', 's3rver.js')
   const pid = await startDaemon({
     command: process.execPath,
+    // s3rver enciphers its continuation tokens with DES, which OpenSSL 3 keeps in its legacy provider: without it
+    // every list of more than a page is a 500.
     args: [
+      '--openssl-legacy-provider',
       program,
       '-d',
       join(root, 'data'),

@@ -30,6 +30,8 @@ const UNREACHABLE = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN'],
   ...['ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE', 'UND_ERR_SOCKET', 'EPROTO'],
 ])
+/** An answer that isn't HTTP, or a TLS that can't be set up: wrong address, wrong certificate. */
+const NOT_S3 = /^(HPE_|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/
 const CLOCK = new Set(['RequestTimeTooSkewed'])
 
 const FIXES: Record<Exclude<StoreErrorCode, 'SOURCE_TOO_LARGE'>, string> = {
@@ -91,7 +93,7 @@ function codeFor({ name, code, status }: Symptoms): Classified {
   // A conflict with another write of the same key, says S3, is to be tried again.
   if (code === 'ConditionalRequestConflict' || code === 'OperationAborted') return 'S3_UNAVAILABLE'
   if (code === 'RequestTimeout' || code === 'ETIMEDOUT' || status === 408) return 'S3_TIMEOUT'
-  if (UNREACHABLE.has(code)) return 'S3_UNAVAILABLE'
+  if (UNREACHABLE.has(code) || NOT_S3.test(code)) return 'S3_UNAVAILABLE'
   if (name === 'TimeoutError') return 'S3_TIMEOUT'
   if (status !== undefined && status >= 500) return 'S3_UNAVAILABLE'
   // A good status whose body can't be read: the way to the store is at fault, not the request. Without any status it

@@ -19,23 +19,14 @@ export async function* listObjects(
 ): AsyncGenerator<ListedObject> {
   let from: string | undefined
   do {
-    const input = {
-      Bucket: bucket,
-      Prefix: prefix,
-      MaxKeys: pageSize,
-      ...(from !== undefined && { ContinuationToken: from }),
-    }
+    const input = { Bucket: bucket, Prefix: prefix, MaxKeys: pageSize, ContinuationToken: from }
     const page = await link.request({ what: `list of objects below ${prefix}`, signal }, (client, options) =>
       client.send(new ListObjectsV2Command(input), options),
     )
     for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
       if (Key === undefined) continue
-      yield {
-        key: Key,
-        length: Size ?? 0,
-        etag: quotedEtag(ETag) ?? '',
-        ...(LastModified && { modified: LastModified }),
-      }
+      const etag = quotedEtag(ETag) ?? ''
+      yield { key: Key, length: Size ?? 0, etag, ...(LastModified && { modified: LastModified }) }
     }
     from = page.IsTruncated ? onward(from, page.NextContinuationToken) : undefined
   } while (from !== undefined)

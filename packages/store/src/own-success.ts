@@ -44,8 +44,8 @@ export async function findOurs(
 ): Promise<ObjectHead | undefined> {
   const attempt = request.metadata[ATTEMPT]
   if (attempt === undefined) return undefined
-  // After a lost answer the store may still be at work: completing thousands of parts takes a while. After a 412 it is done.
-  const looks = isStoreError(error, 'S3_TIMEOUT', 'S3_UNAVAILABLE', 'S3_THROTTLED') ? 3 : 1
+  // After a lost answer the store may still be at work: completing thousands of parts takes a while. After a refusal it is not.
+  const looks = isStoreError(error, 'S3_TIMEOUT', 'S3_UNAVAILABLE') ? 3 : 1
   for (let look = 1; look <= looks; look++) {
     try {
       const found = await head(link, { bucket, key: request.key, signal: request.signal })
@@ -53,7 +53,7 @@ export async function findOurs(
       return found
     } catch (headError) {
       if (isStoreError(headError, 'S3_NO_SUCH_OBJECT')) {
-        if (look < looks) await delay(Math.random() * 500 * 2 ** look, undefined, { signal: request.signal })
+        if (look < looks) await delay(Math.random() * 250 * 2 ** look, undefined, { signal: request.signal })
       } else if (isStoreError(headError, 'S3_TIMEOUT', 'S3_UNAVAILABLE', 'S3_THROTTLED', 'S3_ACCESS_DENIED')) {
         return undefined
       } else {

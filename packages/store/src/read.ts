@@ -49,9 +49,11 @@ async function* readRange(
     const before = position
     try {
       for await (const chunk of await openRange(link, bucket, request, position, end, signal)) {
-        position += chunk.byteLength
-        if (position > end) throw mismatch(`${request.key}: the store sent more than the range it was asked for`)
-        yield chunk
+        // s3rver 3.7 answers `bytes=0-0` with the whole object: take what was asked for and leave the rest.
+        const wanted = chunk.subarray(0, end - position)
+        position += wanted.byteLength
+        yield wanted
+        if (position === end) break
       }
       if (position < end) throw new BrokenBody(new Error('the body ended early'))
     } catch (error) {
@@ -101,10 +103,11 @@ async function openRange(
       version !== undefined ? knownVersion(answer.VersionId) !== version : quotedEtag(answer.ETag) !== quotedEtag(etag)
     // A store that leaves out the version in its answer has been asked for it all the same.
     if (other && !(version !== undefined && answer.VersionId === undefined)) throw replaced(key)
-    const total = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(answer.ContentRange ?? '')
-    const whole = total === null && position === 0 && answer.ContentLength === request.length
-    const right = total !== null && Number(total[1]) === position && Number(total[3]) === request.length
-    if (!whole && !right) throw mismatch(`${key} is not the ${request.length} bytes that the record says`)
+    const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.ContentRange ?? '')
+    const start = range ? Number(range[1]) : 0
+    if (start !== position) throw noRanges()
+    const total = range ? Number(range[2]) : answer.ContentLength
+    if (total !== request.length) throw mismatch(`${key} has ${total} bytes, not the ${request.length} of its record`)
   } catch (error) {
     body.destroy()
     throw error
@@ -156,6 +159,11 @@ function replaced(key: string): StoreError {
   return new StoreError('S3_NO_SUCH_OBJECT', `the object that was read at ${key} has been replaced by another`, {
     fix: fixFor('S3_NO_SUCH_OBJECT'),
   })
+}
+
+function noRanges(): StoreError {
+  const message = 'the store answers a range with another one'
+  return new StoreError('S3_UNSUPPORTED', message, { fix: fixFor('S3_UNSUPPORTED') })
 }
 
 function mismatch(message: string): StoreError {

@@ -141,7 +141,10 @@ function passPart(reply: IncomingMessage, answer: ServerResponse, fault: Fault &
   let left = fault.after
   answer.flushHeaders()
   reply.on('data', (chunk: Buffer) => {
-    if (left === 0) return
+    if (left === 0) {
+      if (fault.kind === 'cut-body') answer.socket?.destroy()
+      return
+    }
     const piece = chunk.subarray(0, left)
     left -= piece.length
     answer.write(piece, () => {
