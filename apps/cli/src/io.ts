@@ -9,6 +9,8 @@ export interface Io {
   readonly stdout: Terminal
   readonly stderr: Terminal
   readonly env: NodeJS.ProcessEnv
+  /** who runs the command, for the records: the operating system's user name, which proves nothing */
+  readonly user: string
   /** absolute path that relative arguments start from */
   readonly cwd: string
   /** aborted on SIGINT or SIGTERM */

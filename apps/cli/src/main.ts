@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os'
 import { Interrupted } from './abort.js'
 import { removeUnfinished } from './files/output-file.js'
 import { run } from './program.js'
@@ -21,6 +22,15 @@ function die(signal: NodeJS.Signals): void {
   process.kill(process.pid, signal)
 }
 
+/** A user without an entry in the system's list (a container's) is its number. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`
+  }
+}
+
 for (const name of SIGNALS) process.on(name, onSignal)
 // A reader that goes away is seen where it is written to (EPIPE); the event alone must not end the process.
 process.stdout.on('error', () => abort.abort(new Interrupted('SIGPIPE')))
@@ -30,6 +40,7 @@ process.exitCode = await run(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
+  user: userName(),
   cwd: process.cwd(),
   signal: abort.signal,
 })

@@ -1,4 +1,6 @@
 import { Command, CommanderError } from 'commander'
+import { enqueueVerb } from './commands/enqueue.js'
+import { keysVerbs } from './commands/keys.js'
 import { objectVerbs } from './commands/object.js'
 import { describeError } from './describe-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
@@ -44,7 +46,9 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
       writeErr: onError,
     })
     .addHelpText('after', AFTER)
+  enqueueVerb(program, runner)
   objectVerbs(program, runner)
+  keysVerbs(program, runner)
   return program
 }
 

@@ -1,0 +1,151 @@
+import { openIngestClient, type AcceptRequest, type EnqueueResult, type IngestQueue } from '@sealfleet/jobs'
+import { activeKeys, createBatch, type Records } from '@sealfleet/records'
+import type { QueueEvents } from 'bullmq'
+import type { Command } from 'commander'
+import { missingError, usageError } from '../cli-error.js'
+import type { CommandContext, CommonOptions } from '../context.js'
+import { acceptPort, remembering } from '../enqueue/ports.js'
+import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
+import { batchIdFor, planFile, type PlannedFile } from '../enqueue/requests.js'
+import { openQueueEvents, waitWithProgress } from '../enqueue/wait.js'
+import type { ExitStatus } from '../exit-status.js'
+import { expandPaths, type Expansion } from '../files/expand.js'
+import { readContext, type ContextOptions } from '../files/context.js'
+import { resolveRoots } from '../files/roots.js'
+import { findDomain } from '../services/domains.js'
+import { openDatabase } from '../services/records.js'
+import { commonOptions, perform, type Runner } from '../verb.js'
+
+interface EnqueueOptions extends CommonOptions, ContextOptions {
+  readonly wait?: boolean
+  readonly root?: string
+  readonly domain: string
+  readonly id?: string
+  readonly batch?: string
+}
+
+export function enqueueVerb(program: Command, runner: Runner): void {
+  const enqueue = program
+    .command('enqueue')
+    .description('accept files into the records and give them to the workers')
+    .argument('<path...>', 'files, folders (all regular files below) and glob patterns, below one of SEALFLEET_ROOTS')
+    .option('-w, --wait', 'wait until every file is stored or dead, and show progress')
+    .option('--root <name>', 'only this root may hold the files')
+    .option('--domain <id|name>', 'the key domain (retention class)', 'default')
+    .option('--context <text>', 'bytes to bind to each file: reading needs them again (they are kept in the record)')
+    .option('--context-hex <hex>', 'the same, in hexadecimal')
+    .option('--context-file <path>', 'the same, as the bytes of a file')
+    .option('--id <id>', 'the file id of a single file: a UUID, or any text, which maps to one')
+    .option('--batch <name>', 'the batch the files belong to: a name or a UUID')
+    .addHelpText(
+      'after',
+      `
+Without --id, the id follows from domain, root, path, context, size and time of change: enqueueing again is the same
+request, and a file that was changed since is a new one. With --id, another source under the same id is refused.`,
+    )
+  perform<EnqueueOptions>(commonOptions(enqueue, { changes: true }), runner, enqueueAction)
+}
+
+async function enqueueAction(
+  context: CommandContext,
+  paths: readonly string[],
+  o: EnqueueOptions,
+): Promise<ExitStatus | void> {
+  const bound = await readContext(o, context.io.cwd)
+  const { roots } = context.settings.load(['roots'])
+  const resolved = await resolveRoots(roots, o.root)
+  const found = await expandPaths(paths, { cwd: context.io.cwd, roots, resolved, only: o.root })
+  if (found.files.length === 0) throw nothing(paths, found)
+  if (o.id !== undefined && found.files.length > 1) {
+    throw usageError(
+      `--id names one file, and there are ${found.files.length}`,
+      'enqueue them one by one, or without --id',
+    )
+  }
+  const plan = (domain: string): readonly PlannedFile[] =>
+    found.files.map((file) => planFile(file, { domain, context: bound, id: o.id }))
+  if (o.dryRun === true) return dryRun(context, plan(o.domain), found)
+
+  const config = context.settings.load(['database', 'redis'])
+  const records = await openDatabase(context, config)
+  const domain = await findDomain(records, o.domain)
+  // Without keys nothing would ever be stored; better said now than by workers that pause.
+  await activeKeys(records, domain.id)
+  const planned = plan(domain.id)
+  const batchId = o.batch === undefined ? undefined : await openBatch(context, records, o.batch)
+  const requests = new Map<string, AcceptRequest>()
+  const events = o.wait === true ? openQueueEvents(context, config) : undefined
+  const ingest = await openIngestClient({
+    redisUrl: config.redis.url.reveal(),
+    prefix: config.redis.prefix,
+    port: remembering(acceptPort(records), requests),
+    connectionName: 'sealfleet-cli',
+  })
+  context.defer(() => ingest.close())
+  const results: EnqueueResult[] = []
+  const chunks = ingest.client.enqueueChunks(
+    planned.map(({ request }) => request),
+    { signal: context.signal, ...(batchId === undefined ? {} : { batchId }) },
+  )
+  for await (const chunk of chunks) results.push(...chunk)
+  const ended = events && (await wait(context, { records, planned, results, requests, events, queue: ingest.queue }))
+  const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)
+  await printReport(context.print, reports, found, batchId === undefined ? {} : { batchId })
+  if (ended === undefined && !context.print.json) await context.print.note(hint(o, planned))
+  return statusOf(reports)
+}
+
+const UNDER_WAY: ReadonlySet<string> = new Set(['queued', 'already-queued', 'requeued'])
+
+async function wait(
+  context: CommandContext,
+  o: {
+    records: Records
+    planned: readonly PlannedFile[]
+    results: readonly EnqueueResult[]
+    requests: ReadonlyMap<string, AcceptRequest>
+    events: QueueEvents
+    queue: IngestQueue
+  },
+) {
+  const open = o.planned.filter((_, index) => UNDER_WAY.has(o.results[index]?.outcome ?? ''))
+  if (open.length === 0) return new Map()
+  if (await o.queue.isPaused()) await context.print.note('note: the queue is paused: sealfleet queue resume')
+  if ((await o.queue.getWorkersCount()) === 0) await context.print.note('note: no worker is connected yet; waiting')
+  try {
+    return await waitWithProgress(context, o.records, open, o.requests, o.events)
+  } catch (error) {
+    if (context.signal.aborted) await context.print.note('the files stay queued; see `sealfleet status`')
+    throw error
+  }
+}
+
+async function openBatch(context: CommandContext, records: Records, nameOrId: string): Promise<string> {
+  const id = batchIdFor(nameOrId)
+  const name = id === nameOrId.toLowerCase() ? {} : { name: nameOrId }
+  await createBatch(records, { id, ...name, createdBy: `cli:${context.io.user}` })
+  return id
+}
+
+async function dryRun(context: CommandContext, planned: readonly PlannedFile[], found: Expansion): Promise<void> {
+  const reports = planned.map((file) => ({
+    path: file.shown,
+    root: file.root,
+    relativePath: file.path,
+    size: file.size,
+    fileId: file.fileId,
+    outcome: 'would be enqueued',
+  }))
+  await printReport(context.print, reports, found, { dryRun: true })
+}
+
+function nothing(paths: readonly string[], { skipped }: Expansion) {
+  const also = skipped.length === 0 ? '' : `; ${skipped.length} entries there are links or special files`
+  return missingError('SOURCE_MISSING', `there is no regular file in ${paths.join(', ')}${also}`)
+}
+
+function hint(o: EnqueueOptions, planned: readonly PlannedFile[]): string {
+  const [only] = planned
+  if (o.batch !== undefined) return `follow them: sealfleet status --batch ${o.batch}`
+  return planned.length === 1 && only ? `follow it: sealfleet status ${only.fileId}` : 'follow them: sealfleet status'
+}

@@ -1,0 +1,61 @@
+import { createWorkerConnection, QUEUES, waitForFiles, type AcceptRequest, type FileStatus } from '@sealfleet/jobs'
+import type { Records } from '@sealfleet/records'
+import type { Config } from '@sealfleet/config'
+import { QueueEvents } from 'bullmq'
+import type { CommandContext } from '../context.js'
+import { createProgress } from '../output/progress.js'
+import { printable } from '../output/printable.js'
+import { humanSize } from '../output/units.js'
+import { statusPort } from './ports.js'
+import type { PlannedFile } from './requests.js'
+
+/** Listens to the ingest queue's events, for progress in bytes. Losing them loses the bars, not the wait. */
+export function openQueueEvents(context: CommandContext, { redis }: Config<'redis'>): QueueEvents {
+  const connection = createWorkerConnection(redis.url.reveal(), { connectionName: 'sealfleet-cli-events' })
+  context.defer(() => connection.disconnect())
+  const events = new QueueEvents(QUEUES.ingest, { connection, prefix: redis.prefix })
+  events.on('error', () => undefined)
+  context.defer(() => events.close())
+  return events
+}
+
+/** Waits until every file has come to its end; shows how far each is. Throws the signal's reason when stopped. */
+export async function waitWithProgress(
+  context: CommandContext,
+  records: Records,
+  files: readonly PlannedFile[],
+  requests: ReadonlyMap<string, AcceptRequest>,
+  events: QueueEvents,
+): Promise<ReadonlyMap<string, FileStatus>> {
+  const byId = new Map(files.map((file) => [file.fileId, file]))
+  const totalBytes = files.reduce((sum, { size }) => sum + size, 0)
+  const progress = createProgress(context.io, {
+    noun: 'files',
+    items: byId.size,
+    totalBytes,
+    quiet: context.print.json,
+  })
+  const ended = new Set<string>()
+  const port = statusPort(records, requests, ({ fileId, state, code }) => {
+    const file = byId.get(fileId)
+    if (file === undefined || ended.has(fileId)) return
+    ended.add(fileId)
+    const how = state === 'STORED' ? 'stored' : `${state.toLowerCase()}${code === undefined ? '' : ` (${code})`}`
+    progress.finish(file.shown, file.size, `${how}  ${printable(file.shown)}  ${humanSize(file.size)}`)
+  })
+  try {
+    return await waitForFiles(port, byId.keys(), {
+      signal: context.signal,
+      events,
+      onBytes: (fileId, { bytes, total }) => {
+        const file = byId.get(fileId)
+        // Progress counts the sealed object; people know the size of their file.
+        if (file && !ended.has(fileId)) {
+          progress.update(file.shown, total === 0 ? 0 : Math.floor((bytes / total) * file.size), file.size)
+        }
+      },
+    })
+  } finally {
+    progress.stop()
+  }
+}

@@ -1,0 +1,20 @@
+import { listDomains, type DomainPolicy, type Records } from '@sealfleet/records'
+import { missingError } from '../cli-error.js'
+
+/** The key domain that a user named: by id (`default` or a UUID) or by its name. Throws NOT_FOUND (status 4). */
+export async function findDomain(records: Records, idOrName: string): Promise<DomainPolicy> {
+  const domains = await listDomains(records)
+  const wanted = idOrName.toLowerCase()
+  const found = domains.find(({ id }) => id === wanted) ?? domains.find(({ name }) => name === idOrName)
+  if (found) return found
+  const known = domains.map(({ id, name }) => (id === name ? id : `${name} (${id})`)).join(', ')
+  const fix =
+    idOrName === 'default'
+      ? 'sealfleet keys init'
+      : `see \`sealfleet domains list\`; make one with \`sealfleet domains add NAME\``
+  throw missingError(
+    'NOT_FOUND',
+    `there is no key domain "${idOrName}"; there ${known === '' ? 'is none' : `is ${known}`}`,
+    fix,
+  )
+}
