@@ -10,7 +10,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { answersHttp, freeLoopbackPort, isOurs, logTail, startDaemon, stopDaemon, until } from './s3-daemons.mjs'
+import { answersHttp, isOurs, logTail, startDaemon, stopDaemon, until } from './s3-daemons.mjs'
+import { freePort } from './ports.mjs'
 
 const execute = promisify(execFile)
 
@@ -37,8 +38,8 @@ export async function startRadosgw({ dir, log = () => undefined }) {
   await rm(root, { recursive: true, force: true })
   for (const sub of ['run', 'mon', 'mgr', 'osd', 'rgw', 'log']) await mkdir(join(root, sub), { recursive: true })
 
-  const monPort = await freeLoopbackPort()
-  const s3Port = await freeLoopbackPort()
+  const monPort = await freePort()
+  const s3Port = await freePort()
   const conf = join(root, 'ceph.conf')
   await writeFile(conf, cephConf(root, monPort, s3Port))
 

@@ -1,43 +1,12 @@
 /**
- * What the private S3 servers share: free ports, detached daemons whose pids we keep, and stopping exactly those.
+ * What the private S3 servers share: detached daemons whose pids we keep, and stopping exactly those.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { open, readdir, readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-
-/** A TCP port that was free on 127.0.0.1 a moment ago. */
-export async function freeLoopbackPort() {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port was given')
-  return address.port
-}
-
-/**
- * Whether nobody listens on that port of 127.0.0.1 now.
- *
- * @param {number} port
- */
-export async function portIsFree(port) {
-  const server = createServer()
-  try {
-    server.listen(port, '127.0.0.1')
-    await once(server, 'listening')
-    server.close()
-    await once(server, 'close')
-    return true
-  } catch (error) {
-    if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EADDRINUSE') return false
-    throw error
-  }
-}
+import { endProcess, identify } from './processes.mjs'
 
 /**
  * Starts a program that outlives this process, with its output appended to a file. Resolves with its pid once it
@@ -78,21 +47,16 @@ export async function isOurs(pid, mark) {
 }
 
 /**
- * Ends a daemon: SIGTERM, and after ten seconds SIGKILL. Returns when it is gone. Does nothing to a foreign pid.
+ * Ends a daemon: SIGTERM, and after ten seconds SIGKILL. Returns when it is gone and its ports are free. Does nothing to a
+ * foreign pid.
  *
  * @param {number} pid
  * @param {string} mark see {@link isOurs}
  */
 export async function stopDaemon(pid, mark) {
-  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGKILL'])) {
-    if (!(await isOurs(pid, mark))) return
-    process.kill(pid, signal)
-    for (let waited = 0; waited < 10_000; waited += 50) {
-      if (!(await isOurs(pid, mark))) return
-      await delay(50)
-    }
-  }
-  throw new Error(`process ${pid} does not end`)
+  if (!(await isOurs(pid, mark))) return
+  const identity = identify(pid)
+  if (identity) await endProcess(identity, 'SIGTERM', 10_000)
 }
 
 /**

@@ -6,16 +6,8 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
-import {
-  answersHttp,
-  freeLoopbackPort,
-  isOurs,
-  logTail,
-  portIsFree,
-  startDaemon,
-  stopDaemon,
-  until,
-} from './s3-daemons.mjs'
+import { answersHttp, isOurs, logTail, startDaemon, stopDaemon, until } from './s3-daemons.mjs'
+import { freePort } from './ports.mjs'
 
 /**
  * @typedef {{ endpoint: string, accessKeyId: string, secretAccessKey: string, region: string, pids: number[] }} S3Instance
@@ -40,8 +32,8 @@ export async function startS3rver({ dir, log = () => undefined, port }) {
   await mkdir(join(root, 'data'), { recursive: true })
   await mkdir(join(root, 'log'), { recursive: true })
 
-  const before = earlier ? Number(new URL(earlier.endpoint).port) : 0
-  const chosen = port ?? (before !== 0 && (await portIsFree(before)) ? before : await freeLoopbackPort())
+  const before = earlier ? Number(new URL(earlier.endpoint).port) : undefined
+  const chosen = port ?? (await freePort(before))
   const program = join(dirname(createRequire(import.meta.url).resolve('s3rver/package.json')), 'bin', 's3rver.js')
   const pid = await startDaemon({
     command: process.execPath,
