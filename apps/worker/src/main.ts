@@ -57,4 +57,6 @@ SIGTERM or SIGINT: finish what runs within SEALFLEET_SHUTDOWN_GRACE_SECONDS, giv
 A second signal: exit at once.
 `
 
+// Node 20 is supported here on purpose (README); the SDK's notice about its own plans would only repeat in every log.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
 process.exitCode = await main()

@@ -1,6 +1,6 @@
 import type { Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
-import { assertNoEviction, createWorkerConnection } from '@sealfleet/jobs'
+import { assertNoEviction, connectProducer, createWorkerConnection } from '@sealfleet/jobs'
 import { openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
@@ -42,9 +42,11 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   const { config, log, metrics, workerId } = options
   const closers = new Closers()
   try {
+    // A worker's own connection waits for Redis for ever, which is right later on; at the start somebody wants to hear.
+    const first = await connectProducer(config.redis.url.reveal())
+    await assertNoEviction(first).finally(() => first.disconnect())
     const connection = createWorkerConnection(config.redis.url.reveal(), { connectionName: `sealfleet-${workerId}` })
     closers.defer(() => connection.disconnect())
-    await assertNoEviction(connection)
 
     const records = await openRecords(config.database.url.reveal(), {
       applicationName: `sealfleet-worker ${workerId}`.slice(0, 63),

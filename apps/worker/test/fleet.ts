@@ -3,7 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
 import { loadConfig } from '@sealfleet/config'
-import { openKeyAdmin } from '@sealfleet/hsm'
+import { openObject } from '@sealfleet/format'
+import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
 import { openIngestClient, waitForFiles, type FileStatus, type OwnedIngestClient } from '@sealfleet/jobs'
 import {
   acceptFiles,
@@ -16,6 +17,7 @@ import {
   type DomainInput,
   type Records,
 } from '@sealfleet/records'
+import { openStore, type Store } from '@sealfleet/store'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import {
   freshBucket,
@@ -48,6 +50,8 @@ export interface Fleet extends AsyncDisposable {
   config(overrides?: NodeJS.ProcessEnv): WorkerSettings
   startWorker(options?: { env?: NodeJS.ProcessEnv; step?: StepHook }): Promise<RunningWorker>
   writeSource(name: string, content: Uint8Array | string): Promise<void>
+  /** The file's content, read through the record, the store and the HSM. */
+  restore(id: string, context?: Uint8Array): Promise<Buffer>
   /** Waits until every file is in a final state. */
   settled(ids: readonly string[]): Promise<ReadonlyMap<string, FileStatus>>
 }
@@ -69,6 +73,10 @@ export async function startFleet(
     await migrate(database.url)
     const records = own(await openRecords(database.url))
     for (const domain of [{ id: 'default' }, ...(options.domains ?? [])]) await makeKeys(records, token, domain)
+    const { endpoint, region, accessKeyId, secretAccessKey } = bucket
+    const store = await openStore({ endpoint, region, bucket: bucket.bucket, accessKeyId, secretAccessKey })
+    closers.defer(() => store.close())
+    const hsm = own(await HsmPool.open({ tokens: [tokenOptions(token)], agents: 1, sessions: 2 }))
     const env = environment({ root, database, token, bucket })
     const producer = own(
       await openIngestClient({
@@ -113,6 +121,7 @@ export async function startFleet(
         await mkdir(path.dirname(file), { recursive: true })
         await writeFile(file, content)
       },
+      restore: (id, context = Buffer.alloc(0)) => restore({ records, store, hsm }, id, context),
       settled: (ids) =>
         waitForFiles({ states: (wanted) => statesOf(records, wanted) }, ids, { pollMs: 50, maxPollMs: 200 }),
       [Symbol.asyncDispose]: () => closers[Symbol.asyncDispose](),
@@ -121,6 +130,27 @@ export async function startFleet(
     await closers[Symbol.asyncDispose]()
     throw error
   }
+}
+
+async function restore(
+  { records, store, hsm }: { records: Records; store: Store; hsm: HsmPool },
+  id: string,
+  context: Uint8Array,
+): Promise<Buffer> {
+  const attempt = (await getFile(records, id))?.committed
+  if (!attempt) throw new Error(`file ${id} is not stored`)
+  const pin = attempt.objectVersion === null ? { etag: attempt.etag ?? '' } : { version: attempt.objectVersion }
+  const reader = store.reader({ key: attempt.objectKey, length: attempt.objectLength, ...pin })
+  using opened = await openObject(reader, {
+    keys: hsm,
+    unwrapper: hsm,
+    context,
+    expectedFileId: id,
+    ...(attempt.wrappedNonces !== null && { wrappedNonces: attempt.wrappedNonces }),
+  })
+  const chunks: Buffer[] = []
+  for await (const chunk of opened.readAll()) chunks.push(Buffer.from(chunk))
+  return Buffer.concat(chunks)
 }
 
 async function statesOf(records: Records, ids: readonly string[]) {

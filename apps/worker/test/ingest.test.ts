@@ -1,13 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 
-import { openObject } from '@sealfleet/format'
-import { HsmPool } from '@sealfleet/hsm'
 import { getFile } from '@sealfleet/records'
-import { openStore, type Store } from '@sealfleet/store'
 import type { S3ServerKind } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { startFleet, type Fleet } from './fleet.js'
 
 const DETACHED = '6b0f3a52-6a43-4d39-9f6f-2f6f5a1c9d01'
 const SUITE_2 = '6b0f3a52-6a43-4d39-9f6f-2f6f5a1c9d02'
@@ -15,8 +12,6 @@ const MiB = 2 ** 20
 
 describe.each<S3ServerKind>(['s3rver', 'radosgw'])('ingest, end to end, on %s', (s3) => {
   let fleet: Fleet
-  let store: Store
-  let hsm: HsmPool
 
   beforeAll(async () => {
     fleet = await startFleet({
@@ -26,38 +21,12 @@ describe.each<S3ServerKind>(['s3rver', 'radosgw'])('ingest, end to end, on %s', 
         { id: SUITE_2, suite: 2, segLog2: 16 },
       ],
     })
-    const { endpoint, region, bucket, accessKeyId, secretAccessKey } = fleet.bucket
-    store = await openStore({ endpoint, region, bucket, accessKeyId, secretAccessKey })
-    hsm = await HsmPool.open({ tokens: [tokenOptions(fleet.token)], agents: 1, sessions: 2 })
     await fleet.startWorker()
   })
 
   afterAll(async () => {
-    await hsm?.close()
-    store?.close()
     await fleet?.[Symbol.asyncDispose]()
   })
-
-  async function restored(id: string, context: Uint8Array = Buffer.alloc(0)): Promise<Buffer> {
-    const found = await getFile(fleet.records, id)
-    const attempt = found?.committed
-    if (!attempt) throw new Error(`file ${id} is not stored`)
-    const reader = store.reader({
-      key: attempt.objectKey,
-      length: attempt.objectLength,
-      ...(attempt.objectVersion === null ? { etag: attempt.etag ?? '' } : { version: attempt.objectVersion }),
-    })
-    using opened = await openObject(reader, {
-      keys: hsm,
-      unwrapper: hsm,
-      context,
-      expectedFileId: id,
-      ...(attempt.wrappedNonces !== null && { wrappedNonces: attempt.wrappedNonces }),
-    })
-    const chunks: Buffer[] = []
-    for await (const chunk of opened.readAll()) chunks.push(Buffer.from(chunk))
-    return Buffer.concat(chunks)
-  }
 
   const sizes = [0, 1, MiB - 1, MiB, MiB + 1, 17 * MiB]
 
@@ -80,9 +49,9 @@ describe.each<S3ServerKind>(['s3rver', 'radosgw'])('ingest, end to end, on %s', 
       expect(ids.map((id) => states.get(id)?.state)).toEqual(sizes.map(() => 'STORED'))
       for (const [i, id] of ids.entries()) {
         const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
-        expect(digest(await restored(id, context))).toBe(digest(contents[i] ?? Buffer.alloc(0)))
+        expect(digest(await fleet.restore(id, context))).toBe(digest(contents[i] ?? Buffer.alloc(0)))
       }
-      await expect(restored(ids[1] ?? '', Buffer.from('another'))).rejects.toMatchObject({ code: 'E_CONTEXT' })
+      await expect(fleet.restore(ids[1] ?? '', Buffer.from('another'))).rejects.toMatchObject({ code: 'E_CONTEXT' })
     },
   )
 

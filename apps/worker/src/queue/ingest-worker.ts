@@ -63,9 +63,6 @@ export interface IngestWorker {
   drain(graceMs: number): Promise<void>
 }
 
-/** Jobs must be claimed in Postgres long before BullMQ thinks they stalled; locks are renewed at half of this. */
-const LOCK_MS = 60_000
-
 export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
   const { log, ports } = options
   const shutdown = new AbortController()
@@ -95,8 +92,9 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     prefix: options.prefix,
     name: options.workerId,
     concurrency: options.concurrency,
-    lockDuration: LOCK_MS,
-    stalledInterval: LOCK_MS / 2,
+    // As long as the lease in Postgres, so that a dead worker's job and its file come free at about the same time.
+    lockDuration: ports.leaseSeconds * 1000,
+    stalledInterval: ports.leaseSeconds * 500,
     // Crashes are counted in Postgres (POISON after three); BullMQ must never bury a job on its own.
     maxStalledCount: 1_000_000,
     // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which an outage slows the whole fleet.

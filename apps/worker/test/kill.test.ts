@@ -1,0 +1,76 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+import { openIngestClient } from '@sealfleet/jobs'
+import { acceptFiles, getFile } from '@sealfleet/records'
+import { freshPrefix, redisUrl } from '@sealfleet/testkit'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { STEPS } from '../src/attempt/steps.js'
+import { startFleet, type Fleet } from './fleet.js'
+
+/** Short, so that a dead worker's file comes free while the test waits; the mechanism is the same at 60 s. */
+const SHORT_LEASE = { SEALFLEET_LEASE_SECONDS: '2', SEALFLEET_LEASE_RENEW_SECONDS: '1' }
+const ONE_AGENT = { SEALFLEET_HSM_AGENTS: '1', SEALFLEET_HSM_SESSIONS: '2', SEALFLEET_CONCURRENCY: '2' }
+
+describe('a worker killed with SIGKILL', () => {
+  let fleet: Fleet
+  let db: pg.Pool
+
+  beforeAll(async () => {
+    fleet = await startFleet()
+    db = new pg.Pool({ connectionString: fleet.database.url, max: 2 })
+  })
+
+  afterAll(async () => {
+    await db?.end()
+    await fleet?.[Symbol.asyncDispose]()
+  })
+
+  const points = STEPS.flatMap((step) => (step === 'wipe' ? [`after:${step}`] : [`before:${step}`, `after:${step}`]))
+
+  test.concurrent.each(points)('%s: another worker stores the file, once, whole', async (point) => {
+    const env = { ...SHORT_LEASE, ...ONE_AGENT, SEALFLEET_QUEUE_PREFIX: freshPrefix() }
+    const content = randomBytes(100_000)
+    const name = point.replace(':', '-')
+    await fleet.writeSource(name, content)
+    await using producer = await openIngestClient({
+      redisUrl: redisUrl(),
+      prefix: env.SEALFLEET_QUEUE_PREFIX,
+      port: {
+        accept: async (files) =>
+          (await acceptFiles(fleet.records, files)).map(({ outcome, state }) => ({
+            outcome,
+            file: { state, generation: 1 },
+          })),
+      },
+    })
+    const { fileId = '' } = await producer.client.enqueue({ root: 'in', path: name })
+
+    const doomed = spawn(process.execPath, [fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url)), point], {
+      env: { ...process.env, ...fleet.env, ...fleet.token.env, ...env },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    const [, signal] = (await once(doomed, 'exit')) as [number | null, string | null]
+    expect(signal).toBe('SIGKILL')
+
+    await using _survivor = await fleet.startWorker({ env })
+    const states = await fleet.settled([fileId])
+    expect(states.get(fileId)?.state).toBe('STORED')
+    expect((await fleet.restore(fileId)).equals(content)).toBe(true)
+    const found = await getFile(fleet.records, fileId)
+    const attempts = await db.query<{ state: string; nonce_enc: Buffer }>(
+      'SELECT state::text, nonce_enc FROM attempts WHERE file_id = $1 ORDER BY attempt_no',
+      [fileId],
+    )
+    expect(attempts.rows.filter(({ state }) => state === 'COMMITTED')).toHaveLength(1)
+    const nonces = new Set(attempts.rows.map(({ nonce_enc }) => nonce_enc.toString('hex')))
+    expect(nonces.size).toBe(attempts.rows.length)
+    const committedByTheDead = ['after:commit', 'after:wipe'].includes(point)
+    expect(found?.file.lastAttemptNo).toBe(committedByTheDead || point === 'before:claim' ? 1 : 2)
+    expect(found?.file.crashes).toBe(committedByTheDead || point === 'before:claim' ? 0 : 1)
+  })
+})
