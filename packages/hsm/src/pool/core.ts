@@ -53,6 +53,8 @@ export class PoolCore implements LifeHost {
   readonly #expected = new Map<string, Expect>()
   readonly #unknown: UnknownKeys
   readonly breaker: Breaker
+  /** Killed processes that are not gone yet. */
+  readonly #ending = new Set<Promise<void>>()
   #nextId = 1
   #closed = false
   #tickedAt: number
@@ -150,7 +152,7 @@ export class PoolCore implements LifeHost {
     this.stop()
     const { lives } = this
     for (const request of lives.flatMap((life) => life.requests())) this.#fail(request, poolClosed())
-    await Promise.all(lives.map((life) => life.close()))
+    await Promise.all([...lives.map((life) => life.close()), ...this.#ending, this.#unknown.ended()])
   }
 
   get busy(): number {
@@ -212,6 +214,8 @@ export class PoolCore implements LifeHost {
     const slot = this.#slots[life.index]
     if (slot?.life !== life) return
     slot.life = undefined
+    this.#ending.add(life.ended)
+    void life.ended.finally(() => this.#ending.delete(life.ended))
     this.#options.emit({ type: 'restart', agent: life.index, reason })
     if (reason === 'failed-start') {
       slot.failure = failure
@@ -222,8 +226,8 @@ export class PoolCore implements LifeHost {
     if (this.#started !== undefined && failure !== undefined) this.#started.reject(failure)
     this.#started = undefined
     slot.restartWanted = !this.#closed
-    const planned = reason === 'memory' || reason === 'stale'
-    if (slot.restartWanted && reason !== 'failed-start' && (planned || slot.budget.take())) this.#startSlot(slot)
+    const atOnce = reason === 'memory' || (reason !== 'failed-start' && slot.budget.take())
+    if (slot.restartWanted && atOnce) this.#startSlot(slot)
     this.#failHopeless()
   }
 
@@ -251,7 +255,9 @@ export class PoolCore implements LifeHost {
   #choose(avoid: object | undefined): AgentLife | undefined {
     let best: AgentLife | undefined
     for (const { life } of this.#slots) {
-      if (life === undefined || life === avoid || life.free <= 0) continue
+      // A pool of one agent has nobody else: a session that hangs says little about the others.
+      const avoided = life === avoid && this.#slots.length > 1
+      if (life === undefined || avoided || life.free <= 0) continue
       if (best === undefined || life.free > best.free) best = life
     }
     return best

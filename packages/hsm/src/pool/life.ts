@@ -72,6 +72,11 @@ export class AgentLife {
     return this.#link.pid
   }
 
+  /** Resolves when its process is gone. */
+  get ended(): Promise<void> {
+    return this.#link.ended
+  }
+
   /** Operations it has not answered. */
   requests(): PoolRequest[] {
     return [...this.#inFlight.values()]
@@ -124,8 +129,10 @@ export class AgentLife {
     this.state = 'gone'
     this.#finishLogin('failed')
     this.#link.kill()
-    const lost = [...this.#inFlight.values()].filter((request) => !request.settled)
+    // What passed the hard time-out was given to another agent then.
+    const lost = this.requests().filter((request) => !request.settled && !this.#timedOut.has(request.id))
     this.#inFlight.clear()
+    this.#timedOut.clear()
     this.#host.gone(this, reason, failure, lost)
   }
 
@@ -257,15 +264,15 @@ export class AgentLife {
     this.end('failed-start', startFailure(failed, this.#options.token))
   }
 
-  #take(id: number): PoolRequest | undefined {
+  /** `given`: it passed the hard time-out and another agent has it too. */
+  #take(id: number): { request: PoolRequest | undefined; given: boolean } {
     const request = this.#inFlight.get(id)
     this.#inFlight.delete(id)
-    this.#timedOut.delete(id)
-    return request
+    return { request, given: this.#timedOut.delete(id) }
   }
 
   #reply(id: number, payload: Buffer): void {
-    const request = this.#take(id)
+    const { request } = this.#take(id)
     if (request === undefined || request.settled) {
       payload.fill(0)
       this.#let()
@@ -282,8 +289,8 @@ export class AgentLife {
   }
 
   #error(id: number, error: OperationError): void {
-    const request = this.#take(id)
-    if (request !== undefined && !request.settled) this.#host.refused(this, request, error)
+    const { request, given } = this.#take(id)
+    if (request !== undefined && !given && !request.settled) this.#host.refused(this, request, error)
     this.#let()
   }
 

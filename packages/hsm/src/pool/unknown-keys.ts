@@ -27,6 +27,7 @@ export class UnknownKeys implements LifeHost {
   #batch = new Map<number, Question>()
   #life: AgentLife | undefined
   #stopped = false
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: CoreOptions, teach: (life: AgentLife) => void) {
     this.#options = options
@@ -50,6 +51,11 @@ export class UnknownKeys implements LifeHost {
   stop(): void {
     this.#stopped = true
     this.#life?.end('error', agentDied('the pool is closing'))
+  }
+
+  /** Resolves when no process of it is left. */
+  async ended(): Promise<void> {
+    await this.#last
   }
 
   ready(life: AgentLife): void {
@@ -102,6 +108,7 @@ export class UnknownKeys implements LifeHost {
     try {
       const start = (events: AgentEvents) => this.#options.start(events, 1)
       this.#life = new AgentLife({ ...this.#options, index: -1, sessions: 1, start }, this)
+      this.#last = Promise.all([this.#last, this.#life.ended])
     } catch (error) {
       if (!(error instanceof HsmError)) throw error
       failAll(error)
