@@ -42,8 +42,11 @@ export function statusOfCode(code: string): ExitStatus {
   return isFailureCode(code) ? FAILURES[code].exitStatus : EXIT.failed
 }
 
-export function fixOfCode(code: string): string | undefined {
-  return isFailureCode(code) ? FAILURES[code].fix : undefined
+/** What the closed list says about a code that a record holds. */
+export function explainCode(code: string): { readonly code: string; readonly message: string; readonly fix: string } {
+  if (!isFailureCode(code)) return { code, message: 'the file was not stored', fix: 'see `sealfleet trace ID`' }
+  const { summary, fix } = FAILURES[code]
+  return { code, message: summary, fix }
 }
 
 function configReport(error: ConfigError): ErrorReport {

@@ -1,7 +1,12 @@
 import { Command, CommanderError } from 'commander'
+import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
 import { keysVerbs } from './commands/keys.js'
+import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
+import { queueVerbs } from './commands/queue.js'
+import { statusVerb } from './commands/status.js'
+import { traceVerb } from './commands/trace.js'
 import { describeError } from './describe-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { write, type Io } from './io.js'
@@ -47,8 +52,13 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
     })
     .addHelpText('after', AFTER)
   enqueueVerb(program, runner)
+  statusVerb(program, runner)
+  listVerb(program, runner)
+  traceVerb(program, runner)
   objectVerbs(program, runner)
   keysVerbs(program, runner)
+  domainsVerbs(program, runner)
+  queueVerbs(program, runner)
   return program
 }
 

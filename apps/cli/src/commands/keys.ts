@@ -102,7 +102,9 @@ async function giveKeys(
       }
       const there = rows.find((row) => step.kind === 'there' && row.version === step.ref.version)
       if (there) (await compareKeys(admin, [there], token)).forEach(assertSound)
-      reports.push(reportOf(step, await carryOut(step, { records, admin, token }), rows))
+      reports.push(
+        reportOf(step, await carryOut(step, { records, admin, token, actor: `cli:${context.io.user}` }), rows),
+      )
     }
   }
   return reports

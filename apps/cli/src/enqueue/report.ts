@@ -1,6 +1,6 @@
 import type { EnqueueResult, FileStatus } from '@sealfleet/jobs'
 import { getFile, type Records } from '@sealfleet/records'
-import { statusOfCode } from '../describe-error.js'
+import { explainCode, statusOfCode } from '../describe-error.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
 import type { Expansion } from '../files/expand.js'
 import type { Printer } from '../output/printer.js'
@@ -63,7 +63,14 @@ export async function reportFiles(
   return reports
 }
 
-const GOOD: ReadonlySet<string> = new Set(['queued', 'already-queued', 'requeued', 'stored', 'running'])
+const GOOD: ReadonlySet<string> = new Set([
+  'queued',
+  'already-queued',
+  'requeued',
+  'stored',
+  'running',
+  'would be enqueued',
+])
 
 /** The status of the whole: every file is on its way or stored, or the one that all failures share, or 1. */
 export function statusOf(reports: readonly FileReport[]): ExitStatus {
@@ -83,14 +90,18 @@ export async function printReport(
   const byOutcome: Record<string, number> = {}
   for (const { outcome } of reports) byOutcome[outcome] = (byOutcome[outcome] ?? 0) + 1
   const bytes = reports.reduce((sum, { size }) => sum + size, 0)
-  await print.document({ ...extra, files: reports, skipped, summary: { files: reports.length, bytes, byOutcome } })
   const failed = reports.filter(({ outcome }) => !GOOD.has(outcome))
+  const errors = [...new Set(failed.map(({ code, outcome }) => code ?? outcome.toUpperCase()))].map(explainCode)
+  const [error] = errors
+  const summary = { files: reports.length, bytes, byOutcome }
+  await print.document({ ...extra, files: reports, skipped, summary, ...(error ? { error } : {}) })
   const shown = reports.length <= LIST_AT_MOST ? reports : failed.slice(0, LIST_AT_MOST)
   if (shown.length > 0) await print.text(filesTable(print, shown))
   const outcomes = Object.entries(byOutcome)
     .map(([outcome, n]) => `${n} ${outcome}`)
     .join(', ')
   await print.text(`${count(reports.length, 'file')}, ${humanSize(bytes)}: ${outcomes}`)
+  for (const { code, message, fix } of errors) await print.note(`${code}: ${message}\n  fix: ${fix}`)
   for (const { shown: path, reason } of skipped.slice(0, LIST_AT_MOST)) await print.note(`skipped ${path}: ${reason}`)
   if (skipped.length > LIST_AT_MOST) await print.note(`skipped ${skipped.length - LIST_AT_MOST} more`)
 }

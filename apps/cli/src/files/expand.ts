@@ -1,4 +1,5 @@
-import { lstat, readlink, realpath } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { lstat, readdir, readlink, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { CliError, missingError } from '../cli-error.js'
@@ -109,23 +110,22 @@ async function walk(folder: string, o: ExpandOptions): Promise<Expansion> {
   if (placeInRoot(`${real}/.`, o.resolved) === undefined) {
     throw outsideRoots(show(folder, o.cwd), `${real}/x`, o.roots, o.only)
   }
-  const entries = await glob('**', {
-    cwd: real,
-    absolute: true,
-    dot: true,
-    onlyFiles: false,
-    expandDirectories: false,
-    followSymbolicLinks: false,
-  })
-  for (const entry of entries.map((one) => (one.length > 1 ? one.replace(/\/$/, '') : one)).sort()) {
-    if (entry === real) continue
-    const shown = show(path.join(folder, path.relative(real, entry)), o.cwd)
-    const stats = await lstatOrUndefined(entry)
-    if (stats?.isDirectory()) continue
-    if (stats?.isFile()) files.push(await place(entry, shown, o))
-    else skipped.push({ shown, reason: stats?.isSymbolicLink() ? 'symbolic link' : 'not a regular file' })
+  for await (const { file, entry } of entriesBelow(real)) {
+    const shown = show(path.join(folder, path.relative(real, file)), o.cwd)
+    if (entry.isFile()) files.push(await place(file, shown, o))
+    else skipped.push({ shown, reason: entry.isSymbolicLink() ? 'symbolic link' : 'not a regular file' })
   }
   return { files, skipped }
+}
+
+/** Everything below a folder but the folders themselves, by name; links are not followed. */
+async function* entriesBelow(folder: string): AsyncGenerator<{ readonly file: string; readonly entry: Dirent }> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const file = path.join(folder, entry.name)
+    if (entry.isDirectory()) yield* entriesBelow(file)
+    else yield { file, entry }
+  }
 }
 
 /** A link named directly stands for its target, as long as that lies under the root that holds the link. */

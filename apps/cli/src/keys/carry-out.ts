@@ -1,5 +1,12 @@
 import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
-import { activateMasterKey, registerMasterKey, type KeyRow, type MasterKeyRef, type Records } from '@sealfleet/records'
+import {
+  activateMasterKey,
+  appendAudit,
+  registerMasterKey,
+  type KeyRow,
+  type MasterKeyRef,
+  type Records,
+} from '@sealfleet/records'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import type { KeyStep } from './plan.js'
@@ -7,6 +14,20 @@ import { unsoundAttributes } from './token-keys.js'
 
 /** Carries out one step; returns the row of its key as it is afterwards. `there` has nothing to carry out. */
 export async function carryOut(
+  step: KeyStep,
+  o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[]; actor: string },
+): Promise<KeyRow | undefined> {
+  const row = await perform(step, o)
+  if (row !== undefined) {
+    const { label, checkValue } = row
+    const detail = { label, checkValue: checkValue?.toString('hex') ?? null }
+    const subject = { subjectKind: 'key', subjectId: row.id }
+    await appendAudit(o.records, { actor: o.actor, action: `keys.${step.kind}`, ...subject, detail })
+  }
+  return row
+}
+
+async function perform(
   step: KeyStep,
   o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[] },
 ): Promise<KeyRow | undefined> {

@@ -1,0 +1,99 @@
+import { connectProducer, QUEUE_NAMES, queueOptions, type QueueName } from '@sealfleet/jobs'
+import { Queue } from 'bullmq'
+import { Argument, type Command } from 'commander'
+import type { CommandContext, CommonOptions } from '../context.js'
+import { table } from '../output/table.js'
+import { commonOptions, perform, type Runner } from '../verb.js'
+
+export function queueVerbs(program: Command, runner: Runner): void {
+  const queue = program.command('queue').description('the queues in Redis')
+
+  const status = queue.command('status').description('jobs by state, workers, and whether the intake is paused')
+  perform<CommonOptions>(commonOptions(status, { changes: false }), runner, statusAction)
+
+  const pause = queue
+    .command('pause')
+    .description('let no worker take another job; what runs goes on to its end, what is accepted stays accepted')
+  perform<CommonOptions>(commonOptions(queueArgument(pause), { changes: true }), runner, (context, args, o) =>
+    switchQueue(context, args, o, true),
+  )
+
+  const resume = queue.command('resume').description('let workers take jobs again')
+  perform<CommonOptions>(commonOptions(queueArgument(resume), { changes: true }), runner, (context, args, o) =>
+    switchQueue(context, args, o, false),
+  )
+}
+
+function queueArgument(command: Command): Command {
+  return command.addArgument(new Argument('[queue]', 'which').choices(QUEUE_NAMES).default('ingest'))
+}
+
+const COUNTED = ['waiting', 'active', 'delayed', 'completed', 'failed'] as const
+
+async function statusAction(context: CommandContext): Promise<void> {
+  const queues = []
+  for (const queue of await openQueues(context, QUEUE_NAMES)) {
+    const counts = await queue.getJobCounts(...COUNTED)
+    queues.push({
+      queue: queue.name,
+      paused: await queue.isPaused(),
+      workers: await queue.getWorkersCount(),
+      ...(Object.fromEntries(COUNTED.map((state) => [state, counts[state] ?? 0])) as Record<
+        (typeof COUNTED)[number],
+        number
+      >),
+    })
+  }
+  await context.print.document({ queues })
+  const numbers = COUNTED.map((state) => ({ title: state.toUpperCase(), align: 'right' }) as const)
+  const columns = [{ title: 'QUEUE' }, { title: 'INTAKE' }, { title: 'WORKERS', align: 'right' } as const, ...numbers]
+  const rows = queues.map((one) => [
+    one.queue,
+    one.paused ? 'paused' : 'open',
+    String(one.workers),
+    ...COUNTED.map((state) => String(one[state])),
+  ])
+  await context.print.text(table(columns, rows))
+}
+
+async function switchQueue(
+  context: CommandContext,
+  [name]: readonly string[],
+  { dryRun }: CommonOptions,
+  pause: boolean,
+): Promise<void> {
+  const [queue] = await openQueues(
+    context,
+    QUEUE_NAMES.filter((one) => one === (name ?? 'ingest')),
+  )
+  if (queue === undefined) throw new Error('the argument parser lets only known queues through')
+  const was = await queue.isPaused()
+  if (dryRun !== true && was !== pause) await (pause ? queue.pause() : queue.resume())
+  await context.print.document({
+    queue: queue.name,
+    paused: dryRun === true ? was : pause,
+    changed: was !== pause,
+    dryRun: dryRun === true,
+  })
+  const word = pause ? 'paused' : 'open'
+  await context.print.text(
+    was === pause
+      ? `${queue.name} is ${word} already`
+      : dryRun
+        ? `${queue.name} would be ${word}`
+        : `${queue.name} is ${word}`,
+  )
+}
+
+async function openQueues(context: CommandContext, names: readonly QueueName[]): Promise<readonly Queue[]> {
+  const { redis } = context.settings.load(['redis'])
+  const connection = await connectProducer(redis.url.reveal(), { connectionName: 'sealfleet-cli' })
+  context.defer(() => connection.disconnect())
+  return names.map((name) => {
+    const queue = new Queue(name, { connection, ...queueOptions(redis.prefix) })
+    // Failed commands reject where they were given; the connection's own events add nothing.
+    queue.on('error', () => undefined)
+    context.defer(() => queue.close())
+    return queue
+  })
+}

@@ -1,0 +1,129 @@
+import { QUEUES } from '@sealfleet/jobs'
+import { batchProgress, conservation, getFile, type Records } from '@sealfleet/records'
+import type { Command } from 'commander'
+import { missingError, usageError } from '../cli-error.js'
+import type { CommandContext, CommonOptions } from '../context.js'
+import { explainCode } from '../describe-error.js'
+import { batchIdFor } from '../enqueue/requests.js'
+import { pairs } from '../output/table.js'
+import { humanSize, humanTime } from '../output/units.js'
+import { fileIdOf, noSuchFile } from '../services/file-id.js'
+import { openDatabase } from '../services/records.js'
+import { commonOptions, perform, type Runner } from '../verb.js'
+
+interface StatusOptions extends CommonOptions {
+  readonly batch?: string
+}
+
+export function statusVerb(program: Command, runner: Runner): void {
+  const status = program
+    .command('status')
+    .description('the state of a file, of a batch, or of everything (asks Postgres alone)')
+    .argument('[id]', 'a file id, or the text it was enqueued with by --id')
+    .option('--batch <name>', 'a batch, by name or id')
+  perform<StatusOptions>(commonOptions(status, { changes: false }), runner, statusAction)
+}
+
+async function statusAction(context: CommandContext, [id]: readonly string[], o: StatusOptions): Promise<void> {
+  if (id !== undefined && o.batch !== undefined) throw usageError('give a file id or --batch, not both')
+  const records = await openDatabase(context, context.settings.load(['database']))
+  if (id !== undefined) return oneFile(context, records, id)
+  return o.batch === undefined ? everything(context, records) : oneBatch(context, records, o.batch)
+}
+
+async function oneFile(context: CommandContext, records: Records, given: string): Promise<void> {
+  const fileId = fileIdOf(given)
+  const found = await getFile(records, fileId)
+  if (found === undefined) throw noSuchFile(given, fileId)
+  const { file, committed } = found
+  const failure = file.state === 'STORED' ? null : file.lastFailure
+  await context.print.document({
+    fileId: file.id,
+    state: file.state,
+    source: file.source,
+    domain: file.domain,
+    batchId: file.batchId,
+    attempts: file.lastAttemptNo,
+    acceptedAt: file.acceptedAt,
+    storedAt: file.storedAt,
+    lastFailure: file.lastFailure,
+    object: committed && {
+      bucket: committed.bucket,
+      key: committed.objectKey,
+      version: committed.objectVersion,
+      length: committed.objectLength,
+      plaintextLength: committed.plaintextLength,
+      suite: committed.suite,
+      encKeyVersion: committed.encKeyVersion,
+      sigKeyVersion: committed.sigKeyVersion,
+    },
+  })
+  const style = file.state === 'STORED' ? 'good' : file.state === 'DEAD' ? 'bad' : 'bold'
+  const entries: [string, string][] = [
+    ['file', file.id],
+    ['source', `${file.source.root}:${file.source.path}`],
+    ['state', file.state],
+    ['domain', file.domain],
+    ['attempts', String(file.lastAttemptNo)],
+    ['accepted', humanTime(file.acceptedAt)],
+  ]
+  if (committed) {
+    entries.push(
+      ['stored', humanTime(file.storedAt)],
+      ['size', `${committed.plaintextLength} bytes (${humanSize(committed.plaintextLength)})`],
+      ['keys', `suite ${committed.suite}, enc ${committed.encKeyVersion}, sig ${committed.sigKeyVersion}`],
+      ['object', `s3://${committed.bucket}/${committed.objectKey}`],
+    )
+  }
+  if (failure) {
+    const { message, fix } = explainCode(failure.code)
+    entries.push(['last failure', `${failure.code} at ${humanTime(failure.at)}: ${message}`], ['fix', fix])
+  }
+  const text = pairs(entries)
+  await context.print.text(text.replace(/^state .*$/m, (line) => context.print.paint(style, line)))
+}
+
+async function oneBatch(context: CommandContext, records: Records, given: string): Promise<void> {
+  const progress = await batchProgress(records, batchIdFor(given))
+  if (progress === undefined) throw missingError('NOT_FOUND', `there is no batch ${given}`)
+  const { batch, byState, accepted, finished, storedPlaintextBytes, deadByCode } = progress
+  await context.print.document(progress)
+  await context.print.text(
+    pairs([
+      ['batch', batch.name === null ? batch.id : `${batch.name} (${batch.id})`],
+      ['made', `${humanTime(batch.createdAt)} by ${batch.createdBy}`],
+      ['files', `${accepted}${batch.expected === null ? '' : ` of ${batch.expected} announced`}, ${finished} finished`],
+      ['stored', `${byState.STORED}, ${humanSize(storedPlaintextBytes)}`],
+      ['under way', `${byState.QUEUED} queued, ${byState.RUNNING} running`],
+      ...(byState.DISCARDED + byState.DELETED === 0
+        ? []
+        : [['gone', `${byState.DISCARDED} discarded, ${byState.DELETED} deleted`] as const]),
+      ['dead', [String(byState.DEAD), ...Object.entries(deadByCode).map(([code, n]) => `${n} ${code}`)].join(', ')],
+    ]),
+  )
+}
+
+async function everything(context: CommandContext, records: Records): Promise<void> {
+  const books = await conservation(records)
+  const { byState } = books
+  await context.print.document(books)
+  await context.print.text(
+    pairs([
+      ['accepted', String(books.accepted)],
+      ['queued', String(byState.QUEUED)],
+      [
+        'running',
+        `${byState.RUNNING}${books.expiredLeases === 0 ? '' : ` (${books.expiredLeases} with an expired lease)`}`,
+      ],
+      ['stored', String(byState.STORED)],
+      ['dead', String(byState.DEAD)],
+      ['discarded', String(byState.DISCARDED)],
+      ['deleted', String(byState.DELETED)],
+      [
+        'conservation',
+        books.difference === 0 ? '0 (nothing lost)' : `${books.difference}: files are missing from the books`,
+      ],
+    ]),
+  )
+  await context.print.note(`the queue \`${QUEUES.ingest}\` itself: sealfleet queue status`)
+}
