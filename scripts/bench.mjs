@@ -21,7 +21,16 @@ if (!existsSync(compiler)) {
   process.exit(1)
 }
 // What it compiles and says belongs on stderr: stdout may be JSON for a program.
-const built = spawnSync(process.execPath, [compiler, '-b', 'packages/format'], { cwd: root, stdio: ['ignore', 2, 2] })
-if (built.status !== 0) process.exit(1)
+/** @param {string[]} args */
+const step = (args) => {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 2, 2] })
+  if (status !== 0) process.exit(1)
+}
+if (name === 'memory') {
+  step([join(root, 'scripts', 'prisma-generate.mjs')])
+  step([compiler, '-b', 'apps/worker', 'packages/testkit'])
+} else {
+  step([compiler, '-b', 'packages/format'])
+}
 const { status } = spawnSync(process.execPath, [join(folder, `${name}.mjs`), ...flags], { stdio: 'inherit' })
 process.exitCode = status ?? 1
