@@ -1,18 +1,21 @@
-// A real worker process that kills itself with SIGKILL at one point of an attempt: `before:STEP` or `after:STEP`.
+// A real worker process that sends itself a signal, once, at one point of an attempt: `SIGKILL before:STEP`, `SIGSTOP after:STEP`.
 import { loadConfig } from '@sealfleet/config'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { runWorker } from '../dist/run.js'
 
-const point = process.argv[2]
+const [signal, point] = process.argv.slice(2)
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
+let done = false
 const running = await runWorker({
   config,
-  log: createLogger({ name: 'worker', level: 'warn' }),
+  log: createLogger({ name: 'worker', level: 'info' }),
   metrics: createMetrics({ processMetrics: false }),
   workerId: `doomed-${process.pid}`,
   agentEnv: process.env,
   step: (step, when) => {
-    if (`${when}:${step}` === point) process.kill(process.pid, 'SIGKILL')
+    if (done || `${when}:${step}` !== point) return
+    done = true
+    process.kill(process.pid, signal)
   },
 })
 await running.untilSignal(process)

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 import { openIngestClient } from '@sealfleet/jobs'
@@ -15,6 +17,8 @@ import { startFleet, type Fleet } from './fleet.js'
 /** Short, so that a dead worker's file comes free while the test waits; the mechanism is the same at 60 s. */
 const SHORT_LEASE = { SEALFLEET_LEASE_SECONDS: '2', SEALFLEET_LEASE_RENEW_SECONDS: '1' }
 const ONE_AGENT = { SEALFLEET_HSM_AGENTS: '1', SEALFLEET_HSM_SESSIONS: '2', SEALFLEET_CONCURRENCY: '2' }
+
+const DOOMED = fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url))
 
 describe('a worker killed with SIGKILL', () => {
   let fleet: Fleet
@@ -37,20 +41,10 @@ describe('a worker killed with SIGKILL', () => {
     const content = randomBytes(100_000)
     const name = point.replace(':', '-')
     await fleet.writeSource(name, content)
-    await using producer = await openIngestClient({
-      redisUrl: redisUrl(),
-      prefix: env.SEALFLEET_QUEUE_PREFIX,
-      port: {
-        accept: async (files) =>
-          (await acceptFiles(fleet.records, files)).map(({ outcome, state }) => ({
-            outcome,
-            file: { state, generation: 1 },
-          })),
-      },
-    })
+    await using producer = await producerOn(fleet, env.SEALFLEET_QUEUE_PREFIX)
     const { fileId = '' } = await producer.client.enqueue({ root: 'in', path: name })
 
-    const doomed = spawn(process.execPath, [fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url)), point], {
+    const doomed = spawn(process.execPath, [DOOMED, 'SIGKILL', point], {
       env: { ...process.env, ...fleet.env, ...fleet.token.env, ...env },
       stdio: ['ignore', 'ignore', 'inherit'],
     })
@@ -74,3 +68,68 @@ describe('a worker killed with SIGKILL', () => {
     expect(found?.file.crashes).toBe(committedByTheDead || point === 'before:claim' ? 0 : 1)
   })
 })
+
+describe('a worker stopped with SIGSTOP past its lease, then continued', () => {
+  let fleet: Fleet
+  beforeAll(async () => {
+    fleet = await startFleet()
+  })
+  afterAll(() => fleet?.[Symbol.asyncDispose]())
+
+  test.concurrent.each(['before:derive', 'after:upload', 'before:complete', 'before:commit'])(
+    '%s: finds itself fenced, commits nothing, and goes on with other files',
+    async (point) => {
+      const env = { ...SHORT_LEASE, ...ONE_AGENT, SEALFLEET_QUEUE_PREFIX: freshPrefix() }
+      const content = randomBytes(100_000)
+      const name = `stop-${point.replace(':', '-')}`
+      await fleet.writeSource(name, content)
+      await using producer = await producerOn(fleet, env.SEALFLEET_QUEUE_PREFIX)
+      const { fileId = '' } = await producer.client.enqueue({ root: 'in', path: name })
+      const stopped = spawn(process.execPath, [DOOMED, 'SIGSTOP', point], {
+        env: { ...process.env, ...fleet.env, ...fleet.token.env, ...env },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      const lines: string[] = []
+      createInterface(stopped.stdout).on('line', (line) => lines.push(line))
+      await expect.poll(() => processState(stopped.pid), { timeout: 20_000 }).toBe('T')
+
+      const survivor = await fleet.startWorker({ env })
+      const states = await fleet.settled([fileId])
+      expect(states.get(fileId)?.state).toBe('STORED')
+      const before = await getFile(fleet.records, fileId)
+      await survivor[Symbol.asyncDispose]()
+
+      stopped.kill('SIGCONT')
+      await fleet.writeSource(`${name}-next`, 'next')
+      const next = await producer.client.enqueue({ root: 'in', path: `${name}-next` })
+      const after = await fleet.settled([next.fileId ?? ''])
+      expect(after.get(next.fileId ?? '')?.state).toBe('STORED')
+      const again = await getFile(fleet.records, fileId)
+      expect(again?.committed?.id).toBe(before?.committed?.id)
+      expect((await fleet.restore(fileId)).equals(content)).toBe(true)
+      stopped.kill('SIGTERM')
+      const [code] = (await once(stopped, 'close')) as [number | null]
+      expect(code).toBe(0)
+      expect(lines.some((line) => (JSON.parse(line) as { msg: string }).msg === 'fenced')).toBe(true)
+    },
+  )
+})
+
+/** As the kernel tells it: R, S, D, T (stopped), Z. */
+async function processState(pid: number | undefined): Promise<string | undefined> {
+  return /^State:\s+(\S)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]
+}
+
+function producerOn(fleet: Fleet, prefix: string) {
+  return openIngestClient({
+    redisUrl: redisUrl(),
+    prefix,
+    port: {
+      accept: async (files) =>
+        (await acceptFiles(fleet.records, files)).map(({ outcome, state }) => ({
+          outcome,
+          file: { state, generation: 1 },
+        })),
+    },
+  })
+}
