@@ -34,11 +34,10 @@ function fingerprint(home) {
   return hash.digest('hex').slice(0, 16)
 }
 
-/** Workers are ready when they take jobs, ops when it answers. @param {string} name @param {number} port */
-async function isReady(name, port) {
-  const path = name === 'ops' ? '/healthz' : '/readyz'
+/** Workers are ready when they take jobs, ops when Redis and Postgres answer it. @param {number} port */
+async function isReady(port) {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(5_000) })
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(5_000) })
     await response.arrayBuffer()
     return response.ok
   } catch (error) {
@@ -64,9 +63,9 @@ export const app = processService({
       ...util.parseEnv(environmentText(home)),
       ...{ SEALFLEET_OPS_HOST: '127.0.0.1', [portVariable]: String(port) },
     }
-    const ready = async () => await isReady(name, port)
+    const ready = async () => await isReady(port)
     return await startDaemon({ name, command: process.execPath, args: [program], cwd, env, log, ready })
   },
 
-  answers: async ({ name, port }) => await isReady(name, port),
+  answers: async ({ port }) => await isReady(port),
 })

@@ -23,6 +23,18 @@ export function loadState(home) {
 }
 
 /**
+ * Adds named roots for source files. Call it before anything that writes the environment.
+ *
+ * @param {string} home
+ * @param {Record<string, string>} roots
+ */
+export function rememberRoots(home, roots) {
+  if (Object.keys(roots).length === 0) return
+  const state = loadState(home)
+  saveState(home, { ...state, roots: { ...state.roots, ...roots } })
+}
+
+/**
  * Synchronous, so that services which start side by side never write over each other.
  *
  * @param {string} home

@@ -1,0 +1,128 @@
+/**
+ * `npm run quickstart [-- PATH…]`: from a fresh clone to sealed files. Installs what is missing, starts private services
+ * below .sealfleet/, makes master keys, starts two workers and the dashboard, seals sample files (or the PATHs), restores
+ * one and compares it, and shows that what is stored is not the plaintext. Running it again takes what is there.
+ */
+import './lib/node-version.mjs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
+import { applicationEnvironment, writeEnvironment } from './lib/environment.mjs'
+import { checkout, defaultRoots, quickstartHome as home } from './lib/places.mjs'
+import { QUICKSTART_SERVICES, startServices } from './lib/private-services.mjs'
+import { missingRoots } from './lib/quickstart/roots.mjs'
+import { makeSamples } from './lib/quickstart/samples.mjs'
+import { findPlaintext, hexDump, humanSize, table } from './lib/quickstart/show.mjs'
+import { compareFiles } from './lib/quickstart/compare.mjs'
+import { fetchObject } from './lib/quickstart/fetch-object.mjs'
+import { storedBelow } from './lib/quickstart/stored.mjs'
+import { runNode, runStep } from './lib/run.mjs'
+import { Refusal, runMain, say } from './lib/say.mjs'
+import { loadState, rememberRoots } from './lib/service-state.mjs'
+
+const APPLICATIONS = ['worker-1', 'worker-2', 'ops']
+/** Objects up to this size are fetched whole to look for plaintext in them. */
+const LOOK_INSIDE_UP_TO = 64 * 1024 * 1024
+/** Longer tables are cut. */
+const ROWS = 20
+
+await runMain(async () => {
+  const asked = process.argv.slice(2)
+  if (asked.includes('--help'))
+    return void console.log('npm run quickstart [-- PATH…]: files or folders of your own to seal')
+
+  title('Set-up and build')
+  await runStep('set-up', 'setup.mjs', [])
+  await runStep('build', 'build.mjs', [])
+
+  title('Private services')
+  const paths = asked.length > 0 ? asked.map((path) => resolve(path)) : await makeSamples(join(home, 'samples'))
+  rememberRoots(home, await missingRoots(paths, { ...defaultRoots(home), ...loadState(home).roots }))
+  const state = await startServices({ home, names: QUICKSTART_SERVICES })
+  const env = await applicationEnvironment(home, state)
+  await writeEnvironment(home, env)
+  const inHere = { ...process.env, ...env }
+
+  title('Tables, bucket, master keys')
+  await runHere('migration', [join(checkout, 'packages/records/dist/migrate/main.js')], inHere)
+  await runHere('making of the bucket', [join(checkout, 'scripts/bucket.mjs')], inHere)
+  await sealfleet('keys', ['keys', 'init'], inHere)
+
+  title('Workers and dashboard')
+  const { services } = await startServices({ home, names: APPLICATIONS })
+
+  title(`Sealing ${asked.length > 0 ? paths.join(', ') : `${paths.length} sample files`}`)
+  await sealfleet('sealing', ['enqueue', ...paths, '--wait'], inHere)
+
+  const files = await storedBelow(env, paths)
+  const last = files.at(-1)
+  if (!last) throw new Refusal('Nothing was stored: `npx sealfleet list` says why.')
+  title('Stored')
+  const rows = files
+    .slice(0, ROWS)
+    .map((file) => [basename(file.path), humanSize(file.size), file.key, file.objectKey, file.id])
+  console.log(table([['FILE', 'SIZE', 'KEYS', 'OBJECT', 'ID'], ...rows]))
+  if (files.length > ROWS) console.log(`… and ${files.length - ROWS} more: npx sealfleet list`)
+
+  title('Restoring one, and comparing it byte for byte')
+  const shown = files.findLast((file) => file.size <= LOOK_INSIDE_UP_TO) ?? last
+  await restoreAndCompare(shown, inHere)
+
+  title('What the S3 server holds of it')
+  if (shown.size <= LOOK_INSIDE_UP_TO) await showStored(shown, env)
+  else console.log(`${shown.objectKey}: too large to show here`)
+
+  title('How to go on')
+  console.log(`In any terminal in this folder:
+  npx sealfleet enqueue PATH… --wait      seal your own files
+  npx sealfleet list                      what is stored
+  npx sealfleet trace ${shown.id}
+  npx sealfleet restore ${shown.id} -o copy
+  npx sealfleet doctor                    is everything in reach, and right?
+Dashboard: http://127.0.0.1:${services['ops']?.port}/
+Logs:      ${join(home, 'logs')}
+Stop:      npm run services -- stop       (data and keys stay; \`npm run services -- start\` goes on with them)`)
+  return 0
+})
+
+/** @param {string} text */
+function title(text) {
+  say(`\n── ${text}`)
+}
+
+/**
+ * @param {string} what for the message
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function runHere(what, args, env) {
+  const status = await runNode(args, { env })
+  if (status !== 0) throw new Refusal(`The ${what} failed (exit status ${status}); see above.`)
+}
+
+/** @param {string} what @param {string[]} args @param {NodeJS.ProcessEnv} env */
+async function sealfleet(what, args, env) {
+  await runHere(what, [join(checkout, 'apps/cli/bin/sealfleet.mjs'), ...args], env)
+}
+
+/** @param {import('./lib/quickstart/stored.mjs').Stored} file @param {NodeJS.ProcessEnv} env */
+async function restoreAndCompare(file, env) {
+  const copy = join(home, 'restored', basename(file.path))
+  await mkdir(join(home, 'restored'), { recursive: true, mode: 0o700 })
+  await rm(copy, { force: true })
+  await sealfleet('restoring', ['restore', file.id, '-o', copy], env)
+  const { equal, bytes } = await compareFiles(file.path, copy)
+  if (!equal) throw new Refusal(`${copy} differs from ${file.path} after ${bytes} bytes.`)
+  console.log(`${copy}\n  is identical to ${file.path}: ${bytes} bytes`)
+}
+
+/** @param {import('./lib/quickstart/stored.mjs').Stored} file @param {Record<string, string>} env */
+async function showStored(file, env) {
+  const plaintext = await readFile(file.path)
+  const stored = await fetchObject(env, file)
+  const at = Math.min(4096, Math.max(0, Math.floor(plaintext.length / 2)))
+  console.log(`plain, at byte ${at}:\n${hexDump(plaintext, at)}\nstored, its head:\n${hexDump(stored, 0)}`)
+  console.log(`stored, at byte ${at + 512}:\n${hexDump(stored, at + 512)}`)
+  const { looked, found } = findPlaintext(plaintext, stored)
+  if (found > 0) throw new Refusal(`${found} of ${looked} pieces of the plaintext stand in the stored object.`)
+  console.log(`${looked} pieces of the file were looked for in the ${stored.length} stored bytes: none is there.`)
+}
