@@ -1,5 +1,6 @@
 -- Tables, indexes and foreign keys as schema.prisma has them. Written by Prisma's schema engine; by hand are only the
--- GENERATED columns, constants that let a foreign key ask for a key of the right role or for a committed attempt.
+-- GENERATED columns (constants that let a foreign key ask for a key of the right role, or for a committed attempt) and
+-- the collation of paths.
 
 -- CreateEnum
 CREATE TYPE "file_state" AS ENUM ('QUEUED', 'RUNNING', 'STORED', 'DEAD', 'DISCARDED', 'DELETED');
@@ -79,7 +80,7 @@ CREATE TABLE "files" (
     "domain_id" UUID NOT NULL,
     "state" "file_state" NOT NULL DEFAULT 'QUEUED',
     "source_root" TEXT NOT NULL,
-    "source_path" TEXT NOT NULL,
+    "source_path" TEXT COLLATE "C" NOT NULL,
     "context" BYTEA NOT NULL,
     "fingerprint" BYTEA NOT NULL,
     "generation" INTEGER NOT NULL DEFAULT 1,
@@ -258,7 +259,7 @@ CREATE INDEX "files_accepted_at_id_idx" ON "files"("accepted_at", "id");
 CREATE INDEX "files_batch_id_state_idx" ON "files"("batch_id", "state");
 
 -- CreateIndex
-CREATE INDEX "files_source_path_idx" ON "files"("source_path" text_pattern_ops);
+CREATE INDEX "files_source_path_idx" ON "files"("source_path");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "files_id_domain_id_key" ON "files"("id", "domain_id");

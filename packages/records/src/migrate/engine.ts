@@ -4,6 +4,7 @@ import path from 'node:path'
 import { PrismaPg } from '@prisma/adapter-pg'
 import {
   bindMigrationAwareSqlAdapterFactory,
+  ColumnTypeEnum,
   type SqlDriverAdapter,
   type SqlMigrationAwareDriverAdapterFactory,
 } from '@prisma/driver-adapter-utils'
@@ -17,10 +18,19 @@ interface WebAssemblyHost {
 }
 
 let loading: Promise<void> | undefined
+let panic: Error | undefined
+
+/** Where a panicking engine leaves its last words. */
+const panicRegistry = {
+  set_message: (message: string): void => {
+    panic = new Error(message)
+  },
+}
 
 /** Prisma's own schema engine, from npm as WebAssembly: nothing is downloaded. Loaded once a process. */
 function loadEngine(): Promise<void> {
   loading ??= (async () => {
+    Object.assign(globalThis, { PRISMA_WASM_PANIC_REGISTRY: panicRegistry })
     const glue = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg')
     const bytes = await readFile(path.join(path.dirname(glue), 'schema_engine_bg.wasm'))
     const host = (globalThis as unknown as { WebAssembly: WebAssemblyHost }).WebAssembly
@@ -43,7 +53,7 @@ function importsOf(functions: object): object {
 
 export interface Engine extends AsyncDisposable {
   readonly schema: SchemaEngine
-  /** The driver's error behind the engine's last one, if any. */
+  /** What is behind the engine's last error: the driver's, or the engine's own panic. */
   lastDriverError(): unknown
 }
 
@@ -63,12 +73,45 @@ export async function openEngine(config: pg.PoolConfig, schema: string): Promise
   )
   return {
     schema: engine,
-    lastDriverError: () => driverError,
+    lastDriverError: () => driverError ?? panic,
     async [Symbol.asyncDispose]() {
       engine.free()
       await factory.close()
     },
   }
+}
+
+const INTERNAL_CHAR = 18
+const TEXT = 25
+
+/**
+ * The engine describes CHECK constraints by a query with a column of Postgres' internal type "char", which the adapter does
+ * not know (`Column type 'char' could not be deserialized`, 7.10.0 on 2026-11-23). The pool calls such a column text, so
+ * that the adapter reads it, and the adapter then calls it a character, which the engine insists on.
+ */
+async function connectReadingChar(pool: pg.Pool): Promise<SqlDriverAdapter> {
+  const query = pool.query.bind(pool) as (input: string | pg.QueryConfig) => Promise<pg.QueryResult>
+  const charColumns = new Map<string, number[]>()
+  Object.assign(pool, {
+    query: async (input: string | pg.QueryConfig) => {
+      const result = await query(input)
+      if (typeof input === 'string') return result
+      for (const [index, field] of result.fields.entries()) {
+        if (field.dataTypeID !== INTERNAL_CHAR) continue
+        field.dataTypeID = TEXT
+        charColumns.set(input.text, [...(charColumns.get(input.text) ?? []), index])
+      }
+      return result
+    },
+  })
+  const adapter = await new PrismaPg(pool).connect()
+  const queryRaw = adapter.queryRaw.bind(adapter)
+  adapter.queryRaw = async (asked) => {
+    const set = await queryRaw(asked)
+    for (const index of charColumns.get(asked.sql) ?? []) set.columnTypes[index] = ColumnTypeEnum.Character
+    return set
+  }
+  return adapter
 }
 
 /**
@@ -106,7 +149,7 @@ class ScriptAtOnceFactory implements SqlMigrationAwareDriverAdapterFactory {
 
   async #open(config: pg.PoolConfig, afterwards?: () => Promise<void>): Promise<SqlDriverAdapter> {
     const pool = new pg.Pool(config)
-    const adapter = await new PrismaPg(pool).connect()
+    const adapter = await connectReadingChar(pool)
     let open = true
     const close = async (): Promise<void> => {
       if (!open) return
