@@ -50,6 +50,8 @@ export interface Fleet extends AsyncDisposable {
   config(overrides?: NodeJS.ProcessEnv): WorkerSettings
   startWorker(options?: { env?: NodeJS.ProcessEnv; step?: StepHook }): Promise<RunningWorker>
   writeSource(name: string, content: Uint8Array | string): Promise<void>
+  /** The file's content as a stream; `restore` gives it whole. */
+  read(id: string, context?: Uint8Array): AsyncGenerator<Buffer>
   /** The file's content, read through the record, the store and the HSM. */
   restore(id: string, context?: Uint8Array): Promise<Buffer>
   /** Waits until every file is in a final state. */
@@ -121,7 +123,12 @@ export async function startFleet(
         await mkdir(path.dirname(file), { recursive: true })
         await writeFile(file, content)
       },
-      restore: (id, context = Buffer.alloc(0)) => restore({ records, store, hsm }, id, context),
+      read: (id, context = Buffer.alloc(0)) => read({ records, store, hsm }, id, context),
+      restore: async (id, context = Buffer.alloc(0)) => {
+        const chunks: Buffer[] = []
+        for await (const chunk of read({ records, store, hsm }, id, context)) chunks.push(Buffer.from(chunk))
+        return Buffer.concat(chunks)
+      },
       settled: (ids) =>
         waitForFiles({ states: (wanted) => statesOf(records, wanted) }, ids, { pollMs: 50, maxPollMs: 200 }),
       [Symbol.asyncDispose]: () => closers[Symbol.asyncDispose](),
@@ -132,11 +139,11 @@ export async function startFleet(
   }
 }
 
-async function restore(
+async function* read(
   { records, store, hsm }: { records: Records; store: Store; hsm: HsmPool },
   id: string,
   context: Uint8Array,
-): Promise<Buffer> {
+): AsyncGenerator<Buffer> {
   const attempt = (await getFile(records, id))?.committed
   if (!attempt) throw new Error(`file ${id} is not stored`)
   const pin = attempt.objectVersion === null ? { etag: attempt.etag ?? '' } : { version: attempt.objectVersion }
@@ -148,9 +155,7 @@ async function restore(
     expectedFileId: id,
     ...(attempt.wrappedNonces !== null && { wrappedNonces: attempt.wrappedNonces }),
   })
-  const chunks: Buffer[] = []
-  for await (const chunk of opened.readAll()) chunks.push(Buffer.from(chunk))
-  return Buffer.concat(chunks)
+  yield* opened.readAll()
 }
 
 async function statesOf(records: Records, ids: readonly string[]) {
