@@ -17,7 +17,8 @@ export interface ErrorReport {
  * Turns whatever a command threw into code, sentence, fix and exit status. Our own errors speak for themselves; drivers'
  * errors get the sentence of their failure code, since their own texts may hold addresses, statements or payloads.
  */
-export function describeError(error: unknown, during?: ClassifyContext['during']): ErrorReport {
+export function describeError(thrown: unknown, during?: ClassifyContext['during']): ErrorReport {
+  const error = firstFailure(thrown)
   if (error instanceof CliError) {
     const { code, message, fix, exitStatus } = error
     return { code, message, exitStatus, ...(fix === undefined ? {} : { fix }) }
@@ -40,6 +41,12 @@ export function describeError(error: unknown, during?: ClassifyContext['during']
 /** A failure that a record names by its code alone, e.g. that of a dead letter. */
 export function statusOfCode(code: string): ExitStatus {
   return isFailureCode(code) ? FAILURES[code].exitStatus : EXIT.failed
+}
+
+/** When closing fails after a failure, the failure is what counts. */
+function firstFailure(error: unknown): unknown {
+  const isSuppressed = error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error
+  return isSuppressed ? firstFailure(error.suppressed) : error
 }
 
 /** What the closed list says about a code that a record holds. */

@@ -5,8 +5,10 @@ import { keysVerbs } from './commands/keys.js'
 import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
 import { queueVerbs } from './commands/queue.js'
+import { restoreVerb } from './commands/restore.js'
 import { statusVerb } from './commands/status.js'
 import { traceVerb } from './commands/trace.js'
+import { verifyVerb } from './commands/verify.js'
 import { describeError } from './describe-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { write, type Io } from './io.js'
@@ -55,6 +57,8 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   statusVerb(program, runner)
   listVerb(program, runner)
   traceVerb(program, runner)
+  restoreVerb(program, runner)
+  verifyVerb(program, runner)
   objectVerbs(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)

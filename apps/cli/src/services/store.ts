@@ -3,7 +3,7 @@ import { openStore, type Store } from '@sealfleet/store'
 
 /** The store of the configuration. Reading commands open it read-only: their credentials need no more. */
 export function openObjectStore(
-  { s3 }: Config<'s3'>,
+  { s3 }: Pick<Config<'s3'>, 's3'>,
   o: { access: 'read-only' | 'read-write'; signal: AbortSignal },
 ): Promise<Store> {
   return openStore({

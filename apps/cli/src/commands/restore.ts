@@ -1,0 +1,196 @@
+import { openObject } from '@sealfleet/format'
+import type { Command } from 'commander'
+import path from 'node:path'
+import { missingError, usageError } from '../cli-error.js'
+import type { CommandContext, CommonOptions } from '../context.js'
+import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
+import { checkDestination, deliver } from '../files/deliver.js'
+import { parseRange, resolveRange } from '../files/range.js'
+import { ensureOutputFolder, isPlainRelative } from '../files/safe-path.js'
+import { createProgress } from '../output/progress.js'
+import { printable } from '../output/printable.js'
+import { table } from '../output/table.js'
+import { count, humanSize } from '../output/units.js'
+import { restoreMany, type RestoreOutcome } from '../restore/many.js'
+import { planRestore, type RestorePlan } from '../restore/plan.js'
+import { openDatabase } from '../services/records.js'
+import { choosesMany, selectStored, type SelectionOptions } from '../services/selection.js'
+import { openLibrary } from '../services/stored.js'
+import { commonOptions, perform, type Runner } from '../verb.js'
+
+interface RestoreOptions extends CommonOptions, SelectionOptions {
+  readonly output?: string
+  readonly range?: string
+  readonly force?: boolean
+  readonly skipExisting?: boolean
+}
+
+export function restoreVerb(program: Command, runner: Runner): void {
+  const restore = program
+    .command('restore')
+    .description('decrypt stored files: one to a file or standard output, or many into a folder')
+    .argument('[id]', 'a file id, or the text it was enqueued with by --id')
+    .option('-o, --output <path>', 'one: the file to write, - is standard output; many: the folder')
+    .option('--range <a-b>', 'only these bytes: A-B (both ends count), A- or -N (the last N)')
+    .option('--prefix <path>', 'all files whose path below the root begins so')
+    .option('--batch <name>', 'all files of this batch, by name or id')
+    .option('--all', 'all stored files')
+    .option('--root <name>', 'with the above: only from this root')
+    .option('--domain <id|name>', 'with the above: only of this key domain')
+    .option('--force', 'replace existing files')
+    .option('--skip-existing', 'many: leave files that are there already')
+    .addHelpText(
+      'after',
+      `
+A file appears under its name only when all of it was checked. Standard output gets each segment when it is
+authentic: trust the whole only after exit status 0. Of several files from one path, the newest is restored.`,
+    )
+  perform<RestoreOptions>(commonOptions(restore, { changes: true }), runner, restoreAction)
+}
+
+async function restoreAction(
+  context: CommandContext,
+  [id]: readonly string[],
+  o: RestoreOptions,
+): Promise<ExitStatus | void> {
+  if (choosesMany(o)) {
+    if (id !== undefined) throw usageError('give a file id, or choose many, not both')
+    if (o.range !== undefined) throw usageError('--range goes with one file')
+    return manyAction(context, o)
+  }
+  if (id === undefined) throw usageError('name a file id, or choose many with --prefix, --batch or --all')
+  return oneAction(context, id, o)
+}
+
+async function oneAction(context: CommandContext, id: string, o: RestoreOptions): Promise<void> {
+  const range = o.range === undefined ? undefined : parseRange(o.range)
+  const destination = { output: o.output, force: o.force === true }
+  checkDestination(context, destination)
+  const library = await openLibrary(context)
+  const stored = await library.find(id)
+  const { file, committed } = stored
+  const { start, end } = range
+    ? resolveRange(range, committed.plaintextLength)
+    : { start: 0, end: committed.plaintextLength }
+  const about = { fileId: file.id, source: file.source, ...(range ? { range: { start, end } } : {}) }
+  if (o.dryRun === true) {
+    await context.print.document({ ...about, output: o.output ?? '-', bytes: end - start, dryRun: true })
+    return context.print.text(`would restore ${humanSize(end - start)} to ${o.output ?? 'standard output'}`)
+  }
+  const { reader, options } = await library.object(stored)
+  using opened = await openObject(reader, options)
+  const bar = { noun: 'files', items: 1, totalBytes: end - start, quiet: context.print.json }
+  const progress = createProgress(context.io, bar)
+  try {
+    const delivered = await deliver(
+      context,
+      destination,
+      (signal) => (range ? opened.readRange(start, end, { signal }) : opened.readAll({ signal })),
+      (done) => progress.update(file.source.path, done, end - start),
+    )
+    progress.stop()
+    await context.print.document({ ...about, output: delivered.path ?? '-', bytes: delivered.bytes })
+    if (delivered.path !== undefined) await context.print.text(`${delivered.path}  ${humanSize(delivered.bytes)}`)
+  } finally {
+    progress.stop()
+  }
+}
+
+async function manyAction(context: CommandContext, o: RestoreOptions): Promise<ExitStatus> {
+  if (o.output === undefined || o.output === '-' || o.output === '')
+    throw usageError('-o wants the folder to restore into')
+  const folder = path.resolve(context.io.cwd, o.output)
+  const dryRun = o.dryRun === true
+  const library = dryRun ? undefined : await openLibrary(context)
+  const records = library?.records ?? (await openDatabase(context, context.settings.load(['database'])))
+  const plan = planRestore(await selectStored(records, o, context.signal))
+  if (plan.files.length === 0)
+    throw missingError('NOT_FOUND', 'no stored file is in that selection', 'see `sealfleet list`')
+  const totalBytes = plan.files.reduce((sum, { size }) => sum + size, 0)
+  if (library === undefined) return dryRunMany(context, plan, folder, totalBytes)
+  await ensureOutputFolder(folder)
+  const progress = createProgress(context.io, {
+    noun: 'files',
+    items: plan.files.length,
+    totalBytes,
+    quiet: context.print.json,
+  })
+  try {
+    const outcomes = await restoreMany(context, library, plan.files, progress, {
+      folder,
+      force: o.force === true,
+      skipExisting: o.skipExisting === true,
+      onOutcome: (outcome) => context.print.line(lineOf(outcome)),
+    })
+    progress.stop()
+    return await summarise(context, plan, outcomes)
+  } finally {
+    progress.stop()
+  }
+}
+
+function lineOf({ file, outcome, output, error }: RestoreOutcome): Record<string, unknown> {
+  const { fileId, root, path: relativePath, size } = file
+  const why = error === undefined ? {} : { error: { code: error.code, message: error.message, fix: error.fix } }
+  return { fileId, root, relativePath, size, output, outcome, ...why }
+}
+
+async function summarise(
+  context: CommandContext,
+  { files, older }: RestorePlan,
+  outcomes: readonly RestoreOutcome[],
+): Promise<ExitStatus> {
+  const failed = outcomes.filter((one) => one.error !== undefined)
+  const restored = outcomes.filter(({ outcome }) => outcome === 'restored')
+  const bytes = restored.reduce((sum, { file }) => sum + file.size, 0)
+  const notTried = files.length - outcomes.length
+  const summary = {
+    files: files.length,
+    restored: restored.length,
+    bytes,
+    existed: outcomes.filter(({ outcome }) => outcome === 'exists').length,
+    failed: failed.length,
+    notTried,
+    olderVersions: older.length,
+  }
+  await context.print.line({ summary })
+  if (failed.length > 0) {
+    const columns = [{ title: 'FAILED' }, { title: 'CODE' }, { title: 'WHY' }]
+    const rows = failed.slice(0, 50).map(({ file, error }) => [file.path, error?.code ?? '', error?.message ?? ''])
+    await context.print.text(table(columns, rows))
+    for (const fix of new Set(failed.map(({ error }) => error?.fix))) if (fix) await context.print.note(`  fix: ${fix}`)
+  }
+  const rest = notTried === 0 ? '' : `, ${notTried} not tried: a dependency is out of reach`
+  const existed = summary.existed === 0 ? '' : `, ${summary.existed} were there`
+  const old = older.length === 0 ? '' : ` (${count(older.length, 'older file')} of the same paths left out)`
+  await context.print.text(
+    `${count(restored.length, 'file')} restored, ${humanSize(bytes)}${existed}, ${failed.length} failed${rest}${old}`,
+  )
+  return combineStatuses([...failed.map(({ error }) => error?.exitStatus ?? EXIT.failed)])
+}
+
+async function dryRunMany(
+  context: CommandContext,
+  plan: RestorePlan,
+  folder: string,
+  bytes: number,
+): Promise<ExitStatus> {
+  for (const { fileId, root, path: relative, size } of plan.files) {
+    const safe = isPlainRelative(relative)
+    await context.print.line({
+      fileId,
+      root,
+      relativePath: relative,
+      size,
+      output: path.join(folder, relative),
+      safe,
+      dryRun: true,
+    })
+    await context.print.text(`would restore ${printable(path.join(folder, relative))}  ${humanSize(size)}`)
+  }
+  await context.print.line({
+    summary: { files: plan.files.length, bytes, olderVersions: plan.older.length, dryRun: true },
+  })
+  await context.print.text(`${count(plan.files.length, 'file')}, ${humanSize(bytes)}`)
+  return EXIT.done
+}

@@ -1,0 +1,58 @@
+import { listFiles, type FileFilter, type Records } from '@sealfleet/records'
+import { usageError } from '../cli-error.js'
+import { batchIdFor } from '../enqueue/requests.js'
+import { findDomain } from './domains.js'
+
+/** Options that choose many files. */
+export interface SelectionOptions {
+  readonly prefix?: string
+  readonly batch?: string
+  readonly root?: string
+  readonly domain?: string
+  readonly all?: boolean
+}
+
+/** A stored file as far as planning needs it. */
+export interface SelectedFile {
+  readonly fileId: string
+  readonly root: string
+  readonly path: string
+  /** bytes of plaintext */
+  readonly size: number
+  readonly objectLength: number
+}
+
+/** True when the options choose many files rather than one. */
+export function choosesMany(o: SelectionOptions): boolean {
+  return o.prefix !== undefined || o.batch !== undefined || o.all === true
+}
+
+/** All STORED files of the selection, the newest first. */
+export async function selectStored(
+  records: Records,
+  o: SelectionOptions,
+  signal: AbortSignal,
+): Promise<readonly SelectedFile[]> {
+  if (!choosesMany(o)) throw usageError('name a file id, or choose many')
+  const filter: FileFilter = {
+    state: 'STORED',
+    prefix: o.prefix,
+    batchId: o.batch === undefined ? undefined : batchIdFor(o.batch),
+    root: o.root,
+    domain: o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id,
+  }
+  const selected: SelectedFile[] = []
+  let cursor: string | null | undefined
+  do {
+    signal.throwIfAborted()
+    const page = await listFiles(records, { ...filter, limit: 1000, newestFirst: true, ...(cursor ? { cursor } : {}) })
+    for (const { file, committed } of page.files) {
+      if (committed?.plaintextLength == null || committed.objectLength == null) continue
+      const { root, path } = file.source
+      const { plaintextLength: size, objectLength } = committed
+      selected.push({ fileId: file.id, root, path, size, objectLength })
+    }
+    cursor = page.nextCursor
+  } while (cursor !== null)
+  return selected
+}

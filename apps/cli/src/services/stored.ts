@@ -1,0 +1,126 @@
+import type { ObjectReader, OpenOptions } from '@sealfleet/format'
+import type { HsmPool } from '@sealfleet/hsm'
+import { getFile, getMasterKey, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
+import { CliError } from '../cli-error.js'
+import type { CommandContext } from '../context.js'
+import { explainCode } from '../describe-error.js'
+import { EXIT } from '../exit-status.js'
+import { fileIdOf, noSuchFile } from './file-id.js'
+import { openPool } from './hsm.js'
+import { openDatabase } from './records.js'
+import { openObjectStore } from './store.js'
+
+/** A file that is STORED, with the attempt to open. */
+export interface StoredFile {
+  readonly file: FileRow
+  readonly committed: CommittedAttempt
+}
+
+/** What `openObject` and `verifyObject` are given for a stored file. */
+export interface StoredObject {
+  readonly reader: ObjectReader
+  readonly options: OpenOptions
+}
+
+/** Records, store and HSM, opened once for all files of a command; closed when it ends. */
+export interface Library {
+  readonly records: Records
+  /** Throws NOT_FOUND or FILE_NOT_STORED (status 4). */
+  find(given: string): Promise<StoredFile>
+  object(stored: StoredFile): Promise<StoredObject>
+}
+
+export async function openLibrary(context: CommandContext): Promise<Library> {
+  const config = context.settings.load(['database', 's3', 'hsm'])
+  const records = await openDatabase(context, config)
+  const pool = await openPool(config)
+  context.defer(() => pool.close())
+  const stores = new Map<string, Promise<Store>>()
+  const storeOf = (bucket: string): Promise<Store> => {
+    const known = stores.get(bucket)
+    if (known) return known
+    const s3 = { ...config.s3, bucket }
+    const opened = openObjectStore({ s3 }, { access: 'read-only', signal: context.signal }).then((store) => {
+      context.defer(() => store.close())
+      return store
+    })
+    stores.set(bucket, opened)
+    return opened
+  }
+  // The configured bucket is opened at once, so that a wrong secret is found before any file is looked at.
+  await storeOf(config.s3.bucket)
+  return {
+    records,
+    find: (given) => findStored(records, given),
+    object: async (stored) => ({
+      reader: await readerFor(await storeOf(stored.committed.bucket), stored, context.signal),
+      options: openOptions(records, pool, stored, context.signal),
+    }),
+  }
+}
+
+async function findStored(records: Records, given: string): Promise<StoredFile> {
+  const fileId = fileIdOf(given)
+  const found = await getFile(records, fileId)
+  if (found === undefined) throw noSuchFile(given, fileId)
+  const { file, committed } = found
+  if (committed !== null) return { file, committed }
+  const failure = file.state === 'DEAD' && file.lastFailure ? `: ${explainCode(file.lastFailure.code).message}` : ''
+  throw new CliError('FILE_NOT_STORED', `file ${file.id} is ${file.state}, not STORED${failure}`, {
+    exitStatus: EXIT.missing,
+    fix:
+      file.state === 'QUEUED' || file.state === 'RUNNING'
+        ? 'wait for it: sealfleet status'
+        : `sealfleet trace ${file.id}`,
+  })
+}
+
+/**
+ * Pinned to the recorded version; on a store without versions to whatever lies under the key now. Was it replaced since,
+ * the record and the header's tags say so with a code of their own, which is more than an ETag can.
+ */
+async function readerFor(store: Store, { committed }: StoredFile, signal: AbortSignal): Promise<ObjectReader> {
+  const { objectKey: key, objectVersion } = committed
+  const head = await store.head(key, { signal, ...(objectVersion === null ? {} : { version: objectVersion }) })
+  const pin = head.version === undefined ? { etag: head.etag } : { version: head.version }
+  return store.reader({ key, length: head.length, ...pin })
+}
+
+function openOptions(
+  records: Records,
+  pool: HsmPool,
+  { file, committed }: StoredFile,
+  signal: AbortSignal,
+): OpenOptions {
+  const { nonces, wrappedNonces } = committed
+  return {
+    keys: pool,
+    unwrapper: pool,
+    context: file.context,
+    expectedFileId: file.id,
+    record: {
+      fileId: file.id,
+      attemptId: committed.id,
+      suite: committed.suite,
+      encKeyVersion: committed.encKeyVersion,
+      sigKeyVersion: committed.sigKeyVersion,
+      keyDomain: committed.domain,
+      objectLength: committed.objectLength,
+      htag: committed.htag,
+      fmac: committed.fmac,
+      ...(nonces ?? {}),
+    },
+    ...(wrappedNonces === null ? {} : { wrappedNonces }),
+    keyState: async (key) => {
+      const row = await getMasterKey(records, key)
+      if (row === undefined) return 'unknown'
+      if (row.state === 'DESTROYED') return 'destroyed'
+      // From now on the pool refuses any other key under this label.
+      if (row.checkValue !== null) pool.expectCheckValue(row, row.checkValue)
+      if (row.checkRecord !== null) pool.expectKekRecord(row, row.checkRecord)
+      return 'usable'
+    },
+    signal,
+  }
+}
