@@ -10,6 +10,7 @@ import {
 } from '../src/index.js'
 import { keyCommitOf, headerTagOf } from '../src/header.js'
 import { deriveSigningKey } from '../src/derivation.js'
+import { mac } from '../src/mac.js'
 import { encodeTrailer } from '../src/trailer.js'
 import { collect } from './bytes.js'
 import {
@@ -287,6 +288,33 @@ describe('plaintext', () => {
     }
   })
 
+  it('of an object whose signer filled reserved bytes of the trailer stays where it is', async () => {
+    const { bytes, opening, attempt, hsm } = await sealed(20)
+    const signingKey = await deriveSigningKey(hsm, attempt)
+    const object = Buffer.from(bytes)
+    const trailer = object.subarray(-96)
+    trailer.writeUInt8(1, 31)
+    mac(signingKey, 'final', bytes.subarray(0x120, 0x140), trailer.subarray(0, 64)).copy(trailer, 64)
+    expect(await codeOf(openAll(object, opening))).toBe('E_TRAILER_AUTH')
+  })
+
+  it('of an object whose inline nonces no sealer would use is never asked of the HSM', async () => {
+    const { bytes, opening, hsm } = await sealed(20)
+    const asked = hsm.calls.length
+    for (const [from, to] of [
+      [0x40, 0x60],
+      [0x60, 0x80],
+      [0x40, 0x80],
+    ] as const) {
+      const object = Buffer.from(bytes).fill(0, from, to)
+      expect(await codeOf(openAll(object, opening))).toBe('E_FORMAT')
+    }
+    const equal = Buffer.from(bytes)
+    equal.copy(equal, 0x40, 0x60, 0x80)
+    expect(await codeOf(openAll(equal, opening))).toBe('E_FORMAT')
+    expect(hsm.calls).toHaveLength(asked)
+  })
+
   it('never comes from a data key to which the header does not commit, though signed', async () => {
     const { bytes, opening, attempt, hsm } = await sealed(20)
     const signingKey = await deriveSigningKey(hsm, attempt)
@@ -332,6 +360,11 @@ describe('an opened object', () => {
     object.wipe()
     await expect(reading.next()).rejects.toThrow('was closed')
     await expect(collect(object.readAll())).rejects.toThrow('was closed')
+    const other = await openObject(bufferReader(bytes), opening)
+    const atItsEnd = other.readRange(0, 5)
+    await atItsEnd.next()
+    other.wipe()
+    await expect(atItsEnd.next()).rejects.toThrow('was closed')
   })
 
   it('tells what it is', async () => {

@@ -17,7 +17,7 @@ import { collect, patternBytes } from './bytes.js'
 import { ATTEMPT, MASTERS, S, codeOf, flipBit, sealed } from './fixtures.js'
 import { SoftwareHsm } from './software-hsm.js'
 
-const { live } = vi.hoisted(() => ({ live: new Set<object>() }))
+const { live, allocated } = vi.hoisted(() => ({ live: new Set<object>(), allocated: new Array<Buffer>() }))
 
 vi.mock('node:crypto', async (importOriginal) => {
   const original = await importOriginal<typeof crypto>()
@@ -27,7 +27,9 @@ vi.mock('node:crypto', async (importOriginal) => {
     const end = (made[ending] as (...args: unknown[]) => unknown).bind(made)
     made[ending] = ((...args: unknown[]) => {
       live.delete(made)
-      return end(...args)
+      const result = end(...args)
+      if (Buffer.isBuffer(result)) allocated.push(result)
+      return result
     }) as T[typeof ending]
     return made
   }
@@ -39,10 +41,8 @@ vi.mock('node:crypto', async (importOriginal) => {
   }
 })
 
-let allocated: Buffer[] = []
-
 beforeEach(() => {
-  allocated = []
+  allocated.length = 0
   live.clear()
   // `from` and `concat` may use the shared slab: what they return is searched as well.
   for (const name of ['alloc', 'allocUnsafe', 'allocUnsafeSlow', 'from', 'concat'] as const) {
@@ -291,9 +291,21 @@ describe.each(ATTEMPTS)('opening, suite $suite', (attempt) => {
 })
 
 describe('detached nonces', () => {
+  it('are in no buffer of a sealer once it was made, but those of the HSM', async () => {
+    const attempt = { ...ATTEMPT, kekVersion: 2 }
+    const hsm = new SoftwareHsm(MASTERS)
+    allocated.length = 0
+    using sealer = await createSealer(attempt, hsm)
+    for (const { message } of hsm.calls) message.fill(0)
+    expect(sealer.header).toHaveLength(320)
+    for (const nonce of [ATTEMPT.nonceEnc, ATTEMPT.nonceSig]) {
+      expect(allocated.some((buffer) => holds(buffer, nonce))).toBe(false)
+    }
+  })
+
   it('are wiped with the object', async () => {
     const { bytes, opening, hsm } = await sealed(5, { kekVersion: 2 })
-    allocated = []
+    allocated.length = 0
     const nonces = [ATTEMPT.nonceEnc, ATTEMPT.nonceSig]
     const left = () => nonces.filter((nonce) => allocated.some((buffer) => holds(buffer, nonce))).length
     const object = await openObject(bufferReader(bytes), opening)
@@ -302,6 +314,17 @@ describe('detached nonces', () => {
     // What the software HSM wrote down of its inputs is not ours.
     for (const { message } of hsm.calls) message.fill(0)
     expect(left()).toBe(0)
+  })
+})
+
+describe('what a check computed', () => {
+  it('is wiped: the right tag of a forged header is nowhere to be found', async () => {
+    const { bytes, opening } = await sealed(5)
+    const right = Uint8Array.from(bytes.subarray(0x120, 0x140))
+    const reader = bufferReader(flipBit(bytes, 8 * 0x120))
+    allocated.length = 0
+    expect(await codeOf(openObject(reader, opening))).toBe('E_HEADER_AUTH')
+    expect(allocated.some((buffer) => holds(buffer, right))).toBe(false)
   })
 })
 

@@ -46,7 +46,11 @@ export class SoftwareHsm implements KeyDeriver, NonceWrapper {
     const master = key.role === 'enc' ? enc : sig
     const output = Buffer.alloc(32)
     if (key.role === 'enc' && mockEncOutput) output.set(mockEncOutput)
-    else output.set(createHmac('sha256', master).update(message).digest())
+    else {
+      const digest = createHmac('sha256', master).update(message).digest()
+      output.set(digest)
+      digest.fill(0)
+    }
     this.calls.push({ key, message: Buffer.from(message), output })
     return Promise.resolve(output)
   }
