@@ -45,7 +45,7 @@ async function exists(client, bucket) {
   }
 }
 
-/** Versions let readers pin what they read; a server without them answers 400, 405 or 501. */
+/** Versions let readers pin what they read; a server without them says 400, 405 or 501, or takes it for a second creation: 409. */
 /** @param {S3Client} client @param {string} bucket */
 async function turnVersioningOn(client, bucket) {
   const VersioningConfiguration = { Status: /** @type {const} */ ('Enabled') }
@@ -53,7 +53,7 @@ async function turnVersioningOn(client, bucket) {
     await client.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }))
   } catch (error) {
     const status = /** @type {{ $metadata?: { httpStatusCode?: number } }} */ (error).$metadata?.httpStatusCode
-    if (status === undefined || ![400, 405, 501].includes(status)) throw error
+    if (status === undefined || ![400, 405, 409, 501].includes(status)) throw error
     say(`bucket: this server has no versions (${status})`)
   }
 }

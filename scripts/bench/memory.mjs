@@ -1,11 +1,12 @@
 /**
- * `npm run bench -- memory [--json] [--files 8] [--size 6GiB] [--concurrency 8] [--part-size SIZE] [--seconds N]`: how much
- * memory a worker takes while it seals large files, agents apart.
+ * `npm run bench -- memory [--json] [--files 8] [--size 6GiB] [--concurrency 8] [--part-size SIZE]
+ * [--latency 0] [--seconds N]`: how much memory a worker takes while it seals large files, agents apart.
  *
  * A real worker process with its default settings (but `--concurrency` and `--part-size`) seals sparse files into an S3
  * server that throws everything away, both on this machine; its resident memory is read from /proc every 200 ms, from
  * the moment it is ready until the last file is STORED in Postgres. The sizes that the server received must be those of
- * the format's formula. `--seconds` ends the measurement early, for files that would take hours.
+ * the format's formula. With `--latency`, the server answers a part only so many milliseconds after its last byte, and
+ * more part buffers are held: the worst a far-away store can do. `--seconds` ends the measurement early, for files that would take hours.
  *
  * Exit status 1 when the memory is not below the limit at files up to 64 GiB, or a size is wrong.
  */
@@ -22,7 +23,7 @@ const LIMIT = 400 * MiB
 const LIMIT_HOLDS_TO = 64 * GiB
 const SAMPLE_MS = 200
 const USAGE =
-  'usage: npm run bench -- memory [--json] [--files 8] [--size 6GiB] [--concurrency 8] [--part-size SIZE] [--seconds N]'
+  'usage: npm run bench -- memory [--json] [--files 8] [--size 6GiB] [--concurrency 8] [--part-size SIZE] [--latency MS] [--seconds N]'
 
 /** @param {string} text */
 function bytes(text) {
@@ -48,6 +49,7 @@ function options() {
         size: { type: 'string', default: '6GiB' },
         concurrency: { type: 'string', default: '8' },
         'part-size': { type: 'string' },
+        latency: { type: 'string', default: '0' },
         seconds: { type: 'string' },
       },
     })
@@ -57,6 +59,7 @@ function options() {
       size: bytes(values.size),
       concurrency: count(values.concurrency),
       partSize: values['part-size'] === undefined ? undefined : bytes(values['part-size']),
+      latency: values.latency === '0' ? 0 : count(values.latency),
       seconds: values.seconds === undefined ? undefined : count(values.seconds),
     }
   } catch (error) {
@@ -76,7 +79,7 @@ async function measure(asked, signal) {
   const closers = new Closers()
   try {
     const world = await openWorld(closers)
-    const sink = await startSink(closers)
+    const sink = await startSink(closers, asked.latency)
     const names = await makeSources(world, asked.files, asked.size)
     const worker = await startWorker(closers, world, {
       ...sink.env,
@@ -140,6 +143,7 @@ function summarise(asked, { keys, seconds, memory, sink, received }) {
     file_bytes: asked.size,
     concurrency: asked.concurrency,
     ...(asked.partSize !== undefined && { part_bytes: asked.partSize }),
+    latency_ms: asked.latency,
     finished: keys !== undefined,
     worker_mib: { idle: mib(memory.idle), median: mib(memory.median), max: mib(memory.max), peak: mib(memory.peak) },
     agents_mib: mib(memory.agentsMax),

@@ -56,7 +56,7 @@ export async function applicationEnvironment(home, state) {
 export async function testEnvironment(home, state) {
   const { redis, postgres } = state.services
   /** @type {Record<string, string>} */
-  const env = {}
+  const env = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' }
   if (redis?.port) env['SEALFLEET_TEST_REDIS_URL'] = await redisUrl(home, redis.port)
   if (postgres?.port) env['SEALFLEET_TEST_DATABASE_URL'] = await adminUrl(home, postgres.port)
   for (const [name, prefix] of /** @type {const} */ ([

@@ -1,11 +1,12 @@
 /**
- * An S3 server that keeps nothing: `node sink.mjs`, forked. It counts what it is sent and throws it away, so that a
+ * An S3 server that keeps nothing: `node sink.mjs [LATENCY]`, forked. It counts what it is sent and throws it away, so that a
  * benchmark measures the worker and not a disk. Small objects are kept, because a store that is tried out must give
  * back what it was given. Speaks as much of S3 as packages/store asks for; what it doesn't know it refuses with 501.
  * Messages: tells its parent `{ port }` once, and answers any message with a Report.
  */
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * @typedef {object} Report
@@ -18,6 +19,8 @@ import { createServer } from 'node:http'
 /** @typedef {{ metadata: [string, string][], parts: Map<number, number> }} Upload */
 /** @typedef {{ status: number, headers?: Record<string, string>, body?: string | Buffer }} Answer */
 
+/** A part is answered so many ms after its last byte: as long it stays in the worker's memory. */
+const latency = Number(process.argv[2] ?? 0)
 /** A body up to this long is kept. */
 const SMALL = 64 * 1024
 
@@ -132,6 +135,7 @@ async function inUpload(request, key, uploadId, query, conflict) {
     seen.partsAtOnce = Math.max(seen.partsAtOnce, partsNow)
     try {
       const { length } = await drain(request)
+      if (latency > 0) await delay(latency)
       upload?.parts.set(Number(query.get('partNumber')), length)
     } finally {
       partsNow -= 1

@@ -141,9 +141,9 @@ export async function untilStored({ records: connection }, ids, signal) {
   return files.map((found) => found?.committed?.objectKey ?? '')
 }
 
-/** The S3 server that keeps nothing, in its own process. @param {Closers} closers */
-export async function startSink(closers) {
-  const child = fork(join(import.meta.dirname, 'sink.mjs'), { stdio: ['ignore', 2, 2, 'ipc'] })
+/** The S3 server that keeps nothing, in its own process. @param {Closers} closers @param {number} latency in ms */
+export async function startSink(closers, latency) {
+  const child = fork(join(import.meta.dirname, 'sink.mjs'), [String(latency)], { stdio: ['ignore', 2, 2, 'ipc'] })
   closers.defer(() => child.connected && child.disconnect())
   const [{ port }] = await once(child, 'message')
   const env = {
