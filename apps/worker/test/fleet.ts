@@ -32,7 +32,10 @@ import {
   type S3ServerKind,
 } from '@sealfleet/testkit'
 
-import type { StepHook } from '../src/attempt/steps.js'
+import { ByteBudget } from '../src/attempt/byte-budget.js'
+import type { IngestPorts } from '../src/attempt/ports.js'
+import { noStepHook, type StepHook } from '../src/attempt/steps.js'
+import { ingestRecords } from '../src/records-port.js'
 import { Closers } from '../src/closers.js'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 
@@ -49,6 +52,8 @@ export interface Fleet extends AsyncDisposable {
   readonly logs: string[]
   config(overrides?: NodeJS.ProcessEnv): WorkerSettings
   startWorker(options?: { env?: NodeJS.ProcessEnv; step?: StepHook }): Promise<RunningWorker>
+  /** What an attempt needs, for running one without a queue. */
+  readonly ports: IngestPorts
   writeSource(name: string, content: Uint8Array | string): Promise<void>
   /** The file's content as a stream; `restore` gives it whole. */
   read(id: string, context?: Uint8Array): AsyncGenerator<Buffer>
@@ -96,7 +101,20 @@ export async function startFleet(
     const logs: string[] = []
     const config = (overrides: NodeJS.ProcessEnv = {}): WorkerSettings =>
       loadConfig({ ...env, ...overrides }, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
+    const ports: IngestPorts = {
+      records: ingestRecords(records, hsm),
+      hsm,
+      store,
+      roots: new Map([['in', path.join(root, 'in')]]),
+      budget: new ByteBudget(2 ** 26),
+      leaseSeconds: 60,
+      leaseRenewSeconds: 15,
+      newId: randomUUID,
+      nowMs: Date.now,
+      step: noStepHook,
+    }
     return {
+      ports,
       root,
       database,
       token,

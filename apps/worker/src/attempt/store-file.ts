@@ -1,11 +1,13 @@
 import { createSealer, freshNonces, objectLength, wrapNonces, type SealResult } from '@sealfleet/format'
+import { classify } from '@sealfleet/jobs'
 import { objectMetadata, type PutResult } from '@sealfleet/store'
+import { setTimeout } from 'node:timers/promises'
 
 import { assertUnchanged, fingerprintJson, openSource, type Source } from '../source/open-source.js'
 import { readSource } from '../source/read-source.js'
 import { FencedError, type Lease } from './lease.js'
 import { PartPool } from './part-pool.js'
-import type { ActiveKeys, Claim, ClaimRequest, IngestPorts } from './ports.js'
+import type { ActiveKeys, Claim, ClaimRequest, CommitInput, IngestPorts } from './ports.js'
 
 /** What became of the file. */
 export interface StoredObject {
@@ -52,8 +54,7 @@ export async function storeFile(ports: IngestPorts, options: StoreFileOptions): 
   const { sealed, put } = await sealAndUpload(ports, options, source, attempt, { length, partSize })
 
   await ports.step('commit', 'before')
-  options.lease.assertHeld()
-  const outcome = await ports.records.commit({
+  const outcome = await commitWhileLeased(ports, options, {
     attemptId: attempt.id,
     fileId: request.fileId,
     owner: request.owner,
@@ -74,6 +75,30 @@ export async function storeFile(ports: IngestPorts, options: StoreFileOptions): 
     objectLength: sealed.objectLength,
     encKeyVersion: attempt.keys.enc.version,
     sigKeyVersion: attempt.keys.sig.version,
+  }
+}
+
+/** Between two tries of a commit that the database did not answer, milliseconds. */
+const COMMIT_RETRY_MS = 500
+
+/**
+ * Step 8. The object is whole in the store, so a database that is out of reach for a moment must not cost all that work:
+ * the commit is idempotent and is asked for again as long as the lease may hold. An answer that was lost shows up as
+ * `already`.
+ */
+async function commitWhileLeased(
+  ports: IngestPorts,
+  { lease, signal }: StoreFileOptions,
+  input: CommitInput,
+): Promise<'committed' | 'already' | 'fenced'> {
+  for (;;) {
+    lease.assertHeld()
+    try {
+      return await ports.records.commit(input)
+    } catch (error) {
+      if (classify(error).code !== 'DB_UNAVAILABLE') throw error
+      await setTimeout(COMMIT_RETRY_MS, undefined, { signal })
+    }
   }
 }
 
