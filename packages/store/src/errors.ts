@@ -38,7 +38,7 @@ export class StoreError extends Error {
   override readonly name = 'StoreError'
   readonly code: StoreErrorCode
   readonly fix: string
-  readonly httpStatus?: number
+  declare readonly httpStatus?: number
 
   constructor(code: StoreErrorCode, message: string, details: StoreErrorDetails) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })

@@ -11,7 +11,7 @@
  */
 import { S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
-import { toStoreError } from './classify.js'
+import { fixFor, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import type { StoreOptions } from './types.js'
 
@@ -87,11 +87,8 @@ export class Link implements Disposable {
 }
 
 export function timeout(message: string, cause?: unknown): StoreError {
-  const error = new StoreError('S3_TIMEOUT', message, {
-    fix: 'check the network and the load of the S3 server; raise the time-outs only if it is known to be slow',
-  })
-  if (cause !== undefined) error.cause = toStoreError(cause, 'the last error').cause
-  return error
+  const last = cause === undefined ? undefined : toStoreError(cause, 'the last error').cause
+  return new StoreError('S3_TIMEOUT', message, { fix: fixFor('S3_TIMEOUT'), cause: last })
 }
 
 function createClient(

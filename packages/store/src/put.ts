@@ -3,6 +3,7 @@
  * request has settled, every buffer has been given back and no unfinished upload is left (or a warning said so).
  */
 import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { setMaxListeners } from 'node:events'
 import type { Capabilities } from './capabilities.js'
 import type { StoreError } from './errors.js'
 import { checksumIn, checksumOfBytes, checksumOfParts, etagOfBytes, etagOfParts } from './digests.js'
@@ -47,6 +48,8 @@ export async function put(context: PutContext, request: PutRequest): Promise<Put
   const { signal } = request
   signal?.throwIfAborted()
   const stop = new AbortController()
+  // Every part in flight listens; more than ten of them are no leak.
+  setMaxListeners(0, stop.signal)
   const onAbort = () => stop.abort(signal?.reason)
   signal?.addEventListener('abort', onAbort, { once: true })
   const source = new PartSource(request.body, (buffer) => request.onPartSettled?.(buffer))

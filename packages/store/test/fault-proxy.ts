@@ -49,6 +49,8 @@ export interface FaultProxy extends AsyncDisposable {
   /** From now on, the next `times` (default: all) requests of that kind meet the fault. */
   inject(operation: Operation, fault: Fault, options?: { times?: number; when?: (seen: SeenRequest) => boolean }): void
   heal(): void
+  /** As new: harmless, and nothing seen. */
+  reset(): void
   /** Resolves when the n-th request of that kind has come, also if it came before. */
   arrival(operation: Operation, n?: number): Promise<void>
 }
@@ -86,6 +88,11 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
     },
     heal: () => {
       rules = []
+    },
+    reset: () => {
+      rules = []
+      waiting = []
+      seen.length = 0
     },
     arrival: (operation, n = 1) =>
       new Promise((resolve) => {

@@ -158,7 +158,7 @@ describe.each(SERVERS)('put on $name', (server) => {
   })
 
   test('a body that hangs does not hold up an abort, and its late buffer is given back', async () => {
-    await using opened = await openFresh(server, { abortTimeoutMs: 500 })
+    await using opened = await openFresh(server, { abortTimeoutMs: 3000 })
     const { store } = opened
     const stop = new AbortController()
     let release = (): void => undefined

@@ -1,5 +1,6 @@
 import { freshBucket, type FreshBucket, type S3ServerKind } from '@sealfleet/testkit'
 import { createHash, randomUUID } from 'node:crypto'
+import { afterAll } from 'vitest'
 import type { StoreError } from '../src/errors.js'
 import { openStore, objectMetadata, type Store, type StoreOptions } from '../src/index.js'
 import { startFaultProxy, type FaultProxy } from './fault-proxy.js'
@@ -27,8 +28,34 @@ export interface Opened extends AsyncDisposable {
   readonly warnings: StoreError[]
 }
 
-/** A store on a fresh bucket, with a fault proxy before it. */
-export async function openFresh(server: Server, options: Partial<StoreOptions> = {}): Promise<Opened> {
+const shared = new Map<string, Opened>()
+
+afterAll(async () => {
+  for (const opened of shared.values()) await opened[Symbol.asyncDispose]()
+  shared.clear()
+})
+
+/**
+ * A store on an empty bucket, with a fault proxy before it. Without options of its own a test gets the one that the
+ * file's tests before it had, emptied: making a bucket and trying it out takes longer than most tests.
+ */
+export async function openFresh(server: Server, options?: Partial<StoreOptions>): Promise<Opened> {
+  if (options !== undefined) return await openOwn(server, options)
+  const opened = shared.get(server.name) ?? (await openOwn(server, {}))
+  shared.set(server.name, opened)
+  opened.proxy.reset()
+  opened.warnings.length = 0
+  return { ...opened, [Symbol.asyncDispose]: () => empty(opened) }
+}
+
+async function empty({ proxy, store }: Opened): Promise<void> {
+  proxy.reset()
+  for await (const { key, version } of store.listVersions('')) await store.deleteVersion(key, version)
+  if (!store.capabilities.listUploads) return
+  for await (const { key, uploadId } of store.listUploads('')) await store.abortUpload(key, uploadId)
+}
+
+async function openOwn(server: Server, options: Partial<StoreOptions>): Promise<Opened> {
   const bucket = await freshBucket(server.kind, { versioning: server.versioning })
   const proxy = await startFaultProxy(bucket.endpoint)
   const warnings: StoreError[] = []
@@ -42,7 +69,7 @@ export async function openFresh(server: Server, options: Partial<StoreOptions> =
       ...addressOf(bucket),
       endpoint: proxy.endpoint,
       partSize: PART,
-      maxAttempts: 3,
+      maxAttempts: 2,
       onWarning: (warning) => warnings.push(warning),
       ...options,
     })
