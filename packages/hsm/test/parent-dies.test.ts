@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FreshToken } from '@sealfleet/testkit'
 
 import { agentEnvironment } from '../src/pool/agent-process.js'
+import { Faulty } from './faults/faulty.js'
 import { ENC, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
 
 const WORKER = fileURLToPath(new URL('pool-in-child.mjs', import.meta.url))
@@ -43,6 +44,23 @@ describe('agents and their parent', () => {
     const pids = JSON.parse(line) as number[]
     expect(pids).toHaveLength(2)
     parent.kill(signal)
+    await once(parent, 'exit')
+    await Promise.all(pids.map(gone))
+  })
+
+  it('leave no process when the parent is killed while the module hangs in a synchronous call', async () => {
+    await using faulty = await Faulty.over(tokenOptions(token))
+    const { module, env } = faulty.token
+    const args = [WORKER, module, token.label, token.pinFile]
+    const parent = spawn(process.execPath, args, {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line] = (await once(createInterface(parent.stdout), 'line')) as [string]
+    await faulty.rules('C_SignInit hang')
+    const pids = JSON.parse(line) as number[]
+    while ((await faulty.hits()) === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    parent.kill('SIGKILL')
     await once(parent, 'exit')
     await Promise.all(pids.map(gone))
   })

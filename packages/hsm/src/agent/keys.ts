@@ -19,6 +19,10 @@ interface Known {
   record?: Buffer
 }
 
+function fromHex(text: string | undefined): Buffer | undefined {
+  return text === undefined ? undefined : Buffer.from(text, 'hex')
+}
+
 const IV_LENGTH = 12
 const TAG_LENGTH = 16
 
@@ -38,13 +42,18 @@ export class Keys {
     this.#onBound = onBound
   }
 
-  expect(expected: Expect): void {
-    const known = this.#known.get(expected.label) ?? {}
-    if (expected.kcv !== undefined) known.kcv = Buffer.from(expected.kcv, 'hex')
-    if (expected.ckaId !== undefined) known.ckaId = Buffer.from(expected.ckaId, 'hex')
-    if (expected.record !== undefined) known.record = Buffer.from(expected.record, 'hex')
-    this.#known.set(expected.label, known)
-    this.#bound.delete(expected.label)
+  /** Takes over what is known about a key; a handle bound under the same knowledge stays bound. */
+  expect({ label, kcv, ckaId, record }: Expect): void {
+    const known = this.#known.get(label) ?? {}
+    const news = { kcv: fromHex(kcv), ckaId: fromHex(ckaId), record: fromHex(record) }
+    const changed = (['kcv', 'ckaId', 'record'] as const).filter((name) => {
+      const value = news[name]
+      if (value === undefined || known[name]?.equals(value) === true) return false
+      known[name] = value
+      return true
+    })
+    this.#known.set(label, known)
+    if (changed.length > 0) this.#bound.delete(label)
   }
 
   /** Drops the handle, unless a later epoch has found it again already. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
+import { CKR } from '../errors/ckr.js'
 import { classifyCkr, type ErrorClass, type ProfileRow } from '../errors/table.js'
 import type { Notice } from '../wire/messages.js'
 import { CkrError, WrongAnswer, type Cryptoki, type Handle } from './cryptoki.js'
@@ -122,7 +123,7 @@ export class Operations {
         await (this.#options.sleep ?? delay)(step.ms)
         return session
       case 'replace-session':
-        if (errorClass === 'session') await this.#sessionLost(epoch)
+        if (isSessionLost(error)) await this.#sessionLost(epoch)
         return undefined
       case 'rebind':
         this.keys.forget(label, epoch)
@@ -192,8 +193,13 @@ export class Operations {
   }
 }
 
+/** The session is gone. The other codes of its class speak of an operation on it, and say nothing about its neighbours. */
+function isSessionLost(error: unknown): boolean {
+  return error instanceof CkrError && (error.ckr === CKR.SESSION_HANDLE_INVALID || error.ckr === CKR.SESSION_CLOSED)
+}
+
 function isDeviceMemory(error: unknown): boolean {
-  return error instanceof CkrError && error.ckr === 0x31
+  return error instanceof CkrError && error.ckr === CKR.DEVICE_MEMORY
 }
 
 /** A failure on the way to an operation: of healing, or of a kind no table knows. The agent is replaced. */

@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto'
+
+import type { FreshToken } from '@sealfleet/testkit'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+
+import { HsmPool, memoryLatch } from '../src/index.js'
+import type { PoolOptions } from '../src/index.js'
+import { Faulty } from './faults/faulty.js'
+import { ENC, isAlive, knownAnswers, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'
+
+/**
+ * Each fault with its end: what failed, what healed by itself, how many restarts and logins it took. The module underneath is
+ * SoftHSM; the damage is real where a rule says so (C_Logout, C_CloseAllSessions, C_Finalize).
+ */
+describe('faults of the module', () => {
+  let token: FreshToken
+  let faulty: Faulty
+  let answers: Map<Buffer, Buffer>
+
+  beforeAll(async () => {
+    token = await tokenWithKeys(ENC, SIG)
+    faulty = await Faulty.over(tokenOptions(token))
+    await using pool = await HsmPool.open({ tokens: [tokenOptions(token)], agents: 1 })
+    answers = await knownAnswers(pool, ENC, 16)
+  })
+
+  afterEach(async () => {
+    await faulty.rules()
+  })
+
+  afterAll(async () => {
+    await faulty[Symbol.asyncDispose]()
+    await token[Symbol.asyncDispose]()
+  })
+
+  async function openFaulty(options: Partial<PoolOptions> = {}): Promise<ObservedPool> {
+    const observed = await ObservedPool.open(faulty.token, { hardTimeoutMs: 1_500, softTimeoutMs: 300, ...options })
+    await observed.allReady(options.agents ?? 2)
+    // Both agents have found the key: what follows is the fault and nothing else.
+    await Promise.all([...answers.keys()].map((message) => observed.pool.hmac(ENC, message)))
+    return observed
+  }
+
+  /** 16 at once; how many were right, wrong, and failed with what. */
+  async function sixteen(pool: HsmPool): Promise<{ right: number; wrong: number; failed: string[] }> {
+    const tally = { right: 0, wrong: 0, failed: [] as string[] }
+    await Promise.all(
+      [...answers].map(async ([message, expected]) => {
+        try {
+          if (expected.equals(await pool.hmac(ENC, message))) tally.right += 1
+          else tally.wrong += 1
+        } catch (error) {
+          tally.failed.push(String(error instanceof Error && 'code' in error ? error.code : error))
+        }
+      }),
+    )
+    return tally
+  }
+
+  const ALL_RIGHT = { right: 16, wrong: 0, failed: [] }
+
+  it('DEVICE_ERROR once: the agent is replaced, its operation answered by the other', async () => {
+    await using observed = await openFaulty()
+    await faulty.rules('C_Sign return 0x30 count=1')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    await observed.until(() => observed.count('ready') === 3)
+    expect(observed.pool.stats()).toMatchObject({ restarts: { error: 1 }, logins: 3, replays: 1 })
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('FUNCTION_FAILED twice: tried again, nothing replaced', async () => {
+    await using observed = await openFaulty()
+    await faulty.rules('C_Sign return 0x06 count=2')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    expect(observed.pool.stats()).toMatchObject({ restarts: {}, logins: 2, replays: 0 })
+  })
+
+  it('a lost login under 16 operations: exactly one C_Login', async () => {
+    await using observed = await openFaulty()
+    const before = await faulty.calls('C_Login')
+    await faulty.rules('C_SignInit logout count=1')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    expect(await faulty.calls('C_Login')).toBe(before + 1)
+    expect(observed.pool.stats()).toMatchObject({ restarts: {} })
+  })
+
+  it('all sessions closed under 16 operations: opened again, one C_Login', async () => {
+    await using observed = await openFaulty()
+    const before = await faulty.calls('C_Login')
+    await faulty.rules('C_SignInit closeall count=1')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    expect(await faulty.calls('C_Login')).toBe(before + 1)
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('the module finalized: the agent is replaced', async () => {
+    await using observed = await openFaulty()
+    await faulty.rules('C_SignInit finalize count=1')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    await observed.until(() => observed.count('ready') === 3)
+    expect(observed.count('restart')).toBe(1)
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('the module aborts: the agent is replaced, all its operations answered by the other', async () => {
+    await using observed = await openFaulty()
+    await faulty.rules('C_Sign abort count=1')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    await observed.until(() => observed.count('ready') === 3)
+    expect(observed.pool.stats()).toMatchObject({ restarts: { died: 1 } })
+  })
+
+  it('C_Sign hangs once: answered by the other agent after the hard time-out, the session is lost, no restart', async () => {
+    await using observed = await openFaulty()
+    await faulty.rules('C_Sign hang count=1')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    expect(observed.pool.stats()).toMatchObject({ hung: 1, restarts: {}, replays: 1 })
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('C_Sign hangs on a quarter of the sessions: the agent is killed', async () => {
+    await using observed = await openFaulty()
+    await faulty.rules('C_Sign hang count=4')
+    const tally = await sixteen(observed.pool)
+    expect(tally).toMatchObject({ wrong: 0 })
+    await observed.until(() => observed.count('restart', ({ reason }) => reason === 'hung') >= 1)
+    await observed.until(() => observed.readyAgents().length === 2)
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('C_SignInit hangs, which blocks the agent’s loop: found by its heartbeat', async () => {
+    await using observed = await openFaulty({ hardTimeoutMs: 60_000 })
+    await faulty.rules('C_SignInit hang count=1')
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    expect(observed.pool.stats()).toMatchObject({ restarts: { silent: 1 } })
+  })
+
+  it('C_Login hangs: the start is given up, and the next one works', async () => {
+    await faulty.rules('C_Login hang count=1')
+    const options = { startTimeoutMs: 700, restartIntervalMs: 200, startWithoutToken: true }
+    await using observed = await ObservedPool.open(faulty.token, options)
+    await observed.until(() => observed.count('ready') >= 1)
+    expect(observed.pool.stats()).toMatchObject({ restarts: { 'failed-start': 1 } })
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('800 ms on a third of the calls: slow and reported, nothing lost or replaced', async () => {
+    await using observed = await openFaulty({ hardTimeoutMs: 5_000 })
+    await faulty.rules('C_Sign delay 800 percent=30')
+    for (let round = 0; round < 3; round += 1) expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    expect(observed.pool.stats()).toMatchObject({ restarts: {}, replays: 0, hung: 0 })
+    expect(observed.count('slow')).toBeGreaterThan(0)
+  })
+
+  it('SESSION_COUNT after three: serves with two sessions beside the anchor, and says so', async () => {
+    await faulty.rules('C_OpenSession return 0xb1 skip=3')
+    await using observed = await ObservedPool.open(faulty.token, { agents: 1 })
+    expect(observed.events).toContainEqual({ type: 'capacity', agent: 0, sessions: 2 })
+    expect(observed.pool.health().agents).toMatchObject([{ sessions: 2 }])
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('a rejected PIN: one C_Login by a whole fleet that shares its latch', async () => {
+    const before = await faulty.calls('C_Login')
+    await faulty.rules('C_Login return 0xa0')
+    const latch = memoryLatch()
+    const fleet = Array.from({ length: 3 }, () => HsmPool.open({ tokens: [faulty.token], latch }))
+    for (const outcome of await Promise.allSettled(fleet)) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'HSM_ACCESS_DENIED' } })
+    }
+    expect(await faulty.calls('C_Login')).toBe(before + 1)
+  })
+
+  it.each([31, 33, 0])('an HMAC of %i bytes: not believed, the agent is replaced', async (length) => {
+    await using observed = await openFaulty()
+    await faulty.rules(`C_Sign length ${length} count=1`)
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    expect(observed.pool.stats()).toMatchObject({ replays: 1 })
+  })
+
+  it('DEVICE_ERROR for good: HSM_UNAVAILABLE, the breaker opens; it closes by itself when the device is back', async () => {
+    await using observed = await openFaulty({ restartIntervalMs: 300, deadlineMs: 3_000 })
+    await faulty.rules('C_Sign return 0x30', 'C_Login return 0x30')
+    while (observed.pool.health().breaker === 'closed') {
+      const tally = await sixteen(observed.pool)
+      expect(new Set(tally.failed)).toEqual(new Set(['HSM_UNAVAILABLE']))
+    }
+    await faulty.rules()
+    await observed.until(() => observed.pool.health().ready)
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('a module that refuses the mechanism: HSM_ACCESS_DENIED, nothing restarted', async () => {
+    await using observed = await openFaulty()
+    await faulty.rules('C_SignInit return 0x70')
+    await expect(observed.pool.hmac(ENC, randomBytes(32))).rejects.toMatchObject({
+      code: 'HSM_ACCESS_DENIED',
+      ckr: 0x70,
+    })
+    expect(observed.pool.stats()).toMatchObject({ restarts: {} })
+  })
+
+  it('the pool closed with a call that hangs: ends, and leaves no process', async () => {
+    const observed = await openFaulty({ hardTimeoutMs: 60_000 })
+    const pids = observed.readyAgents().map(({ pid }) => pid)
+    await faulty.rules('C_Sign hang count=1')
+    const hanging = sixteen(observed.pool)
+    await observed.until(() => observed.count('slow') === 1)
+    await observed[Symbol.asyncDispose]()
+    expect(await hanging).toEqual({ right: 15, wrong: 0, failed: ['HSM_UNAVAILABLE'] })
+    for (const pid of pids) expect(isAlive(pid)).toBe(false)
+  })
+})

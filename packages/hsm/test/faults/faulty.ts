@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process'
+import { open, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+import { tempDir } from '@sealfleet/testkit'
+
+import type { TokenOptions } from '../../src/index.js'
+
+const execute = promisify(execFile)
+const SOURCE = fileURLToPath(new URL('faulty.c', import.meta.url))
+
+const MAX_RULES = 64
+const COUNTER = 8
+const STATE_BYTES = 128 * COUNTER
+
+/** In the order of the list in faulty.c. */
+const FUNCTIONS = [
+  'C_Initialize',
+  'C_Finalize',
+  'C_OpenSession',
+  'C_CloseSession',
+  'C_GetSessionInfo',
+  'C_Login',
+  'C_Logout',
+  'C_FindObjectsInit',
+  'C_FindObjects',
+  'C_SignInit',
+  'C_Sign',
+  'C_EncryptInit',
+  'C_Encrypt',
+  'C_DecryptInit',
+  'C_Decrypt',
+  'C_GenerateKey',
+  'C_GetTokenInfo',
+  'C_GetSlotList',
+] as const
+export type FaultyFunction = (typeof FUNCTIONS)[number]
+
+/** The fault module over a real one: see faulty.c for its rules. */
+export class Faulty implements AsyncDisposable {
+  readonly #token: TokenOptions
+  readonly #dir: string
+  readonly #dispose: () => PromiseLike<void>
+
+  private constructor(token: TokenOptions, dir: string, dispose: () => PromiseLike<void>) {
+    this.#token = token
+    this.#dir = dir
+    this.#dispose = dispose
+  }
+
+  /** Builds the module with gcc and the header of Debian's libp11-kit-dev. */
+  static async over(token: TokenOptions): Promise<Faulty> {
+    const directory = await tempDir()
+    const faulty = new Faulty(token, directory.path, () => directory[Symbol.asyncDispose]())
+    const flags = ['-shared', '-fPIC', '-O1', '-Wall', '-Wextra', '-Werror', '-I/usr/include/p11-kit-1']
+    await execute('gcc', [...flags, '-o', faulty.#path('faulty.so'), SOURCE, '-ldl', '-lpthread'])
+    await writeFile(faulty.#path('state'), Buffer.alloc(STATE_BYTES))
+    await faulty.rules()
+    return faulty
+  }
+
+  get token(): TokenOptions {
+    const faulty = {
+      FAULTY_MODULE: this.#token.module,
+      FAULTY_RULES: this.#path('rules'),
+      FAULTY_STATE: this.#path('state'),
+    }
+    return { ...this.#token, module: this.#path('faulty.so'), env: { ...this.#token.env, ...faulty } }
+  }
+
+  /** From the next call on, these rules and no others, with their counts at 0. */
+  async rules(...lines: readonly string[]): Promise<void> {
+    const rules = this.#path('rules')
+    await writeFile(`${rules}.new`, '')
+    await rename(`${rules}.new`, rules)
+    const state = await open(this.#path('state'), 'r+')
+    await state.write(Buffer.alloc(MAX_RULES * COUNTER), 0, MAX_RULES * COUNTER, 0)
+    await state.close()
+    await writeFile(`${rules}.new`, lines.map((line) => `${line}\n`).join(''))
+    await rename(`${rules}.new`, rules)
+  }
+
+  /** How often that function was called, by all processes together. */
+  async calls(fn: FaultyFunction): Promise<number> {
+    return Number((await readFile(this.#path('state'))).readBigUInt64LE((MAX_RULES + FUNCTIONS.indexOf(fn)) * COUNTER))
+  }
+
+  /** How often the n-th rule matched. */
+  async hits(rule = 0): Promise<number> {
+    return Number((await readFile(this.#path('state'))).readBigUInt64LE(rule * COUNTER))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#dispose()
+  }
+
+  #path(name: string): string {
+    return join(this.#dir, name)
+  }
+}
