@@ -1,0 +1,31 @@
+import { expect, it } from 'vitest'
+import { countTests } from '../lib/vitest-report.mjs'
+
+const suite = (status: string, ...tests: string[]) => ({
+  status,
+  assertionResults: tests.map((test) => ({ status: test })),
+})
+const report = (numPassedTests: number, numFailedTests: number, ...testResults: unknown[]) =>
+  JSON.stringify({ numPassedTests, numFailedTests, testResults })
+
+it.each([
+  ['all well', report(2, 0, suite('passed', 'passed', 'passed')), 0, { passed: 2, failed: 0 }],
+  ['a failed test', report(1, 1, suite('failed', 'passed', 'failed')), 1, { passed: 1, failed: 1 }],
+  [
+    'a suite that cannot be loaded',
+    report(1, 0, suite('passed', 'passed'), suite('failed')),
+    1,
+    { passed: 1, failed: 1 },
+  ],
+  [
+    'a suite whose hook failed',
+    report(1, 1, suite('failed', 'passed'), suite('failed', 'failed')),
+    1,
+    { passed: 1, failed: 2 },
+  ],
+  ['an error outside of any test', report(3, 0, suite('passed', 'passed')), 1, { passed: 3, failed: 1 }],
+  ['nothing run', report(0, 0), 0, { passed: 0, failed: 1 }],
+  ['killed before its report', undefined, 137, { passed: 0, failed: 1 }],
+])('%s', (_, text, status, counts) => {
+  expect(countTests(text, status)).toEqual(counts)
+})
