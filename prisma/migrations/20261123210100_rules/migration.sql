@@ -53,6 +53,10 @@ ALTER TABLE files
     (state <> 'STORED' OR (committed_attempt_id IS NOT NULL AND stored_at IS NOT NULL))
     AND (state IN ('STORED', 'DELETED') OR committed_attempt_id IS NULL));
 
+-- Immediate, so that a wrong statement is told at once. A rekey exchanges the committed attempt under SET CONSTRAINTS …
+-- DEFERRED: two may not be committed at once, nor may a stored file name none.
+ALTER TABLE files ALTER CONSTRAINT files_id_committed_attempt_id_committed_state_fkey DEFERRABLE INITIALLY IMMEDIATE;
+
 -- Attempts ---------------------------------------------------------------------------------------------------------
 
 ALTER TABLE attempts

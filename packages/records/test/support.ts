@@ -1,0 +1,133 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { freshDatabase } from '@sealfleet/testkit'
+import pg from 'pg'
+import {
+  activateMasterKey,
+  activeKeys,
+  claimFile,
+  ensureDomain,
+  migrate,
+  openAttempt,
+  openRecords,
+  registerMasterKey,
+  type ActiveKeys,
+  type ClaimInput,
+  type CommitInput,
+  type OpenAttemptInput,
+  type Records,
+} from '../src/index.js'
+
+/** SHA-256(label(16) `SFV1/nonce-id` ‖ nonce), written out once more on purpose. */
+export function nonceIdOf(nonce: Uint8Array): Buffer {
+  return createHash('sha256').update('SFV1/nonce-id\0\0\0').update(nonce).digest()
+}
+
+export interface Fixture extends AsyncDisposable {
+  readonly url: string
+  readonly name: string
+  readonly records: Records
+  /** Straight to the database, past the statements under test. */
+  readonly sql: pg.Pool
+  readonly keys: ActiveKeys
+}
+
+/** A migrated database of its own with the default domain, and active enc and sig keys of version 1. */
+export async function openFixture(): Promise<Fixture> {
+  const database = await freshDatabase()
+  await migrate(database.url)
+  const records = await openRecords(database.url, { poolSize: 20 })
+  const sql = new pg.Pool({ connectionString: database.url, max: 4 })
+  await ensureDomain(records, { id: 'default' })
+  for (const role of ['enc', 'sig'] as const) await addKey(records, role, 1)
+  return {
+    url: database.url,
+    name: database.name,
+    records,
+    sql,
+    keys: await activeKeys(records, 'default'),
+    async [Symbol.asyncDispose]() {
+      await records.close()
+      await sql.end()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Registers and activates a version. */
+export async function addKey(records: Records, role: 'enc' | 'sig', version: number, domain = 'default') {
+  await registerMasterKey(records, { ref: { role, domain, suite: 1, version }, checkValue: randomBytes(8) })
+  return activateMasterKey(records, { ref: { role, domain, version } })
+}
+
+export function request(over: Partial<ClaimInput> = {}): ClaimInput {
+  return {
+    fileId: randomUUID(),
+    domain: 'default',
+    source: { root: 'in', path: 'folder/file.bin' },
+    context: Buffer.from('context'),
+    fingerprint: randomBytes(32),
+    owner: `worker-${randomUUID()}`,
+    leaseSeconds: 60,
+    ...over,
+  }
+}
+
+export function attempt(
+  fixture: Fixture,
+  claim: { readonly fileId: string; readonly owner: string },
+  over: Partial<OpenAttemptInput> = {},
+): OpenAttemptInput {
+  const attemptId = randomUUID()
+  const nonceEnc = randomBytes(32)
+  const nonceSig = randomBytes(32)
+  return {
+    attemptId,
+    fileId: claim.fileId,
+    owner: claim.owner,
+    attemptNo: 1,
+    encKeyId: fixture.keys.enc.id,
+    sigKeyId: fixture.keys.sig.id,
+    nonceEnc,
+    nonceSig,
+    nonceIdEnc: nonceIdOf(nonceEnc),
+    nonceIdSig: nonceIdOf(nonceSig),
+    suite: 1,
+    segLog2: 20,
+    bucket: 'bucket',
+    objectKey: `default/${claim.fileId}/${attemptId}`,
+    sourceFingerprint: { size: '3' },
+    ...over,
+  }
+}
+
+export function commitOf(opened: OpenAttemptInput, over: Partial<CommitInput> = {}): CommitInput {
+  return {
+    attemptId: opened.attemptId,
+    fileId: opened.fileId,
+    owner: opened.owner,
+    objectVersion: 'v1',
+    etag: '"etag"',
+    objectLength: 416 + 3 + 32,
+    plaintextLength: 3,
+    htag: randomBytes(32),
+    fmac: randomBytes(32),
+    ...over,
+  }
+}
+
+/** Claims a new file and opens its first attempt. */
+export async function opened(fixture: Fixture, over: Partial<ClaimInput> = {}): Promise<OpenAttemptInput> {
+  const claim = request(over)
+  await claimFile(fixture.records, claim)
+  const input = attempt(fixture, claim)
+  await openAttempt(fixture.records, input)
+  return input
+}
+
+/** Waits by the database's clock until a file's lease has run out. */
+export async function leaseExpiry(fixture: Fixture, fileId: string): Promise<void> {
+  await fixture.sql.query(
+    `SELECT pg_sleep(greatest(0, extract(epoch FROM lease_expires_at - clock_timestamp()) + 0.005)) FROM files WHERE id = $1`,
+    [fileId],
+  )
+}
