@@ -3,6 +3,8 @@
 import { existsSync } from 'node:fs'
 
 const main = new URL('../dist/main.js', import.meta.url)
+// The AWS SDK's notice about Node versions is for us who choose the SDK's version, not for the user of a command.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
 if (existsSync(main)) {
   await import(main.href)
 } else {

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { doctorVerb } from './commands/doctor.js'
 import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
 import { keysVerbs } from './commands/keys.js'
@@ -63,6 +64,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
   queueVerbs(program, runner)
+  doctorVerb(program, runner)
   return program
 }
 

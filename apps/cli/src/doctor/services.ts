@@ -1,0 +1,122 @@
+import type { Config } from '@sealfleet/config'
+import { assertNoEviction, connectProducer, QUEUES, queueOptions } from '@sealfleet/jobs'
+import { conservation, migrationStatus, type Records } from '@sealfleet/records'
+import { Queue } from 'bullmq'
+import { access, constants, stat } from 'node:fs/promises'
+import type { CommandContext } from '../context.js'
+import { openDatabase } from '../services/records.js'
+import { openObjectStore } from '../services/store.js'
+import { failed, ok, warning, type Finding } from './check.js'
+
+/** More skew than this spoils leases' displays and, from 15 minutes on, S3's signatures. */
+const SKEW_MS = 5_000
+
+/** Redis answers, keeps every key, has workers; and its clock agrees with ours. */
+export async function checkRedis(context: CommandContext, { redis }: Config<'redis'>): Promise<readonly Finding[]> {
+  try {
+    const connection = await connectProducer(redis.url.reveal(), { connectionName: 'sealfleet-doctor' })
+    context.defer(() => connection.disconnect())
+    await assertNoEviction(connection)
+    const began = Date.now()
+    const [seconds, micros] = await connection.time()
+    const ended = Date.now()
+    const queue = new Queue(QUEUES.ingest, { connection, ...queueOptions(redis.prefix) })
+    queue.on('error', () => undefined)
+    context.defer(() => queue.close())
+    const workers = await queue.getWorkersCount()
+    const paused = await queue.isPaused()
+    return [
+      ok('redis', `${redis.address}, noeviction`),
+      paused
+        ? warning('workers', `the ingest queue is paused; ${workers} connected`, 'sealfleet queue resume')
+        : workers === 0
+          ? warning('workers', 'no worker is connected', 'start one: node apps/worker/dist/main.js')
+          : ok('workers', `${workers} connected`),
+      clock(Number(seconds) * 1000 + Number(micros) / 1000 - (began + ended) / 2),
+    ]
+  } catch (error) {
+    return [failed('redis', error, 'redis')]
+  }
+}
+
+function clock(skewMs: number): Finding {
+  const seconds = (Math.abs(skewMs) / 1000).toFixed(1)
+  return Math.abs(skewMs) <= SKEW_MS
+    ? ok('clock', `${seconds} s from Redis's`)
+    : warning(
+        'clock',
+        `${seconds} s from Redis's clock`,
+        'synchronise the clocks (NTP): S3 refuses signatures 15 min off',
+      )
+}
+
+export interface DatabaseFindings {
+  readonly findings: readonly Finding[]
+  /** undefined when they can't be opened */
+  readonly records?: Records
+}
+
+/** Postgres answers, has the tables of this version, and its books are balanced. */
+export async function checkDatabase(context: CommandContext, config: Config<'database'>): Promise<DatabaseFindings> {
+  try {
+    const records = await openDatabase(context, config)
+    const { pending } = await migrationStatus(config.database.url.reveal())
+    const books = await conservation(records)
+    const wrong = books.difference !== 0 || books.deadWithoutLetter !== 0 || books.strayCommits !== 0
+    return {
+      records,
+      findings: [
+        pending.length === 0
+          ? ok('database', `${config.database.address}, schema up to date`)
+          : warning('database', `${pending.length} migrations are pending`, 'npm run migrate'),
+        wrong
+          ? failed('books', new Error(`conservation reads ${books.difference}, stray commits ${books.strayCommits}`))
+          : ok('books', `${books.accepted} files accepted, none lost`),
+      ],
+    }
+  } catch (error) {
+    return { findings: [failed('database', error, 'database')] }
+  }
+}
+
+/** The bucket is there, takes and gives objects; says what the store can't do. */
+export async function checkStore(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
+  try {
+    const store = await openObjectStore(config, { access: 'read-write', signal: context.signal })
+    context.defer(() => store.close())
+    const { ifNoneMatch, ifMatch, versioning, listUploads, checksumInHead } = store.capabilities
+    const features = {
+      'If-None-Match': ifNoneMatch.put && ifNoneMatch.complete,
+      'If-Match': ifMatch,
+      versions: versioning,
+      'upload listing': listUploads,
+      'checksums in HEAD': checksumInHead,
+    }
+    const named = (wanted: boolean): string =>
+      Object.entries(features)
+        .filter(([, has]) => has === wanted)
+        .map(([name]) => name)
+        .join(', ') || 'nothing'
+    return [ok('s3', `bucket ${store.bucket}: has ${named(true)}; lacks ${named(false)}`)]
+  } catch (error) {
+    return [failed('s3', error, 's3')]
+  }
+}
+
+/** The roots that this machine names are folders that can be read. */
+export async function checkRoots({ roots }: Config<'roots'>): Promise<readonly Finding[]> {
+  return Promise.all(
+    [...roots].map(async ([name, folder]) => {
+      const check = `root ${name}`
+      try {
+        const stats = await stat(folder)
+        if (!stats.isDirectory()) return warning(check, `${folder} is not a folder`, 'correct SEALFLEET_ROOTS')
+        await access(folder, constants.R_OK | constants.X_OK)
+        return ok(check, folder)
+      } catch (error) {
+        const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? 'unreadable') : 'unreadable'
+        return warning(check, `${folder}: ${why}`, 'mount or make it, or correct SEALFLEET_ROOTS, on every worker')
+      }
+    }),
+  )
+}

@@ -1,0 +1,78 @@
+import type { Config } from '@sealfleet/config'
+import { classify, connectProducer, QUEUE_NAMES, queueOptions } from '@sealfleet/jobs'
+import { countsByState, openRecords } from '@sealfleet/records'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
+import { Queue } from 'bullmq'
+import { createApp } from './app.js'
+import { createBoard } from './board.js'
+import { createCollector } from './collect.js'
+import { listen } from './http-server.js'
+
+export type OpsSettings = Config<'database' | 'redis' | 'ops'>
+
+export interface RunOptions {
+  readonly config: OpsSettings
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export interface RunningOps {
+  readonly host: string
+  readonly port: number
+  /** Not ready, then no new connections, then everything closed. Any number of calls. */
+  close(): Promise<void>
+}
+
+const BOARD_PATH = '/queues'
+
+/** Opens Redis and Postgres and listens. Throws coded errors; then nothing is left open. */
+export async function runOps({ config, log, metrics }: RunOptions): Promise<RunningOps> {
+  const closers: (() => unknown)[] = []
+  const closeAll = async (): Promise<void> => {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
+  }
+  try {
+    const redis = await connectProducer(config.redis.url.reveal(), {
+      connectionName: 'sealfleet-ops',
+      onError: (error) => log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'redis trouble'),
+    })
+    closers.push(() => redis.disconnect())
+    const { url, poolSize, connectTimeoutMs, statementTimeoutMs } = config.database
+    const records = await openRecords(url.reveal(), {
+      applicationName: 'sealfleet-ops',
+      poolSize: Math.min(4, poolSize),
+      connectTimeoutMs,
+      statementTimeoutMs,
+    })
+    closers.push(() => records.close())
+    const queues = QUEUE_NAMES.map((name) => {
+      const queue = new Queue(name, { connection: redis, ...queueOptions(config.redis.prefix) })
+      queue.on('error', (error) => log.warn({ component: 'redis', err: error }, 'queue trouble'))
+      closers.push(() => queue.close())
+      return queue
+    })
+    let accepting = true
+    const app = createApp({
+      host: config.ops.host,
+      board: createBoard(queues, BOARD_PATH),
+      boardPath: BOARD_PATH,
+      probes: [
+        { name: 'redis', check: () => redis.ping() },
+        { name: 'postgres', check: () => countsByState(records, NO_BATCH) },
+      ],
+      metrics: createCollector(metrics, { records, queues }, log),
+      accepting: () => accepting,
+      log,
+    })
+    const server = await listen(app, config.ops.host, config.ops.port)
+    closers.push(() => server.close())
+    closers.push(() => (accepting = false))
+    return { host: config.ops.host, port: server.port, close: closeAll }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+/** A batch that nobody has: the cheapest question about the tables there is. */
+const NO_BATCH = '00000000-0000-4000-8000-000000000000'
