@@ -24,6 +24,8 @@ export type HsmEvent =
   | { readonly type: 'session-replaced' | 'sessions-reopened'; readonly agent: number }
   | { readonly type: 'breaker'; readonly state: 'closed' | 'open' | 'half-open' }
   | { readonly type: 'check-value'; readonly label: string; readonly state: CheckState }
+  /** Two computations of the same thing differed: the HSM computes wrongly. */
+  | { readonly type: 'disagreement'; readonly role: Role }
   | { readonly type: 'latched'; readonly serial: string; readonly pinId: string }
 
 /** `pending`: expected, not compared yet. */

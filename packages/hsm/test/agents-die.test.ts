@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { rename } from 'node:fs/promises'
+import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { FreshToken } from '@sealfleet/testkit'
@@ -39,6 +39,50 @@ describe('a pool whose agents or token go away', () => {
     expect(load.ok).toBeGreaterThan(CALLERS)
     expect(observed.count('restart', ({ reason }) => reason === 'died')).toBe(2)
     expect(observed.pool.stats().replays).toBeGreaterThan(0)
+  })
+
+  it('replaces an agent that has grown too large when it is quiet, without losing an operation', async () => {
+    await using observed = await ObservedPool.open(tokenOptions(token), { maxAgentRssBytes: 1 })
+    await observed.allReady()
+    const answers = await knownAnswers(observed.pool, ENC, 16)
+    const replaced = observed.until(() => observed.count('restart', ({ reason }) => reason === 'memory') >= 3)
+    const load = await loadUntil(observed.pool, ENC, answers, CALLERS, replaced)
+    expect(load).toMatchObject({ wrong: 0, failures: [] })
+  })
+
+  it('keeps an agent’s memory within bounds over many operations', async () => {
+    await using observed = await ObservedPool.open(tokenOptions(token), { agents: 1 })
+    const message = randomBytes(32)
+    const many = async (count: number) => {
+      for (let done = 0; done < count; done += CALLERS) {
+        await Promise.all(Array.from({ length: CALLERS }, () => observed.pool.hmac(ENC, message)))
+      }
+      return agentRss(observed.readyAgents()[0]?.pid ?? NaN)
+    }
+    const warm = await many(20_000)
+    const after = await many(40_000)
+    expect(after - warm).toBeLessThan(32 << 20)
+  })
+
+  it('takes new key versions into use, and leaves old ones, under load', async () => {
+    await using observed = await ObservedPool.open(tokenOptions(token))
+    await observed.allReady()
+    const answers = await knownAnswers(observed.pool, ENC, 8)
+    const rotation = (async () => {
+      await using admin = await openKeyAdmin(tokenOptions(token))
+      for (let version = 20; version < 24; version += 1) {
+        const { ref, kcv } = await admin.generate({ ...ENC, version })
+        observed.pool.expectCheckValue(ref, Buffer.from(kcv ?? '', 'hex'))
+        const { keys } = await observed.pool.probe()
+        expect(keys.at(-1)).toMatchObject({ state: 'ok' })
+        const message = randomBytes(32)
+        const fresh = await Promise.all(Array.from({ length: 8 }, () => observed.pool.hmac(ref, message)))
+        expect(new Set(fresh.map((answer) => answer.toString('hex'))).size).toBe(1)
+      }
+    })()
+    const load = await loadUntil(observed.pool, ENC, answers, 8, rotation)
+    expect(load).toMatchObject({ wrong: 0, failures: [] })
+    expect(observed.count('restart')).toBe(0)
   })
 
   it('notices a stopped agent by its heartbeat and replays what it had', async () => {
@@ -130,3 +174,9 @@ describe('a pool whose agents or token go away', () => {
     }
   })
 })
+
+/** Resident bytes by /proc. */
+async function agentRss(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'latin1')
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024
+}

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { HsmPool, memoryLatch } from '../src/index.js'
 import type { PoolOptions } from '../src/index.js'
 import { Faulty } from './faults/faulty.js'
-import { ENC, isAlive, knownAnswers, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'
+import { ENC, isAlive, KEK, knownAnswers, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'
 
 /**
  * Each fault with its end: what failed, what healed by itself, how many restarts and logins it took. The module underneath is
@@ -18,7 +18,7 @@ describe('faults of the module', () => {
   let answers: Map<Buffer, Buffer>
 
   beforeAll(async () => {
-    token = await tokenWithKeys(ENC, SIG)
+    token = await tokenWithKeys(ENC, SIG, KEK)
     faulty = await Faulty.over(tokenOptions(token))
     await using pool = await HsmPool.open({ tokens: [tokenOptions(token)], agents: 1 })
     answers = await knownAnswers(pool, ENC, 16)
@@ -176,6 +176,39 @@ describe('faults of the module', () => {
     await faulty.rules(`C_Sign length ${length} count=1`)
     expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
     expect(observed.pool.stats()).toMatchObject({ replays: 1 })
+  })
+
+  it('a flipped HMAC: found by deriving again on the other agent, both agents replaced', async () => {
+    await using observed = await openFaulty()
+    const [[message, expected] = [Buffer.alloc(32), Buffer.alloc(32)]] = answers
+    await faulty.rules('C_Sign flip count=1')
+    expect((await observed.pool.hmac(ENC, message)).equals(expected)).toBe(false)
+    await faulty.rules('C_Sign flip count=1')
+    const sealing = observed.pool.confirmed()
+    await expect(sealing.hmac(ENC, message)).rejects.toMatchObject({ code: 'HSM_UNAVAILABLE' })
+    await observed.until(() => observed.count('ready') === 4)
+    expect(Buffer.from(await sealing.hmac(ENC, message)).equals(expected)).toBe(true)
+    expect(observed.pool.stats()).toMatchObject({ disagreements: 1, restarts: { error: 2 } })
+  })
+
+  it('a flipped bit in wrapped nonces: found by opening them again', async () => {
+    await using observed = await openFaulty()
+    const [nonces, aad] = [randomBytes(64), Buffer.alloc(74)]
+    aad.write('SFV1/nonces')
+    const sealing = observed.pool.confirmed()
+    await faulty.rules('C_Encrypt flip count=1')
+    await expect(sealing.wrap(KEK, nonces, aad)).rejects.toMatchObject({ code: 'HSM_UNAVAILABLE' })
+    const wrapped = await sealing.wrap(KEK, nonces, aad)
+    expect(Buffer.from(await sealing.unwrap(KEK, wrapped, aad)).equals(nonces)).toBe(true)
+  })
+
+  it('a flipped check value: not taken for a wrong key', async () => {
+    await faulty.rules('C_Sign flip count=1')
+    await using observed = await ObservedPool.open(faulty.token)
+    await observed.allReady()
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    await faulty.rules('C_Sign flip count=1')
+    await expect(observed.pool.keyCheckValue(ENC)).resolves.toHaveLength(8)
   })
 
   it('DEVICE_ERROR for good: HSM_UNAVAILABLE, the breaker opens; it closes by itself when the device is back', async () => {

@@ -1,4 +1,4 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 
 import { classifyCkr } from '../errors/table.js'
 import { KCV_LENGTH, KCV_MESSAGE, kekCheckInput } from '../inputs.js'
@@ -85,24 +85,29 @@ export class Keys {
     if (handle === undefined) throw new OperationFailure('unknown', `the token holds no key ${label}`)
     if (second !== undefined) throw new OperationFailure('mismatch', `the token holds two keys ${label}`)
     const isKek = parseKeyLabel(label)?.role === 'kek'
-    const kcv = isKek ? null : await this.checkValue(session, handle)
-    if (kcv !== null) {
-      this.compare(label, kcv)
-      this.#known.set(label, { ...known, kcv })
-    } else if (known.record !== undefined) {
-      await this.checkRecord(session, handle, label, known.record)
-    }
+    const kcv = isKek ? null : await this.comparedValue(label, session, handle)
+    if (kcv === null && known.record !== undefined) await this.checkRecord(session, handle, label, known.record)
     this.#bound.set(label, { handle, epoch: session.epoch })
     this.#onBound(label, kcv)
     return handle
   }
 
-  /** Throws `mismatch` when another check value is known for this key. */
-  compare(label: string, kcv: Buffer): void {
-    const known = this.#known.get(label)?.kcv
-    if (known === undefined || timingSafeEqual(known, kcv)) return
+  /**
+   * The key's check value, compared with the known one; the first one seen becomes known. Anything unexpected is computed
+   * again, so that one flipped bit is not taken for a wrong key. Rejects with `mismatch`, or WrongAnswer.
+   */
+  async comparedValue(label: string, session: Session, handle: Handle): Promise<Buffer> {
+    const kcv = await this.checkValue(session, handle)
+    if (this.#known.get(label)?.kcv?.equals(kcv) === true) return kcv
+    const again = await this.checkValue(session, handle)
+    if (!again.equals(kcv)) throw new WrongAnswer('two computations of a check value differ')
+    const known = this.#known.get(label)
+    if (known?.kcv === undefined || known.kcv.equals(kcv)) {
+      this.#known.set(label, { ...known, kcv })
+      return kcv
+    }
     this.#bound.delete(label)
-    const values = `it is ${kcv.toString('hex')}, expected ${known.toString('hex')}`
+    const values = `it is ${kcv.toString('hex')}, expected ${known.kcv.toString('hex')}`
     throw new OperationFailure('mismatch', `the key ${label} has another check value: ${values}`)
   }
 

@@ -92,9 +92,7 @@ export class PoolServer {
     const ref = parseKeyLabel(label)
     if (ref === null || ref.role === 'kek') throw refused('a key that has no check value')
     return this.#operations.run(label, async (session, key) => {
-      const kcv = await this.#operations.keys.checkValue(session, key)
-      this.#operations.keys.compare(label, kcv)
-      return encodeFrame(KIND.OK, id, [kcv])
+      return encodeFrame(KIND.OK, id, [await this.#operations.keys.comparedValue(label, session, key)])
     })
   }
 

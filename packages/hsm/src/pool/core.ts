@@ -1,14 +1,14 @@
-import type { HsmEvent, RestartReason } from '../events.js'
+import type { RestartReason } from '../events.js'
 import { HsmBusy, HsmError } from '../errors/hsm-error.js'
 import type { Expect, OperationError } from '../wire/messages.js'
 import { Breaker } from './breaker.js'
 import { agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
+import { Ledger, type Submission } from './ledger.js'
 import { AgentLife, type LifeHost, type LifeOptions } from './life.js'
 import type { AgentEvents, AgentLink, Clock } from './link.js'
-import type { OperationName, PoolRequest } from './request.js'
+import type { PoolRequest } from './request.js'
 import { RestartBudget } from './restarts.js'
 import { UnknownKeys } from './unknown-keys.js'
-import type { Role } from '../contract.js'
 
 export interface CoreOptions extends Omit<LifeOptions, 'index' | 'start'> {
   readonly agents: number
@@ -17,16 +17,6 @@ export interface CoreOptions extends Omit<LifeOptions, 'index' | 'start'> {
   readonly restartIntervalMs: number
   readonly maxAgentRssBytes: number
   readonly start: (events: AgentEvents, sessions: number) => AgentLink
-}
-
-export interface Submission {
-  readonly name: OperationName
-  readonly role: Role
-  readonly label: string
-  readonly parts: readonly Uint8Array[]
-  readonly signal?: AbortSignal | undefined
-  /** Run on this life alone, past the breaker: probes. */
-  readonly only?: AgentLife | undefined
 }
 
 interface Slot {
@@ -55,7 +45,7 @@ export class PoolCore implements LifeHost {
   readonly breaker: Breaker
   /** Killed processes that are not gone yet. */
   readonly #ending = new Set<Promise<void>>()
-  #nextId = 1
+  readonly #ledger: Ledger
   #closed = false
   #tickedAt: number
   #started: { resolve: () => void; reject: (error: HsmError) => void } | undefined
@@ -66,6 +56,7 @@ export class PoolCore implements LifeHost {
     this.#clock = options.clock
     const now = () => options.clock.now()
     this.#tickedAt = now()
+    this.#ledger = new Ledger(options)
     this.breaker = new Breaker(now, (state) => {
       options.emit({ type: 'breaker', state })
     })
@@ -106,19 +97,19 @@ export class PoolCore implements LifeHost {
 
   /** Settles with the answer (dedicated bytes, the caller's to wipe) or an HsmError, or the signal's reason. */
   async submit(submission: Submission): Promise<Buffer> {
-    const { signal, only } = submission
+    const { signal, only, notOn } = submission
     signal?.throwIfAborted()
     if (this.#closed) throw poolClosed()
     if (only === undefined && this.breaker.state !== 'closed') throw breakerOpen(this.#lastFailure)
-    const life = only ?? this.#choose(undefined)
+    const life = only ?? this.#choose(notOn) ?? this.#choose(undefined)
     if (life === undefined) {
       const hopeless = this.#hopeless()
       if (hopeless !== undefined) throw hopeless
       if (this.#waiters.length >= this.#options.maxWaiters) throw new HsmBusy(this.#waiters.length)
     }
     return new Promise<Buffer>((resolve, reject) => {
-      const request = this.#request(submission, resolve, reject)
-      if (signal !== undefined) this.#listen(request, signal)
+      const request = this.#ledger.open(submission, resolve, reject)
+      if (signal !== undefined) this.#ledger.listen(request, signal, () => this.#unqueue(request))
       if (life === undefined) this.#waiters.push(request)
       else life.run(request)
     })
@@ -159,6 +150,13 @@ export class PoolCore implements LifeHost {
     return this.lives.reduce((sum, life) => sum + life.busy, 0)
   }
 
+  /** Replaces agents whose answers are not believed; what they still have is given to others. */
+  distrust(lives: readonly AgentLife[], failure: HsmError): void {
+    this.#lastFailure = failure
+    this.breaker.failure()
+    for (const life of lives) life.end('error', failure)
+  }
+
   // LifeHost
 
   ready(life: AgentLife): void {
@@ -176,9 +174,10 @@ export class PoolCore implements LifeHost {
     this.#dispatch()
   }
 
-  answered(_life: AgentLife, request: PoolRequest, bytes: Buffer): void {
+  answered(life: AgentLife, request: PoolRequest, bytes: Buffer): void {
+    request.answeredBy?.(life)
     if (request.only === undefined) this.breaker.success()
-    this.#settle(request, 'ok', () => {
+    this.#ledger.settle(request, 'ok', () => {
       request.resolve(bytes)
     })
   }
@@ -278,38 +277,6 @@ export class PoolCore implements LifeHost {
     }
   }
 
-  #request(
-    { name, role, label, parts, only }: Submission,
-    resolve: (bytes: Buffer) => void,
-    reject: (error: unknown) => void,
-  ): PoolRequest {
-    const now = this.#clock.now()
-    const payload = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0))
-    let offset = 0
-    for (const part of parts) {
-      payload.set(part, offset)
-      offset += part.length
-    }
-    const id = this.#nextId
-    this.#nextId = id === 0xffff_ffff ? 1 : id + 1
-    const times = { submittedAt: now, deadlineAt: now + this.#options.deadlineMs, startedAt: now }
-    const fresh = { slowReported: false, replays: 0, avoid: undefined, settled: false, release: () => undefined }
-    return { id, name, role, label, payload, only, resolve, reject, ...times, ...fresh }
-  }
-
-  #listen(request: PoolRequest, signal: AbortSignal): void {
-    const abort = () => {
-      this.#unqueue(request)
-      this.#settle(request, 'aborted', () => {
-        request.reject(signal.reason)
-      })
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    request.release = () => {
-      signal.removeEventListener('abort', abort)
-    }
-  }
-
   /** On the other agent, or a later life of this one; ahead of those who have not run at all. */
   #replay(life: AgentLife, request: PoolRequest, failure: HsmError): void {
     if (request.replays >= REPLAYS || request.only !== undefined || this.#closed) {
@@ -361,21 +328,9 @@ export class PoolCore implements LifeHost {
       this.#lastFailure = error
       if (request.only === undefined) this.breaker.failure()
     }
-    this.#settle(request, error.code, () => {
+    this.#ledger.settle(request, error.code, () => {
       request.reject(error)
     })
-  }
-
-  #settle(request: PoolRequest, outcome: (HsmEvent & { type: 'operation' })['outcome'], tell: () => void): void {
-    if (request.settled) return
-    request.settled = true
-    request.release()
-    request.payload.fill(0)
-    const now = this.#clock.now()
-    const { name, role, replays, submittedAt, startedAt } = request
-    const times = { queueMs: startedAt - submittedAt, runMs: now - startedAt }
-    this.#options.emit({ type: 'operation', operation: name, role, outcome, replays, ...times })
-    tell()
   }
 
   #retireLarge(): void {

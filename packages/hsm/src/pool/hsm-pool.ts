@@ -3,18 +3,18 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { KekRef, KeyDeriver, MasterKeyRef, NonceWrapper } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
-import { isAllowedHmacInput, isNoncesAad, KCV_LENGTH, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
+import { KCV_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { keyLabel } from '../labels.js'
 import type { PoolOptions } from '../options.js'
-import { packAead, packKeyed } from '../wire/messages.js'
+import { packKeyed } from '../wire/messages.js'
 import { startAgent } from './agent-process.js'
+import { submitTwice, wrapAndOpen } from './confirmed.js'
 import { PoolCore } from './core.js'
 import { healthOf, type PoolHealth } from './health.js'
 import { memoryLatch } from './latch.js'
 import { Prober } from './probe.js'
 import { count, newStats, type PoolStats } from './stats.js'
-
-type CallOptions = { readonly signal?: AbortSignal } | undefined
+import { hmacOf, unwrapOf, wrapOf, type CallOptions } from './submissions.js'
 
 const TICK_MS = 100
 const BEAT_MS = 500
@@ -46,10 +46,12 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   readonly #core: PoolCore
   readonly #prober: Prober
   readonly #stats: PoolStats
+  readonly #emit: (event: HsmEvent) => void
   readonly #timer: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
-  private constructor(core: PoolCore, prober: Prober, stats: PoolStats) {
+  private constructor(core: PoolCore, prober: Prober, stats: PoolStats, emit: (event: HsmEvent) => void) {
+    this.#emit = emit
     this.#core = core
     this.#prober = prober
     this.#stats = stats
@@ -84,7 +86,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
         startAgent(token, { mode: 'pool', sessions: size, hardTimeoutMs, beatMs: BEAT_MS }, events),
     })
     const prober = new Prober(core, { intervalMs: settings.probeIntervalMs, now, emit })
-    const pool = new HsmPool(core, prober, stats)
+    const pool = new HsmPool(core, prober, stats, emit)
     try {
       await core.start()
     } catch (error) {
@@ -99,26 +101,33 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
 
   /** HMAC-SHA-256 of a derivation input under a master key: 32 bytes. */
   async hmac(key: MasterKeyRef, message: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    const label = keyLabel(key)
-    if (!isAllowedHmacInput(key, message)) throw new TypeError(`not an input that ${label} may see`)
-    const { role } = key
-    return this.#core.submit({ name: 'hmac', role, label, parts: packKeyed(label, message), signal: options?.signal })
+    return this.#core.submit(hmacOf(key, message, options))
+  }
+
+  /**
+   * The same pool for sealing: every derivation is computed twice, on two agents where two are ready, and every wrapped
+   * record is opened again, before it is handed out. Rejects with HSM_UNAVAILABLE when the HSM contradicts itself.
+   */
+  confirmed(): KeyDeriver & NonceWrapper {
+    return {
+      hmac: async (key, message, options) => submitTwice(this.#core, hmacOf(key, message, options), this.#emit),
+      wrap: async (kek, plaintext, aad, options) => {
+        const wrap = wrapOf(kek, plaintext, aad, options)
+        const open = (wrapped: Buffer) => unwrapOf(kek, wrapped, aad, options)
+        return wrapAndOpen(this.#core, wrap, open, plaintext, this.#emit)
+      },
+      unwrap: async (kek, wrapped, aad, options) => this.unwrap(kek, wrapped, aad, options),
+    }
   }
 
   /** Both nonces (64 bytes) under a KEK: 92 bytes, iv ‖ ciphertext ‖ tag, with a fresh iv each time (FORMAT §5). */
   async wrap(kek: KekRef, plaintext: Uint8Array, aad: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    if (plaintext.length !== NONCES_LENGTH) throw new TypeError(`a pair of nonces has ${NONCES_LENGTH} bytes`)
-    return this.#aead('wrap', kek, plaintext, aad, options)
+    return this.#core.submit(wrapOf(kek, plaintext, aad, options))
   }
 
   /** The inverse of {@link wrap}: 64 bytes. Rejects with E_NONCE_UNWRAP when record, data and key don't belong together. */
   async unwrap(kek: KekRef, wrapped: Uint8Array, aad: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    if (wrapped.length !== WRAPPED_LENGTH) {
-      throw new HsmError('E_NONCE_UNWRAP', `wrapped nonces have ${WRAPPED_LENGTH} bytes, not ${wrapped.length}`, {
-        fix: 'The record was changed: compare it with a backup of the database.',
-      })
-    }
-    return this.#aead('unwrap', kek, wrapped, aad, options)
+    return this.#core.submit(unwrapOf(kek, wrapped, aad, options))
   }
 
   /** The key's check value as the token computes it now: 8 bytes. Not for KEKs, which have none. */
@@ -177,18 +186,6 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     while (this.#core.busy > 0 && performance.now() < until) await delay(10)
     clearInterval(this.#timer)
     await this.#core.end()
-  }
-
-  async #aead(
-    name: 'wrap' | 'unwrap',
-    kek: KekRef,
-    input: Uint8Array,
-    aad: Uint8Array,
-    options: CallOptions,
-  ): Promise<Buffer> {
-    if (!isNoncesAad(aad)) throw new TypeError('not the associated data of a pair of nonces')
-    const label = keyLabel({ role: 'kek', suite: 1, ...kek })
-    return this.#core.submit({ name, role: 'kek', label, parts: packAead(label, aad, input), signal: options?.signal })
   }
 }
 

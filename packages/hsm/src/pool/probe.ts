@@ -4,7 +4,8 @@ import type { CheckState, HsmEvent } from '../events.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { parseKeyLabel } from '../labels.js'
 import { packKeyed } from '../wire/messages.js'
-import type { PoolCore, Submission } from './core.js'
+import type { PoolCore } from './core.js'
+import type { Submission } from './ledger.js'
 import type { AgentLife } from './life.js'
 
 export interface KeyCheck {

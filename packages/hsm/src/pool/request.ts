@@ -1,5 +1,6 @@
 import type { Role } from '../contract.js'
 import { KCV_LENGTH, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
+import type { AgentLife } from './life.js'
 import { KIND, type Kind } from '../wire/frames.js'
 
 export type OperationName = 'hmac' | 'check-value' | 'wrap' | 'unwrap' | 'bind' | 'ping'
@@ -31,6 +32,7 @@ export interface PoolRequest {
   avoid: object | undefined
   /** Only this life of an agent may get it (probes). */
   readonly only: object | undefined
+  readonly answeredBy: ((life: AgentLife) => void) | undefined
   /** Set once: the caller has its answer. */
   settled: boolean
   readonly resolve: (bytes: Buffer) => void

@@ -15,11 +15,20 @@ export interface PoolStats {
   /** PKCS#11 return values seen by the agents, `fn:0x30` → count. */
   errors: Record<string, number>
   breakerOpened: number
+  disagreements: number
 }
 
 export function newStats(): PoolStats {
   const zero = { operations: 0, failures: 0, replays: 0, slow: 0, hung: 0, logins: 0, rejectedLogins: 0 }
-  return { ...zero, restarts: {}, sessionsReplaced: 0, sessionsReopened: 0, errors: {}, breakerOpened: 0 }
+  return {
+    ...zero,
+    restarts: {},
+    sessionsReplaced: 0,
+    sessionsReopened: 0,
+    errors: {},
+    breakerOpened: 0,
+    disagreements: 0,
+  }
 }
 
 export function count(stats: PoolStats, event: HsmEvent): void {
@@ -53,6 +62,9 @@ export function count(stats: PoolStats, event: HsmEvent): void {
       return
     case 'breaker':
       if (event.state === 'open') stats.breakerOpened += 1
+      return
+    case 'disagreement':
+      stats.disagreements += 1
       return
     case 'ready':
     case 'capacity':

@@ -131,7 +131,12 @@ export class UnknownKeys implements LifeHost {
     const payload = Buffer.concat(packKeyed(label))
     const times = { submittedAt: now, deadlineAt: Infinity, startedAt: now }
     const fresh = { slowReported: false, replays: 0, avoid: undefined, only: undefined, settled: false }
-    const silent = { resolve: () => undefined, reject: () => undefined, release: () => undefined }
+    const silent = {
+      answeredBy: undefined,
+      resolve: () => undefined,
+      reject: () => undefined,
+      release: () => undefined,
+    }
     return { id, name: 'bind', role: 'enc', label, payload, ...times, ...fresh, ...silent }
   }
 }

@@ -1,0 +1,82 @@
+import type { Role } from '../contract.js'
+import type { HsmEvent } from '../events.js'
+import type { AgentLife } from './life.js'
+import type { Clock } from './link.js'
+import type { OperationName, PoolRequest } from './request.js'
+
+export interface Submission {
+  readonly name: OperationName
+  readonly role: Role
+  readonly label: string
+  readonly parts: readonly Uint8Array[]
+  readonly signal?: AbortSignal | undefined
+  /** Run on this life alone, past the breaker: probes. */
+  readonly only?: AgentLife | undefined
+  /** Run on another one if one is free. */
+  readonly notOn?: AgentLife | undefined
+  /** Told which life answered. */
+  readonly answeredBy?: ((life: AgentLife) => void) | undefined
+}
+
+export type Outcome = (HsmEvent & { type: 'operation' })['outcome']
+
+/** Opens and closes requests: their numbers, their bytes, the one answer each of them gets. */
+export class Ledger {
+  readonly #clock: Clock
+  readonly #deadlineMs: number
+  readonly #emit: (event: HsmEvent) => void
+  #nextId = 1
+
+  constructor(options: { clock: Clock; deadlineMs: number; emit: (event: HsmEvent) => void }) {
+    this.#clock = options.clock
+    this.#deadlineMs = options.deadlineMs
+    this.#emit = options.emit
+  }
+
+  /** Copies the parts into memory of its own, so that a replay sends what the first try sent. */
+  open(
+    { name, role, label, parts, only, answeredBy }: Submission,
+    resolve: (bytes: Buffer) => void,
+    reject: (error: unknown) => void,
+  ): PoolRequest {
+    const now = this.#clock.now()
+    const payload = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0))
+    let offset = 0
+    for (const part of parts) {
+      payload.set(part, offset)
+      offset += part.length
+    }
+    const id = this.#nextId
+    this.#nextId = id === 0xffff_ffff ? 1 : id + 1
+    const times = { submittedAt: now, deadlineAt: now + this.#deadlineMs, startedAt: now }
+    const fresh = { slowReported: false, replays: 0, avoid: undefined, settled: false, release: () => undefined }
+    return { id, name, role, label, payload, only, answeredBy, resolve, reject, ...times, ...fresh }
+  }
+
+  /** Rejects the request with the signal's reason as soon as it is aborted; `leave` takes it out of the queue. */
+  listen(request: PoolRequest, signal: AbortSignal, leave: () => void): void {
+    const abort = () => {
+      leave()
+      this.settle(request, 'aborted', () => {
+        request.reject(signal.reason)
+      })
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    request.release = () => {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /** The caller's answer, once; whatever comes later is nobody's. */
+  settle(request: PoolRequest, outcome: Outcome, tell: () => void): void {
+    if (request.settled) return
+    request.settled = true
+    request.release()
+    request.payload.fill(0)
+    const now = this.#clock.now()
+    const { name, role, replays, submittedAt, startedAt } = request
+    const times = { queueMs: startedAt - submittedAt, runMs: now - startedAt }
+    this.#emit({ type: 'operation', operation: name, role, outcome, replays, ...times })
+    tell()
+  }
+}
