@@ -11,7 +11,7 @@ import { checkout, defaultRoots, quickstartHome as home } from './lib/places.mjs
 import { QUICKSTART_SERVICES, startServices } from './lib/private-services.mjs'
 import { missingRoots } from './lib/quickstart/roots.mjs'
 import { makeSamples } from './lib/quickstart/samples.mjs'
-import { findPlaintext, hexDump, humanSize, table } from './lib/quickstart/show.mjs'
+import { findPlaintext, hexDump } from './lib/quickstart/show.mjs'
 import { compareFiles } from './lib/quickstart/compare.mjs'
 import { fetchObject } from './lib/quickstart/fetch-object.mjs'
 import { storedBelow } from './lib/quickstart/stored.mjs'
@@ -22,8 +22,6 @@ import { loadState, rememberRoots } from './lib/service-state.mjs'
 const APPLICATIONS = ['worker-1', 'worker-2', 'ops']
 /** Objects up to this size are fetched whole to look for plaintext in them. */
 const LOOK_INSIDE_UP_TO = 64 * 1024 * 1024
-/** Longer tables are cut. */
-const ROWS = 20
 
 await runMain(async () => {
   const asked = process.argv.slice(2)
@@ -59,13 +57,6 @@ await runMain(async () => {
   const files = await storedBelow(env, paths)
   const last = files.at(-1)
   if (!last) throw new Refusal('Nothing was stored: `npx sealfleet list` says why.')
-  title('Stored')
-  const rows = files
-    .slice(0, ROWS)
-    .map((file) => [basename(file.path), humanSize(file.size), file.key, file.objectKey, file.id])
-  console.log(table([['FILE', 'SIZE', 'KEYS', 'OBJECT', 'ID'], ...rows]))
-  if (files.length > ROWS) console.log(`… and ${files.length - ROWS} more: npx sealfleet list`)
-
   title('Restoring one, and comparing it byte for byte')
   const shown = files.findLast((file) => file.size <= LOOK_INSIDE_UP_TO) ?? last
   await restoreAndCompare(shown, inHere)

@@ -1,30 +1,4 @@
-/** What the quickstart shows: a table of what was stored, and the stored bytes beside the plain ones. */
-
-/** @param {number} bytes */
-export function humanSize(bytes) {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  let unit = 0
-  let value = bytes
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
-}
-
-/**
- * Columns as wide as their widest cell.
- *
- * @param {readonly (readonly string[])[]} rows the first one is the head
- */
-export function table(rows) {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
-}
+/** The stored bytes beside the plain ones, and the search for the plain ones in them. */
 
 /**
  * Two lines of 16 bytes as `hexdump -C` prints them.

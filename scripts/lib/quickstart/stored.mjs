@@ -6,7 +6,6 @@ import { join, sep } from 'node:path'
  * @property {string} id of the file
  * @property {string} path of the source, absolute
  * @property {number} size of the plaintext in bytes
- * @property {string} key versions of the encryption and signature master keys, e.g. `enc 1, sig 1`
  * @property {string} bucket
  * @property {string} objectKey
  */
@@ -28,9 +27,8 @@ export async function storedBelow(env, paths) {
       const path = join(roots[file.source.root] ?? '', file.source.path)
       const wanted = paths.some((asked) => path === asked || path.startsWith(`${asked}${sep}`))
       if (!wanted || !committed || found.has(path)) continue
-      const { plaintextLength, encKeyVersion, sigKeyVersion, bucket, objectKey } = committed
-      const key = `enc ${encKeyVersion}, sig ${sigKeyVersion}`
-      found.set(path, { id: file.id, path, size: plaintextLength ?? 0, key, bucket, objectKey })
+      const { plaintextLength, bucket, objectKey } = committed
+      found.set(path, { id: file.id, path, size: plaintextLength ?? 0, bucket, objectKey })
     }
     return [...found.values()].sort((a, b) => a.size - b.size || (a.path < b.path ? -1 : 1))
   } finally {
