@@ -35,7 +35,7 @@ const TABLE: readonly (readonly [FailureCode, string, unknown, ClassifyContext?]
   ['NO_ACTIVE_KEY', 'a RecordsError', like('RecordsError', 'x', { code: 'NO_ACTIVE_KEY' })],
   ['REQUEST_CONFLICT', 'a RecordsError with a name of its own', like('RecordsError', 'x', { code: 'CONFLICT' })],
   ['CONFIG_INVALID', 'a malformed database URL', like('RecordsError', 'x', { code: 'DB_URL' })],
-  ['UNCLASSIFIED', 'a refusal that the store could not name', like('StoreError', 'x', { code: 'S3_REJECTED' })],
+  ['S3_REJECTED', 'a refusal that the store could not name', like('StoreError', 'x', { code: 'S3_REJECTED' })],
   ['CONFIG_INVALID', 'a ConfigError', like('ConfigError', 'x', { code: 'CONFIG_INVALID' })],
   [
     'FENCED',

@@ -111,6 +111,11 @@ export const BROKEN_INFRASTRUCTURE = {
     'The bucket does not exist.',
     'Check SEALFLEET_S3_BUCKET, SEALFLEET_S3_ENDPOINT and SEALFLEET_S3_REGION; create the bucket.',
   ),
+  S3_REJECTED: broken(
+    's3',
+    'The object store refused a request as malformed or not allowed, in a way that has no code of its own.',
+    'Read the store’s own log for that time; run `npx sealfleet doctor`: it tries out what the store can do.',
+  ),
   S3_UNSUPPORTED: broken(
     's3',
     'The object store can’t do what Sealfleet needs.',
