@@ -23,6 +23,7 @@ export {
   type KeyFilter,
   type KeyRegistration,
 } from './statements/master-keys.js'
+export { fileStates, type FileStatus } from './statements/file-states.js'
 export { getFile, type FileWithObject } from './statements/get-file.js'
 export { failureHistory, type FailureHistory } from './statements/failure-history.js'
 export { recordRefusal, type RefusalInput } from './statements/record-refusal.js'
@@ -43,3 +44,4 @@ export {
   type HsmLatch,
   type PinName,
 } from './statements/hsm-latch.js'
+export { fleetPinLatch, type LoginOutcome } from './pin-latch.js'

@@ -5,7 +5,10 @@ import {
   acceptFile,
   acceptFiles,
   batchProgress,
+  claimFile,
   createBatch,
+  failAttempt,
+  fileStates,
   getFile,
   type Queryable,
 } from '../src/index.js'
@@ -56,11 +59,32 @@ test('ten thousand files are accepted as one batch in a handful of statements', 
 
 test('the same id for another request is a conflict, and the first file stays as it was', async () => {
   const first = request()
-  expect(await acceptFile(f.records, first)).toEqual({ fileId: first.fileId, outcome: 'accepted', state: 'QUEUED' })
+  expect(await acceptFile(f.records, first)).toEqual({
+    fileId: first.fileId,
+    outcome: 'accepted',
+    state: 'QUEUED',
+    generation: 1,
+  })
   const before = await getFile(f.records, first.fileId)
   const other = { ...first, fingerprint: randomBytes(32), source: { root: 'in', path: 'other' } }
   expect((await acceptFile(f.records, other)).outcome).toBe('conflict')
   expect(await getFile(f.records, first.fileId)).toEqual(before)
+})
+
+test('the states of many files come in one statement, unknown ones left out', async () => {
+  const [queued, dead] = [request(), request()]
+  await acceptFile(f.records, queued)
+  const end = { code: 'SOURCE_MISSING', class: 'permanent-source', message: 'gone', disposition: 'dead' } as const
+  await claimFile(f.records, dead)
+  await failAttempt(f.records, { fileId: dead.fileId, owner: dead.owner, attemptNo: 1, ...end })
+  await f.sql.query(`UPDATE files SET generation = 3 WHERE id = $1`, [queued.fileId])
+  const states = await fileStates(f.records, [dead.fileId, randomUUID(), queued.fileId])
+  expect(states).toEqual([
+    { fileId: dead.fileId, state: 'DEAD', generation: 1, code: 'SOURCE_MISSING' },
+    { fileId: queued.fileId, state: 'QUEUED', generation: 3 },
+  ])
+  expect(await acceptFile(f.records, queued)).toMatchObject({ outcome: 'exists-same', generation: 3 })
+  expect(await fileStates(f.records, [])).toEqual([])
 })
 
 test('of two requests with one id in one list the first counts', async () => {

@@ -10,6 +10,7 @@ import {
   countsByState,
   createBatch,
   failAttempt,
+  fleetPinLatch,
   forgetWorkers,
   getBatch,
   getFile,
@@ -21,8 +22,8 @@ import {
   setHsmLatch,
   traceFile,
   acceptFile,
-  underLoginLock,
   type ListedFile,
+  type LoginOutcome,
 } from '../src/index.js'
 import { attempt, commitOf, leaseExpiry, opened, openFixture, request, type Fixture } from './support.js'
 
@@ -230,18 +231,24 @@ describe('a PIN’s latch', () => {
     expect(await setHsmLatch(f.records, { ...pin, state: 'proven', setBy: 'd' })).toMatchObject({ state: 'proven' })
   })
 
-  test('is tried by one process at a time: the others see what became of it', async () => {
-    const pin = { tokenSerial: randomUUID(), pinId: 'worker' }
+  test('of a PIN never proven lets one process try at a time, and after a rejection nobody', async () => {
+    const id = { serial: randomUUID(), token: 't', pinId: 'worker' }
     let logins = 0
-    await Promise.all(
-      Array.from({ length: 6 }, (_, i) =>
-        underLoginLock(f.records, pin, async (tx) => {
-          if ((await getHsmLatch(tx, pin)) !== undefined) return
-          logins++
-          await setHsmLatch(tx, { ...pin, state: 'rejected', ckr: 0xa0, setBy: `worker-${i}` })
-        }),
-      ),
-    )
+    const login = (outcome: LoginOutcome) => () => {
+      logins++
+      return Promise.resolve(outcome)
+    }
+    const latch = fleetPinLatch(f.records, 'worker-1')
+    const tries = await Promise.all(Array.from({ length: 6 }, () => latch.guard(id, login('rejected'))))
+    expect(tries.sort()).toEqual([...Array<string>(5).fill('latched'), 'rejected'])
     expect(logins).toBe(1)
+    expect(await latch.guard(id, login('accepted'))).toBe('latched')
+    await clearHsmLatch(f.records, { tokenSerial: id.serial, pinId: id.pinId })
+    expect(await latch.guard(id, login('failed'))).toBe('failed')
+    expect(await latch.guard(id, login('accepted'))).toBe('accepted')
+    // Proven: no more turns. Changed at the token: latched by the first who is told.
+    expect(await latch.guard(id, login('rejected'))).toBe('rejected')
+    expect(await latch.guard(id, login('accepted'))).toBe('latched')
+    expect(logins).toBe(4)
   })
 })

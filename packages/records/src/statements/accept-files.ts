@@ -22,7 +22,10 @@ export interface Acceptance {
   readonly fileId: string
   /** exists-same: the very same request was accepted before. conflict: the id stands for another request, untouched. */
   readonly outcome: 'accepted' | 'exists-same' | 'conflict'
+  /** The file as it stands; on a conflict the first one. */
   readonly state: FileState
+  /** Later than the one asked with, when the file was replayed. */
+  readonly generation: number
 }
 
 /** Files in one statement: enough to make the round trip cheap, few enough to stay within some megabytes. */
@@ -51,6 +54,7 @@ interface Row {
   readonly fileId: string
   readonly outcome: Acceptance['outcome'] | null
   readonly state: FileState | null
+  readonly generation: number | null
 }
 
 async function acceptChunk(db: Queryable, requests: readonly FileRequest[]): Promise<Acceptance[]> {
@@ -76,13 +80,13 @@ function statement(list: string): Prisma.Sql {
       SELECT file_id, domain_id, root, path, context, fingerprint, batch_id, generation FROM asked WHERE turn = 1
       ORDER BY file_id
       ON CONFLICT (id) DO NOTHING
-      RETURNING id, fingerprint, state
+      RETURNING id, fingerprint, state, generation
     )
     SELECT a.file_id::text AS "fileId",
       CASE WHEN a.turn = 1 AND i.id IS NOT NULL THEN 'accepted'
         WHEN coalesce(i.fingerprint, f.fingerprint) = a.fingerprint THEN 'exists-same'
         WHEN coalesce(i.fingerprint, f.fingerprint) IS NOT NULL THEN 'conflict' END AS outcome,
-      coalesce(i.state, f.state)::text AS state
+      coalesce(i.state, f.state)::text AS state, coalesce(i.generation, f.generation) AS generation
     FROM asked a LEFT JOIN inserted i ON i.id = a.file_id LEFT JOIN files f ON f.id = a.file_id
     ORDER BY a.ord`
 }
