@@ -1,4 +1,3 @@
-import { styleText } from 'node:util'
 import { wantsColour, write, type Io } from '../io.js'
 
 /**
@@ -23,7 +22,8 @@ export interface Printer {
 
 export type Style = 'good' | 'bad' | 'dim' | 'bold'
 
-const STYLES = { good: 'green', bad: 'red', dim: 'dim', bold: 'bold' } as const
+/** ECMA-48 SGR: on and off. (Node's styleText looks at the environment by itself, differently from version to version.) */
+const STYLES = { good: [32, 39], bad: [31, 39], dim: [2, 22], bold: [1, 22] } as const
 
 /** JSON in which bytes are hexadecimal and integers beyond 2^53 are strings. */
 export function toJson(value: unknown, indent?: number): string {
@@ -49,7 +49,10 @@ export function createPrinter(io: Io, json: boolean): Printer {
     document: (value) => (json ? write(out, `${toJson(value, 2)}\n`) : Promise.resolve()),
     line: (value) => (json ? write(out, `${toJson(value)}\n`) : Promise.resolve()),
     note: (text) => (json ? Promise.resolve() : write(io.stderr, `${text}\n`)),
-    paint: (style, text) => (colour && !json ? styleText(STYLES[style], text) : text),
+    paint(style, text) {
+      const [on, off] = STYLES[style]
+      return colour && !json ? `\u001b[${on}m${text}\u001b[${off}m` : text
+    },
     yieldStdout() {
       out = io.stderr
     },

@@ -1,0 +1,147 @@
+import { QUEUES } from '@sealfleet/jobs'
+import { Queue } from 'bullmq'
+import { execFileSync } from 'node:child_process'
+import { mkdir, symlink, utimes, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createWorld, type World } from './support/world.js'
+
+interface Report {
+  readonly batchId?: string
+  readonly files: readonly { readonly fileId: string; readonly outcome: string; readonly relativePath: string }[]
+  readonly skipped: readonly unknown[]
+  readonly error?: { readonly code: string; readonly fix: string }
+}
+
+let world: World
+let queue: Queue
+beforeAll(async () => {
+  world = await createWorld()
+  await mkdir(path.join(world.data, 'sub'))
+  await writeFile(path.join(world.data, 'a.txt'), 'hello')
+  await writeFile(path.join(world.data, 'sub', 'b.txt'), '')
+  await symlink('/etc/passwd', path.join(world.data, 'out'))
+  execFileSync('mkfifo', [path.join(world.data, 'fifo')])
+  queue = new Queue(QUEUES.ingest, {
+    connection: { url: world.env['SEALFLEET_REDIS_URL'] ?? '' },
+    prefix: world.env['SEALFLEET_QUEUE_PREFIX'] ?? '',
+  })
+})
+afterAll(async () => {
+  await queue.obliterate({ force: true })
+  await queue.close()
+  await world[Symbol.asyncDispose]()
+})
+
+describe('sealfleet enqueue', () => {
+  it('refuses a domain without keys before anything is accepted: status 5', async () => {
+    const ran = await world.inProcess(['enqueue', 'a.txt', '--json'])
+    // Before keys init there is not even the default domain.
+    expect(ran.json<Report>().error).toMatchObject({ code: 'NOT_FOUND', fix: 'sealfleet keys init' })
+    await world.inProcess(['keys', 'init'])
+    await world.inProcess(['domains', 'add', 'bare'])
+    const bare = await world.inProcess(['enqueue', 'a.txt', '--domain', 'bare', '--json'])
+    expect([bare.status, bare.json<Report>().error?.code]).toEqual([5, 'NO_ACTIVE_KEY'])
+    expect(await queue.getJobCountByTypes('waiting')).toBe(0)
+  })
+
+  it('writes the file down and gives the workers a job of the contract', async () => {
+    const ran = await world.sealfleet(['enqueue', 'a.txt', '--context', 'tenant 7', '--json'])
+    expect(ran.status, ran.stderr).toBe(0)
+    const [file] = ran.json<Report>().files
+    expect(file).toMatchObject({ outcome: 'queued', relativePath: 'a.txt' })
+    const job = await queue.getJob(`f-${file?.fileId}-g1`)
+    expect(job?.data).toEqual({
+      v: 1,
+      fileId: file?.fileId,
+      domain: 'default',
+      source: { root: 'data', path: 'a.txt' },
+      context: Buffer.from('tenant 7').toString('base64url'),
+      generation: 1,
+    })
+    const status = (await world.inProcess(['status', file?.fileId ?? '', '--json'])).json<{ state: string }>()
+    expect(status.state).toBe('QUEUED')
+  })
+
+  it('is one request when asked twice, and another one when the file was changed', async () => {
+    const first = (await world.inProcess(['enqueue', 'a.txt', '--json'])).json<Report>().files[0]
+    const again = (await world.inProcess(['enqueue', 'a.txt', 'a.txt', '--json'])).json<Report>().files
+    expect(again).toEqual([expect.objectContaining({ fileId: first?.fileId, outcome: 'already-queued' })])
+    await utimes(path.join(world.data, 'a.txt'), 1, 1)
+    const changed = (await world.inProcess(['enqueue', 'a.txt', '--json'])).json<Report>().files[0]
+    expect(changed?.outcome).toBe('queued')
+    expect(changed?.fileId).not.toBe(first?.fileId)
+  })
+
+  it('refuses the same id for another source: REQUEST_CONFLICT, the first untouched', async () => {
+    await world.inProcess(['enqueue', 'a.txt', '--id', 'invoice 17'])
+    const ran = await world.inProcess(['enqueue', 'sub/b.txt', '--id', 'invoice 17', '--json'])
+    expect([ran.status, ran.json<Report>().error?.code]).toEqual([1, 'REQUEST_CONFLICT'])
+    const status = (await world.inProcess(['status', 'invoice 17', '--json'])).json<{ source: { path: string } }>()
+    expect(status.source.path).toBe('a.txt')
+  })
+
+  it('takes folders in batches, keeps relative paths, reports what it skipped', async () => {
+    const ran = await world.inProcess(['enqueue', '.', '--batch', 'nightly', '--json'])
+    const report = ran.json<Report>()
+    expect(report.files.map(({ relativePath }) => relativePath)).toEqual(['a.txt', 'sub/b.txt'])
+    expect(report.skipped).toHaveLength(2)
+    const batch = (await world.inProcess(['status', '--batch', 'nightly', '--json'])).json<{ batch: { id: string } }>()
+    expect(batch.batch.id).toBe(report.batchId)
+    const listed = await world.inProcess(['list', '--prefix', 'sub/', '--json'])
+    expect(listed.json<{ files: unknown[] }>().files).toHaveLength(1)
+  })
+
+  it.each([
+    ['nope', 4, 'SOURCE_MISSING'],
+    ['fifo', 1, 'SOURCE_NOT_REGULAR'],
+    ['out', 1, 'SOURCE_OUTSIDE_ROOT'],
+    ['/etc/passwd', 1, 'SOURCE_OUTSIDE_ROOT'],
+    ['../../..', 1, 'SOURCE_OUTSIDE_ROOT'],
+    ['*.nothing', 4, 'SOURCE_MISSING'],
+  ])('refuses %s with status %i and code %s, as JSON on standard output', async (source, status, code) => {
+    const ran = await world.inProcess(['enqueue', 'a.txt', source, '--json'])
+    expect([ran.status, ran.json<Report>().error?.code, ran.stderr]).toEqual([status, code, ''])
+  })
+
+  it.each([
+    [['enqueue']],
+    [['enqueue', 'a.txt', '--context', 'a', '--context-hex', '00']],
+    [['enqueue', 'a.txt', 'sub/b.txt', '--id', 'x']],
+    [['enqueue', 'a.txt', '--nonsense']],
+    [['list', '--limit', '0']],
+    [['nonsense']],
+  ])('takes %j for a usage error: status 2', async (args) => {
+    const ran = await world.inProcess([...args, '--json'])
+    expect([ran.status, ran.json<Report>().error?.code]).toEqual([2, 'USAGE'])
+  })
+
+  it('names a variable that is not set and what it wants', async () => {
+    const ran = await world.inProcess(['enqueue', 'a.txt'], { env: { SEALFLEET_ROOTS: undefined } })
+    expect(ran.status).toBe(2)
+    expect(ran.stderr).toMatch(/CONFIG_INVALID: SEALFLEET_ROOTS is not set\. It wants name=/)
+  })
+
+  it('ends with 6 when Redis is out of reach; what Postgres accepted gets its job when asked again', async () => {
+    await writeFile(path.join(world.data, 'late.txt'), 'late')
+    const down = await world.inProcess(['enqueue', 'late.txt', '--json'], {
+      env: { SEALFLEET_REDIS_URL: 'redis://127.0.0.1:1' },
+    })
+    expect([down.status, down.json<Report>().error?.code]).toEqual([6, 'REDIS_UNAVAILABLE'])
+    const up = await world.inProcess(['enqueue', 'late.txt', '--json'])
+    expect(up.json<Report>().files[0]?.outcome).toBe('queued')
+  })
+
+  it('pauses and resumes the intake', async () => {
+    await world.inProcess(['queue', 'pause', '--dry-run'])
+    expect(await queue.isPaused()).toBe(false)
+    await world.inProcess(['queue', 'pause'])
+    expect(await queue.isPaused()).toBe(true)
+    const status = (await world.inProcess(['queue', 'status', '--json'])).json<{
+      queues: { queue: string; paused: boolean }[]
+    }>()
+    expect(status.queues.find((one) => one.queue === 'ingest')?.paused).toBe(true)
+    await world.inProcess(['queue', 'resume'])
+    expect(await queue.isPaused()).toBe(false)
+  })
+})

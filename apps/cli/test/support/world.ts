@@ -1,0 +1,159 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import { Writable } from 'node:stream'
+import { migrate } from '@sealfleet/records'
+import {
+  freshBucket,
+  freshDatabase,
+  freshPrefix,
+  freshToken,
+  redisUrl,
+  tempDir,
+  type S3ServerKind,
+} from '@sealfleet/testkit'
+import { run } from '../../src/program.js'
+
+const BIN = path.resolve(import.meta.dirname, '../../bin/sealfleet.mjs')
+const WORKER = path.resolve(import.meta.dirname, '../../../worker/dist/main.js')
+
+/** What a finished command left behind. */
+export interface Ran {
+  readonly status: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: Buffer
+  readonly stderr: string
+  /** standard output as one JSON document */
+  json<T>(): T
+}
+
+export interface World extends AsyncDisposable {
+  /** every setting of a private fleet: database, token, bucket, queue prefix, roots */
+  readonly env: Readonly<Record<string, string>>
+  /** the root `data` */
+  readonly data: string
+  readonly dir: string
+  readonly databaseUrl: string
+  /** runs the built command to its end */
+  sealfleet(args: readonly string[], o?: RunOptions): Promise<Ran>
+  /** runs the command line in this process: for tables of refusals, where starting Node each time is most of the time */
+  inProcess(args: readonly string[], o?: RunOptions): Promise<Ran>
+  /** starts it and leaves it to the caller */
+  start(args: readonly string[], o?: RunOptions): ReturnType<typeof spawn>
+  /** starts one worker; resolves when it takes jobs */
+  worker(): Promise<AsyncDisposable>
+}
+
+export interface RunOptions {
+  readonly cwd?: string
+  /** added; undefined takes a variable away */
+  readonly env?: Readonly<Record<string, string | undefined>>
+}
+
+/** A fleet of its own on the shared test servers: nothing of it is seen by other suites. */
+export async function createWorld(o: { store?: S3ServerKind } = {}): Promise<World> {
+  const database = await freshDatabase()
+  const token = await freshToken()
+  const bucket = await freshBucket(o.store ?? 's3rver')
+  const dir = await tempDir()
+  await migrate(database.url)
+  const data = path.join(dir.path, 'data')
+  await mkdir(data)
+  const env: Record<string, string> = {
+    PATH: process.env['PATH'] ?? '',
+    HOME: dir.path,
+    ...token.env,
+    SEALFLEET_DATABASE_URL: database.url,
+    SEALFLEET_REDIS_URL: redisUrl(),
+    SEALFLEET_QUEUE_PREFIX: freshPrefix(),
+    SEALFLEET_S3_ENDPOINT: bucket.endpoint,
+    SEALFLEET_S3_REGION: bucket.region,
+    SEALFLEET_S3_BUCKET: bucket.bucket,
+    SEALFLEET_S3_ACCESS_KEY_ID: bucket.accessKeyId,
+    SEALFLEET_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
+    SEALFLEET_PKCS11_MODULE: token.module,
+    SEALFLEET_PKCS11_TOKEN: token.label,
+    SEALFLEET_PKCS11_PIN: token.pin,
+    SEALFLEET_ROOTS: `data=${data}`,
+    SEALFLEET_HSM_AGENTS: '1',
+    SEALFLEET_HSM_SESSIONS: '4',
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+  }
+  const merged = (run: RunOptions): Record<string, string> => {
+    const all = { ...env, ...run.env }
+    return Object.fromEntries(
+      Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+    )
+  }
+  const start = (args: readonly string[], run: RunOptions = {}) => {
+    return spawn(process.execPath, [BIN, ...args], { cwd: run.cwd ?? data, env: merged(run) })
+  }
+  return {
+    env,
+    data,
+    dir: dir.path,
+    databaseUrl: database.url,
+    start,
+    sealfleet: async (args, run) => finished(start(args, run)),
+    inProcess: (args, options = {}) => runInProcess(args, { cwd: options.cwd ?? data, env: merged(options) }),
+    worker: () => startWorker(env, dir.path),
+    async [Symbol.asyncDispose]() {
+      for (const one of [dir, bucket, token, database]) await one[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Reads a child to its end. */
+export async function finished(child: ReturnType<typeof spawn>): Promise<Ran> {
+  const stdout: Buffer[] = []
+  let stderr = ''
+  child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk))
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  const ended = await new Promise<Pick<Ran, 'status' | 'signal'>>((resolve) => {
+    child.once('close', (status, signal) => resolve({ status, signal }))
+  })
+  const bytes = Buffer.concat(stdout)
+  return { ...ended, stdout: bytes, stderr, json: <T>() => JSON.parse(bytes.toString()) as T }
+}
+
+async function runInProcess(args: readonly string[], o: { cwd: string; env: Record<string, string> }): Promise<Ran> {
+  const chunks: Record<'stdout' | 'stderr', Buffer[]> = { stdout: [], stderr: [] }
+  const sink = (name: 'stdout' | 'stderr') =>
+    new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        chunks[name].push(Buffer.from(chunk))
+        done()
+      },
+    })
+  const status = await run(args, {
+    ...o,
+    stdin: process.stdin,
+    stdout: sink('stdout'),
+    stderr: sink('stderr'),
+    user: 'tester',
+    signal: new AbortController().signal,
+  })
+  const stdout = Buffer.concat(chunks.stdout)
+  const stderr = Buffer.concat(chunks.stderr).toString()
+  return { status, signal: null, stdout, stderr, json: <T>() => JSON.parse(stdout.toString()) as T }
+}
+
+async function startWorker(env: Readonly<Record<string, string>>, cwd: string): Promise<AsyncDisposable> {
+  const child = spawn(process.execPath, [WORKER], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const closed = once(child, 'close')
+  let log = ''
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on('data', (chunk: Buffer) => {
+      log += chunk.toString()
+      if (log.includes('"taking jobs"')) resolve()
+    })
+    void closed.then(() => reject(new Error(`the worker ended: ${log}`)))
+  })
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      await closed
+    },
+  }
+}
