@@ -1,6 +1,6 @@
 /** Small file habits: whole or not at all, secrets readable by their owner only. */
 import { randomBytes } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 
 /**
  * Writes a file under its final name only when it is complete. Mode 0600 unless told otherwise.
@@ -13,6 +13,17 @@ export async function writeWhole(path, text, mode = 0o600) {
   const partial = `${path}.${process.pid}.new`
   await writeFile(partial, text, { mode })
   await rename(partial, path)
+}
+
+/**
+ * Makes a directory that others may pass through but not look into (0711), whatever the umask and whoever made it
+ * first: the user that Postgres runs as has its own directory further down. Secrets on the way have their own 0600.
+ *
+ * @param {string} directory
+ */
+export async function makePassable(directory) {
+  await mkdir(directory, { recursive: true })
+  await chmod(directory, 0o711)
 }
 
 /**

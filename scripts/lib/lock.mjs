@@ -17,7 +17,7 @@ import { connect, createServer } from 'node:net'
  * @returns {Promise<T>}
  */
 export async function withLock(directory, work, { onWait } = {}) {
-  await mkdir(directory, { recursive: true, mode: 0o711 })
+  await mkdir(directory, { recursive: true })
   const digest = createHash('sha256')
     .update(await realpath(directory))
     .digest('hex')

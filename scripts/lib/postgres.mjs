@@ -1,11 +1,11 @@
 /** A private Postgres: loopback TCP only, passwords (SCRAM), no Unix socket, its own data directory. */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
-import { appendFile, chown, mkdir, rename, rm } from 'node:fs/promises'
+import { appendFile, chown, rename, rm } from 'node:fs/promises'
 import { once } from 'node:events'
 import { dirname, join } from 'node:path'
 import { startDaemon } from './daemon.mjs'
-import { secretIn, writeWhole } from './files.mjs'
+import { makePassable, secretIn, writeWhole } from './files.mjs'
 import { findPostgres } from './find-tools.mjs'
 import { findLost } from './processes.mjs'
 import { processService } from './process-service.mjs'
@@ -47,7 +47,7 @@ function recordedOwner(home) {
 async function ownerDirectory(home, user) {
   const known = recordedOwner(home)
   if (known) return known
-  await mkdir(join(home, 'postgres'), { recursive: true, mode: 0o711 })
+  await makePassable(join(home, 'postgres'))
   const directory = await ownDirectory(join(home, 'postgres', 'cluster'), user)
   await writeWhole(join(home, 'postgres', 'directory'), directory)
   return directory

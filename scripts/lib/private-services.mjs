@@ -4,7 +4,8 @@
  */
 import { app } from './apps.mjs'
 import { withLock } from './lock.mjs'
-import { testHome } from './places.mjs'
+import { makePassable } from './files.mjs'
+import { quickstartHome, testHome } from './places.mjs'
 import { postgres } from './postgres.mjs'
 import { logFile } from './process-service.mjs'
 import { redis } from './redis.mjs'
@@ -50,6 +51,8 @@ function placeOf(home, name, state) {
  * @param {() => Promise<T>} work
  */
 async function alone(home, work) {
+  if (home === testHome) await makePassable(quickstartHome)
+  await makePassable(home)
   return await withLock(home, work, { onWait: () => say('waiting: another script works on these services') })
 }
 

@@ -1,5 +1,5 @@
 /** services.json: what is known of the services below one home. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** @typedef {import('./process-service.mjs').ServiceRecord} ServiceRecord */
@@ -42,7 +42,6 @@ export function rememberRoots(home, roots) {
  */
 export function saveState(home, state) {
   mkdirSync(home, { recursive: true })
-  chmodSync(home, 0o711) // the service user of Postgres has to pass; every secret below has its own 0600 or 0700
   const partial = join(home, `services.json.${process.pid}.new`)
   writeFileSync(partial, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 })
   renameSync(partial, join(home, 'services.json'))

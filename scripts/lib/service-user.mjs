@@ -22,14 +22,13 @@ export async function serviceUser() {
 }
 
 /**
- * A directory of mode 0700 that belongs to the user and that the user can reach: `wished` when its way there is open,
- * else a new one below /var/tmp (which, unlike /tmp, outlives a reboot).
+ * A directory of mode 0700 that belongs to the user and that the user can reach: `wished` (whose parent must be there)
+ * when the way is open, else a new one below /var/tmp (which, unlike /tmp, outlives a reboot).
  *
  * @param {string} wished
  * @param {ServiceUser | undefined} user
  */
 export async function ownDirectory(wished, user) {
-  await mkdir(dirname(wished), { recursive: true, mode: 0o711 })
   if (!user || canReach(dirname(wished), user)) {
     await mkdir(wished, { recursive: true, mode: 0o700 })
     if (user) await chown(wished, user.uid, user.gid)

@@ -131,6 +131,17 @@ describe('a private service', () => {
     )
   })
 
+  it('lets the user that Postgres runs as pass, even where the umask or an earlier step closed the way', async () => {
+    await mkdir(home, { mode: 0o700 })
+    const umask = process.umask(0o077)
+    try {
+      await startServices({ home, names: ['softhsm'] })
+      expect((await stat(home)).mode & 0o777).toBe(0o711)
+    } finally {
+      process.umask(umask)
+    }
+  })
+
   it('leaves no secret readable by others', async () => {
     await startServices({ home, names: ['redis', 'softhsm'] })
     const secrets = ['services.json', 'redis/password', 'redis/redis.conf', 'softhsm/pin', 'softhsm/so-pin']
