@@ -1,7 +1,7 @@
 import type { Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
 import { assertNoEviction, connectProducer, createWorkerConnection } from '@sealfleet/jobs'
-import { openRecords } from '@sealfleet/records'
+import { fleetPinLatch, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 import { randomUUID } from 'node:crypto'
@@ -74,6 +74,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       sessions: hsm.sessions,
       softTimeoutMs: hsm.softTimeoutMs,
       hardTimeoutMs: hsm.hardTimeoutMs,
+      // A PIN that one process had rejected is tried by no other: three tries, and a token locks itself.
+      latch: fleetPinLatch(records, workerId),
       onEvent: hsmObserver(metrics, log),
     })
     closers.defer(() => pool.close())

@@ -27,6 +27,7 @@ describe('a worker killed with SIGKILL', () => {
   beforeAll(async () => {
     fleet = await startFleet()
     db = new pg.Pool({ connectionString: fleet.database.url, max: 2 })
+    db.on('connect', (client) => client.on('error', () => undefined)) // the database is dropped by force at the end
   })
 
   afterAll(async () => {

@@ -88,7 +88,7 @@ describe('the worker process', () => {
       async () => {
         const file = path.join(fleet.root, 'wrong-pin')
         await writeFile(file, '00000000', { mode: 0o600 })
-        return { SEALFLEET_PKCS11_PIN_FILE: file }
+        return { SEALFLEET_PKCS11_PIN_FILE: file, SEALFLEET_PKCS11_PIN_ID: 'wrong' }
       },
     ],
     ['missing token', 'HSM_UNAVAILABLE', () => Promise.resolve({ SEALFLEET_PKCS11_TOKEN: 'no-such-token' })],
@@ -119,6 +119,17 @@ describe('the worker process', () => {
     expect({ code: last?.code, level: last?.level }).toEqual({ code, level: 60 })
     expect(last?.msg).toMatch(/can not go on: .+/)
     expect(status).toBe(6)
+  })
+
+  test('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {
+    const latched = { ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' }
+    const second = new WorkerProcess(latched)
+    expect(await second.exit).toBe(6)
+    expect(second.lines.at(-1)?.err?.message).toContain('was rejected before')
+    const corrected = new WorkerProcess({ ...latched, SEALFLEET_PKCS11_PIN_ID: 'corrected' })
+    await corrected.saying('taking jobs')
+    corrected.child.kill('SIGTERM')
+    expect(await corrected.exit).toBe(0)
   })
 
   test('SIGTERM: gives running files back without burning an attempt, exits 0, and another worker stores them', async () => {

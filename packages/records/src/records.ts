@@ -81,6 +81,9 @@ export async function openRecords(databaseUrl: string, options: ConnectionOption
   const pool = new pg.Pool(poolConfig(databaseUrl, options))
   // An idle connection that the server ends is no failure of ours: the pool opens another. Unheard, it would end the process.
   pool.on('error', () => undefined)
+  // The pool listens to idle connections alone. One that ends while it is checked out, between two statements of a
+  // transaction or while it says good-bye, tells its statement; without a listener of its own it would end the process too.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   const records = new Records(
     new PrismaClient({ adapter: new PrismaPg(pool, { onConnectionError: () => undefined }), errorFormat: 'minimal' }),
     pool,

@@ -37,6 +37,9 @@ export async function openFixture(): Promise<Fixture> {
   await migrate(database.url)
   const records = await openRecords(database.url, { poolSize: 20 })
   const sql = new pg.Pool({ connectionString: database.url, max: 4 })
+  // The database is dropped by force while connections may still be closing.
+  sql.on('error', () => undefined)
+  sql.on('connect', (client) => client.on('error', () => undefined))
   await ensureDomain(records, { id: 'default' })
   for (const role of ['enc', 'sig'] as const) await addKey(records, role, 1)
   return {

@@ -1,4 +1,5 @@
 import { Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 
 import { decodeJson, encodeJson, FrameParser, FrameWriter, KIND, type Frame } from '../wire/frames.js'
 import type { AgentConfig, Beat, Failed, Ready, StartStage } from '../wire/messages.js'
@@ -17,6 +18,10 @@ import { PoolServer } from './serve.js'
  * It ends with its pipe, and only there: signals to a process group are the parent's business.
  */
 const FD = { frames: 3, pin: 4, lifeline: 5 } as const
+
+/** Looks for the token at a start, and the pause between two, milliseconds. */
+const TOKEN_LOOKS = 3
+const TOKEN_LOOK_MS = 150
 
 interface Serving {
   handle(frame: Frame): boolean
@@ -62,9 +67,7 @@ class Agent {
   async #start(config: AgentConfig): Promise<void> {
     let stage: StartStage = 'library'
     try {
-      this.#module = Pkcs11Module.load(config.module, config.libraryParameters, () => (stage = 'initialize'))
-      stage = 'token'
-      this.#module.selectToken(config.token, config.serial)
+      this.#module = await this.#moduleWithToken(config, (reached) => (stage = reached))
       const mechanisms = this.#module.mechanisms()
       const gate = new LoginGate(this.#module, new PinReader(FD.pin), this.#writer)
       this.#gate = gate
@@ -79,6 +82,26 @@ class Agent {
       const failed: Failed = { stage: cause instanceof NoToken ? 'token' : stage, text: describe(cause), ...source }
       this.#writer.send(encodeJson(KIND.FAILED, 0, failed))
       this.#socket.end()
+    }
+  }
+
+  /**
+   * Loads the module and selects the token. SoftHSM writes a token's file at every login, and a process that initialises at
+   * that very moment sees no token (seen under load, with several agents starting); only a new C_Initialize looks again.
+   */
+  async #moduleWithToken(config: AgentConfig, reached: (stage: StartStage) => void): Promise<Pkcs11Module> {
+    for (let look = 1; ; look++) {
+      reached('library')
+      const module = Pkcs11Module.load(config.module, config.libraryParameters, () => reached('initialize'))
+      reached('token')
+      try {
+        module.selectToken(config.token, config.serial)
+        return module
+      } catch (error) {
+        if (!(error instanceof NoToken) || look === TOKEN_LOOKS) throw error
+        module.finalize()
+        await setTimeout(TOKEN_LOOK_MS)
+      }
     }
   }
 
