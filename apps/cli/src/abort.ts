@@ -10,19 +10,3 @@ export class Interrupted extends CliError {
     this.signalName = signalName
   }
 }
-
-/** The time `ms` from now, or the signal's reason, whichever comes first. Keeps no timer behind. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  await new Promise<void>((resolve, reject) => {
-    const stop = (): void => {
-      clearTimeout(timer)
-      reject(signal.reason as Error)
-    }
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    signal.addEventListener('abort', stop, { once: true })
-  })
-}

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { Interrupted } from './abort.js'
 import { createContext, type CommandContext, type CommonOptions } from './context.js'
 import { describeError, type ErrorReport } from './describe-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
@@ -49,9 +50,14 @@ async function runAction(
   } catch (error) {
     // Whatever an abort tore down complains in its own words; the reason is the signal.
     const report = describeError(io.signal.aborted ? io.signal.reason : error)
-    await reportError(io, print, report)
+    if (!readerIsGone(io.signal)) await reportError(io, print, report)
     return report.exitStatus
   }
+}
+
+/** `sealfleet restore … | head`: whoever closed the pipe has what it wanted, and nobody is left to be told. */
+function readerIsGone(signal: AbortSignal): boolean {
+  return signal.reason instanceof Interrupted && signal.reason.signalName === 'SIGPIPE'
 }
 
 /** The error as JSON where results go, or as lines on stderr. A reader that went away is told nothing. */

@@ -66,6 +66,17 @@ describe('an output file', () => {
     }
   })
 
+  it('names what could not be written, and the reason', async () => {
+    await using dir = await tempDir()
+    const final = path.join(dir.path, 'x'.repeat(300))
+    const refused = {
+      code: 'OUTPUT_IO',
+      exitStatus: EXIT.failed,
+      message: `${final} could not be written (ENAMETOOLONG)`,
+    }
+    await expect(OutputFile.create(final, { force: false })).rejects.toMatchObject(refused)
+  })
+
   it('says so when its folder is missing', async () => {
     await using dir = await tempDir()
     const final = path.join(dir.path, 'no', 'out')

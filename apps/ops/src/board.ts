@@ -29,6 +29,10 @@ export function createBoard(queues: readonly Queue[], basePath: string): Request
 
 function adapterFor(queue: Queue): BullMQAdapter {
   const adapter = new BullMQAdapter(queue, { readOnlyMode: true, allowRetries: false })
+  // A name is a stranger's to choose; ours are the queues' own.
+  adapter.setFormatter('name', (job: { readonly name?: unknown }) =>
+    job.name === queue.name ? queue.name : 'not ours',
+  )
   adapter.setFormatter('data', queue.name === 'ingest' ? shownJobData : shownRequestData)
   adapter.setFormatter('returnValue', shownReport)
   adapter.setFormatter('progress', shownProgress)

@@ -1,1 +1,2 @@
-export {}
+/** The dashboard as a function; `main.ts` is the process around it. */
+export { runOps, type OpsSettings, type RunningOps, type RunOptions } from './run.js'

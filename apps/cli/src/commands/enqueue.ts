@@ -1,10 +1,10 @@
-import { openIngestClient, type AcceptRequest, type EnqueueResult, type IngestQueue } from '@sealfleet/jobs'
+import { openIngestClient, type EnqueueResult, type IngestQueue } from '@sealfleet/jobs'
 import { activeKeys, createBatch, type Records } from '@sealfleet/records'
 import type { QueueEvents } from 'bullmq'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
-import { acceptPort, remembering } from '../enqueue/ports.js'
+import { acceptPort } from '../enqueue/ports.js'
 import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
 import { batchIdFor, planFile, type PlannedFile } from '../enqueue/requests.js'
 import { openQueueEvents, waitWithProgress } from '../enqueue/wait.js'
@@ -73,12 +73,11 @@ async function enqueueAction(
   await activeKeys(records, domain.id)
   const planned = plan(domain.id)
   const batchId = o.batch === undefined ? undefined : await openBatch(context, records, o.batch)
-  const requests = new Map<string, AcceptRequest>()
   const events = o.wait === true ? openQueueEvents(context, config) : undefined
   const ingest = await openIngestClient({
     redisUrl: config.redis.url.reveal(),
     prefix: config.redis.prefix,
-    port: remembering(acceptPort(records), requests),
+    port: acceptPort(records),
     connectionName: 'sealfleet-cli',
   })
   context.defer(() => ingest.close())
@@ -88,7 +87,7 @@ async function enqueueAction(
     { signal: context.signal, ...(batchId === undefined ? {} : { batchId }) },
   )
   for await (const chunk of chunks) results.push(...chunk)
-  const ended = events && (await wait(context, { records, planned, results, requests, events, queue: ingest.queue }))
+  const ended = events && (await wait(context, { records, planned, results, events, queue: ingest.queue }))
   const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)
   await printReport(context.print, reports, found, batchId === undefined ? {} : { batchId })
   if (ended === undefined && !context.print.json) await context.print.note(hint(o, planned))
@@ -103,7 +102,6 @@ async function wait(
     records: Records
     planned: readonly PlannedFile[]
     results: readonly EnqueueResult[]
-    requests: ReadonlyMap<string, AcceptRequest>
     events: QueueEvents
     queue: IngestQueue
   },
@@ -113,7 +111,7 @@ async function wait(
   if (await o.queue.isPaused()) await context.print.note('note: the queue is paused: sealfleet queue resume')
   if ((await o.queue.getWorkersCount()) === 0) await context.print.note('note: no worker is connected yet; waiting')
   try {
-    return await waitWithProgress(context, o.records, open, o.requests, o.events)
+    return await waitWithProgress(context, o.records, open, o.events)
   } catch (error) {
     if (context.signal.aborted) await context.print.note('the files stay queued; see `sealfleet status`')
     throw error

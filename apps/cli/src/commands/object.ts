@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { readContext, type ContextOptions } from '../files/context.js'
-import { checkDestination, deliver } from '../files/deliver.js'
+import { checkDestination, deliver, wantsNoProgress } from '../files/deliver.js'
 import { parseRange, resolveRange } from '../files/range.js'
 import { createProgress } from '../output/progress.js'
 import { pairs } from '../output/table.js'
@@ -108,7 +108,7 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
     noun: 'object',
     items: 1,
     totalBytes: end - start,
-    quiet: context.print.json,
+    quiet: wantsNoProgress(context, destination),
   })
   try {
     const delivered = await deliver(

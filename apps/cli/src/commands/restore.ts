@@ -4,7 +4,7 @@ import path from 'node:path'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
-import { checkDestination, deliver } from '../files/deliver.js'
+import { checkDestination, deliver, wantsNoProgress } from '../files/deliver.js'
 import { parseRange, resolveRange } from '../files/range.js'
 import { ensureOutputFolder, isPlainRelative } from '../files/safe-path.js'
 import { createProgress } from '../output/progress.js'
@@ -79,7 +79,7 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
   }
   const { reader, options } = await library.object(stored)
   using opened = await openObject(reader, options)
-  const bar = { noun: 'files', items: 1, totalBytes: end - start, quiet: context.print.json }
+  const bar = { noun: 'files', items: 1, totalBytes: end - start, quiet: wantsNoProgress(context, destination) }
   const progress = createProgress(context.io, bar)
   try {
     const delivered = await deliver(

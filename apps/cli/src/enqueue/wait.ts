@@ -1,4 +1,4 @@
-import { createWorkerConnection, QUEUES, waitForFiles, type AcceptRequest, type FileStatus } from '@sealfleet/jobs'
+import { createWorkerConnection, QUEUES, waitForFiles, type FileStatus } from '@sealfleet/jobs'
 import type { Records } from '@sealfleet/records'
 import type { Config } from '@sealfleet/config'
 import { QueueEvents } from 'bullmq'
@@ -24,7 +24,6 @@ export async function waitWithProgress(
   context: CommandContext,
   records: Records,
   files: readonly PlannedFile[],
-  requests: ReadonlyMap<string, AcceptRequest>,
   events: QueueEvents,
 ): Promise<ReadonlyMap<string, FileStatus>> {
   const byId = new Map(files.map((file) => [file.fileId, file]))
@@ -36,7 +35,7 @@ export async function waitWithProgress(
     quiet: context.print.json,
   })
   const ended = new Set<string>()
-  const port = statusPort(records, requests, ({ fileId, state, code }) => {
+  const port = statusPort(records, ({ fileId, state, code }) => {
     const file = byId.get(fileId)
     if (file === undefined || ended.has(fileId)) return
     ended.add(fileId)

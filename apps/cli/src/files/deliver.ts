@@ -29,6 +29,11 @@ export function checkDestination(context: CommandContext, { output }: Destinatio
   if (output === undefined || output === '-') context.print.yieldStdout()
 }
 
+/** Bars would be drawn into a file that is printed on the same terminal. */
+export function wantsNoProgress(context: CommandContext, { output }: Destination): boolean {
+  return context.print.json || ((output === undefined || output === '-') && context.io.stdout.isTTY === true)
+}
+
 /**
  * Writes `bytes` to the destination. A file appears under its name only after the last byte; standard output gets each
  * buffer once it is authenticated, so its reader must look at the exit status before it trusts the whole.

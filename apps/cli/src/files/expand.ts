@@ -5,7 +5,7 @@ import { glob, isDynamicPattern } from 'tinyglobby'
 import { CliError, missingError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { printable } from '../output/printable.js'
-import { hasCode } from './errno.js'
+import { errnoOf, hasCode } from './errno.js'
 import { outsideRoots, placeInRoot, type Placement, type Root } from './roots.js'
 
 /** A file found, as it is named to the queue and to people. */
@@ -50,11 +50,26 @@ export async function expandPaths(given: readonly string[], o: ExpandOptions): P
     if (argument === '' || argument.includes('\0')) {
       throw new CliError('USAGE', `${JSON.stringify(argument)} is not a path`, { exitStatus: EXIT.usage })
     }
-    const found = await expandOne(argument, o)
+    const found = await expandOrExplain(argument, o)
     for (const file of found.files) files.set(`${file.root}\0${file.path}`, file)
     for (const one of found.skipped) skipped.set(one.shown, one)
   }
   return { files: [...files.values()], skipped: [...skipped.values()] }
+}
+
+/** A folder that can't be read is named; its files may still be readable by workers, but nobody could list them here. */
+async function expandOrExplain(argument: string, o: ExpandOptions): Promise<Expansion> {
+  try {
+    return await expandOne(argument, o)
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === undefined) throw error
+    throw new CliError('SOURCE_IO', `${printable(argument)} could not be read (${errno})`, {
+      exitStatus: EXIT.failed,
+      fix: 'correct its rights, or enqueue as a user who may read it',
+      cause: error,
+    })
+  }
 }
 
 async function expandOne(argument: string, o: ExpandOptions): Promise<Expansion> {

@@ -4,7 +4,7 @@ import { link, lstat, open, rename, unlink, type FileHandle } from 'node:fs/prom
 import path from 'node:path'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
-import { hasCode } from './errno.js'
+import { errnoOf, hasCode } from './errno.js'
 
 /** Temporary files that exist at this moment; a second signal removes them without waiting for anything. */
 const unfinished = new Set<string>()
@@ -61,7 +61,7 @@ export class OutputFile implements AsyncDisposable {
           cause: error,
         })
       }
-      throw error
+      throw outputError(error, final)
     }
     unfinished.add(temporary)
     return new OutputFile(handle, temporary, final, o.force)
@@ -69,16 +69,27 @@ export class OutputFile implements AsyncDisposable {
 
   /** Appends all of `bytes`; the buffer may be wiped once this resolves. */
   async write(bytes: Uint8Array): Promise<void> {
-    let done = 0
-    while (done < bytes.length) {
-      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, this.#offset)
-      done += bytesWritten
-      this.#offset += bytesWritten
+    try {
+      for (let done = 0; done < bytes.length;) {
+        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, this.#offset)
+        done += bytesWritten
+        this.#offset += bytesWritten
+      }
+    } catch (error) {
+      throw outputError(error, this.#final)
     }
   }
 
   /** Returns when the whole file is on disk under its final name. Throws, leaving nothing there, otherwise. */
   async commit(): Promise<void> {
+    try {
+      await this.#commit()
+    } catch (error) {
+      throw outputError(error, this.#final)
+    }
+  }
+
+  async #commit(): Promise<void> {
     await this.#handle.sync()
     await this.#close()
     if (this.#force) {
@@ -136,8 +147,20 @@ async function assertFree(final: string, force: boolean): Promise<void> {
     }
     if (!force) throw exists(final)
   } catch (error) {
-    if (!hasCode(error, 'ENOENT', 'ENOTDIR')) throw error
+    if (!hasCode(error, 'ENOENT', 'ENOTDIR')) throw outputError(error, final)
   }
+}
+
+/** Disk full, read-only, no rights: with the path, which is the user's own. Other errors pass unchanged. */
+function outputError(error: unknown, final: string): unknown {
+  const errno = errnoOf(error)
+  if (errno === undefined) return error
+  const fix = 'make room or correct the rights of the folder, or choose another place with -o'
+  return new CliError('OUTPUT_IO', `${final} could not be written (${errno})`, {
+    exitStatus: EXIT.failed,
+    fix,
+    cause: error,
+  })
 }
 
 function exists(final: string): CliError {

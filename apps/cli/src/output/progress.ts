@@ -9,7 +9,7 @@ export interface Progress {
   update(item: string, done: number, total: number): void
   /** the item is over; `line` says how, for those without bars */
   finish(item: string, bytes: number, line: string): void
-  /** removes bars and stops timers; nothing may be updated afterwards */
+  /** removes bars and stops timers; nothing may be updated afterwards. Any number of calls. */
   stop(): void
 }
 
@@ -38,6 +38,7 @@ class Bars implements Progress {
   readonly #o: ProgressOptions
   #finishedBytes = 0
   #finished = 0
+  #stopped = false
 
   constructor(io: Io, o: ProgressOptions) {
     this.#o = o
@@ -82,6 +83,8 @@ class Bars implements Progress {
   }
 
   stop(): void {
+    if (this.#stopped) return
+    this.#stopped = true
     this.#bars.stop()
   }
 

@@ -1,0 +1,185 @@
+import { openIngestClient, QUEUES } from '@sealfleet/jobs'
+import { acceptFiles, ensureDomain, migrate, openRecords } from '@sealfleet/records'
+import { freshDatabase, freshPrefix, redisUrl, type FreshDatabase } from '@sealfleet/testkit'
+import { Queue } from 'bullmq'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+const MAIN = path.resolve(import.meta.dirname, '../dist/main.js')
+
+interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: string
+}
+
+/** fetch forbids a Host header of one's own; this doesn't. */
+function ask(port: number, url: string, o: { method?: string; host?: string } = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers = o.host === undefined ? {} : { host: o.host }
+    const sent = request({ port, host: '127.0.0.1', path: url, method: o.method ?? 'GET', headers }, (response) => {
+      let body = ''
+      response.on('data', (chunk: Buffer) => (body += chunk.toString()))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }))
+    })
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+let database: FreshDatabase
+let child: ChildProcess
+let port: number
+let queue: Queue
+const prefix = freshPrefix()
+let env: Record<string, string>
+
+async function startOps(settings: Record<string, string>): Promise<{ child: ChildProcess; port: number }> {
+  const started = spawn(process.execPath, [MAIN], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] })
+  const at = await new Promise<number>((resolve, reject) => {
+    let said = ''
+    started.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+      const found = /^http:\/\/127\.0\.0\.1:(\d+)\/$/m.exec(said)
+      if (found) resolve(Number(found[1]))
+    })
+    started.once('close', () => reject(new Error(`ops ended: ${said}`)))
+  })
+  return { child: started, port: at }
+}
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  await migrate(database.url)
+  env = {
+    PATH: process.env['PATH'] ?? '',
+    SEALFLEET_DATABASE_URL: database.url,
+    SEALFLEET_REDIS_URL: redisUrl(),
+    SEALFLEET_QUEUE_PREFIX: prefix,
+    SEALFLEET_OPS_PORT: '0',
+  }
+  queue = new Queue(QUEUES.ingest, { connection: { url: redisUrl() }, prefix })
+  await using records = await openRecords(database.url)
+  await ensureDomain(records, { id: 'default' })
+  await using ingest = await openIngestClient({
+    redisUrl: redisUrl(),
+    prefix,
+    port: {
+      accept: async (files) =>
+        (await acceptFiles(records, files)).map(({ outcome, state, generation }) => ({
+          outcome,
+          file: { state, generation },
+        })),
+    },
+  })
+  await ingest.client.enqueue({ id: 'one', root: 'data', path: 'invoices/one.pdf', context: Buffer.from('tenant') })
+  await queue.add('a name that <b>lies</b>', { v: 1, password: 'hunter2' }, { jobId: 'stranger' })
+  ;({ child, port } = await startOps(env))
+})
+afterAll(async () => {
+  child.kill('SIGKILL')
+  await queue.obliterate({ force: true })
+  await queue.close()
+  await database[Symbol.asyncDispose]()
+})
+
+describe('ops', () => {
+  it('says that it lives and is ready', async () => {
+    expect((await ask(port, '/healthz')).body).toBe('{"status":"ok"}')
+    const ready = await ask(port, '/readyz')
+    expect([ready.status, JSON.parse(ready.body)]).toEqual([
+      200,
+      { ready: true, checks: { redis: 'ok', postgres: 'ok' } },
+    ])
+  })
+
+  it('shows the board, all of it from here, under a policy without inline scripts', async () => {
+    expect((await ask(port, '/')).headers['location']).toBe('/queues/')
+    const page = await ask(port, '/queues/')
+    expect(page.status).toBe(200)
+    expect(page.body).toContain('<title>Sealfleet</title>')
+    const inline = [...page.body.matchAll(/<script([^>]*)>/g)].filter(
+      ([, attributes]) => !/src=|application\/json/.test(attributes ?? ''),
+    )
+    expect(inline).toEqual([])
+    for (const [, source] of page.body.matchAll(/<script[^>]* src="([^"]+)"/g)) {
+      expect((await ask(port, `/queues/${source}`)).status, source).toBe(200)
+    }
+    expect(page.headers).toMatchObject({
+      'x-frame-options': 'DENY',
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store',
+    })
+    expect(page.headers['content-security-policy']).toMatch(/default-src 'none'; script-src 'self';/)
+    expect(page.headers['x-powered-by']).toBeUndefined()
+  })
+
+  it('shows jobs by the fields of the contract and nothing else of them', async () => {
+    const { body } = await ask(port, '/queues/api/queues?activeQueue=ingest&status=waiting&page=1&jobsPerPage=10')
+    expect(body).toContain('"path":"invoices/one.pdf"')
+    expect(body).not.toMatch(/hunter2|password|dGVuYW50|<b>/)
+  })
+
+  it('changes nothing: every other method is refused', async () => {
+    for (const [method, url] of [
+      ['PUT', '/queues/api/queues/ingest/pause'],
+      ['POST', '/queues/api/queues/ingest/add'],
+      ['PUT', '/queues/api/queues/ingest/clean/completed'],
+      ['DELETE', '/metrics'],
+    ] as const) {
+      expect((await ask(port, url, { method })).status, url).toBe(405)
+    }
+    expect(await queue.isPaused()).toBe(false)
+    expect(await queue.count()).toBe(2)
+  })
+
+  it('answers to no name that a stranger could register', async () => {
+    for (const url of ['/', '/metrics', '/queues/', '/healthz']) {
+      expect((await ask(port, url, { host: 'rebound.example' })).status, url).toBe(421)
+    }
+    expect((await ask(port, '/healthz', { host: `localhost:${port}` })).status).toBe(200)
+  })
+
+  it('gives Prometheus the books and the depth of every queue', async () => {
+    const { body, headers } = await ask(port, '/metrics')
+    expect(headers['content-type']).toMatch(/^text\/plain;.*version=0\.0\.4/)
+    expect(body).toContain('sealfleet_conservation_imbalance_files{program="ops"} 0')
+    expect(body).toContain('sealfleet_files{state="queued",program="ops"} 1')
+    expect(body).toContain('sealfleet_queue_jobs{queue="ingest",state="waiting",program="ops"} 2')
+    expect(body).toContain('sealfleet_queue_paused{queue="maintenance",program="ops"} 0')
+  })
+
+  it('is not ready without Postgres, keeps living, and shows no stale figures', async () => {
+    const own = await freshDatabase()
+    await migrate(own.url)
+    const other = await startOps({ ...env, SEALFLEET_DATABASE_URL: own.url })
+    try {
+      await own[Symbol.asyncDispose]()
+      const ready = await ask(other.port, '/readyz')
+      expect([ready.status, JSON.parse(ready.body)]).toEqual([
+        503,
+        { ready: false, checks: { redis: 'ok', postgres: 'unreachable' } },
+      ])
+      expect((await ask(other.port, '/healthz')).status).toBe(200)
+      const { body } = await ask(other.port, '/metrics')
+      expect(body).toContain('sealfleet_ops_source_up{source="postgres",program="ops"} 0')
+      expect(body).not.toMatch(/^sealfleet_(conservation|files)[^\n]* \d/m)
+    } finally {
+      other.child.kill('SIGKILL')
+    }
+  })
+
+  it('ends with 0 when asked to stop, 2 on wrong settings, 6 without Redis', async () => {
+    child.kill('SIGTERM')
+    expect(await once(child, 'exit')).toEqual([0, null])
+    const ends = async (settings: Record<string, string>): Promise<unknown> => {
+      const ended = spawn(process.execPath, [MAIN], { env: { ...env, ...settings }, stdio: 'ignore' })
+      return (await once(ended, 'exit'))[0]
+    }
+    expect(await ends({ SEALFLEET_REDIS_URL: 'nonsense' })).toBe(2)
+    expect(await ends({ SEALFLEET_REDIS_URL: 'redis://127.0.0.1:1' })).toBe(6)
+  })
+})
