@@ -56,7 +56,7 @@ test('a complete environment gives typed sections and their defaults', () => {
     region: 'us-east-1',
     bucket: 'sealed-files',
     forcePathStyle: true,
-    partSize: 8 * 2 ** 20,
+    partSize: 7 * 2 ** 20,
   })
   expect(config.hsm).toMatchObject({ token: 'fleet', agents: 2, sessions: 8, pinId: 'default', pin: { kind: 'value' } })
   expect([...config.roots]).toEqual([
@@ -66,7 +66,7 @@ test('a complete environment gives typed sections and their defaults', () => {
   expect(config.worker).toEqual({
     concurrency: 8,
     partsInFlight: 2,
-    bytesInFlight: 192 * 2 ** 20,
+    bytesInFlight: 168 * 2 ** 20,
     leaseSeconds: 60,
     leaseRenewSeconds: 15,
     segLog2: 20,

@@ -67,11 +67,11 @@ const variables = {
     example: 'true',
     schema: flag,
   }),
-  partSize: withDefault('8MiB', {
+  partSize: withDefault('7MiB', {
     name: 'SEALFLEET_S3_PART_SIZE',
     about: 'size of an upload part; raised by itself for objects of more than 10,000 parts',
     wants: 'a size from 5MiB to 512MiB',
-    example: '8MiB',
+    example: '7MiB',
     schema: byteSize(5 * MiB, 512 * MiB),
   }),
   connectTimeoutMs: withDefault('5000', {

@@ -36,11 +36,11 @@ const variables = {
     example: '2',
     schema: wholeNumber(1, 32),
   }),
-  bytesInFlight: withDefault('192MiB', {
+  bytesInFlight: withDefault('168MiB', {
     name: 'SEALFLEET_BYTES_IN_FLIGHT',
-    about: 'memory for part buffers of one worker process: 8 files × (2 parts under way + 1 being filled) × 8 MiB',
+    about: 'memory for part buffers of one worker process: 8 files × (2 parts under way + 1 being filled) × 7 MiB',
     wants: 'a size from 16MiB to 64GiB',
-    example: '192MiB',
+    example: '168MiB',
     schema: byteSize(16 * MiB, 64 * 1024 * MiB),
   }),
   leaseSeconds: withDefault('60', {
