@@ -137,10 +137,11 @@ describe('faults of the module', () => {
 
   it('C_Login hangs: the start is given up, and the next one works', async () => {
     await faulty.rules('C_Login hang count=1')
-    const options = { startTimeoutMs: 700, restartIntervalMs: 200, startWithoutToken: true }
+    const options = { startTimeoutMs: 2_500, restartIntervalMs: 200, startWithoutToken: true }
     await using observed = await ObservedPool.open(faulty.token, options)
     await observed.until(() => observed.count('ready') >= 1)
-    expect(observed.pool.stats()).toMatchObject({ restarts: { 'failed-start': 1 } })
+    // One by the hung call; on a busy machine a start may run out of its time without one.
+    expect(observed.pool.stats().restarts['failed-start']).toBeGreaterThanOrEqual(1)
     expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
   })
 

@@ -213,7 +213,19 @@ describe('operations inside the agent', () => {
         expect(counts).toMatchObject({ leased: 0, hung: 0 })
         expect(under.module.open.size).toBeLessThanOrEqual(5)
       }),
-      { numRuns: 500 },
+      // The example found a caller that joined a failing healing and got its bare error.
+      {
+        numRuns: 500,
+        examples: [
+          [
+            [
+              { fn: 'C_FindObjects', ckr: 0x31 },
+              { fn: 'C_OpenSession', ckr: 1 },
+            ],
+            'sessions',
+          ],
+        ],
+      },
     )
   })
 })

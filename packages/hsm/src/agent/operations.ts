@@ -174,12 +174,13 @@ export class Operations {
   async #heal(epoch: number, heal: () => Promise<void>): Promise<void> {
     if (this.#healing !== undefined) return this.#healing
     if (epoch < this.sessions.epoch) return
-    this.#healing = heal().finally(() => (this.#healing = undefined))
-    try {
-      await this.#healing
-    } catch (error) {
-      throw asFailure(error)
-    }
+    // Whoever joins gets what the first one gets: a failure with a verdict, never the bare error.
+    this.#healing = heal()
+      .catch((error: unknown) => {
+        throw asFailure(error)
+      })
+      .finally(() => (this.#healing = undefined))
+    await this.#healing
   }
 
   #anchorLives(): boolean {
