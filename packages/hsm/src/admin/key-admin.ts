@@ -6,6 +6,7 @@ import { keyLabel, parseKeyLabel } from '../labels.js'
 import type { TokenOptions } from '../options.js'
 import type { PinLatch } from '../pool/latch.js'
 import type { RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
+import { keyExists } from '../pool/failures.js'
 import { AdminLink } from './admin-link.js'
 
 export interface KeyEvidence extends RawEvidence {
@@ -23,7 +24,8 @@ export interface GenerateOptions {
 
 export interface KeyAdmin extends AsyncDisposable {
   /**
-   * Makes a master key in the token and returns the evidence: attributes read back, what was refused, the check value (a
+   * Makes a master key in the token, confirms in a fresh process that it is the only one of its label, and returns the
+   * evidence: attributes read back, what was refused, the check value (a
    * KEK: the check record). Rejects with KEY_EXISTS when the label is taken; an unsound key is destroyed again and
    * rejected with HSM_ACCESS_DENIED. Never repeated by itself: after a time-out look with {@link list}.
    */
@@ -71,7 +73,25 @@ class TokenAdmin implements KeyAdmin {
     const ckaId = randomBytes(CKA_ID_LENGTH).toString('hex')
     const acceptUnsound = options.acceptUnsound ?? false
     const evidence = await this.#link.ask<RawEvidence>(label, { op: 'generate', label, ckaId, acceptUnsound })
+    let alone = false
+    try {
+      alone = (await this.#countAfresh(label)) === 1
+    } finally {
+      // Whoever counts last sees both keys, so at most one is left, and none without a count.
+      if (!alone) await this.#link.ask(label, { op: 'destroy', label, ckaId })
+    }
+    if (!alone) throw keyExists(label)
     return { ...evidence, ref }
+  }
+
+  /** In a process of its own: two that write to SoftHSM at once may both miss the other's key for good (seen). */
+  async #countAfresh(label: string, ckaId?: string): Promise<number> {
+    const fresh = await AdminLink.open(this.#token, this.#latch)
+    try {
+      return (await fresh.ask<{ count: number }>(label, { op: 'count', label, ckaId })).count
+    } finally {
+      await fresh.close()
+    }
   }
 
   async list(): Promise<KeyListing[]> {
@@ -103,18 +123,12 @@ class TokenAdmin implements KeyAdmin {
 
   async destroy(ref: MasterKeyRef, options: { ckaId?: string } = {}): Promise<{ confirmed: true }> {
     const label = keyLabel(ref)
-    const count = async (link: AdminLink) => (await link.ask<{ count: number }>(label, { op: 'count', label })).count
-    const before = await count(this.#link)
-    await this.#link.ask(label, { op: 'destroy', label, ckaId: options.ckaId })
-    const fresh = await AdminLink.open(this.#token, this.#latch)
-    try {
-      if ((await count(fresh)) >= before) {
-        throw new HsmError('HSM_UNAVAILABLE', `the token still shows ${label} after destroying it`, {
-          fix: 'Destroy it again, and count it as destroyed only when a fresh process no longer finds it.',
-        })
-      }
-    } finally {
-      await fresh.close()
+    const request = { op: 'destroy', label, ckaId: options.ckaId } as const
+    const { ckaId } = await this.#link.ask<{ ckaId?: string }>(label, request)
+    if ((await this.#countAfresh(label, ckaId)) > 0) {
+      throw new HsmError('HSM_UNAVAILABLE', `the token still shows ${label} after destroying it`, {
+        fix: 'Destroy it again, and count it as destroyed only when a fresh process no longer finds it.',
+      })
     }
     return { confirmed: true }
   }

@@ -2,7 +2,7 @@ import { KCV_LENGTH, KCV_MESSAGE } from '../inputs.js'
 import { parseKeyLabel } from '../labels.js'
 import type { AdminRequest, RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
 import { decodeJson, encodeJson, KIND, type Frame, type FrameWriter } from '../wire/frames.js'
-import { readAttributes } from './attributes.js'
+import { readAttribute, readAttributes } from './attributes.js'
 import { CKA, CKO_SECRET_KEY } from './constants.js'
 import type { Handle } from './cryptoki.js'
 import { problemsOf, tryForbidden } from './evidence.js'
@@ -70,11 +70,12 @@ export class AdminServer {
         await this.#keys.checkRecord(this.#session, this.#find(label), label, Buffer.from(record, 'hex'))
         return {}
       }
-      case 'count':
-        return { count: this.#module.findKeys(this.#session.handle, { label: request.label }).length }
+      case 'count': {
+        const query = { label: request.label, ckaId: idOf(request.ckaId) }
+        return { count: this.#module.findKeys(this.#session.handle, query).length }
+      }
       case 'destroy':
-        destroyHandle(this.#module, this.#session.handle, this.#find(request.label, request.ckaId))
-        return {}
+        return this.#destroy(request.label, request.ckaId)
       case 'token': {
         const report: TokenReport = { token: this.#module.identity().token, mechanisms: this.#module.mechanisms() }
         return report
@@ -121,10 +122,18 @@ export class AdminServer {
     return listed
   }
 
+  /** Says which one it destroyed, so that a fresh process can look for exactly that. */
+  #destroy(label: string, ckaId?: string): { ckaId: string | undefined } {
+    const { handle } = this.#session
+    const key = this.#find(label, ckaId)
+    const id = readAttribute(this.#module, handle, key, CKA.ID)
+    destroyHandle(this.#module, handle, key)
+    return { ckaId: id === null || id.length === 0 ? undefined : id.toString('hex') }
+  }
+
   #find(label: string, ckaId?: string): Handle {
     usageOf(label)
-    const id = ckaId === undefined ? undefined : Buffer.from(ckaId, 'hex')
-    const [key, second] = this.#module.findKeys(this.#session.handle, { label, ckaId: id })
+    const [key, second] = this.#module.findKeys(this.#session.handle, { label, ckaId: idOf(ckaId) })
     if (key === undefined) throw new OperationFailure('unknown', `the token holds no key ${label}`)
     if (second !== undefined) throw new OperationFailure('mismatch', `the token holds two keys ${label}`)
     return key
@@ -138,4 +147,8 @@ export class AdminServer {
   async #makeRecord(label: string, key: Handle): Promise<string> {
     return (await this.#keys.makeRecord(this.#session, key, label)).toString('hex')
   }
+}
+
+function idOf(ckaId: string | undefined): Buffer | undefined {
+  return ckaId === undefined ? undefined : Buffer.from(ckaId, 'hex')
 }

@@ -100,9 +100,7 @@ export function operationFailure(label: string, error: OperationError): HsmError
         fix: 'Stop and find out which key is right: the token was restored wrongly or holds a second key. Nothing is sealed with it.',
       })
     case 'exists':
-      return new HsmError('KEY_EXISTS', error.text, {
-        fix: 'Look at it with `sealfleet keys list`; take the next version number for a new key.',
-      })
+      return keyExists(label)
     case 'login':
       return error.ckr === undefined ? pinUnreadable(error.text) : loginFailure(error.ckr, error.fn)
     case 'data':
@@ -136,6 +134,12 @@ function dataFailure(label: string, error: OperationError): HsmError {
   return new HsmError('HSM_ACCESS_DENIED', `the token refuses the input of ${label}: ${answer}`, {
     ...source,
     fix: 'The token does not take messages of this length under CKM_SHA256_HMAC: it can not be used as it is configured.',
+  })
+}
+
+export function keyExists(label: string): HsmError {
+  return new HsmError('KEY_EXISTS', `the token already holds a key ${label}`, {
+    fix: 'Look at it with `sealfleet keys list`; take the next version number for a new key.',
   })
 }
 

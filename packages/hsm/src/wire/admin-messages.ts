@@ -7,7 +7,7 @@ export type AdminRequest =
   | { readonly op: 'check-value'; readonly label: string; readonly ckaId?: string | undefined }
   | { readonly op: 'make-record'; readonly label: string }
   | { readonly op: 'check-record'; readonly label: string; readonly record: string }
-  | { readonly op: 'count'; readonly label: string }
+  | { readonly op: 'count'; readonly label: string; readonly ckaId?: string | undefined }
   | { readonly op: 'destroy'; readonly label: string; readonly ckaId?: string | undefined }
   | { readonly op: 'token' }
 
