@@ -44,9 +44,10 @@ export async function startDaemon({ name, command, args, cwd, env, user, log, re
   }
   const stop = new AbortController()
   try {
-    const ended = once(child, 'exit', { signal: stop.signal }).then(
-      ([code, signal]) => `ended at once (${signal ?? code})`,
-    )
+    // One that ends at once may have done so while its log was being closed here: that event is gone.
+    const over = child.exitCode !== null || child.signalCode !== null
+    const exit = over ? [child.exitCode, child.signalCode] : once(child, 'exit', { signal: stop.signal })
+    const ended = Promise.resolve(exit).then(([code, signal]) => `ended at once (${signal ?? code})`)
     const patience = once(AbortSignal.timeout(timeoutMs), 'abort', { signal: stop.signal }).then(
       () => `did not become ready within ${timeoutMs / 1000} s`,
     )
