@@ -15,7 +15,7 @@ import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface VerifyOptions extends CommonOptions, SelectionOptions {}
 
-const WIDTH = 4
+const WIDTH = 8
 
 export function verifyVerb(program: Command, runner: Runner): void {
   const verify = program

@@ -30,7 +30,7 @@ export interface ManyOptions {
 }
 
 /** Files at once: each holds an HSM session for a moment and one segment in memory. */
-const WIDTH = 4
+const WIDTH = 8
 
 /**
  * Restores files below a folder under their original relative paths. One file's failure doesn't stop the others, unless

@@ -13,12 +13,12 @@ export function tokenOptions({ hsm, passthroughEnv }: Config<'hsm'>): TokenOptio
   }
 }
 
-/** One agent with a few sessions: a command reads one object, or a handful side by side. */
+/** One agent with a few sessions: a command reads one object, or eight side by side. */
 export function openPool(config: Config<'hsm'>): Promise<HsmPool> {
   return HsmPool.open({
     tokens: [tokenOptions(config)],
     agents: 1,
-    sessions: Math.min(4, config.hsm.sessions),
+    sessions: Math.min(8, config.hsm.sessions),
     softTimeoutMs: config.hsm.softTimeoutMs,
     hardTimeoutMs: config.hsm.hardTimeoutMs,
   })

@@ -7,7 +7,7 @@ export async function openDatabase(context: CommandContext, config: Config<'data
   const { url, connectTimeoutMs, statementTimeoutMs } = config.database
   const records = await openRecords(url.reveal(), {
     applicationName: 'sealfleet-cli',
-    poolSize: 3,
+    poolSize: 4,
     connectTimeoutMs,
     statementTimeoutMs,
   })

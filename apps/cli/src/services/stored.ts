@@ -1,5 +1,5 @@
 import type { ObjectReader, OpenOptions } from '@sealfleet/format'
-import type { HsmPool } from '@sealfleet/hsm'
+import { keyLabel, type HsmPool } from '@sealfleet/hsm'
 import { getFile, getMasterKey, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import { CliError } from '../cli-error.js'
@@ -36,6 +36,7 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
   const records = await openDatabase(context, config)
   const pool = await openPool(config)
   context.defer(() => pool.close())
+  const keyState = rememberedKeyStates(records, pool)
   const stores = new Map<string, Promise<Store>>()
   const storeOf = (bucket: string): Promise<Store> => {
     const known = stores.get(bucket)
@@ -55,7 +56,7 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
     find: (given) => findStored(records, given),
     object: async (stored) => ({
       reader: await readerFor(await storeOf(stored.committed.bucket), stored, context.signal),
-      options: openOptions(records, pool, stored, context.signal),
+      options: openOptions(pool, keyState, stored, context.signal),
     }),
   }
 }
@@ -87,9 +88,28 @@ async function readerFor(store: Store, { committed }: StoredFile, signal: AbortS
   return store.reader({ key, length: head.length, ...pin })
 }
 
+type KeyState = NonNullable<OpenOptions['keyState']>
+
+/** A usable key's record is read once a command: thousands of files share a few keys. Others are asked for each time. */
+function rememberedKeyStates(records: Records, pool: HsmPool): KeyState {
+  const usable = new Set<string>()
+  return async (key) => {
+    const label = keyLabel(key)
+    if (usable.has(label)) return 'usable'
+    const row = await getMasterKey(records, key)
+    if (row === undefined) return 'unknown'
+    if (row.state === 'DESTROYED') return 'destroyed'
+    // From now on the pool refuses any other key under this label.
+    if (row.checkValue !== null) pool.expectCheckValue(row, row.checkValue)
+    if (row.checkRecord !== null) pool.expectKekRecord(row, row.checkRecord)
+    usable.add(label)
+    return 'usable'
+  }
+}
+
 function openOptions(
-  records: Records,
   pool: HsmPool,
+  keyState: KeyState,
   { file, committed }: StoredFile,
   signal: AbortSignal,
 ): OpenOptions {
@@ -112,15 +132,7 @@ function openOptions(
       ...(nonces ?? {}),
     },
     ...(wrappedNonces === null ? {} : { wrappedNonces }),
-    keyState: async (key) => {
-      const row = await getMasterKey(records, key)
-      if (row === undefined) return 'unknown'
-      if (row.state === 'DESTROYED') return 'destroyed'
-      // From now on the pool refuses any other key under this label.
-      if (row.checkValue !== null) pool.expectCheckValue(row, row.checkValue)
-      if (row.checkRecord !== null) pool.expectKekRecord(row, row.checkRecord)
-      return 'usable'
-    },
+    keyState,
     signal,
   }
 }
