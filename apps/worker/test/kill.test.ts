@@ -9,7 +9,7 @@ import { openIngestClient } from '@sealfleet/jobs'
 import { acceptFiles, getFile } from '@sealfleet/records'
 import { freshPrefix, redisUrl } from '@sealfleet/testkit'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, test } from 'vitest'
 
 import { STEPS } from '../src/attempt/steps.js'
 import { startFleet, type Fleet } from './fleet.js'
@@ -37,7 +37,7 @@ describe('a worker killed with SIGKILL', () => {
 
   const points = STEPS.flatMap((step) => (step === 'wipe' ? [`after:${step}`] : [`before:${step}`, `after:${step}`]))
 
-  test.concurrent.each(points)('%s: another worker stores the file, once, whole', async (point) => {
+  test.concurrent.for(points)('%s: another worker stores the file, once, whole', async (point, { expect }) => {
     const env = { ...SHORT_LEASE, ...ONE_AGENT, SEALFLEET_QUEUE_PREFIX: freshPrefix() }
     const content = randomBytes(100_000)
     const name = point.replace(':', '-')
@@ -77,9 +77,9 @@ describe('a worker stopped with SIGSTOP past its lease, then continued', () => {
   })
   afterAll(() => fleet?.[Symbol.asyncDispose]())
 
-  test.concurrent.each(['before:derive', 'after:upload', 'before:complete', 'before:commit'])(
+  test.concurrent.for(['before:derive', 'after:upload', 'before:complete', 'before:commit'])(
     '%s: finds itself fenced, commits nothing, and goes on with other files',
-    async (point) => {
+    async (point, { expect }) => {
       const env = { ...SHORT_LEASE, ...ONE_AGENT, SEALFLEET_QUEUE_PREFIX: freshPrefix() }
       const content = randomBytes(100_000)
       const name = `stop-${point.replace(':', '-')}`
