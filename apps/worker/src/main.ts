@@ -5,6 +5,7 @@ import { ConfigError, findEnvFile, loadConfig } from '@sealfleet/config'
 import { classify } from '@sealfleet/jobs'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 
+import { keepSmall } from './memory.js'
 import { runWorker } from './run.js'
 
 /** The composition root: the only place of this app that reads the process's environment, arguments and signals. */
@@ -59,4 +60,5 @@ A second signal: exit at once.
 
 // Node 20 is supported here on purpose (README); the SDK's notice about its own plans would only repeat in every log.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
+keepSmall()
 process.exitCode = await main()
