@@ -89,6 +89,21 @@ describe('an attempt', () => {
     expect(keys).toEqual([])
   })
 
+  test('whose root is not mounted leaves the file queued and unburned, however often', async () => {
+    const asking = request()
+    const unmounted = { ...fleet.ports, roots: new Map([['in', path.join(fleet.root, 'not-mounted')]]) }
+    for (let time = 0; time < 3; time++) {
+      const outcome = await ingest(unmounted, { ...asking, owner: randomUUID() }, idle)
+      expect(outcome).toMatchObject({
+        kind: 'failed',
+        failed: { code: 'ROOT_UNAVAILABLE' },
+        decision: { action: 'pause' },
+      })
+    }
+    expect((await getFile(fleet.records, asking.fileId))?.file).toMatchObject({ state: 'QUEUED', crashes: 0 })
+    expect(await ingest(fleet.ports, { ...asking, owner: randomUUID() }, idle)).toMatchObject({ kind: 'stored' })
+  })
+
   test('at a file that killed three workers ends it as POISON', async () => {
     const asking = request({ leaseSeconds: 0.01 })
     for (let crash = 0; crash < 3; crash++) await expect.poll(() => claims(asking), { interval: 20 }).toBe('claimed')

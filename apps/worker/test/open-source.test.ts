@@ -79,10 +79,15 @@ describe('openSource', () => {
 
   test('a root that is not configured is refused by name', async () => {
     await expect(openSource(roots, { root: 'other', path: 'a.bin' })).rejects.toMatchObject({
-      code: 'SOURCE_OUTSIDE_ROOT',
+      code: 'ROOT_UNKNOWN',
       message: expect.stringContaining('SEALFLEET_ROOTS') as string,
     })
   })
+})
+
+test('a root whose folder is away is ROOT_UNAVAILABLE: its files are not missing, and nothing is dead', async () => {
+  rmSync(path.join(base, 'in'), { recursive: true })
+  await expect(openSource(roots, { root: 'docs', path: 'a.bin' })).rejects.toMatchObject({ code: 'ROOT_UNAVAILABLE' })
 })
 
 describe('a source that changes while it is read', () => {

@@ -49,14 +49,14 @@ export async function openSource(roots: ReadonlyMap<string, string>, location: S
   const root = roots.get(location.root)
   if (root === undefined) {
     throw new SourceError(
-      'SOURCE_OUTSIDE_ROOT',
+      'ROOT_UNKNOWN',
       `source ${where}: no root is named "${location.root}" here; add it to SEALFLEET_ROOTS of the workers`,
     )
   }
   assertRelative(location.path, where)
+  const realRoot = await rootFolder(root, location.root)
   let handle: FileHandle | undefined
   try {
-    const realRoot = await realpath(root)
     handle = await open(path.join(realRoot, location.path), FLAGS)
     const stats = await handle.stat({ bigint: true })
     if (!stats.isFile()) throw new SourceError('SOURCE_NOT_REGULAR', `source ${where} is not a regular file`)
@@ -96,6 +96,17 @@ export async function assertUnchanged(source: Source): Promise<void> {
 /** For the record: JSON has no 64-bit integers, so nanoseconds travel as decimal strings. */
 export function fingerprintJson(fingerprint: SourceFingerprint): Record<string, string> {
   return Object.fromEntries(Object.entries(fingerprint).map(([name, value]) => [name, String(value)]))
+}
+
+/** Where a root really is. A root that is not there says nothing about its files: it may just not be mounted. */
+async function rootFolder(root: string, name: string): Promise<string> {
+  try {
+    return await realpath(root)
+  } catch (error) {
+    throw new SourceError('ROOT_UNAVAILABLE', `the folder of root "${name}" is not there on this worker`, {
+      cause: error,
+    })
+  }
 }
 
 function assertRelative(relative: string, where: string): void {
