@@ -28,13 +28,19 @@ async function main(): Promise<number> {
     process.stderr.write(`${error.message}\n`)
     return 2
   }
-  const secrets = [config.database.url, config.redis.url, config.s3.secretAccessKey].map((secret) => secret.reveal())
+  const { pin } = config.hsm
+  const secrets = [
+    config.database.url,
+    config.redis.url,
+    config.s3.secretAccessKey,
+    ...(pin.kind === 'value' ? [pin.value] : []),
+  ].map((secret) => secret.reveal())
   const log = createLogger({ name: 'worker', level: config.log.level, secrets })
   for (const warning of config.warnings) log.warn(warning)
   const workerId = `${hostname().slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
   const metrics = createMetrics({ defaultLabels: { program: 'worker' } })
   try {
-    await using running = await runWorker({ config, log, metrics, workerId, agentEnv: process.env })
+    await using running = await runWorker({ config, log, metrics, workerId })
     await running.untilSignal(process)
     return 0
   } catch (error) {

@@ -22,8 +22,6 @@ export interface RunOptions {
   readonly log: Logger
   readonly metrics: Metrics
   readonly workerId: string
-  /** For the HSM's agents, less everything of SEALFLEET_. */
-  readonly agentEnv: NodeJS.ProcessEnv
   /** Fault points for tests. */
   readonly step?: StepHook
 }
@@ -65,7 +63,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         {
           module: hsm.module,
           token: hsm.token,
-          pin: pin.kind === 'file' ? pin : { kind: 'value', value: Buffer.from(pin.value.reveal()) },
+          pin: pin.kind === 'file' ? pin : { kind: 'value', value: pin.value.bytes() },
           pinId: hsm.pinId,
           env: config.passthroughEnv,
         },

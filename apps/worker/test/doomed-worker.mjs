@@ -11,7 +11,6 @@ const running = await runWorker({
   log: createLogger({ name: 'worker', level: 'info' }),
   metrics: createMetrics({ processMetrics: false }),
   workerId: `doomed-${process.pid}`,
-  agentEnv: process.env,
   step: (step, when) => {
     if (done || `${when}:${step}` !== point) return
     done = true

@@ -131,7 +131,6 @@ export async function startFleet(
           log: createLogger({ name: 'worker', level: 'debug', destination: { write: (line) => void logs.push(line) } }),
           metrics: createMetrics({ processMetrics: false }),
           workerId: `test-${randomUUID().slice(0, 8)}`,
-          agentEnv: process.env,
           ...(step !== undefined && { step }),
         })
         return own(running)
