@@ -71,7 +71,7 @@ export async function checkDatabase(context: CommandContext, config: Config<'dat
           : warning('database', `${pending.length} migrations are pending`, 'npm run migrate'),
         wrong
           ? failed('books', new Error(`conservation reads ${books.difference}, stray commits ${books.strayCommits}`))
-          : ok('books', `${books.accepted} files accepted, none lost`),
+          : ok('books', `${books.accepted} files accepted, records consistent`),
       ],
     }
   } catch (error) {
