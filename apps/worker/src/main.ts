@@ -7,6 +7,7 @@ import { createLogger, createMetrics } from '@sealfleet/telemetry'
 
 import { keepSmall } from './memory.js'
 import { runWorker } from './run.js'
+import { nextSignal } from './signals.js'
 
 /** The composition root: the only place of this app that reads the process's environment, arguments and signals. */
 async function main(): Promise<number> {
@@ -39,9 +40,15 @@ async function main(): Promise<number> {
   for (const warning of config.warnings) log.warn(warning)
   const workerId = `${hostname().slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
   const metrics = createMetrics({ defaultLabels: { program: 'worker' } })
+  // Heard from now on: a signal that comes while the worker starts must not cut it off without closing anything.
+  const stop = nextSignal(process)
   try {
     await using running = await runWorker({ config, log, metrics, workerId })
-    await running.untilSignal(process)
+    log.info({ signal: await stop }, 'asked to stop')
+    // A second signal means: now. Nothing is lost by it; leases run out and other workers take over.
+    void nextSignal(process).then(() => process.exit(1))
+    await running.stop()
+    log.info('stopped')
     return 0
   } catch (error) {
     const { code, failure } = classify(error)

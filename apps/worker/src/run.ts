@@ -28,8 +28,8 @@ export interface RunOptions {
 
 export interface RunningWorker extends AsyncDisposable {
   readonly ingest: IngestWorker
-  /** Resolves when the process was asked to stop and everything has stopped. */
-  untilSignal(process: NodeJS.Process): Promise<void>
+  /** Drains and closes; the same as disposing. A second call finds nothing left to do. */
+  stop(): Promise<void>
 }
 
 /**
@@ -127,32 +127,13 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     log.info({ concurrency: config.worker.concurrency, worker: workerId }, 'taking jobs')
     return {
       ingest,
-      untilSignal: async (process) => {
-        const signal = await nextSignal(process)
-        log.info({ signal }, 'asked to stop')
-        // A second signal means: now. Nothing is lost by it; leases run out and other workers take over.
-        void nextSignal(process).then(() => process.exit(1))
-        await closers[Symbol.asyncDispose]()
-        log.info('stopped')
-      },
+      stop: () => closers[Symbol.asyncDispose](),
       [Symbol.asyncDispose]: () => closers[Symbol.asyncDispose](),
     }
   } catch (error) {
     await closers[Symbol.asyncDispose]()
     throw error
   }
-}
-
-function nextSignal(process: NodeJS.Process): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    const done = (signal: NodeJS.Signals): void => {
-      process.off('SIGTERM', done)
-      process.off('SIGINT', done)
-      resolve(signal)
-    }
-    process.on('SIGTERM', done)
-    process.on('SIGINT', done)
-  })
 }
 
 function storeOptions({ s3, worker }: WorkerSettings, log: Logger): Parameters<typeof openStore>[0] {

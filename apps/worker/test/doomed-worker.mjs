@@ -2,10 +2,12 @@
 import { loadConfig } from '@sealfleet/config'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { runWorker } from '../dist/run.js'
+import { nextSignal } from '../dist/signals.js'
 
 const [signal, point] = process.argv.slice(2)
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
 let done = false
+const stop = nextSignal(process)
 const running = await runWorker({
   config,
   log: createLogger({ name: 'worker', level: 'info' }),
@@ -17,4 +19,5 @@ const running = await runWorker({
     process.kill(process.pid, signal)
   },
 })
-await running.untilSignal(process)
+await stop
+await running.stop()

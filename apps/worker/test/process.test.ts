@@ -132,6 +132,15 @@ describe('the worker process', () => {
     expect(await corrected.exit).toBe(0)
   })
 
+  test('SIGTERM while the worker still starts: it closes what it opened and exits 0', async () => {
+    // The first sign of life is a log line of the start itself, before any job is taken.
+    const worker = new WorkerProcess({ ...base, SEALFLEET_LOG_LEVEL: 'info' })
+    await worker.saying('HSM agent ready')
+    worker.child.kill('SIGTERM')
+    expect(await worker.exit).toBe(0)
+    expect(worker.lines.at(-1)?.msg).toBe('stopped')
+  })
+
   test('SIGTERM: gives running files back without burning an attempt, exits 0, and another worker stores them', async () => {
     const env = { ...base, SEALFLEET_QUEUE_PREFIX: String(fleet.env['SEALFLEET_QUEUE_PREFIX']) }
     const content = randomBytes(12 * 2 ** 20)
