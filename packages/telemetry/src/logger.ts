@@ -42,7 +42,9 @@ export function createLogger({ name, level = 'info', destination, secrets = [] }
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: (safe: unknown) => safe },
   }
-  return wrap(destination === undefined ? pino(options) : pino(options, destination), secrets)
+  // Written at once: pino's own default hands lines to the system later, so that a dying process lost its last ones, or a
+  // fatal line, which is flushed, came before the warning that explains it (2 of 50 starts).
+  return wrap(pino(options, destination ?? pino.destination({ dest: 1, sync: true })), secrets)
 }
 
 type Level = Exclude<LogLevel, 'silent'>
