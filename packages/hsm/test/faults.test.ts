@@ -135,6 +135,25 @@ describe('faults of the module', () => {
     expect(observed.pool.stats()).toMatchObject({ restarts: { silent: 1 } })
   })
 
+  it('C_Login answers GENERAL_ERROR once: logs in at the second try, nothing restarted', async () => {
+    const before = await faulty.calls('C_Login')
+    await faulty.rules('C_Login return 0x5 count=1')
+    await using observed = await ObservedPool.open(faulty.token, { agents: 1 })
+    expect((await faulty.calls('C_Login')) - before).toBe(2)
+    expect(observed.pool.stats()).toMatchObject({ restarts: {} })
+    expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+  })
+
+  it('C_Login answers GENERAL_ERROR for good: two tries, then HSM_UNAVAILABLE', async () => {
+    const before = await faulty.calls('C_Login')
+    await faulty.rules('C_Login return 0x5')
+    await expect(HsmPool.open({ tokens: [faulty.token], agents: 1 })).rejects.toMatchObject({
+      code: 'HSM_UNAVAILABLE',
+      ckr: 5,
+    })
+    expect((await faulty.calls('C_Login')) - before).toBe(2)
+  })
+
   it('C_Login hangs: the start is given up, and the next one works', async () => {
     await faulty.rules('C_Login hang count=1')
     const options = { startTimeoutMs: 2_500, restartIntervalMs: 200, startWithoutToken: true }

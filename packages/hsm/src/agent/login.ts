@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises'
+
 import { classifyCkr } from '../errors/table.js'
 import { encodeJson, KIND, type FrameWriter } from '../wire/frames.js'
 import type { LoggedIn, WantLogin } from '../wire/messages.js'
@@ -6,6 +8,9 @@ import { CkrError, type Handle } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
 import type { Pkcs11Module } from './module.js'
 import type { PinReader } from './pin.js'
+
+/** Before the second try of a login, milliseconds; spread, since those who collided would collide again. */
+const AGAIN_MS = 100
 
 /**
  * Logs in only when the parent says so: it holds the latch that keeps a rejected PIN from being tried again by anybody.
@@ -29,8 +34,24 @@ export class LoginGate {
     this.#allowed = undefined
   }
 
-  /** Resolves when the user is logged in on this session; rejects with verdict `login` when the token refused the PIN. */
+  /**
+   * Resolves when the user is logged in on this session; rejects with verdict `login` when the token refused the PIN.
+   *
+   * GENERAL_ERROR is tried once more, as everywhere (HSM.md's table): SoftHSM answers so when another process writes the
+   * token's file at that moment. It is no word on the PIN; all the same the second try asks the parent again, which looks at
+   * the token's counters and the latch. A rejected PIN is never tried twice.
+   */
   async login(session: Handle): Promise<void> {
+    try {
+      await this.#loginOnce(session)
+    } catch (error) {
+      if (!(error instanceof CkrError) || classifyCkr(error.ckr, error.fn) !== 'general') throw error
+      await setTimeout(AGAIN_MS * (1 + Math.random()))
+      await this.#loginOnce(session)
+    }
+  }
+
+  async #loginOnce(session: Handle): Promise<void> {
     const { token, flags } = this.#module.identity()
     const want: WantLogin = { token, pin: pinState(flags) }
     const allowed = new Promise<void>((resolve) => (this.#allowed = resolve))
