@@ -24,11 +24,26 @@ export const RADOSGW_COMMANDS = ['ceph', 'ceph-mon', 'ceph-mgr', 'ceph-osd', 'ra
  */
 
 /**
- * Nothing is asked of the monitor's own configuration; all of it is in ceph.conf. With that question, Ceph 16.2 knows the
- * monitor's address but not the cluster's id until the map comes, and a command sent before then is refused ("wrong fsid",
- * "problem getting command descriptions from mon"): seen in about one start of eight.
+ * Ceph 16.2 lets a client or daemon send its first command when it has the monitor's address but not yet the cluster's id;
+ * the monitor refuses it, and a daemon ends. It is seen on a busy machine. Not asking for the monitor's own configuration (all
+ * of ours is in ceph.conf) makes it rarer, not impossible: so a command that was refused like this is sent again, and a
+ * cluster whose daemon ended is made anew.
  */
 const CEPH_ENV = { ...process.env, CEPH_ARGS: '--no-mon-config' }
+const TOO_EARLY = /problem getting command descriptions|wrong fsid/
+const TRIES = 5
+const STARTS = 3
+
+/** @param {string} command @param {string[]} args @param {string} cwd */
+async function runCeph(command, args, cwd) {
+  for (let left = TRIES; ; left -= 1) {
+    try {
+      return await execute(command, args, { cwd, timeout: 60_000, env: CEPH_ENV })
+    } catch (error) {
+      if (left === 1 || !TOO_EARLY.test(String(/** @type {{ stderr?: string }} */ (error).stderr))) throw error
+    }
+  }
+}
 
 /**
  * Starts the cluster below `dir`, or returns the one that runs there already. Takes about ten seconds when cold.
@@ -41,6 +56,21 @@ export async function startRadosgw({ dir, log = () => undefined }) {
   const root = resolve(dir)
   const running = await checkRadosgw({ dir: root })
   if (running) return running
+  for (let left = STARTS; ; left -= 1) {
+    try {
+      return await startAfresh(root, log)
+    } catch (error) {
+      if (left === 1 || !(error instanceof DaemonEnded)) throw error
+      log(`radosgw: ${error.message.split('\n', 1)[0]}; once more from the beginning`)
+    }
+  }
+}
+
+/** A daemon of the cluster ended by itself while it was starting. */
+class DaemonEnded extends Error {}
+
+/** @param {string} root @param {Log} log @returns {Promise<S3Instance>} */
+async function startAfresh(root, log) {
   await stopRadosgw({ dir: root, log })
   await rm(root, { recursive: true, force: true })
   for (const sub of ['run', 'mon', 'mgr', 'osd', 'rgw', 'log']) await mkdir(join(root, sub), { recursive: true })
@@ -52,6 +82,8 @@ export async function startRadosgw({ dir, log = () => undefined }) {
 
   /** @type {number[]} */
   const pids = []
+  /** @type {Map<string, number>} */
+  const daemons = new Map()
   const instance = {
     endpoint: `http://127.0.0.1:${s3Port}`,
     accessKeyId: `SF${randomBytes(9).toString('hex').toUpperCase()}`,
@@ -60,14 +92,14 @@ export async function startRadosgw({ dir, log = () => undefined }) {
     pids,
   }
   /** @param {string} command @param {string[]} args */
-  const run = async (command, args) => await execute(command, args, { cwd: root, timeout: 60_000, env: CEPH_ENV })
+  const run = async (command, args) => await runCeph(command, args, root)
   /** @param {string} name @param {string} command @param {string[]} args */
   const daemon = async (name, command, args) => {
     const logFile = join(root, 'log', `${name}.out`)
     const pid = await startDaemon({ command, args, cwd: root, logFile, env: CEPH_ENV })
+    daemons.set(command, pid)
     pids.push(pid)
     await saveState(root, instance)
-    return pid
   }
 
   try {
@@ -85,10 +117,10 @@ export async function startRadosgw({ dir, log = () => undefined }) {
     await daemon('osd', 'ceph-osd', ['-c', conf, '-i', '0', '-f'])
 
     log('radosgw: gateway')
-    const gateway = await daemon('rgw', 'radosgw', ['-c', conf, '-n', 'client.rgw', '-f'])
+    await daemon('rgw', 'radosgw', ['-c', conf, '-n', 'client.rgw', '-f'])
     await until(
       async () => {
-        if (!(await isOurs(gateway, root))) throw new Error('radosgw ended while it was starting')
+        for (const [name, pid] of daemons) if (!(await isOurs(pid, root))) throw new DaemonEnded(`${name} ended`)
         return await answersHttp(instance.endpoint)
       },
       { timeoutMs: 90_000, what: 'the S3 gateway to answer' },
@@ -99,7 +131,8 @@ export async function startRadosgw({ dir, log = () => undefined }) {
   } catch (error) {
     const tail = await logTail(join(root, 'log'))
     await stopRadosgw({ dir: root, log })
-    throw new Error(`the private radosgw did not start: ${String(error)}\n${tail}`, { cause: error })
+    const Kind = error instanceof DaemonEnded ? DaemonEnded : Error
+    throw new Kind(`the private radosgw did not start: ${String(error)}\n${tail}`, { cause: error })
   }
   await saveState(root, { ...instance, ready: true })
   log(`radosgw: ${instance.endpoint}`)
