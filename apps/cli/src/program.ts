@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { doctorVerb } from './commands/doctor.js'
+import { dlqVerbs } from './commands/dlq.js'
 import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
 import { keysVerbs } from './commands/keys.js'
@@ -63,6 +64,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   objectVerbs(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
+  dlqVerbs(program, runner)
   queueVerbs(program, runner)
   doctorVerb(program, runner)
   return program

@@ -33,6 +33,13 @@ export { conservation, countsByState, type Conservation, type Counts } from './s
 export { batchProgress, createBatch, getBatch, type BatchProgress, type BatchRow } from './statements/batches.js'
 export { listFailures } from './statements/failures.js'
 export { getDeadLetter, listDeadLetters, type DeadLetterFilter } from './statements/dead-letters.js'
+export {
+  discardDeadLetter,
+  replayDeadLetter,
+  type ResolveInput,
+  type ResolveOutcome,
+  type Unresolvable,
+} from './statements/resolve-dead-letter.js'
 export { abandonAttempt, listOrphanedAttempts } from './statements/abandon-attempt.js'
 export { appendAudit, listAudit, type AuditInput } from './statements/audit.js'
 export { forgetWorkers, heartbeat, listWorkers, type Heartbeat, type WorkerRow } from './statements/workers.js'

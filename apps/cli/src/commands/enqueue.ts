@@ -1,10 +1,10 @@
-import { openIngestClient, type EnqueueResult, type IngestQueue } from '@sealfleet/jobs'
+import type { EnqueueResult, IngestQueue } from '@sealfleet/jobs'
 import { activeKeys, createBatch, type Records } from '@sealfleet/records'
 import type { QueueEvents } from 'bullmq'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
-import { acceptPort } from '../enqueue/ports.js'
+import { openIngest } from '../enqueue/ports.js'
 import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
 import { batchIdFor, planFile, type PlannedFile } from '../enqueue/requests.js'
 import { openQueueEvents, waitWithProgress } from '../enqueue/wait.js'
@@ -74,13 +74,7 @@ async function enqueueAction(
   const planned = plan(domain.id)
   const batchId = o.batch === undefined ? undefined : await openBatch(context, records, o.batch)
   const events = o.wait === true ? openQueueEvents(context, config) : undefined
-  const ingest = await openIngestClient({
-    redisUrl: config.redis.url.reveal(),
-    prefix: config.redis.prefix,
-    port: acceptPort(records),
-    connectionName: 'sealfleet-cli',
-  })
-  context.defer(() => ingest.close())
+  const ingest = await openIngest(context, config, records)
   const results: EnqueueResult[] = []
   const chunks = ingest.client.enqueueChunks(
     planned.map(({ request }) => request),

@@ -1,8 +1,32 @@
-import type { AcceptPort, FileStatus, StatusPort } from '@sealfleet/jobs'
+import type { Config } from '@sealfleet/config'
+import {
+  openIngestClient,
+  type AcceptPort,
+  type FileStatus,
+  type OwnedIngestClient,
+  type StatusPort,
+} from '@sealfleet/jobs'
 import { acceptFiles, fileStates, type Records } from '@sealfleet/records'
+import type { CommandContext } from '../context.js'
+
+/** The producer's client over the records; closed when the command ends. */
+export async function openIngest(
+  context: CommandContext,
+  { redis }: Config<'redis'>,
+  records: Records,
+): Promise<OwnedIngestClient> {
+  const ingest = await openIngestClient({
+    redisUrl: redis.url.reveal(),
+    prefix: redis.prefix,
+    port: acceptPort(records),
+    connectionName: 'sealfleet-cli',
+  })
+  context.defer(() => ingest.close())
+  return ingest
+}
 
 /** Accepting as the producer's client wants it, over the records. */
-export function acceptPort(records: Records): AcceptPort {
+function acceptPort(records: Records): AcceptPort {
   return {
     async accept(files) {
       const outcomes = await acceptFiles(records, files)
