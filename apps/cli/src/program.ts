@@ -3,6 +3,7 @@ import { doctorVerb } from './commands/doctor.js'
 import { dlqVerbs } from './commands/dlq.js'
 import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
+import { hsmVerbs } from './commands/hsm.js'
 import { keysVerbs } from './commands/keys.js'
 import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
@@ -64,6 +65,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   objectVerbs(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
+  hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)
   doctorVerb(program, runner)

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-import { getFile } from '@sealfleet/records'
+import { clearHsmLatch, getFile, listHsmLatches, openRecords } from '@sealfleet/records'
 import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -130,6 +130,17 @@ describe('the worker process', () => {
     await corrected.saying('taking jobs')
     corrected.child.kill('SIGTERM')
     expect(await corrected.exit).toBe(0)
+  })
+
+  test('nor by any process until somebody lifts its latch', async () => {
+    await using records = await openRecords(base['SEALFLEET_DATABASE_URL'] ?? '')
+    const rejected = (await listHsmLatches(records)).find(({ pinId }) => pinId === 'wrong')
+    expect(rejected?.state).toBe('rejected')
+    expect(await clearHsmLatch(records, rejected!)).toBe(true)
+    const unlatched = new WorkerProcess({ ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' })
+    await unlatched.saying('taking jobs')
+    unlatched.child.kill('SIGTERM')
+    expect(await unlatched.exit).toBe(0)
   })
 
   test('SIGTERM while the worker still starts: it closes what it opened and exits 0', async () => {

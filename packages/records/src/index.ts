@@ -46,6 +46,7 @@ export { forgetWorkers, heartbeat, listWorkers, type Heartbeat, type WorkerRow }
 export {
   clearHsmLatch,
   getHsmLatch,
+  listHsmLatches,
   setHsmLatch,
   underLoginLock,
   type HsmLatch,

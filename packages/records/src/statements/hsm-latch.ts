@@ -85,3 +85,11 @@ export function underLoginLock<T>(records: Records, name: PinName, login: (tx: Q
     { timeoutMs: 60_000 },
   )
 }
+
+/** All latches, the rejected ones first. */
+export async function listHsmLatches(db: Queryable): Promise<HsmLatch[]> {
+  const rows = await db.query<RawLatch>(
+    Prisma.sql`SELECT ${COLUMNS} FROM hsm_latches ORDER BY state DESC, token_serial, pin_id LIMIT 1000`,
+  )
+  return rows.map(latch)
+}
