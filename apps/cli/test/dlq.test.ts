@@ -94,6 +94,11 @@ describe('sealfleet dlq', () => {
     expect(await letters()).toHaveLength(NAMES.length)
   })
 
+  it('fails when it was to wait and one died again', async () => {
+    const [first] = await letters()
+    expect(await replay(first!.id, '--wait')).toMatchObject({ status: 1, report: { replayed: 1, diedAgain: 1 } })
+  })
+
   it('stops when too many of the replayed die again, and leaves the rest', async () => {
     const { status, report } = await replay('--all', '--in-flight', '1', '--rate', '1000')
     expect(status).toBe(1)

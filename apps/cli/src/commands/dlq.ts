@@ -179,7 +179,7 @@ async function replayAction(context: CommandContext, ids: readonly string[], o: 
     await context.print.note(`${progressLine(replay.tally, letters.length)}; the rest are dead letters as before`)
     throw error
   }
-  return await reportReplay(context, replay.tally, ids, letters)
+  return await reportReplay(context, replay.tally, letters, { named: ids.length > 0, waited: o.wait === true })
 }
 
 function progressLine({ outcomes, stored, diedAgain }: ReplayTally, total: number): string {
@@ -189,12 +189,12 @@ function progressLine({ outcomes, stored, diedAgain }: ReplayTally, total: numbe
 async function reportReplay(
   context: CommandContext,
   tally: ReplayTally,
-  ids: readonly string[],
   letters: readonly DeadLetterRow[],
+  { named, waited }: { named: boolean; waited: boolean },
 ): Promise<ExitStatus> {
   const { outcomes, stored, diedAgain, stopped, left } = tally
   const notDone = outcomes.resolved + outcomes['refused-request'] + outcomes['not-dead']
-  const failed = stopped !== undefined || (ids.length > 0 && notDone > 0)
+  const failed = stopped !== undefined || (named && notDone > 0) || (waited && diedAgain > 0)
   await context.print.document({
     chosen: letters.length,
     replayed: outcomes.replayed,
@@ -208,7 +208,7 @@ async function reportReplay(
     left,
   })
   const lines = [
-    `${outcomes.replayed} replayed${stored + diedAgain > 0 ? `: ${stored} stored, ${diedAgain} dead again so far` : ''}`,
+    `${outcomes.replayed} replayed${stored + diedAgain > 0 ? `: ${stored} stored, ${diedAgain} dead again${waited ? '' : ' so far'}` : ''}`,
     ...(outcomes['job-restored'] > 0 ? [`${outcomes['job-restored']} had lost their job and have it again`] : []),
     ...(outcomes.resolved > 0 ? [`${outcomes.resolved} were resolved before`] : []),
     ...(outcomes['refused-request'] > 0
