@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { QUEUES } from '@sealfleet/jobs'
 import { recordRefusal, openRecords } from '@sealfleet/records'
@@ -133,6 +133,7 @@ describe('sealfleet dlq', () => {
       { timeout: 30_000, interval: 200 },
     )
     expect((await world.inProcess(['restore', '--all', '-o', out])).status).toBe(0)
+    for (const name of NAMES) expect(await readFile(path.join(out, name), 'utf8')).toBe(name)
   })
 
   it('discards a refused request, which can not be replayed', async () => {
