@@ -53,3 +53,15 @@ export {
   type PinName,
 } from './statements/hsm-latch.js'
 export { fleetPinLatch, type LoginOutcome } from './pin-latch.js'
+export { countOpenFiles, listOpenFiles, type OpenFilesPage } from './statements/open-files.js'
+export { listLeftovers, markSwept, type KeptObject, type Leftover } from './statements/leftovers.js'
+export { attemptOwners, type AttemptOwner } from './statements/attempt-owners.js'
+export { listKeptObjects } from './statements/kept-objects.js'
+export {
+  finishTask,
+  listTasks,
+  renewTask,
+  startTask,
+  type MaintenanceTaskRow,
+  type TaskLease,
+} from './statements/maintenance-tasks.js'

@@ -1,0 +1,53 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable } from '../records.js'
+import type { AttemptState, FileState } from '../terms.js'
+import type { KeptObject } from './leftovers.js'
+
+/** What the register says of an attempt whose key was found in the store. */
+export interface AttemptOwner {
+  readonly attemptId: string
+  readonly fileId: string
+  readonly state: AttemptState
+  readonly fileState: FileState
+  /** A live lease covers it: a worker is at it. */
+  readonly live: boolean
+  /** Null while it is OPEN. */
+  readonly endedSecondsAgo: number | null
+  /** Where the file is kept: by this attempt or another; null unless it is STORED. */
+  readonly kept: KeptObject | null
+}
+
+interface Row extends Omit<AttemptOwner, 'kept'> {
+  readonly keptId: string | null
+  readonly keptBucket: string | null
+  readonly keptKey: string | null
+  readonly keptVersion: string | null
+  readonly keptEtag: string | null
+  readonly keptLength: bigint | null
+}
+
+/** Attempts by id, those that exist and lie in this bucket. At most some thousands at once. */
+export async function attemptOwners(
+  db: Queryable,
+  bucket: string,
+  attemptIds: readonly string[],
+): Promise<ReadonlyMap<string, AttemptOwner>> {
+  if (attemptIds.length === 0) return new Map()
+  const rows = await db.query<Row>(Prisma.sql`
+    SELECT a.id AS "attemptId", a.file_id AS "fileId", a.state::text AS state, f.state::text AS "fileState",
+      (a.state = 'OPEN' AND f.state = 'RUNNING' AND f.last_attempt_no = a.attempt_no
+        AND f.lease_expires_at > clock_timestamp()) AS live,
+      extract(epoch FROM clock_timestamp() - a.ended_at)::float8 AS "endedSecondsAgo",
+      k.id AS "keptId", k.bucket AS "keptBucket", k.object_key AS "keptKey", k.object_version AS "keptVersion",
+      k.etag AS "keptEtag", k.object_length AS "keptLength"
+    FROM attempts a JOIN files f ON f.id = a.file_id
+      LEFT JOIN attempts k ON k.id = f.committed_attempt_id AND f.state = 'STORED'
+    WHERE a.bucket = ${bucket} AND a.id = ANY (${[...new Set(attemptIds)]}::uuid[])`)
+  return new Map(rows.map((row) => [row.attemptId, owner(row)]))
+}
+
+function owner({ keptId, keptBucket, keptKey, keptVersion, keptEtag, keptLength, ...rest }: Row): AttemptOwner {
+  if (keptId === null || keptBucket === null || keptKey === null) return { ...rest, kept: null }
+  const place = { bucket: keptBucket, objectKey: keptKey, version: keptVersion, etag: keptEtag }
+  return { ...rest, kept: { attemptId: keptId, ...place, length: Number(keptLength) } }
+}
