@@ -1,0 +1,7 @@
+/** Putting right what crashes and outages leave behind: jobs that Redis lost, objects that no file names. */
+export type { Finding, StorePorts, SweepOptions, SweepReport } from './terms.js'
+export { sweep } from './sweep.js'
+export { scan } from './scan.js'
+export { outOfBalance, reconcile, type JobsPort, type ReconcileOptions, type ReconcileReport } from './reconcile.js'
+export { runTasks, type Task, type TaskEvents } from './tasks.js'
+export { parseObjectKey } from './object-key.js'

@@ -1,0 +1,133 @@
+import { attemptOwners, listKeptObjects, type AttemptOwner, type KeptObject, type Records } from '@sealfleet/records'
+import type { ListedVersion } from '@sealfleet/store'
+
+import { inBatches } from './batches.js'
+import { House } from './house.js'
+import { parseObjectKey } from './object-key.js'
+import { abandonOrphans } from './sweep.js'
+import { emptyReport, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
+
+const PAGE = 1_000
+
+/**
+ * Reads the listing of the whole bucket beside the register, both in the order of keys, with the memory of one page of each:
+ *
+ * - objects of attempts that were not kept are deleted as by a sweep, also those that came late (a worker that stood still
+ *   for longer than the grace), and further versions of kept objects that a doubled request made;
+ * - a STORED file whose object is missing or changed is a finding: nothing is done about it but telling;
+ * - objects that the register has never heard of are counted and never deleted: the database may be older than the store.
+ *
+ * Unfinished uploads are the sweep's. @throws StoreError, RecordsError, the signal's reason
+ */
+export async function scan(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
+  const report = emptyReport(options.dryRun === true)
+  const house = new House(ports, options, report)
+  let looked = 0
+  const progress = (): void => {
+    options.signal?.throwIfAborted()
+    options.onProgress?.(++looked)
+  }
+  await abandonOrphans(ports, options, report, progress)
+  const { store, records } = ports
+  const { pageSize = PAGE } = options
+  const register = new Register(records, store.bucket, pageSize)
+  const request = options.signal === undefined ? {} : { signal: options.signal }
+  for await (const entries of inBatches(store.listVersions('', request), pageSize)) {
+    const owners = await attemptOwners(
+      records,
+      store.bucket,
+      entries.flatMap(({ key }) => parseObjectKey(key)?.attemptId ?? []),
+    )
+    for (const entry of entries) {
+      progress()
+      await look(entry, owners.get(parseObjectKey(entry.key)?.attemptId ?? ''), options, report, house)
+    }
+    // What the register keeps up to here and the listing did not show is asked for by name: it may have come meanwhile, and
+    // a store need not list in order.
+    const last = entries.filter((entry) => !entry.deleteMarker).at(-1)
+    if (last !== undefined)
+      for await (const kept of register.upTo(last.key, entries)) await house.isKept(kept, kept.fileId)
+  }
+  for await (const kept of register.upTo(undefined, [])) await house.isKept(kept, kept.fileId)
+  return report
+}
+
+async function look(
+  entry: ListedVersion,
+  owner: AttemptOwner | undefined,
+  options: SweepOptions,
+  report: SweepReport,
+  house: House,
+): Promise<void> {
+  if (owner === undefined) {
+    if (!entry.key.includes('.sealfleet-probe/')) report.unknown++
+    return
+  }
+  const { kept, attemptId, fileId } = owner
+  if (kept?.attemptId === attemptId) {
+    if (entry.deleteMarker) house.find({ kind: 'hidden', fileId, attemptId, objectKey: entry.key })
+    else if (isKept(entry, kept)) report.kept++
+    else if (kept.version === null) await house.isKept(kept, fileId)
+    // Another version under the kept object's own key: the request that made it was sent twice.
+    else if (ended(owner, options) && (await house.isKept(kept, fileId))) await house.delete(entry, owner)
+    else report.underWay++
+    return
+  }
+  if (!ended(owner, options)) report.underWay++
+  else if (owner.state === 'COMMITTED' || owner.state === 'SUPERSEDED' || owner.state === 'OPEN') report.onlyCopies++
+  else if (kept === null && owner.fileState !== 'DISCARDED' && owner.fileState !== 'DELETED') report.onlyCopies++
+  else if (kept === null || (await house.isKept(kept, fileId))) await house.delete(entry, owner)
+}
+
+function isKept(entry: ListedVersion, kept: KeptObject): boolean {
+  return kept.version === null
+    ? entry.version === undefined && entry.length === kept.length
+    : entry.version === kept.version && entry.length === kept.length
+}
+
+function ended({ endedSecondsAgo }: AttemptOwner, { graceSeconds }: SweepOptions): boolean {
+  return endedSecondsAgo !== null && endedSecondsAgo >= graceSeconds
+}
+
+/** The kept objects in the order of their keys, a page at a time. */
+class Register {
+  readonly #records: Records
+  readonly #bucket: string
+  #page: Awaited<ReturnType<typeof listKeptObjects>> = []
+  #place = 0
+  #after: string | undefined
+  #ended = false
+  readonly #size: number
+
+  constructor(records: Records, bucket: string, size: number) {
+    this.#records = records
+    this.#bucket = bucket
+    this.#size = size
+  }
+
+  /** Those up to this key (undefined: all that are left) that are not among the entries as they should be. */
+  async *upTo(key: string | undefined, entries: readonly ListedVersion[]) {
+    const seen = new Map(entries.map((entry) => [`${entry.key}\0${entry.version ?? ''}`, entry]))
+    for (;;) {
+      const next = await this.#peek()
+      if (
+        next === undefined ||
+        (key !== undefined && Buffer.compare(Buffer.from(next.objectKey), Buffer.from(key)) > 0)
+      )
+        return
+      this.#place++
+      const entry = seen.get(`${next.objectKey}\0${next.version ?? ''}`)
+      if (entry === undefined || entry.deleteMarker || !isKept(entry, next)) yield next
+    }
+  }
+
+  async #peek() {
+    if (this.#place < this.#page.length) return this.#page[this.#place]
+    if (this.#ended) return undefined
+    this.#page = await listKeptObjects(this.#records, { bucket: this.#bucket, after: this.#after, limit: this.#size })
+    this.#place = 0
+    this.#after = this.#page.at(-1)?.objectKey
+    this.#ended = this.#page.length < this.#size
+    return this.#page[0]
+  }
+}

@@ -1,0 +1,125 @@
+import { abandonAttempt, attemptOwners, listLeftovers, listOrphanedAttempts, markSwept } from '@sealfleet/records'
+import type { Leftover } from '@sealfleet/records'
+
+import { eachOf, inBatches } from './batches.js'
+import { House } from './house.js'
+import { parseObjectKey } from './object-key.js'
+import { emptyReport, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
+
+const PAGE = 200
+/** Attempts looked at in the store at once. */
+const AT_ONCE = 4
+
+/**
+ * Takes away what attempts that were not kept left in the store, by what the register knows of them (a scan finds the rest):
+ *
+ * 1. attempts whose worker is gone become ABANDONED, by compare-and-set: from then on they can not be committed;
+ * 2. objects of ABANDONED and FAILED attempts go, by version, when their file is STORED elsewhere and that object is seen
+ *    to be there, or when a person discarded or deleted the file; never a file's only copy;
+ * 3. unfinished uploads of attempts that are over are aborted.
+ *
+ * Nothing that ended less than the grace ago is touched: a worker that was stopped and goes on finds its lease gone at its
+ * next step, but a request may be under way. Safe to run at any time, any number of times, several at once.
+ * @throws StoreError, RecordsError, the signal's reason
+ */
+export async function sweep(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
+  const report = emptyReport(options.dryRun === true)
+  const house = new House(ports, options, report)
+  let looked = 0
+  const progress = (): void => {
+    options.signal?.throwIfAborted()
+    options.onProgress?.(++looked)
+  }
+  await abandonOrphans(ports, options, report, progress)
+  await sweepLeftovers(ports, options, report, house, progress)
+  await sweepUploads(ports, options, report, house, progress)
+  return report
+}
+
+export async function abandonOrphans(
+  { records }: StorePorts,
+  { graceSeconds, dryRun }: SweepOptions,
+  report: SweepReport,
+  progress: () => void,
+): Promise<void> {
+  for (;;) {
+    const openedBefore = new Date(Date.now() - graceSeconds * 1000)
+    const orphans = await listOrphanedAttempts(records, { openedBefore, limit: dryRun === true ? 10_000 : PAGE })
+    let abandoned = 0
+    for (const { id } of orphans) {
+      progress()
+      if (dryRun === true || (await abandonAttempt(records, id))) abandoned++
+    }
+    report.abandoned += abandoned
+    // None of a page could be abandoned: others are at them.
+    if (dryRun === true || abandoned === 0) return
+  }
+}
+
+async function sweepLeftovers(
+  ports: StorePorts,
+  options: SweepOptions,
+  report: SweepReport,
+  house: House,
+  progress: () => void,
+): Promise<void> {
+  let after: Leftover | undefined
+  do {
+    const page = await listLeftovers(ports.records, { graceSeconds: options.graceSeconds, limit: PAGE, after })
+    const gone: string[] = []
+    await eachOf(page, AT_ONCE, async (leftover) => {
+      progress()
+      if (leftover.bucket !== ports.store.bucket) return
+      if (leftover.kept !== null && !(await house.isKept(leftover.kept, leftover.fileId))) return
+      await removeAll(ports, options, house, leftover)
+      gone.push(leftover.attemptId)
+    })
+    if (options.dryRun !== true) await markSwept(ports.records, gone)
+    report.swept += gone.length
+    after = page.length < PAGE ? undefined : page.at(-1)
+  } while (after !== undefined)
+}
+
+async function removeAll(
+  { store }: StorePorts,
+  { signal }: SweepOptions,
+  house: House,
+  leftover: Leftover,
+): Promise<void> {
+  const { objectKey } = leftover
+  const request = signal === undefined ? {} : { signal }
+  if (store.capabilities.listUploads && store.capabilities.abortUploads)
+    for await (const upload of store.listUploads(objectKey, request))
+      if (upload.key === objectKey) await house.abort(upload)
+  for await (const entry of store.listVersions(objectKey, request))
+    if (entry.key === objectKey) await house.delete(entry, leftover)
+}
+
+async function sweepUploads(
+  ports: StorePorts,
+  options: SweepOptions,
+  report: SweepReport,
+  house: House,
+  progress: () => void,
+): Promise<void> {
+  const { records, store } = ports
+  if (!store.capabilities.listUploads || !store.capabilities.abortUploads) {
+    report.blind.push('this store can not list unfinished uploads: let a lifecycle rule of the bucket abort them')
+    return
+  }
+  const request = options.signal === undefined ? {} : { signal: options.signal }
+  for await (const uploads of inBatches(store.listUploads('', request), 500)) {
+    const owners = await attemptOwners(
+      records,
+      store.bucket,
+      uploads.flatMap(({ key }) => parseObjectKey(key)?.attemptId ?? []),
+    )
+    for (const upload of uploads) {
+      progress()
+      const owner = owners.get(parseObjectKey(upload.key)?.attemptId ?? '')
+      if (owner === undefined) report.unknown++
+      else if (owner.endedSecondsAgo === null || owner.endedSecondsAgo < options.graceSeconds) report.underWay++
+      else await house.abort(upload)
+    }
+  }
+}

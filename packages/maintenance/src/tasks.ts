@@ -1,0 +1,81 @@
+import { finishTask, renewTask, startTask, type Records } from '@sealfleet/records'
+import { setTimeout } from 'node:timers/promises'
+
+/** Something that maintenance does again and again, in one process of the fleet at a time. */
+export interface Task {
+  readonly name: string
+  readonly everySeconds: number
+  /** Does it once. What it returns is kept in the register; `found` is set when a person must look. */
+  run(signal: AbortSignal): Promise<{ readonly report: unknown; readonly found: boolean }>
+}
+
+export interface TaskEvents {
+  onEnd(task: Task, outcome: 'done' | 'found', report: unknown, seconds: number): void
+  /** It failed, or could not be taken on. It is tried again when it is due again. */
+  onError(task: Task, error: unknown): void
+  /** The code that the register keeps of an error. */
+  codeOf(error: unknown): string
+}
+
+const LEASE_S = 60
+
+/**
+ * Runs tasks until the signal aborts, each when it is due by the database's clock and no other process is at it. Several
+ * maintenance processes are one that can not die. Resolves when nothing runs any more; never rejects.
+ *
+ * @param pollMs between two looks at what is due
+ */
+export async function runTasks(
+  records: Records,
+  owner: string,
+  tasks: readonly Task[],
+  options: { readonly signal: AbortSignal; readonly events: TaskEvents; readonly pollMs?: number },
+): Promise<void> {
+  await Promise.all(tasks.map((task) => repeat(records, owner, task, options)))
+}
+
+async function repeat(
+  records: Records,
+  owner: string,
+  task: Task,
+  { signal, events, pollMs = 1_000 }: Parameters<typeof runTasks>[3],
+): Promise<void> {
+  const lease = { name: task.name, owner, leaseSeconds: LEASE_S }
+  while (!signal.aborted) {
+    try {
+      if (await startTask(records, { ...lease, everySeconds: task.everySeconds }))
+        await once(records, task, lease, signal, events)
+    } catch (error) {
+      if (!signal.aborted) events.onError(task, error)
+    }
+    await setTimeout(pollMs, undefined, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error
+    })
+  }
+}
+
+async function once(
+  records: Records,
+  task: Task,
+  lease: { readonly name: string; readonly owner: string; readonly leaseSeconds: number },
+  signal: AbortSignal,
+  events: TaskEvents,
+): Promise<void> {
+  const startedAt = performance.now()
+  // A renewal that fails costs nothing: the worst is that somebody else does the same at the same time, which is harmless.
+  const renewal = setInterval(
+    () => void renewTask(records, lease).catch((error: unknown) => events.onError(task, error)),
+    (LEASE_S / 3) * 1000,
+  )
+  try {
+    const { report, found } = await task.run(signal)
+    const outcome = found ? 'found' : 'done'
+    await finishTask(records, { ...lease, outcome, report })
+    events.onEnd(task, outcome, report, (performance.now() - startedAt) / 1000)
+  } catch (error) {
+    if (!signal.aborted) events.onError(task, error)
+    await finishTask(records, { ...lease, outcome: signal.aborted ? 'SHUTDOWN' : events.codeOf(error), report: {} })
+  } finally {
+    clearInterval(renewal)
+  }
+}
