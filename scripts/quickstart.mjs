@@ -1,6 +1,6 @@
 /**
  * `npm run quickstart [-- PATH…]`: from a fresh clone to sealed files. Installs what is missing, starts private services
- * below .sealfleet/, makes master keys, starts two workers and the dashboard, seals sample files (or the PATHs), restores
+ * below .sealfleet/, makes master keys, starts two workers, maintenance and the dashboard, seals sample files (or the PATHs), restores
  * one and compares it, and shows that what is stored is not the plaintext. Running it again takes what is there.
  */
 import './lib/node-version.mjs'
@@ -19,7 +19,7 @@ import { runNode, runStep } from './lib/run.mjs'
 import { Refusal, runMain, say } from './lib/say.mjs'
 import { loadState, rememberRoots } from './lib/service-state.mjs'
 
-const APPLICATIONS = ['worker-1', 'worker-2', 'ops']
+const APPLICATIONS = ['worker-1', 'worker-2', 'maintenance', 'ops']
 /** Objects up to this size are fetched whole to look for plaintext in them. */
 const LOOK_INSIDE_UP_TO = 64 * 1024 * 1024
 
@@ -48,7 +48,7 @@ await runMain(async () => {
   await runHere('making of the bucket', [join(checkout, 'scripts/bucket.mjs')], inHere)
   await sealfleet('keys', ['keys', 'init'], inHere)
 
-  title('Workers and dashboard')
+  title('Workers, maintenance and dashboard')
   const { services } = await startServices({ home, names: APPLICATIONS })
 
   title(`Sealing ${asked.length > 0 ? paths.join(', ') : `${paths.length} sample files`}`)

@@ -1,4 +1,4 @@
-/** The applications, workers and ops, as supervised services: built, with the environment of this home, detached. */
+/** The applications, workers, maintenance and ops, as supervised services: built, with the environment of this home, detached. */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -9,8 +9,14 @@ import { checkout } from './places.mjs'
 import { processService } from './process-service.mjs'
 import { Refusal } from './say.mjs'
 
-/** `worker-1` runs apps/worker, `ops` runs apps/ops. @param {string} name */
-const programOf = (name) => join(checkout, 'apps', name.replace(/-\d+$/, ''), 'dist', 'main.js')
+/** `worker-1` runs apps/worker, `maintenance` its second program, `ops` runs apps/ops. @param {string} name */
+const programOf = (name) =>
+  name === 'maintenance'
+    ? join(checkout, 'apps', 'worker', 'dist', 'maintenance.js')
+    : join(checkout, 'apps', name.replace(/-\d+$/, ''), 'dist', 'main.js')
+
+/** The variable that names the port of a program's own health. @type {Record<string, string>} */
+const PORT_VARIABLES = { ops: 'SEALFLEET_OPS_PORT', maintenance: 'SEALFLEET_MAINTENANCE_PORT' }
 
 /** @param {string} home @param {string} name */
 const directoryOf = (home, name) => join(home, 'apps', name)
@@ -57,7 +63,7 @@ export const app = processService({
     if (!existsSync(program)) throw new Refusal(`${program} is missing: \`npm run build\` makes it.`)
     const cwd = directoryOf(home, name)
     await mkdir(cwd, { recursive: true, mode: 0o700 })
-    const portVariable = name === 'ops' ? 'SEALFLEET_OPS_PORT' : 'SEALFLEET_WORKER_PORT'
+    const portVariable = PORT_VARIABLES[name] ?? 'SEALFLEET_WORKER_PORT'
     const env = {
       ...process.env,
       ...util.parseEnv(environmentText(home)),

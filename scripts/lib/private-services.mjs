@@ -24,11 +24,13 @@ const SERVERS = { redis, postgres, softhsm, s3rver, radosgw }
 export const QUICKSTART_SERVICES = ['redis', 'postgres', 'softhsm', 's3rver']
 export const TEST_SERVICES = ['redis', 'postgres', 's3rver', 'radosgw']
 
-/** @param {string} name @returns {Service} `worker-1`, `worker-2`, … and `ops` are the applications */
+/** @param {string} name @returns {Service} `worker-1`, `worker-2`, …, `maintenance` and `ops` are the applications */
 function serviceNamed(name) {
-  const service = SERVERS[name] ?? (/^(worker-\d+|ops)$/.test(name) ? app : undefined)
+  const service = SERVERS[name] ?? (/^(worker-\d+|maintenance|ops)$/.test(name) ? app : undefined)
   if (service) return service
-  throw new Refusal(`There is no service \`${name}\`; known are ${Object.keys(SERVERS).join(', ')}, worker-<N>, ops.`)
+  throw new Refusal(
+    `There is no service \`${name}\`; known are ${Object.keys(SERVERS).join(', ')}, worker-<N>, maintenance, ops.`,
+  )
 }
 
 /**

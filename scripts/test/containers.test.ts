@@ -78,7 +78,7 @@ describe('docker-compose.yml', () => {
 
   it('watches the health of everything that keeps running', () => {
     const kept = services.filter(([, { restart, profiles }]) => restart !== 'no' && !profiles)
-    expect(kept.map(([name]) => name).sort()).toEqual(['ops', 'postgres', 'redis', 's3', 'worker'])
+    expect(kept.map(([name]) => name).sort()).toEqual(['maintenance', 'ops', 'postgres', 'redis', 's3', 'worker'])
     for (const [name, { healthcheck }] of kept)
       expect([name, healthcheck?.test[0]]).toEqual([name, expect.stringMatching(/^CMD/)])
   })
@@ -123,7 +123,7 @@ describe('the secrets', () => {
     expect(() => execFileSync('sh', [script], { stdio: 'pipe' })).toThrow('is there already')
 
     await mkdir(join(directory.path, 'inbox'))
-    for (const name of ['worker', 'ops']) {
+    for (const name of ['worker', 'maintenance', 'ops']) {
       const { environment = {}, secrets = [] } = compose.services[name] ?? {}
       const inContainer = Object.entries(environment).map(([key, value]) => {
         const [, file] = /^\/run\/secrets\/(.*)$/.exec(value) ?? []
@@ -131,7 +131,7 @@ describe('the secrets', () => {
         if (key === 'SEALFLEET_PKCS11_PIN_FILE') return [key, join(folder, 'redis_password')] // made in the container
         return [key, file ? join(folder, file) : value]
       })
-      const needs = ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] as const
+      const needs = ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'maintenance', 'ops'] as const
       const config = loadConfig(Object.fromEntries(inContainer) as Record<string, string>, { needs })
       expect(config.database.address).toBe('postgres:5432/sealfleet')
     }

@@ -8,8 +8,10 @@ import { keysVerbs } from './commands/keys.js'
 import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
 import { queueVerbs } from './commands/queue.js'
+import { reconcileVerb } from './commands/reconcile.js'
 import { restoreVerb } from './commands/restore.js'
 import { statusVerb } from './commands/status.js'
+import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
 import { verifyVerb } from './commands/verify.js'
 import { describeError } from './describe-error.js'
@@ -68,6 +70,8 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)
+  reconcileVerb(program, runner)
+  sweepVerb(program, runner)
   doctorVerb(program, runner)
   return program
 }

@@ -2,6 +2,7 @@ import type { Concern } from './concern.js'
 import { database, type DatabaseConfig } from './concerns/database.js'
 import { hsm, type HsmConfig } from './concerns/hsm.js'
 import { log, type LogConfig } from './concerns/log.js'
+import { maintenance, type MaintenanceConfig } from './concerns/maintenance.js'
 import { ops, type OpsConfig } from './concerns/ops.js'
 import { redis, type RedisConfig } from './concerns/redis.js'
 import { roots, type RootsConfig } from './concerns/roots.js'
@@ -20,6 +21,7 @@ export interface Sections {
   readonly hsm: HsmConfig
   readonly roots: RootsConfig
   readonly worker: WorkerConfig
+  readonly maintenance: MaintenanceConfig
   readonly ops: OpsConfig
 }
 
@@ -33,6 +35,7 @@ export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & { readon
   hsm,
   roots,
   worker,
+  maintenance,
   ops,
   log,
 }

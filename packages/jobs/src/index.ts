@@ -59,6 +59,7 @@ export {
   type Requests,
 } from './client/ingest-client.js'
 export { createIngestQueue, ingestJobEntry, jobPresence, type IngestQueue, type Presence } from './client/queue.js'
+export { queueView, type OpenFile, type QueueView } from './client/queue-view.js'
 export {
   isIngestProgress,
   waitForFiles,

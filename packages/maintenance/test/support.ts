@@ -1,5 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 
+import { requestFingerprint } from '@sealfleet/jobs'
 import {
   activateMasterKey,
   activeKeys,
@@ -133,7 +134,7 @@ async function begin(
     domain: 'default',
     source: { root: 'in', path: fileId },
     context: Buffer.alloc(0),
-    fingerprint: createHash('sha256').update(fileId).digest(),
+    fingerprint: requestFingerprint({ domain: 'default', root: 'in', path: fileId, context: Buffer.alloc(0) }),
     owner,
     leaseSeconds: o.leaseSeconds ?? 60,
   })

@@ -60,6 +60,17 @@ const SHAPES = {
   pid: 'number',
   port: 'number',
   exitStatus: 'number',
+  // what maintenance did
+  lost: 'number',
+  requeued: 'number',
+  relayed: 'number',
+  abandoned: 'number',
+  swept: 'number',
+  objectsDeleted: 'number',
+  bytesDeleted: 'number',
+  uploadsAborted: 'number',
+  workersForgotten: 'number',
+  found: 'number',
   // keys, by number
   suite: 'number',
   segLog2: 'number',

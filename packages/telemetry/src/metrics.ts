@@ -89,6 +89,29 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     s3Bytes: counter('s3_bytes_total', 'Bytes sent to and read from the store', ['direction']),
     s3Retries: counter('s3_retries_total', 'Requests to the store that were tried again', ['operation']),
 
+    maintenanceRuns: counter('maintenance_runs_total', 'Tasks of maintenance that ended, by outcome', [
+      'task',
+      'outcome',
+    ]),
+    maintenanceSeconds: histogram('maintenance_duration_seconds', 'Duration of the tasks of maintenance', LONG_S, [
+      'task',
+    ]),
+    maintenanceLastRun: gauge(
+      'maintenance_last_run_timestamp_seconds',
+      'When a task of maintenance last ended well in this process',
+      ['task'],
+    ),
+    maintenanceCounts: counter(
+      'maintenance_things_total',
+      'What maintenance found and did: jobs lost, requeued, objects deleted, uploads aborted, …',
+      ['task', 'thing'],
+    ),
+    maintenanceFindings: gauge('maintenance_findings', 'Things that a person must look at, as of the last time', [
+      'task',
+    ]),
+    outboxDepth: gauge('outbox_files', 'Files accepted in the outbox that have no job yet'),
+    outboxOldestSeconds: gauge('outbox_oldest_seconds', 'Age of the oldest of them'),
+
     breakerOpen: gauge('breaker_open', '1 when the breaker of a dependency is open', ['dependency']),
     alerts: counter('pages_total', 'Failures that must wake somebody', ['code']),
   }

@@ -17,6 +17,8 @@ test('no label can hold an id', async () => {
     'outcome',
     'code',
     'step',
+    'task',
+    'thing',
     'class',
     'purpose',
     'queue',

@@ -19,6 +19,9 @@ export interface MaintenanceTaskRow {
   readonly report: unknown
 }
 
+/** What failed is tried again after so many seconds, if it is not due sooner. */
+const RETRY_S = 15
+
 /**
  * Takes a task on, when it was last begun so many seconds ago and nobody is at it (by the database's clock): of any number
  * of maintenance processes one does it. False: not due, or somebody else has it.
@@ -32,7 +35,8 @@ export async function startTask(db: Queryable, task: TaskLease & { readonly ever
       started_at = EXCLUDED.started_at
     WHERE (t.lease_expires_at IS NULL OR t.lease_expires_at <= clock_timestamp())
       AND (t.started_at IS NULL OR t.owner IS NOT NULL
-        OR t.started_at <= clock_timestamp() - make_interval(secs => ${task.everySeconds}::float8))
+        OR t.started_at <= clock_timestamp() - make_interval(secs => ${task.everySeconds}::float8)
+        OR (t.outcome NOT IN ('done', 'found') AND t.started_at <= clock_timestamp() - make_interval(secs => ${RETRY_S})))
     RETURNING t.name`)
   return rows.length === 1
 }

@@ -1,0 +1,117 @@
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { openRecords, listAudit } from '@sealfleet/records'
+import { openStore } from '@sealfleet/store'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createWorld, type World } from './support/world.js'
+
+interface Reconciled {
+  readonly openFiles: number
+  readonly lost: number
+  readonly requeued: number
+  readonly dryRun: boolean
+  readonly balanced: boolean
+}
+interface Swept {
+  readonly objectsDeleted: number
+  readonly abandoned: number
+  readonly unknown: number
+  readonly kept: number
+  readonly found: number
+  readonly findings: readonly { readonly kind: string; readonly fileId: string }[]
+}
+
+let world: World
+beforeAll(async () => {
+  world = await createWorld({ store: 'radosgw' })
+  expect((await world.sealfleet(['keys', 'init'])).status).toBe(0)
+})
+afterAll(() => world?.[Symbol.asyncDispose]())
+
+/** The world's bucket. */
+async function openBucket() {
+  return openStore({
+    endpoint: world.env['SEALFLEET_S3_ENDPOINT'] ?? '',
+    region: 'us-east-1',
+    bucket: world.env['SEALFLEET_S3_BUCKET'] ?? '',
+    accessKeyId: world.env['SEALFLEET_S3_ACCESS_KEY_ID'] ?? '',
+    secretAccessKey: world.env['SEALFLEET_S3_SECRET_ACCESS_KEY'] ?? '',
+  })
+}
+
+describe('sealfleet reconcile', () => {
+  test('gives files a job whose queue was lost; a dry run only tells; the audit log knows', async () => {
+    for (const name of ['a', 'b', 'c']) await writeFile(path.join(world.data, name), name)
+    expect((await world.sealfleet(['enqueue', 'a', 'b', 'c'])).status).toBe(0)
+    const lost = { SEALFLEET_QUEUE_PREFIX: '{sealfleet-another}' } // as empty as a queue that was wiped
+    const looked = await world.sealfleet(['reconcile', '--idle', '0', '--dry-run', '--json'], { env: lost })
+    expect(looked.json<Reconciled>()).toMatchObject({
+      openFiles: 3,
+      lost: 3,
+      requeued: 0,
+      dryRun: true,
+      balanced: true,
+    })
+    const done = await world.sealfleet(['reconcile', '--idle', '0', '--json'])
+    expect(done.json<Reconciled>()).toMatchObject({ openFiles: 3, lost: 0, requeued: 0 })
+
+    const { Queue } = await import('bullmq')
+    const queue = new Queue('ingest', {
+      connection: { url: world.env['SEALFLEET_REDIS_URL'] ?? '' },
+      prefix: world.env['SEALFLEET_QUEUE_PREFIX'] ?? '',
+    })
+    await queue.obliterate({ force: true })
+    await queue.close()
+    const repaired = await world.sealfleet(['reconcile', '--idle', '0'])
+    expect(repaired.status).toBe(0)
+    expect(repaired.stdout.toString()).toMatch(/without a job +3, 3 got a new one/)
+    await using records = await openRecords(world.databaseUrl)
+    const audit = await listAudit(records, { subjectKind: 'queue', subjectId: 'ingest' })
+    expect(audit).toMatchObject([{ action: 'reconcile', detail: { requeued: 3 } }])
+    await using _worker = await world.worker()
+    const waited = await world.sealfleet(['enqueue', 'a', 'b', 'c', '--wait', '--json'])
+    expect(waited.status).toBe(0)
+  })
+
+  test('ends with 6 when Redis is out of reach', async () => {
+    const env = { SEALFLEET_REDIS_URL: 'redis://127.0.0.1:1' }
+    const ran = await world.inProcess(['reconcile', '--json'], { env })
+    expect(ran.status).toBe(6)
+    expect(ran.json<{ error: { code: string } }>().error.code).toBe('REDIS_UNAVAILABLE')
+  })
+})
+
+describe('sealfleet sweep', () => {
+  test('tells of an object that is gone, by id, and ends with 1; an unknown one it leaves', async () => {
+    using store = await openBucket()
+    const before = await world.sealfleet(['sweep', '--scan', '--grace', '0', '--json'])
+    expect(before.status).toBe(0)
+    expect(before.json<Swept>()).toMatchObject({ kept: 3, found: 0, objectsDeleted: 0, unknown: 0 })
+
+    const listed = await world.sealfleet(['list', '--json'])
+    const [first] = listed.json<{ files: { fileId: string }[] }>().files
+    const traced = await world.sealfleet(['status', first?.fileId ?? '', '--json'])
+    const { key } = traced.json<{ object: { key: string } }>().object
+    await store.delete(key)
+    const after = await world.sealfleet(['sweep', '--scan', '--grace', '0', '--json'])
+    expect(after.status).toBe(1)
+    expect(after.json<Swept>()).toMatchObject({
+      found: 1,
+      findings: [{ kind: 'missing', fileId: first?.fileId }],
+      kept: 2,
+    })
+    const shown = await world.sealfleet(['sweep', '--scan', '--grace', '0'])
+    expect(shown.stdout.toString()).toContain(key)
+  })
+
+  test('a plain sweep of a tidy store does nothing and says so', async () => {
+    const ran = await world.sealfleet(['sweep'])
+    expect(ran.status).toBe(0)
+    expect(ran.stdout.toString()).toMatch(/objects deleted +0/)
+    expect((await world.sealfleet(['sweep', '--dry-run', '--json'])).json<Swept>()).toMatchObject({ dryRun: true })
+  })
+
+  test('refuses a grace that is none', async () => {
+    expect((await world.inProcess(['sweep', '--grace', '-1'])).status).toBe(2)
+  })
+})

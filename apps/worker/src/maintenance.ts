@@ -1,0 +1,19 @@
+import { runMaintenance } from './maintenance/run.js'
+import { runProgram } from './program.js'
+
+process.exitCode = await runProgram({
+  name: 'maintenance',
+  needs: ['database', 'redis', 's3', 'maintenance', 'ops'],
+  help: `Usage: node apps/worker/dist/maintenance.js [--config FILE]
+
+Sealfleet's maintenance: brings the outbox to the queue, gives jobs back that Redis lost, takes away what dead attempts
+left in the store, makes up the books. Needs Postgres, Redis and S3; no HSM, no source folders. Run one or more: each
+task is done by one of them at a time. Configuration is as for workers; see packages/config/README.md.
+
+SIGTERM or SIGINT: ends what runs at its next step, exit 0. A second signal: exit at once. Nothing is lost by either.
+`,
+  start: async (options) => {
+    const running = await runMaintenance(options)
+    return { stop: async () => running[Symbol.asyncDispose]() }
+  },
+})

@@ -1,0 +1,49 @@
+import type { MaintenanceConfig } from '@sealfleet/config'
+import type { QueueView } from '@sealfleet/jobs'
+import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
+import type { Records } from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
+
+/** Every so many quick looks at the queue, each open file is looked at. */
+const FULL_EVERY = 15
+
+export interface TaskPorts {
+  readonly records: Records
+  readonly store: Store
+  readonly jobs: QueueView
+  /** For the audit log. */
+  readonly actor: string
+}
+
+/** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
+export function maintenanceTasks(
+  { records, store, jobs, actor }: TaskPorts,
+  config: MaintenanceConfig,
+): readonly Task[] {
+  const ports = { records, store, jobs }
+  const sweeping = (signal: AbortSignal) => ({ graceSeconds: config.sweepGraceSeconds, actor, signal })
+  const reconciling = (quick: boolean) => async (signal: AbortSignal) => {
+    const report = await reconcile(ports, { quick, signal })
+    return { report, found: report.books !== null && outOfBalance(report.books) }
+  }
+  return [
+    { name: 'reconcile', everySeconds: config.reconcileSeconds, run: reconciling(true) },
+    { name: 'reconcile-all', everySeconds: config.reconcileSeconds * FULL_EVERY, run: reconciling(false) },
+    {
+      name: 'sweep',
+      everySeconds: config.sweepSeconds,
+      run: async (signal) => {
+        const report = await sweep(ports, sweeping(signal))
+        return { report, found: report.found > 0 }
+      },
+    },
+    {
+      name: 'scan',
+      everySeconds: config.scanSeconds,
+      run: async (signal) => {
+        const report = await scan(ports, sweeping(signal))
+        return { report, found: report.found > 0 }
+      },
+    },
+  ]
+}

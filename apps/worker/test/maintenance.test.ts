@@ -1,0 +1,110 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+import { getFile, listTasks, listWorkers } from '@sealfleet/records'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+import { startFleet, type Fleet } from './fleet.js'
+
+const MAIN = fileURLToPath(new URL('../dist/maintenance.js', import.meta.url))
+const QUICK = {
+  SEALFLEET_RECONCILE_SECONDS: '1',
+  SEALFLEET_SWEEP_SECONDS: '1',
+  SEALFLEET_SCAN_SECONDS: '1',
+  SEALFLEET_SWEEP_GRACE_SECONDS: '0',
+  SEALFLEET_MAINTENANCE_PORT: '0',
+}
+
+let fleet: Fleet
+beforeAll(async () => {
+  fleet = await startFleet({ s3: 'radosgw' })
+})
+afterAll(() => fleet?.[Symbol.asyncDispose]())
+
+/** A maintenance process, its log lines, and its end. */
+function startMaintenance(env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [MAIN], {
+    env: { ...process.env, ...fleet.env, ...QUICK, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const lines: { msg: string; [field: string]: unknown }[] = []
+  createInterface(child.stdout).on('line', (line) => lines.push(JSON.parse(line) as (typeof lines)[number]))
+  return { child, lines, closed: once(child, 'close') as Promise<[number | null, string | null]> }
+}
+
+test('a wiped queue fills again by itself, the files are stored, and SIGTERM ends the process with status 0', async () => {
+  const names = Array.from({ length: 30 }, (_, i) => `file-${i}`)
+  for (const name of names) await fleet.writeSource(name, name)
+  const accepted = await fleet.producer.client.enqueueMany(names.map((path) => ({ root: 'in', path })))
+  const ids = accepted.map(({ fileId = '' }) => fileId)
+  await fleet.producer.queue.obliterate({ force: true })
+  // Older than the minute in which a producer may still add the job.
+  await ageFiles()
+
+  const maintenance = startMaintenance()
+  await using _worker = await fleet.startWorker()
+  const states = await fleet.settled(ids)
+  expect(new Set([...states.values()].map(({ state }) => state))).toEqual(new Set(['STORED']))
+  expect((await fleet.restore(ids[7] ?? '')).toString()).toBe('file-7')
+
+  await expect
+    .poll(
+      async () => (await listTasks(fleet.records)).filter(({ outcome }) => outcome === 'done').map(({ name }) => name),
+      {
+        timeout: 30_000,
+      },
+    )
+    .toEqual(['reconcile', 'reconcile-all', 'scan', 'sweep'])
+  const port = maintenance.lines.find(({ msg }) => msg === 'health and metrics')?.['port']
+  const metrics = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text()
+  expect(metrics).toMatch(
+    /sealfleet_maintenance_things_total\{task="reconcile(-all)?",thing="requeued",program="maintenance"\} 30/,
+  )
+  const workers = await listWorkers(fleet.records)
+  expect(workers.filter(({ detail }) => (detail as { program?: string }).program === 'maintenance')).toMatchObject([
+    { alive: true, concurrency: 0 },
+  ])
+
+  maintenance.child.kill('SIGTERM')
+  expect(await maintenance.closed).toEqual([0, null])
+  expect(maintenance.lines.at(-1)?.msg).toBe('stopped')
+})
+
+test('what a worker left that died after its upload is swept away once the file is stored', async () => {
+  const { startDoomed } = await import('./doomed.js')
+  await fleet.writeSource('left', Buffer.alloc(50_000, 1))
+  const { fileId = '' } = await fleet.producer.client.enqueue({ root: 'in', path: 'left' })
+  await startDoomed(fleet, 'before:commit')
+  const dead = await getFile(fleet.records, fileId)
+  expect(dead?.file.state).toBe('RUNNING')
+
+  const maintenance = startMaintenance()
+  await using _worker = await fleet.startWorker({
+    env: { SEALFLEET_LEASE_SECONDS: '2', SEALFLEET_LEASE_RENEW_SECONDS: '1' },
+  })
+  expect((await fleet.settled([fileId])).get(fileId)?.state).toBe('STORED')
+  await expect.poll(() => objectsOf(fileId), { timeout: 30_000 }).toHaveLength(1)
+  const [kept] = await objectsOf(fileId)
+  expect(kept).toBe((await getFile(fleet.records, fileId))?.committed?.objectKey)
+  expect((await fleet.restore(fileId)).length).toBe(50_000)
+  maintenance.child.kill('SIGTERM')
+  expect(await maintenance.closed).toEqual([0, null])
+})
+
+async function objectsOf(fileId: string): Promise<string[]> {
+  const keys: string[] = []
+  for await (const { key } of fleet.ports.store.list(`default/${fileId}/`)) keys.push(key)
+  return keys
+}
+
+async function ageFiles(): Promise<void> {
+  const { default: pg } = await import('pg')
+  const client = new pg.Client({ connectionString: fleet.database.url })
+  await client.connect()
+  await client.query('ALTER TABLE files DISABLE TRIGGER files_guard')
+  await client.query(`UPDATE files SET updated_at = updated_at - interval '5 minutes'`)
+  await client.query('ALTER TABLE files ENABLE TRIGGER files_guard')
+  await client.end()
+}
