@@ -13,13 +13,13 @@ export interface Program<N extends Need> {
   readonly needs: readonly N[]
   readonly help: string
   /** Opens everything and begins. What it throws ends the program with the exit status of its code. */
-  start(options: {
+  readonly start: (options: {
     readonly config: Config<N>
     readonly log: Logger
     readonly metrics: Metrics
     /** Names this process, here and in the records. */
     readonly id: string
-  }): Promise<{ stop(): Promise<void> }>
+  }) => Promise<{ stop(): Promise<void> }>
 }
 
 /**
