@@ -58,11 +58,19 @@ describe('a rolling restart of all workers under load', () => {
     for (const worker of restarted) worker.child.kill('SIGTERM')
     expect(await Promise.all(restarted.map(({ exit }) => exit))).toEqual([0, 0, 0])
   })
+})
 
-  test('a second signal ends a worker at once, and another stores what it had', async () => {
+describe('a worker told twice to stop', () => {
+  let fleet: Fleet
+  beforeAll(async () => {
+    fleet = await startFleet()
+  })
+  afterAll(() => fleet?.[Symbol.asyncDispose]())
+
+  test('ends at once, and another stores what it had', async () => {
     await fleet.writeSource('big', randomBytes(48 * 2 ** 20))
     const worker = new WorkerProcess({
-      ...env,
+      ...{ PATH: process.env['PATH'], ...fleet.env, ...fleet.token.env, ...GRACE },
       SEALFLEET_SHUTDOWN_GRACE_SECONDS: '3600',
       SEALFLEET_LEASE_SECONDS: '2',
       SEALFLEET_LEASE_RENEW_SECONDS: '1',
