@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { planRole, type PlanInput } from '../src/keys/plan.js'
+import { planRole, planRotation, type PlanInput } from '../src/keys/plan.js'
 import { unsoundAttributes } from '../src/keys/token-keys.js'
 
 type State = 'PENDING' | 'ACTIVE' | 'DECRYPT_ONLY' | 'DESTROYED'
@@ -62,5 +62,44 @@ describe('a key that was found in the token', () => {
       'CKA_LOCAL is not true',
     ])
     expect(unsoundAttributes({ attributes: { ...sound, NEVER_EXTRACTABLE: null } })).toEqual([])
+  })
+})
+
+describe('what keys rotate does about a role', () => {
+  const rotation = (input: Partial<PlanInput>): string[] =>
+    planRotation({ role: 'enc', domain: 'default', suite: 1, rows: [], token: [], ...input }).map((step) =>
+      step.kind === 'activate'
+        ? `activate s${step.ref.suite}/${step.ref.version} for ${step.replaces}`
+        : `${step.kind} s${step.ref.suite}/${step.ref.version}`,
+    )
+
+  it('makes the next version and puts it in the place of the active one', () => {
+    expect(rotation({ rows: [row(1, 'DECRYPT_ONLY'), row(2, 'ACTIVE')], token: [inToken(1), inToken(2)] })).toEqual([
+      'generate s1/3',
+      'activate s1/3 for 2',
+    ])
+  })
+
+  it('does nothing where nothing is active', () => {
+    expect(rotation({ rows: [row(1, 'PENDING')], token: [inToken(1)] })).toEqual([])
+    expect(rotation({})).toEqual([])
+  })
+
+  it('goes on where a rotation stopped', () => {
+    const rows = [row(1, 'ACTIVE')]
+    expect(rotation({ rows, token: [inToken(1), inToken(2)] })).toEqual(['register s1/2', 'activate s1/2 for 1'])
+    expect(rotation({ rows: [...rows, row(2, 'PENDING')], token: [inToken(1), inToken(2)] })).toEqual([
+      'activate s1/2 for 1',
+    ])
+  })
+
+  it('never goes below what was ever there, and makes keys of the domain’s suite', () => {
+    expect(rotation({ rows: [row(1, 'ACTIVE'), row(4, 'DESTROYED')], token: [inToken(1)] })).toEqual([
+      'generate s1/5',
+      'activate s1/5 for 1',
+    ])
+    expect(
+      rotation({ suite: 2, rows: [row(1, 'ACTIVE'), row(2, 'PENDING')], token: [inToken(1), inToken(2)] }),
+    ).toEqual(['generate s2/3', 'activate s2/3 for 1'])
   })
 })

@@ -79,6 +79,33 @@ describe('sealfleet keys', () => {
     expect((await world.sealfleet(['keys', 'check'])).status).toBe(0)
   })
 
+  it('rotates: a new version is active, the old one only opens, and of several at once one wins', async () => {
+    await world.sealfleet(['domains', 'add', 'turning'])
+    const rotate = ['keys', 'rotate', '--domain', 'turning', '--json']
+    const early = await world.sealfleet(rotate)
+    expect(early.status).toBe(5)
+    expect(early.json<{ error: { code: string; fix: string } }>().error).toMatchObject({ code: 'NO_ACTIVE_KEY' })
+    expect((await world.sealfleet(['keys', 'init', '--domain', 'turning'])).status).toBe(0)
+
+    const dry = (await world.sealfleet([...rotate, '--dry-run'])).json<InitReport>()
+    expect(dry.keys.map(({ done }) => done)).toContain('active; version 1 only opens from now on')
+    const states = async () =>
+      (await world.sealfleet(['keys', 'list', '--domain', 'turning', '--json']))
+        .json<{ keys: { role: string; version: number; state: string }[] }>()
+        .keys.map(({ role, version, state }) => `${role} ${version} ${state}`)
+    expect(await states()).toEqual(['enc 1 ACTIVE', 'sig 1 ACTIVE'])
+
+    const runs = await Promise.all([1, 2, 3].map(() => world.sealfleet(rotate)))
+    expect(runs.map(({ status }) => status).sort()).toEqual([0, 1, 1])
+    for (const lost of runs.filter(({ status }) => status === 1))
+      expect(lost.json<{ error: { code: string } }>().error.code).toBe('BAD_STATE')
+    expect(await states()).toEqual(['enc 1 DECRYPT_ONLY', 'enc 2 ACTIVE', 'sig 1 DECRYPT_ONLY', 'sig 2 ACTIVE'])
+    expect((await world.sealfleet([...rotate, '--role', 'enc'])).status).toBe(0)
+    expect(await states()).toContain('enc 3 ACTIVE')
+    expect(await states()).toContain('sig 2 ACTIVE')
+    expect((await world.sealfleet(['keys', 'check', '--domain', 'turning'])).status).toBe(0)
+  })
+
   it('finds a key that is not the registered one, and one that is gone: status 5', async () => {
     await using records = await openRecords(world.databaseUrl)
     {

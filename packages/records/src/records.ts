@@ -25,12 +25,8 @@ export class Records implements Queryable, AsyncDisposable {
     this.#pool = pool
   }
 
-  async query<Row>(sql: Prisma.Sql): Promise<Row[]> {
-    try {
-      return await this.#prisma.$queryRaw<Row[]>(sql)
-    } catch (error) {
-      throw recordsError(error)
-    }
+  query<Row>(sql: Prisma.Sql): Promise<Row[]> {
+    return rowsOf(this.#prisma, sql)
   }
 
   /** One of Prisma's typed reads, with this package's errors. */
@@ -42,24 +38,26 @@ export class Records implements Queryable, AsyncDisposable {
     }
   }
 
-  /** Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement can not say. */
+  /**
+   * Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement can not say. What `run`
+   * itself throws comes out as it is; what the database does to the transaction as a whole is a RecordsError.
+   */
   async transaction<T>(run: (tx: Queryable) => Promise<T>, options: { readonly timeoutMs?: number } = {}): Promise<T> {
+    let thrown: { readonly error: unknown } | undefined
     try {
       return await this.#prisma.$transaction(
-        (tx) =>
-          run({
-            query: async <Row>(sql: Prisma.Sql) => {
-              try {
-                return await tx.$queryRaw<Row[]>(sql)
-              } catch (error) {
-                throw recordsError(error)
-              }
-            },
-          }),
+        async (tx) => {
+          try {
+            return await run({ query: (sql) => rowsOf(tx, sql) })
+          } catch (error) {
+            thrown = { error }
+            throw error
+          }
+        },
         { maxWait: 5_000, timeout: options.timeoutMs ?? 15_000 },
       )
     } catch (error) {
-      throw recordsError(error)
+      throw thrown === undefined ? recordsError(error) : thrown.error
     }
   }
 
@@ -70,6 +68,14 @@ export class Records implements Queryable, AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+}
+
+async function rowsOf<Row>(client: Pick<PrismaClient, '$queryRaw'>, sql: Prisma.Sql): Promise<Row[]> {
+  try {
+    return await client.$queryRaw<Row[]>(sql)
+  } catch (error) {
+    throw recordsError(error)
   }
 }
 

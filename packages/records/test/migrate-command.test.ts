@@ -3,6 +3,7 @@ import path from 'node:path'
 import { freshDatabase, tempDir } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 import { runMigrateCommand } from '../src/migrate/command.js'
+import { readMigrations } from '../src/migrate/migration-files.js'
 
 interface Run {
   readonly status: number
@@ -25,9 +26,9 @@ test('from nothing to done, with the status on the way', async () => {
   expect(before.out).toMatch(/pending +\d+_tables/)
   const done = await run(['--json'], env)
   expect(done.status).toBe(0)
-  expect(JSON.parse(done.out)).toMatchObject({
-    applied: [/_tables$/, /_rules$/].map((m) => expect.stringMatching(m) as unknown),
-  })
+  const applied = (await readMigrations()).map(({ name }) => name)
+  expect(applied.length).toBeGreaterThan(1)
+  expect(JSON.parse(done.out)).toMatchObject({ applied })
   expect(await run([], env)).toMatchObject({ status: 0, out: expect.stringContaining('nothing to do') as unknown })
   const after = await run(['--status', '--json'], env)
   expect(after.status).toBe(0)

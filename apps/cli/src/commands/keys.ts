@@ -14,7 +14,8 @@ import { Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
 import { carryOut } from '../keys/carry-out.js'
-import { planRole, type KeyStep } from '../keys/plan.js'
+import { planRole } from '../keys/plan.js'
+import { reportOf, reportTable, type KeyReport } from '../keys/report.js'
 import { assertSound, compareKeys, type KeyComparison } from '../keys/token-keys.js'
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
@@ -22,6 +23,7 @@ import { findDomain } from '../services/domains.js'
 import { openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { rotateVerb } from './keys-rotate.js'
 
 interface InitOptions extends CommonOptions {
   readonly domain: string
@@ -44,6 +46,8 @@ export function keysVerbs(program: Command, runner: Runner): void {
     .option('--with-audit', 'make the audit key too')
   perform<InitOptions>(commonOptions(init, { changes: true }), runner, initAction)
 
+  rotateVerb(keys, runner)
+
   const list = keys
     .command('list')
     .description('list the recorded key versions')
@@ -55,14 +59,6 @@ export function keysVerbs(program: Command, runner: Runner): void {
     .description('recompute every check value in the token and compare it with the records')
     .option('--domain <id|name>', 'of this domain alone')
   perform<ListOptions>(commonOptions(check, { changes: false }), runner, checkAction)
-}
-
-interface Report {
-  readonly label: string
-  readonly role: Role
-  readonly version: number
-  readonly done: string
-  readonly checkValue: string | null
 }
 
 async function initAction(context: CommandContext, _args: readonly string[], o: InitOptions): Promise<void> {
@@ -77,7 +73,7 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
     ? await giveKeys(context, records, admin, domain, o)
     : await underLoginLock(records, lock, () => giveKeys(context, records, admin, domain, o))
   await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: o.dryRun === true, keys: reports })
-  await context.print.text(initTable(reports, o))
+  await context.print.text(reportTable(reports, o))
 }
 
 async function giveKeys(
@@ -86,9 +82,9 @@ async function giveKeys(
   admin: KeyAdmin,
   domain: DomainPolicy & { readonly exists: boolean },
   o: InitOptions,
-): Promise<readonly Report[]> {
+): Promise<readonly KeyReport[]> {
   const token = await admin.list()
-  const reports: Report[] = []
+  const reports: KeyReport[] = []
   for (const role of rolesOf(domain, o.withAudit === true)) {
     context.signal.throwIfAborted()
     const owner = role === 'audit' ? 'default' : domain.id
@@ -108,31 +104,6 @@ async function giveKeys(
     }
   }
   return reports
-}
-
-/** One line a key: what was done to it, in order. */
-function initTable(reports: readonly Report[], o: InitOptions): string {
-  const columns = [{ title: 'KEY' }, { title: 'CHECK VALUE' }, { title: o.dryRun ? 'WOULD BE' : 'NOW' }]
-  const labels = [...new Set(reports.map(({ label }) => label))]
-  const lines = labels.map((label) => {
-    const steps = reports.filter((report) => report.label === label)
-    return [label, steps.at(-1)?.checkValue ?? '-', steps.map(({ done }) => done).join(', ')]
-  })
-  return table(columns, lines)
-}
-
-const DONE = {
-  there: 'active already',
-  register: 'registered: it was in the token, without a record',
-  generate: 'made in the HSM and registered',
-  activate: 'active',
-} as const
-
-function reportOf(step: KeyStep, row: KeyRow | undefined, rows: readonly KeyRow[]): Report {
-  const known = row ?? rows.find(({ version }) => version === step.ref.version)
-  const { role, version } = step.ref
-  const checkValue = known?.checkValue?.toString('hex') ?? null
-  return { label: keyLabel(step.ref), role, version, done: DONE[step.kind], checkValue }
 }
 
 /** The default domain is made where it is missing; any other must exist, since its policy is a decision. */

@@ -39,7 +39,7 @@ async function perform(
     case 'register':
       return register(step.ref, o)
     case 'activate':
-      return activateMasterKey(o.records, { ref: step.ref, replaces: null })
+      return activateMasterKey(o.records, { ref: step.ref, replaces: step.replaces })
   }
 }
 

@@ -9,7 +9,8 @@ export type KeyStep =
   | { readonly kind: 'register'; readonly ref: MasterKeyRef }
   /** makes a new master key in the token, and its record */
   | { readonly kind: 'generate'; readonly ref: MasterKeyRef }
-  | { readonly kind: 'activate'; readonly ref: MasterKeyRef }
+  /** `replaces`: the version that must be active until then, which is retired; null: none may be */
+  | { readonly kind: 'activate'; readonly ref: MasterKeyRef; readonly replaces: number | null }
 
 export interface PlanInput {
   readonly role: Role
@@ -41,9 +42,7 @@ export function planRole({ role, domain, suite, rows, token }: PlanInput): reado
   const active = own.find(({ state }) => state === 'ACTIVE')
   if (active) return [{ kind: 'there', ref: refOf(active) }]
 
-  const inToken = token
-    .map(({ ref }) => ref)
-    .filter((ref) => ref.role === role && (role === 'audit' || ref.domain === domain))
+  const inToken = keysOf(token, role, domain)
   const strangers = inToken
     .filter((ref) => !own.some(({ version }) => version === ref.version))
     .sort((a, b) => a.version - b.version)
@@ -54,7 +53,40 @@ export function planRole({ role, domain, suite, rows, token }: PlanInput): reado
   const newest = Math.max(0, ...own.map(({ version }) => version), ...inToken.map(({ version }) => version))
   const [best] = candidates
   // Versions only go up: an older one than what was ever there is not made active again.
-  if (best && best.version === newest) return [...steps, { kind: 'activate', ref: best }]
+  if (best && best.version === newest) return [...steps, { kind: 'activate', ref: best, replaces: null }]
   const ref: MasterKeyRef = { role, domain, suite, version: newest + 1 }
-  return [...steps, { kind: 'generate', ref }, { kind: 'activate', ref }]
+  return [...steps, { kind: 'generate', ref }, { kind: 'activate', ref, replaces: null }]
+}
+
+/**
+ * The steps of a rotation: a new version, one above all that were ever there, takes the place of the active one. A key that an
+ * interrupted rotation left in the token, or PENDING, is used before another is made. Empty when no version is active:
+ * there is nothing to rotate.
+ */
+export function planRotation({ role, domain, suite, rows, token }: PlanInput): readonly KeyStep[] {
+  const own = rows.filter((row) => row.role === role)
+  const active = own.find(({ state }) => state === 'ACTIVE')
+  if (active === undefined) return []
+  const inToken = keysOf(token, role, domain)
+  const newest = Math.max(...[...own, ...inToken].map(({ version }) => version))
+  const replaces = active.version
+  const ref: MasterKeyRef = { role, domain, suite, version: newest }
+  if (newest > replaces) {
+    const row = own.find(({ version }) => version === newest)
+    if (row?.state === 'PENDING' && row.suite === suite) return [{ kind: 'activate', ref, replaces }]
+    if (row === undefined && inToken.some((one) => one.version === newest && one.suite === suite))
+      return [
+        { kind: 'register', ref },
+        { kind: 'activate', ref, replaces },
+      ]
+  }
+  const next = { ...ref, version: newest + 1 }
+  return [
+    { kind: 'generate', ref: next },
+    { kind: 'activate', ref: next, replaces },
+  ]
+}
+
+function keysOf(token: PlanInput['token'], role: Role, domain: string): readonly MasterKeyRef[] {
+  return token.map(({ ref }) => ref).filter((ref) => ref.role === role && (role === 'audit' || ref.domain === domain))
 }
