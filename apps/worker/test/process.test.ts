@@ -1,11 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 
 import { clearHsmLatch, getFile, listHsmLatches, openRecords } from '@sealfleet/records'
 import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
