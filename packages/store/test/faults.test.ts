@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Link } from '../src/link.js'
 import { put as putObject } from '../src/put.js'
-import type { Fault, Operation } from './fault-proxy.js'
+import type { Fault, Operation } from '@sealfleet/testkit'
 import {
   addressOf,
   collect,

@@ -1,9 +1,8 @@
-import { freshBucket } from '@sealfleet/testkit'
+import { freshBucket, startFaultProxy, type Fault, type Operation } from '@sealfleet/testkit'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { openStore, type Capabilities } from '../src/index.js'
-import { startFaultProxy, type Fault, type Operation } from './fault-proxy.js'
 import { addressOf, all, inParts, metadataOf, openFresh, pattern, SERVERS } from './support.js'
 
 /** What these servers could do when this was written: a change of theirs is worth knowing. */

@@ -1,9 +1,8 @@
-import { freshBucket, type FreshBucket, type S3ServerKind } from '@sealfleet/testkit'
+import { freshBucket, startFaultProxy, type FaultProxy, type FreshBucket, type S3ServerKind } from '@sealfleet/testkit'
 import { createHash, randomUUID } from 'node:crypto'
 import { afterAll } from 'vitest'
 import type { StoreError } from '../src/errors.js'
 import { openStore, objectMetadata, type Store, type StoreOptions } from '../src/index.js'
-import { startFaultProxy, type FaultProxy } from './fault-proxy.js'
 
 export const PART = 5 * 1024 * 1024
 

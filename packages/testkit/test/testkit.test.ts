@@ -13,6 +13,7 @@ import {
   freshToken,
   redisUrl,
   requireVariable,
+  startTcpGate,
   tempDir,
 } from '../src/index.js'
 
@@ -112,4 +113,25 @@ it('leads to a Redis that never evicts, with a prefix of its own', async () => {
   }
   expect(freshPrefix()).toMatch(/^\{sealfleet-test-[0-9a-f]{12}\}$/)
   expect(freshPrefix()).not.toBe(freshPrefix())
+})
+
+it('a gate that is shut breaks and refuses connections, and opens again on the same port', async () => {
+  await using gate = await startTcpGate(requireVariable('SEALFLEET_TEST_DATABASE_URL'))
+  const ask = async (): Promise<unknown> => {
+    const client = new pg.Client({ connectionString: gate.url, connectionTimeoutMillis: 10_000 })
+    client.on('error', () => undefined)
+    await client.connect()
+    const { rows } = await client.query<{ one: number }>('select 1 as one')
+    await client.end()
+    return rows[0]?.one
+  }
+  expect(await ask()).toBe(1)
+  const open = new pg.Client({ connectionString: gate.url })
+  await open.connect()
+  const broken = new Promise((resolve) => open.once('error', resolve))
+  await gate.shut()
+  expect(await broken).toBeInstanceOf(Error)
+  await expect(ask()).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  await gate.open()
+  expect(await ask()).toBe(1)
 })

@@ -26,6 +26,8 @@ export type Fault =
   | { readonly kind: 'lose-answer' }
   /** The request is read and never answered. */
   | { readonly kind: 'silence' }
+  /** The store acts, and its answer comes so many milliseconds later. */
+  | { readonly kind: 'delay'; readonly ms: number }
   /** The answer's body stops after so many bytes, by a broken connection or for ever. */
   | { readonly kind: 'cut-body' | 'stall-body'; readonly after: number }
 
@@ -36,7 +38,7 @@ export interface SeenRequest {
 }
 
 interface Rule {
-  readonly operation: Operation
+  readonly operation: Operation | 'any'
   readonly fault: Fault
   times: number
   readonly when: (seen: SeenRequest) => boolean
@@ -47,7 +49,11 @@ export interface FaultProxy extends AsyncDisposable {
   /** Every request that came, in order, faulty or not. */
   readonly seen: readonly SeenRequest[]
   /** From now on, the next `times` (default: all) requests of that kind meet the fault. */
-  inject(operation: Operation, fault: Fault, options?: { times?: number; when?: (seen: SeenRequest) => boolean }): void
+  inject(
+    operation: Operation | 'any',
+    fault: Fault,
+    options?: { times?: number; when?: (seen: SeenRequest) => boolean },
+  ): void
   heal(): void
   /** As new: harmless, and nothing seen. */
   reset(): void
@@ -70,7 +76,9 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
       resolve()
       return false
     })
-    const rule = rules.find((r) => r.times > 0 && r.operation === one.operation && r.when(one))
+    const rule = rules.find(
+      (r) => r.times > 0 && (r.operation === 'any' || r.operation === one.operation) && r.when(one),
+    )
     if (rule) rule.times--
     handle(target, incoming, answer, rule?.fault)
   })
@@ -135,6 +143,7 @@ function forward(target: URL, incoming: IncomingMessage, answer: ServerResponse,
     }
     answer.writeHead(reply.statusCode ?? 502, reply.headers)
     if (fault?.kind === 'cut-body' || fault?.kind === 'stall-body') passPart(reply, answer, fault)
+    else if (fault?.kind === 'delay') setTimeout(() => reply.pipe(answer), fault.ms)
     else reply.pipe(answer)
   })
   outgoing.on('error', () => incoming.socket.destroy())

@@ -1,0 +1,64 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+/**
+ * A TCP port before a real server that can be shut and opened: what a server that was stopped and started again looks like
+ * to its clients, while everybody else's connections to the shared server stay.
+ */
+export interface TcpGate extends AsyncDisposable {
+  readonly port: number
+  /** The server's address with the gate's host and port in it. */
+  readonly url: string
+  /** Breaks every connection; new ones are refused. Resolves when that is so. */
+  shut(): Promise<void>
+  /** Lets connections through again, on the same port. */
+  open(): Promise<void>
+}
+
+/** @param upstream a URL with host and port; its path and credentials are kept */
+export async function startTcpGate(upstream: string): Promise<TcpGate> {
+  const target = new URL(upstream)
+  const sockets = new Set<Socket>()
+  const server = createServer((inner) => {
+    const outer = connect(Number(target.port), target.hostname)
+    for (const [socket, other] of [
+      [inner, outer],
+      [outer, inner],
+    ] as const) {
+      sockets.add(socket)
+      // Whatever ends one side, ends the other; the error itself is the client's to see.
+      socket.on('error', () => other.destroy())
+      socket.on('close', () => {
+        sockets.delete(socket)
+        other.destroy()
+      })
+      socket.pipe(other)
+    }
+  })
+  const listen = async (port: number): Promise<void> => {
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+  }
+  await listen(0)
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const { port } = address
+  const url = new URL(upstream)
+  url.host = `127.0.0.1:${port}`
+  const shut = async (): Promise<void> => {
+    if (!server.listening) return
+    const closed = once(server, 'close')
+    server.close()
+    for (const socket of sockets) socket.destroy()
+    await closed
+  }
+  return {
+    port,
+    url: url.href,
+    shut,
+    open: async () => {
+      if (!server.listening) await listen(port)
+    },
+    [Symbol.asyncDispose]: shut,
+  }
+}
