@@ -1,5 +1,6 @@
 /** A bucket opened: what it can do is known, and everything else hangs together here. */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
+import { check } from './check.js'
 import type { StoreError } from './errors.js'
 import { head } from './head.js'
 import {
@@ -40,15 +41,15 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   try {
     const look = options.access === 'read-only' ? probeReadOnly : probe
     const capabilities = await look(link, { bucket, prefix, signal, onWarning })
-    return storeOf({ link, bucket, limits, capabilities, onWarning })
+    return storeOf({ link, bucket, limits, capabilities, onWarning }, prefix)
   } catch (error) {
     link[Symbol.dispose]()
     throw error
   }
 }
 
-function storeOf(context: Parameters<typeof put>[0]): Store {
-  const { link, bucket, limits, capabilities } = context
+function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
+  const { link, bucket, limits, capabilities, onWarning } = context
   return {
     bucket,
     capabilities,
@@ -69,6 +70,7 @@ function storeOf(context: Parameters<typeof put>[0]): Store {
     delete: (key, options) => remove(link, bucket, key, undefined, options?.signal),
     deleteVersion: (key, version, options) => remove(link, bucket, key, version, options?.signal),
     abortUpload: (key, uploadId, options) => abortUpload(link, { bucket, key, uploadId }, options?.signal),
+    check: (options) => check(link, { bucket, prefix, capabilities, onWarning, ...options }),
     close: () => link[Symbol.dispose](),
     [Symbol.dispose]: () => link[Symbol.dispose](),
   }

@@ -174,6 +174,11 @@ export interface Store extends Disposable {
   deleteVersion(key: string, version: string | undefined, options?: Cancellable): Promise<void>
   /** An upload that isn't there is no error. */
   abortUpload(key: string, uploadId: string, options?: Cancellable): Promise<void>
+  /**
+   * Whether the store takes objects just now: writes a small one below the probe prefix and deletes it. Throws what stands
+   * in the way.
+   */
+  check(options?: Cancellable): Promise<void>
   /** Closes idle connections. */
   close(): void
 }

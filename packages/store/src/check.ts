@@ -1,0 +1,43 @@
+/** Whether the store takes objects just now: asked by writing one, since a store can answer reads and refuse every write. */
+import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { randomUUID } from 'node:crypto'
+import type { Capabilities } from './capabilities.js'
+import { isStoreError } from './classify.js'
+import { StoreError } from './errors.js'
+import { knownVersion } from './head.js'
+import type { Link } from './link.js'
+
+export interface CheckOptions {
+  readonly bucket: string
+  readonly prefix: string
+  readonly capabilities: Pick<Capabilities, 'delete'>
+  readonly onWarning: (warning: StoreError) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+const BODY = Buffer.from('sealfleet looks whether this store takes objects; this one may be deleted\n')
+
+/**
+ * Writes a small object below the probe prefix and deletes it again, by its version where there is one. Returns when the
+ * store did both; throws the StoreError that stopped it, or the signal's reason. Credentials that may not delete write
+ * to one key, again and again, so that at most one object stays (in a bucket with versions: its versions).
+ */
+export async function check(link: Link, options: CheckOptions): Promise<void> {
+  const { bucket, prefix, capabilities, signal } = options
+  const key = `${prefix}${capabilities.delete ? randomUUID() : 'check'}`
+  const put = new PutObjectCommand({ Bucket: bucket, Key: key, Body: BODY, ContentLength: BODY.length })
+  const what = `checking that bucket ${bucket} takes objects`
+  const answer = await link.request({ what, signal }, (client, o) => client.send(put, o))
+  if (!capabilities.delete) return
+  const version = knownVersion(answer.VersionId)
+  const command = new DeleteObjectCommand({ Bucket: bucket, Key: key, ...(version && { VersionId: version }) })
+  try {
+    await link.request({ what: `delete of ${key}`, signal }, (client, o) => client.send(command, o))
+  } catch (error) {
+    if (isStoreError(error, 'S3_NO_SUCH_OBJECT')) return
+    // Workers need not delete: losing that right is worth a word and no reason to hold files back.
+    if (!isStoreError(error, 'S3_ACCESS_DENIED')) throw error
+    const fix = `delete it, and allow s3:DeleteObject on ${prefix}* for these credentials`
+    options.onWarning(new StoreError(error.code, `the probe object ${key} stays in the bucket`, { fix, cause: error }))
+  }
+}
