@@ -33,6 +33,8 @@ export type Fault =
 
 export interface SeenRequest {
   readonly operation: Operation
+  /** Bucket and key, as in the request's line: percent-encoded, with a slash before. */
+  readonly path: string
   readonly partNumber: number | undefined
   readonly headers: IncomingMessage['headers']
 }
@@ -61,7 +63,15 @@ export interface FaultProxy extends AsyncDisposable {
   arrival(operation: Operation, n?: number): Promise<void>
 }
 
-export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
+export interface FaultProxyOptions {
+  /**
+   * Given every whole body of a PUT that was handed on to the store, in the order of their ends. Then requests are not
+   * remembered in `seen`: this is for proxies that live long.
+   */
+  readonly onBody?: (seen: SeenRequest, body: Buffer) => void
+}
+
+export async function startFaultProxy(upstream: string, options: FaultProxyOptions = {}): Promise<FaultProxy> {
   const target = new URL(upstream)
   const seen: SeenRequest[] = []
   let rules: Rule[] = []
@@ -70,7 +80,7 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
 
   const server = createServer((incoming, answer) => {
     const one = describe(incoming)
-    seen.push(one)
+    if (options.onBody === undefined) seen.push(one)
     waiting = waiting.filter(({ operation, n, resolve }) => {
       if (count(operation) < n) return true
       resolve()
@@ -80,6 +90,7 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
       (r) => r.times > 0 && (r.operation === 'any' || r.operation === one.operation) && r.when(one),
     )
     if (rule) rule.times--
+    if (options.onBody && incoming.method === 'PUT') tap(incoming, (body) => options.onBody?.(one, body))
     handle(target, incoming, answer, rule?.fault)
   })
   server.keepAliveTimeout = 60_000
@@ -113,6 +124,13 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
       await once(server, 'close')
     },
   }
+}
+
+/** Reads along; the request is forwarded as it comes. */
+function tap(incoming: IncomingMessage, onBody: (body: Buffer) => void): void {
+  const chunks: Buffer[] = []
+  incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+  incoming.once('end', () => onBody(Buffer.concat(chunks)))
 }
 
 function handle(target: URL, incoming: IncomingMessage, answer: ServerResponse, fault: Fault | undefined): void {
@@ -170,9 +188,9 @@ function passPart(reply: IncomingMessage, answer: ServerResponse, fault: Fault &
 }
 
 function describe({ method, url, headers }: IncomingMessage): SeenRequest {
-  const { searchParams: query } = new URL(url ?? '/', 'http://proxy')
+  const { searchParams: query, pathname: path } = new URL(url ?? '/', 'http://proxy')
   const partNumber = query.has('partNumber') ? Number(query.get('partNumber')) : undefined
-  return { operation: operationOf(method, query), partNumber, headers }
+  return { operation: operationOf(method, query), path, partNumber, headers }
 }
 
 function operationOf(method: string | undefined, query: URLSearchParams): Operation {

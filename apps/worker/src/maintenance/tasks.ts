@@ -4,6 +4,8 @@ import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/main
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
+/** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
+const IDLE_S = 60
 /** Every so many quick looks at the queue, each open file is looked at. */
 const FULL_EVERY = 15
 
@@ -22,8 +24,9 @@ export function maintenanceTasks(
 ): readonly Task[] {
   const ports = { records, store, jobs }
   const sweeping = (signal: AbortSignal) => ({ graceSeconds: config.sweepGraceSeconds, actor, signal })
+  const idleSeconds = Math.min(IDLE_S, config.reconcileSeconds)
   const reconciling = (quick: boolean) => async (signal: AbortSignal) => {
-    const report = await reconcile(ports, { quick, signal })
+    const report = await reconcile(ports, { quick, idleSeconds, signal })
     return { report, found: report.books !== null && outOfBalance(report.books) }
   }
   return [

@@ -1,0 +1,158 @@
+/** Upstream: files of mixed sizes, enqueued all the time, asked for again until they are accepted; and upstream's mistakes. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { openIngestClient } from '@sealfleet/jobs'
+import * as records from '@sealfleet/records'
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+import { createRandom } from './random.mjs'
+import { Sources } from './sources.mjs'
+import { DOMAINS, need } from './world.mjs'
+
+const KIB = 1024
+const MIB = KIB * KIB
+
+/** Most files are small, some have many segments, a few are uploaded in parts. @param {import('./random.mjs').Random} random */
+function sizeOf(random) {
+  const dice = random.next()
+  if (dice < 0.04) return 0
+  if (dice < 0.6) return random.between(1, 64 * KIB)
+  if (dice < 0.93) return random.between(64 * KIB, 1_200 * KIB)
+  if (dice < 0.97) return random.between(2 * MIB, 5 * MIB)
+  return random.between(6 * MIB, 16 * MIB)
+}
+
+/** @param {import('./random.mjs').Random} random */
+function uuidOf(random) {
+  const hex = Array.from({ length: 32 }, () => random.between(0, 15).toString(16)).join('')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
+}
+
+/**
+ * @param {{ world: import('./world.mjs').World, seed: string, everyMs: number }} options
+ */
+export function startProducer({ world, seed, everyMs }) {
+  const random = createRandom(`files ${seed}`)
+  const sources = new Sources(world.root)
+  const stop = new AbortController()
+  /** Files that were asked for and are not known to be accepted. @type {Set<string>} */
+  const open = new Set()
+  let refused = 0
+  /** Letters that hostile jobs must leave. */
+  let hostile = 0
+
+  const run = async () => {
+    while (!stop.signal.aborted) {
+      const file = { fileId: uuidOf(random), domain: random.pick(DOMAINS).id, size: sizeOf(random) }
+      await sources.make(file)
+      open.add(file.fileId)
+      await ask()
+      await delay(random.between(0, everyMs * 2), undefined, { signal: stop.signal }).catch((error) => {
+        if (!stop.signal.aborted) throw error
+      })
+    }
+    while (open.size > 0) {
+      await ask()
+      if (open.size > 0) await delay(200)
+    }
+  }
+
+  /** Asks for everything that is open, as a producer does whose last try failed. */
+  const ask = async () => {
+    /** @type {records.Records | undefined} */
+    let connection
+    let client
+    try {
+      connection = await records.openRecords(need(world.env, 'SEALFLEET_DATABASE_URL'), {
+        poolSize: 1,
+        connectTimeoutMs: 2_000,
+      })
+      const db = connection
+      client = await openIngestClient({
+        redisUrl: need(world.env, 'SEALFLEET_REDIS_URL'),
+        connectTimeoutMs: 1_000,
+        commandTimeoutMs: 2_000,
+        port: {
+          accept: async (files) =>
+            (await records.acceptFiles(db, files)).map(({ outcome, state, generation }) => ({
+              outcome,
+              file: { state, generation },
+            })),
+        },
+      })
+      const asked = [...open].map((fileId) => sources.all.get(fileId)).filter((one) => one !== undefined)
+      const results = await client.client.enqueueMany(
+        asked.map(({ fileId, domain, path }) => ({ id: fileId, domain, root: 'in', path })),
+      )
+      for (const { fileId, error } of results) {
+        if (fileId !== undefined && error === undefined) open.delete(fileId)
+      }
+    } catch (error) {
+      // Out of reach: the next round asks again.
+      if (!(error instanceof Error) || !('code' in error)) throw error
+      refused++
+    } finally {
+      await client?.close()
+      await connection?.close()
+    }
+  }
+
+  const running = run()
+  return {
+    sources,
+    refused: () => refused,
+    hostileLetters: () => hostile,
+    /**
+     * Does something to a source that was enqueued lately, so that it may be read just now.
+     *
+     * @param {number} dice
+     * @param {(sources: Sources, one: import('./sources.mjs').Source) => Promise<boolean>} act
+     */
+    spoil: async (dice, act) => {
+      const lately = [...sources.all.values()].slice(-6)
+      const one = lately[Math.floor(dice * lately.length)]
+      return one !== undefined && (await act(sources, one))
+    },
+    /** A job straight into Redis, as a broken or hostile upstream writes it. @param {string} what @param {number} dice */
+    hostile: async (what, dice) => {
+      // Of those that are accepted: the first to ask for an id has it.
+      const all = [...sources.all.values()].filter(({ fileId }) => !open.has(fileId))
+      const victim = all[Math.floor(dice * all.length)]
+      if (victim === undefined) return false
+      const redis = new Redis(need(world.env, 'SEALFLEET_REDIS_URL'), {
+        maxRetriesPerRequest: 1,
+        retryStrategy: () => null,
+      })
+      redis.on('error', () => undefined)
+      const queue = new Queue('ingest', { connection: redis, prefix: '{sealfleet}' })
+      queue.on('error', () => undefined)
+      try {
+        const job = {
+          v: 1,
+          fileId: victim.fileId,
+          domain: victim.domain,
+          source: { root: 'in', path: victim.path },
+          generation: 1,
+        }
+        const data = {
+          'not json of ours': { hello: 'world' },
+          'a path that climbs': { ...job, fileId: uuidOf(random), source: { root: 'in', path: '../../etc/passwd' } },
+          'an id of another request': { ...job, source: { root: 'in', path: `other/${victim.path}` } },
+        }[what]
+        await queue.add('ingest', data, { jobId: `hostile-${hostile}` })
+        hostile++
+        return true
+      } finally {
+        await queue.close()
+        redis.disconnect()
+      }
+    },
+    /** Resolves when everything that was asked for is accepted. */
+    finish: async () => {
+      stop.abort(new Error('no more files'))
+      await running
+    },
+    running,
+  }
+}
+
+/** @typedef {ReturnType<typeof startProducer>} Producer */
