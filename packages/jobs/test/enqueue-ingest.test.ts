@@ -163,8 +163,11 @@ test('a job that Redis lost comes back by asking again', async () => {
   expect([...(await house.jobs()).keys()]).toEqual([fileId])
 })
 
-test('a pool is refused, and a batch of another shape: both before anything is asked', async () => {
+test('what is no transaction is refused, and a batch of another shape: before anything is asked', async () => {
   await expect(enqueueIngest(house.sql, request())).rejects.toThrow(/take a client/)
+  await house.records.read((prisma) =>
+    expect(enqueueIngest(prisma, request())).rejects.toThrow(/what \$transaction hands over/),
+  )
   await expect(enqueueIngest(client, request(), { batchId: 'nightly' })).rejects.toMatchObject({
     code: 'PAYLOAD_INVALID',
   })

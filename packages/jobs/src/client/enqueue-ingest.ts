@@ -45,6 +45,7 @@ export function batchIdFor(nameOrId: string): string {
  * await client.query('COMMIT')
  * @throws {JobsError} PAYLOAD_INVALID or REQUEST_CONFLICT for a single request, PAYLOAD_INVALID for a batch id of another shape;
  *   the transaction can go on
+ * @throws {TypeError} for a pool, or for Prisma's client itself: neither is a transaction
  * @throws the driver's own error (an unknown domain or batch: SQLSTATE 23503); PostgreSQL then only takes a rollback
  */
 export async function enqueueIngest(
@@ -123,12 +124,13 @@ function resultOf({ request, job: { fileId } }: Prepared, answer: AcceptOutcome 
   return { request, fileId, jobId, outcome: answer.outcome === 'accepted' ? 'queued' : 'already-queued' }
 }
 
+/** @throws TypeError for a pool or Prisma's client itself: each statement would be a transaction of its own, unnoticed. */
 function statements(tx: PgTransaction | PrismaTransaction): Query {
+  if ('idleCount' in tx) throw new TypeError('a pool is no transaction: take a client of it, and send BEGIN first')
+  if ('$connect' in tx) throw new TypeError('Prisma’s client is no transaction: pass what $transaction hands over')
   if ('$queryRawUnsafe' in tx) {
     return async (text, ...values) => (await tx.$queryRawUnsafe(text, ...values)) as readonly unknown[]
   }
-  // Each statement of a pool is a transaction of its own, maybe on another connection: quietly not what was asked for.
-  if ('idleCount' in tx) throw new TypeError('a pool is no transaction: take a client of it, and send BEGIN first')
   return async (text, ...values) => (await tx.query(text, values)).rows
 }
 
