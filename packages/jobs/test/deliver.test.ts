@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { outboxDepth } from '@sealfleet/records'
+import { redisUrl } from '@sealfleet/testkit'
 import { Worker } from 'bullmq'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { deliverJobs, type OpenFile } from '../src/client/deliver.js'
@@ -39,10 +40,10 @@ const unasked: StatusPort = { states: () => Promise.reject(new Error('nobody was
 /** Takes one job off the queue and ends it. */
 async function work(outcome: 'completed' | 'failed'): Promise<void> {
   const { queue } = house.ingest
-  const connection = createWorkerConnection(String(process.env['SEALFLEET_TEST_REDIS_URL']))
-  const process_ = (): Promise<string> => (outcome === 'failed' ? Promise.reject(new Error('x')) : Promise.resolve('x'))
+  const connection = createWorkerConnection(redisUrl())
+  const process = (): Promise<string> => (outcome === 'failed' ? Promise.reject(new Error('x')) : Promise.resolve('x'))
   const settings = { backoffStrategy: () => -1 }
-  const worker = new Worker(queue.name, process_, { connection, prefix: queue.opts.prefix ?? '', settings })
+  const worker = new Worker(queue.name, process, { connection, prefix: queue.opts.prefix ?? '', settings })
   await once(worker, outcome)
   await worker.close()
   connection.disconnect()
@@ -111,6 +112,26 @@ describe('a job’s presence', () => {
     }
     await queue.remove(jobId)
     expect(await jobPresence(queue, jobId)).toBe('absent')
+  })
+
+  test('is live while it runs, and while it waits for its next try', async () => {
+    const { queue } = house.ingest
+    const file = openFile()
+    const jobId = ingestJobId(file.id, 1)
+    await deliverJobs(queue, [file], unasked)
+    const connection = createWorkerConnection(redisUrl())
+    const seen: unknown[] = []
+    const process = async (): Promise<never> => {
+      seen.push(await queue.getJobState(jobId), await jobPresence(queue, jobId))
+      throw new Error('once more')
+    }
+    const settings = { backoffStrategy: () => 3_600_000 }
+    const worker = new Worker(queue.name, process, { connection, prefix: queue.opts.prefix ?? '', settings })
+    await once(worker, 'failed')
+    await worker.close()
+    connection.disconnect()
+    seen.push(await queue.getJobState(jobId), await jobPresence(queue, jobId))
+    expect(seen).toEqual(['active', 'live', 'delayed', 'live'])
   })
 
   test('is asked without going through the list of those that wait', async () => {
