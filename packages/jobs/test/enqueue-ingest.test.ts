@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { batchProgress, outboxDepth } from '@sealfleet/records'
 import fc from 'fast-check'
 import pg from 'pg'
@@ -224,6 +225,21 @@ describe('ten thousand files are one batch with exact progress', () => {
     expect(await house.ingest.queue.getWaitingCount()).toBe(10_000)
     expect(await batchProgress(house.records, batchId)).toMatchObject(whole)
   })
+})
+
+test('the README’s SQL works as it stands', async () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const sql = /```sql\n([\s\S]*?)```/
+    .exec(readme)?.[1]
+    ?.replace('INSERT INTO invoices …', 'INSERT INTO invoices VALUES (42)')
+  const answers = (await client.query(sql ?? '')) as unknown as pg.QueryResult[]
+  expect(answers.map(({ command, rows }) => [command, rows])).toEqual([
+    ['BEGIN', []],
+    ['INSERT', []],
+    ['SELECT', [{ sealfleet_batch: '0f8fad5b-d9cb-469f-a165-70867728950e' }]],
+    ['SELECT', [{ file_id: fileIdFor('invoice 2026/17'), outcome: 'accepted', state: 'QUEUED', generation: 1 }]],
+    ['COMMIT', []],
+  ])
 })
 
 test('the database and the schema agree on what is valid, and on the fingerprint', async () => {
