@@ -13,6 +13,13 @@ interface Report {
   readonly error?: { readonly code: string; readonly fix: string }
 }
 
+interface Batch {
+  readonly batch: { readonly expected: number | null }
+  readonly accepted: number
+  readonly finished: number
+  readonly byState: Readonly<Record<string, number>>
+}
+
 let world: World
 let queue: Queue
 beforeAll(async () => {
@@ -90,6 +97,42 @@ describe('sealfleet enqueue', () => {
     expect(batch.batch.id).toBe(report.batchId)
     const listed = await world.inProcess(['list', '--prefix', 'sub/', '--json'])
     expect(listed.json<{ files: unknown[] }>().files).toHaveLength(1)
+  })
+
+  it('makes several files one batch without being told; the same command finds it again, one file makes none', async () => {
+    const folder = path.join(world.data, 'unnamed')
+    await mkdir(folder)
+    for (const name of ['1', '2', '3']) await writeFile(path.join(folder, name), name)
+    const one = (await world.inProcess(['enqueue', 'unnamed/1', '--json'])).json<Report>()
+    expect(one.batchId).toBeUndefined()
+    const shown = await world.inProcess(['enqueue', 'unnamed'])
+    const { batchId = '' } = (await world.inProcess(['enqueue', 'unnamed', '--json'])).json<Report>()
+    expect(shown.stderr).toContain(`sealfleet status --batch ${batchId}`)
+    // The first is in no batch: it came alone.
+    const batch = (await world.inProcess(['status', '--batch', batchId, '--json'])).json<Batch>()
+    expect(batch).toMatchObject({ accepted: 2, finished: 0, batch: { expected: 2 } })
+    await writeFile(path.join(folder, '4'), '4')
+    const changed = (await world.inProcess(['enqueue', 'unnamed', '--json'])).json<Report>()
+    expect(changed.batchId).toBeUndefined()
+  })
+
+  it('takes ten thousand files as one batch with one exact progress and one report', async () => {
+    const folder = path.join(world.data, 'many')
+    await mkdir(folder)
+    const names = Array.from({ length: 10_000 }, (_, n) => `${n}.bin`)
+    for (const name of names) await writeFile(path.join(folder, name), '')
+    const before = await queue.getWaitingCount()
+    const ran = await world.inProcess(['enqueue', 'many', '--json'])
+    const { batchId = '', files } = ran.json<Report>()
+    expect([ran.status, files.length, new Set(files.map(({ outcome }) => outcome))]).toEqual([
+      ...[0, 10_000, new Set(['queued'])],
+    ])
+    expect((await queue.getWaitingCount()) - before).toBe(10_000)
+    const status = (await world.inProcess(['status', '--batch', batchId, '--json'])).json<Batch>()
+    expect(status).toMatchObject({ accepted: 10_000, finished: 0, batch: { expected: 10_000 } })
+    expect(status.byState).toMatchObject({ QUEUED: 10_000, STORED: 0, DEAD: 0 })
+    const text = await world.inProcess(['status', '--batch', batchId])
+    expect(String(text.stdout)).toMatch(/files +10000 of 10000 announced, 0 finished/)
   })
 
   it.each([

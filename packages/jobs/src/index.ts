@@ -51,15 +51,22 @@ export {
   type ProducerSettings,
 } from './redis.js'
 export {
-  CHUNK_SIZE,
   IngestClient,
   openIngestClient,
   type EnqueueManyOptions,
   type OwnedIngestClient,
   type Requests,
 } from './client/ingest-client.js'
+export {
+  batchIdFor,
+  enqueueIngest,
+  type EnqueueIngestOptions,
+  type PgTransaction,
+  type PrismaTransaction,
+} from './client/enqueue-ingest.js'
+export { CHUNK_SIZE, deliverJobs, type OpenFile } from './client/deliver.js'
 export { createIngestQueue, ingestJobEntry, jobPresence, type IngestQueue, type Presence } from './client/queue.js'
-export { queueView, type OpenFile, type QueueView } from './client/queue-view.js'
+export { queueView, type QueueView } from './client/queue-view.js'
 export {
   isIngestProgress,
   waitForFiles,

@@ -65,3 +65,4 @@ export {
   type MaintenanceTaskRow,
   type TaskLease,
 } from './statements/maintenance-tasks.js'
+export { forgetRelayed, outboxDepth, relayOutbox, type Deliver, type OutboxDepth } from './statements/outbox.js'

@@ -1,18 +1,20 @@
 import type { EnqueueResult, IngestQueue } from '@sealfleet/jobs'
-import { activeKeys, createBatch, type Records } from '@sealfleet/records'
+import { activeKeys, type Records } from '@sealfleet/records'
 import type { QueueEvents } from 'bullmq'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
+import { batchOfFiles, namedBatch } from '../enqueue/batch.js'
 import { openIngest } from '../enqueue/ports.js'
 import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
-import { batchIdFor, planFile, type PlannedFile } from '../enqueue/requests.js'
+import { planFile, type PlannedFile } from '../enqueue/requests.js'
 import { openQueueEvents, waitWithProgress } from '../enqueue/wait.js'
 import type { ExitStatus } from '../exit-status.js'
 import { expandPaths, type Expansion } from '../files/expand.js'
 import { readContext, type ContextOptions } from '../files/context.js'
 import { resolveRoots } from '../files/roots.js'
 import { findDomain } from '../services/domains.js'
+import { createCounter } from '../output/counter.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
@@ -36,7 +38,10 @@ export function enqueueVerb(program: Command, runner: Runner): void {
     .option('--context-hex <hex>', 'the same, in hexadecimal')
     .option('--context-file <path>', 'the same, as the bytes of a file')
     .option('--id <id>', 'the file id of a single file: a UUID, or any text, which maps to one')
-    .option('--batch <name>', 'the batch the files belong to: a name or a UUID')
+    .option(
+      '--batch <name>',
+      'the batch the files belong to: a name or a UUID (several files are one batch also without)',
+    )
     .addHelpText(
       'after',
       `
@@ -72,19 +77,24 @@ async function enqueueAction(
   // Without keys nothing would ever be stored; better said now than by workers that pause.
   await activeKeys(records, domain.id)
   const planned = plan(domain.id)
-  const batchId = o.batch === undefined ? undefined : await openBatch(context, records, o.batch)
+  const batchId = await openBatch(context, records, o.batch, planned)
   const events = o.wait === true ? openQueueEvents(context, config) : undefined
   const ingest = await openIngest(context, config, records)
   const results: EnqueueResult[] = []
+  const counter = createCounter(context.io, { noun: 'files accepted', quiet: context.print.json })
   const chunks = ingest.client.enqueueChunks(
     planned.map(({ request }) => request),
-    { signal: context.signal, ...(batchId === undefined ? {} : { batchId }) },
+    { signal: context.signal, batchId, onProgress: (done) => counter.update(done) },
   )
-  for await (const chunk of chunks) results.push(...chunk)
+  try {
+    for await (const chunk of chunks) results.push(...chunk)
+  } finally {
+    counter.stop()
+  }
   const ended = events && (await wait(context, { records, planned, results, events, queue: ingest.queue }))
   const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)
   await printReport(context.print, reports, found, batchId === undefined ? {} : { batchId })
-  if (ended === undefined && !context.print.json) await context.print.note(hint(o, planned))
+  if (ended === undefined && !context.print.json) await context.print.note(hint(o.batch ?? batchId, planned))
   return statusOf(reports)
 }
 
@@ -112,11 +122,14 @@ async function wait(
   }
 }
 
-async function openBatch(context: CommandContext, records: Records, nameOrId: string): Promise<string> {
-  const id = batchIdFor(nameOrId)
-  const name = id === nameOrId.toLowerCase() ? {} : { name: nameOrId }
-  await createBatch(records, { id, ...name, createdBy: `cli:${context.io.user}` })
-  return id
+function openBatch(
+  { io }: CommandContext,
+  records: Records,
+  name: string | undefined,
+  planned: readonly PlannedFile[],
+): Promise<string | undefined> {
+  const createdBy = `cli:${io.user}`
+  return name === undefined ? batchOfFiles(records, planned, createdBy) : namedBatch(records, name, createdBy)
 }
 
 async function dryRun(context: CommandContext, planned: readonly PlannedFile[], found: Expansion): Promise<void> {
@@ -136,8 +149,8 @@ function nothing(paths: readonly string[], { skipped }: Expansion) {
   return missingError('SOURCE_MISSING', `there is no regular file in ${paths.join(', ')}${also}`)
 }
 
-function hint(o: EnqueueOptions, planned: readonly PlannedFile[]): string {
+function hint(batch: string | undefined, planned: readonly PlannedFile[]): string {
   const [only] = planned
-  if (o.batch !== undefined) return `follow them: sealfleet status --batch ${o.batch}`
+  if (batch !== undefined) return `follow them: sealfleet status --batch ${batch}`
   return planned.length === 1 && only ? `follow it: sealfleet status ${only.fileId}` : 'follow them: sealfleet status'
 }

@@ -1,7 +1,7 @@
+import { batchIdFor } from '@sealfleet/jobs'
 import { FILE_STATES, listFiles, type FileState, type ListedFile } from '@sealfleet/records'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
-import { batchIdFor } from '../enqueue/requests.js'
 import { table } from '../output/table.js'
 import { humanSize, humanTime } from '../output/units.js'
 import { findDomain } from '../services/domains.js'

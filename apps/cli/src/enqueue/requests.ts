@@ -36,9 +36,3 @@ export function planFile(file: FoundFile, o: RequestOptions): PlannedFile {
 function contentKey({ root, path, size, mtimeNs }: FoundFile, { domain, context }: RequestOptions): string {
   return ['sealfleet enqueue', domain, root, path, context?.toString('hex') ?? '', size, mtimeNs].join('\0')
 }
-
-/** The id of a batch from what a user calls it: a UUID stands for itself, a name always for the same id. */
-export function batchIdFor(nameOrId: string): string {
-  const lower = nameOrId.toLowerCase()
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(lower) ? lower : fileIdFor(`sealfleet batch\0${nameOrId}`)
-}

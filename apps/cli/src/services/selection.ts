@@ -1,6 +1,6 @@
+import { batchIdFor } from '@sealfleet/jobs'
 import { listFiles, type FileFilter, type Records } from '@sealfleet/records'
 import { usageError } from '../cli-error.js'
-import { batchIdFor } from '../enqueue/requests.js'
 import { findDomain } from './domains.js'
 
 /** Options that choose many files. */

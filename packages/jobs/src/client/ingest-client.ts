@@ -3,12 +3,10 @@ import { classify } from '../failures/classify.js'
 import { JobsError } from '../failures/error.js'
 import { ingestJobId } from '../ingest/ids.js'
 import { assertNoEviction, connectProducer, type ProducerSettings } from '../redis.js'
-import { conflictResult, prepareChunk, type Prepared } from './prepare.js'
-import { createIngestQueue, ingestJobEntry, jobPresence, type IngestQueue } from './queue.js'
-import type { AcceptOutcome, AcceptPort, EnqueueOutcome, EnqueueResult, FileState, IngestRequest } from './terms.js'
-
-/** Files accepted, and jobs added, by one statement and one call. */
-export const CHUNK_SIZE = 500
+import { CHUNK_SIZE, jobNeed } from './deliver.js'
+import { conflictResult, finalOutcome, inOrder, prepareChunk, type Prepared } from './prepare.js'
+import { createIngestQueue, ingestJobEntry, type IngestQueue } from './queue.js'
+import type { AcceptOutcome, AcceptPort, EnqueueResult, IngestRequest } from './terms.js'
 
 export interface EnqueueManyOptions {
   /** the batch they belong to */
@@ -17,13 +15,6 @@ export interface EnqueueManyOptions {
   /** told after each chunk how many requests are through */
   readonly onProgress?: ((done: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
-}
-
-const FINAL: Readonly<Partial<Record<FileState, EnqueueOutcome>>> = {
-  STORED: 'stored',
-  DEAD: 'dead',
-  DISCARDED: 'discarded',
-  DELETED: 'deleted',
 }
 
 /**
@@ -78,16 +69,11 @@ export class IngestClient {
     requests: readonly IngestRequest[],
     batchId: string | undefined,
   ): Promise<readonly EnqueueResult[]> {
-    const { files, repeats, known } = prepareChunk(requests, batchId)
+    const chunk = prepareChunk(requests, batchId)
+    const { files } = chunk
     const outcomes = files.length === 0 ? [] : await this.#accept(files)
     const settled = await this.#deliver(files, outcomes)
-    const places = new Map([...files.map((file, place) => [file.index, place] as const), ...repeats])
-    return requests.map((request, index) => {
-      const result = known.get(index) ?? settled[places.get(index) ?? -1]
-      if (result === undefined) throw new Error('every request has a result')
-      const repeated = repeats.has(index) && result.outcome === 'queued'
-      return repeated ? { ...result, request, outcome: 'already-queued' } : { ...result, request }
-    })
+    return inOrder(requests, chunk, settled)
   }
 
   async #accept(files: readonly Prepared[]): Promise<readonly AcceptOutcome[]> {
@@ -123,34 +109,22 @@ export class IngestClient {
     const { fileId } = file.job
     if (outcome === undefined) throw new Error('every file has an outcome')
     if (outcome.outcome === 'conflict') return { result: conflictResult(request, fileId) }
-    const final = FINAL[outcome.file.state]
+    let final = finalOutcome(outcome)
     if (final !== undefined) return { result: { request, fileId, outcome: final } }
     const { generation } = outcome.file
     const jobId = ingestJobId(fileId, generation)
     const fresh = outcome.outcome === 'accepted'
-    const need = await this.#need(file, jobId)
-    if (need === 'none') return { result: { request, fileId, jobId, outcome: fresh ? 'queued' : 'already-queued' } }
-    if (need !== 'job') return { result: { request, fileId, outcome: need } }
+    const need = await jobNeed(this.#queue, jobId, async () => {
+      const [now] = await this.#accept([file])
+      final = now && finalOutcome(now)
+      return final === undefined
+    })
+    if (final !== undefined) return { result: { request, fileId, outcome: final } }
+    if (need !== 'job') return { result: { request, fileId, jobId, outcome: fresh ? 'queued' : 'already-queued' } }
     return {
       result: { request, fileId, jobId, outcome: fresh ? 'queued' : 'requeued' },
       job: { ...file.job, generation },
     }
-  }
-
-  /**
-   * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that
-   * ended while its file is still open stands in the way (BullMQ ignores its id), so it is removed; but first the file
-   * is looked at again, since it may have ended together with its job.
-   */
-  async #need(file: Prepared, jobId: string): Promise<'none' | 'job' | EnqueueOutcome> {
-    const presence = await jobPresence(this.#queue, jobId)
-    if (presence !== 'ended') return presence === 'live' ? 'none' : 'job'
-    const [now] = await this.#accept([file])
-    const final = now === undefined ? undefined : FINAL[now.file.state]
-    if (final !== undefined) return final
-    if ((await this.#queue.remove(jobId)) === 1) return 'job'
-    // Somebody else was faster: it is gone, or runs again.
-    return (await jobPresence(this.#queue, jobId)) === 'absent' ? 'job' : 'none'
   }
 }
 

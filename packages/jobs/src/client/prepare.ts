@@ -2,7 +2,7 @@ import { JobsError } from '../failures/error.js'
 import { toFileId } from '../ingest/ids.js'
 import { fingerprintOf, ingestJobFor, requestOf } from '../ingest/request.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
-import type { AcceptRequest, EnqueueResult, IngestRequest } from './terms.js'
+import type { AcceptOutcome, AcceptRequest, EnqueueOutcome, EnqueueResult, FileState, IngestRequest } from './terms.js'
 
 /** A request with its job and fingerprint; `result` is its place among the results. */
 export interface Prepared {
@@ -41,6 +41,33 @@ export function prepareChunk(requests: readonly IngestRequest[], batchId?: strin
     else known.set(index, conflictResult(request, fileId))
   }
   return { files, repeats, known }
+}
+
+/** Results of all requests in their order, from those of `files`. A repeat of a request that was queued is queued already. */
+export function inOrder(
+  requests: readonly IngestRequest[],
+  { files, repeats, known }: Chunk,
+  settled: readonly EnqueueResult[],
+): readonly EnqueueResult[] {
+  const places = new Map([...files.map((file, place) => [file.index, place] as const), ...repeats])
+  return requests.map((request, index) => {
+    const result = known.get(index) ?? settled[places.get(index) ?? -1]
+    if (result === undefined) throw new Error('every request has a result')
+    const repeated = repeats.has(index) && result.outcome === 'queued'
+    return repeated ? { ...result, request, outcome: 'already-queued' } : { ...result, request }
+  })
+}
+
+const FINAL: Readonly<Partial<Record<FileState, EnqueueOutcome>>> = {
+  STORED: 'stored',
+  DEAD: 'dead',
+  DISCARDED: 'discarded',
+  DELETED: 'deleted',
+}
+
+/** What a producer is told of a file that has ended; undefined while it is open. */
+export function finalOutcome({ file }: Pick<AcceptOutcome, 'file'>): EnqueueOutcome | undefined {
+  return FINAL[file.state]
 }
 
 export function conflictResult(request: IngestRequest, fileId: string): EnqueueResult {

@@ -1,15 +1,7 @@
 import { ingestJobId } from '../ingest/ids.js'
+import type { OpenFile } from './deliver.js'
 import type { IngestClient } from './ingest-client.js'
 import { jobPresence, type IngestQueue } from './queue.js'
-
-/** An accepted file, as far as its job goes. */
-export interface OpenFile {
-  readonly id: string
-  readonly generation: number
-  readonly domain: string
-  readonly source: { readonly root: string; readonly path: string }
-  readonly context: Uint8Array
-}
 
 /** The ingest queue as maintenance sees it: what it still holds, which files it lost, and how they get new jobs. */
 export interface QueueView {

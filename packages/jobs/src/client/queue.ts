@@ -32,8 +32,12 @@ export function ingestJobEntry(job: IngestJobV1): {
 /** Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), or isn't there. */
 export type Presence = 'live' | 'ended' | 'absent'
 
+/**
+ * One look at the job itself, however long the queue is: BullMQ's getJobState goes through the whole list of waiting jobs.
+ * `finishedOn` is written when a job completes or fails for good, and removed when it is retried.
+ */
 export async function jobPresence(queue: IngestQueue, jobId: string): Promise<Presence> {
-  const state = await queue.getJobState(jobId)
-  if (state === 'unknown') return 'absent'
-  return state === 'completed' || state === 'failed' ? 'ended' : 'live'
+  const job = await queue.getJob(jobId)
+  if (job === undefined) return 'absent'
+  return job.finishedOn === undefined ? 'live' : 'ended'
 }

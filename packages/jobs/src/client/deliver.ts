@@ -1,0 +1,70 @@
+import { ingestJobId } from '../ingest/ids.js'
+import type { IngestJobV1 } from '../ingest/schema.js'
+import { ingestJobEntry, jobPresence, type IngestQueue } from './queue.js'
+import type { StatusPort } from './terms.js'
+
+/** Jobs added by one call, and files accepted by one statement. */
+export const CHUNK_SIZE = 500
+
+/** An accepted file, as far as its job goes. */
+export interface OpenFile {
+  readonly id: string
+  readonly generation: number
+  readonly domain: string
+  readonly source: { readonly root: string; readonly path: string }
+  readonly context: Uint8Array
+}
+
+/**
+ * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that ended
+ * while its file is still open stands in the way (BullMQ ignores its id), so it is removed; but first the file is looked at
+ * again, since it may have ended together with its job.
+ */
+export async function jobNeed(
+  queue: IngestQueue,
+  jobId: string,
+  stillOpen: () => Promise<boolean>,
+): Promise<'none' | 'job' | 'ended'> {
+  const presence = await jobPresence(queue, jobId)
+  if (presence !== 'ended') return presence === 'live' ? 'none' : 'job'
+  if (!(await stillOpen())) return 'ended'
+  if ((await queue.remove(jobId)) === 1) return 'job'
+  // Somebody else was faster: it is gone, or runs again.
+  return (await jobPresence(queue, jobId)) === 'absent' ? 'job' : 'none'
+}
+
+/**
+ * Gives files their jobs, as the outbox's relay does. Those that have one that will run keep it; doing it twice, or from two
+ * places at once, is harmless. `port` reads a file's state anew when an ended job stands in its way.
+ * @returns how many jobs were added
+ * @throws whatever Redis and the port throw; jobs added before that stay
+ */
+export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[], port: StatusPort): Promise<number> {
+  let added = 0
+  for (let at = 0; at < files.length; at += CHUNK_SIZE) {
+    const chunk = files.slice(at, at + CHUNK_SIZE)
+    const stillOpen = async (fileId: string): Promise<boolean> => {
+      const [now] = await port.states([fileId])
+      return now?.state === 'QUEUED' || now?.state === 'RUNNING'
+    }
+    const needs = await Promise.all(
+      chunk.map(({ id, generation }) => jobNeed(queue, ingestJobId(id, generation), () => stillOpen(id))),
+    )
+    const jobless = chunk.filter((_, place) => needs[place] === 'job')
+    if (jobless.length > 0) await queue.addBulk(jobless.map((file) => ingestJobEntry(jobOf(file))))
+    added += jobless.length
+  }
+  return added
+}
+
+/** Not validated again: a row that breaks the contract is refused by a worker, and must not stop the others here. */
+function jobOf({ id, domain, source, context, generation }: OpenFile): IngestJobV1 {
+  return {
+    v: 1,
+    fileId: id,
+    domain,
+    source: { root: source.root, path: source.path },
+    ...(context.length === 0 ? {} : { context: Buffer.from(context).toString('base64url') }),
+    generation,
+  }
+}
