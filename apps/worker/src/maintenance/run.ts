@@ -1,13 +1,12 @@
-import { hostname } from 'node:os'
-
 import type { Config } from '@sealfleet/config'
-import { openIngestClient, queueView } from '@sealfleet/jobs'
+import { classify, openIngestClient, queueView } from '@sealfleet/jobs'
 import { runTasks } from '@sealfleet/maintenance'
-import { acceptFiles, heartbeat, openRecords, type Records } from '@sealfleet/records'
+import { acceptFiles, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { Closers } from '../closers.js'
+import { startHeart } from '../heartbeat.js'
 import { startStatusServer } from '../http.js'
 import { taskObserver } from './observe.js'
 import { maintenanceTasks } from './tasks.js'
@@ -63,7 +62,15 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
       stop.abort(new Error('maintenance is shutting down'))
       await running
     })
-    closers.defer(beating(records, id, log))
+    const heart = startHeart({
+      records,
+      id,
+      concurrency: 0, // takes no jobs
+      detail: () => ({ program: 'maintenance' }),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the register'),
+    })
+    closers.defer(() => heart.stop())
+    await heart.become('READY')
     if (config.maintenance.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.maintenance.healthPort, {
         ready: () => !stop.signal.aborted,
@@ -77,26 +84,6 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
   } catch (error) {
     await closers[Symbol.asyncDispose]()
     throw error
-  }
-}
-
-const BEAT_S = 15
-
-/** Registers the process beside the workers, as one that takes no jobs. @returns what ends it */
-function beating(records: Records, id: string, log: Logger): () => Promise<void> {
-  const beat = async (state: 'READY' | 'STOPPED'): Promise<void> => {
-    try {
-      const worker = { id, host: hostname(), pid: process.pid, version: '0.1.0', concurrency: 0 }
-      await heartbeat(records, { ...worker, state, ttlSeconds: BEAT_S * 3, detail: { program: 'maintenance' } })
-    } catch (error) {
-      log.debug({ err: error }, 'no heartbeat')
-    }
-  }
-  void beat('READY')
-  const timer = setInterval(() => void beat('READY'), BEAT_S * 1000)
-  return async () => {
-    clearInterval(timer)
-    await beat('STOPPED')
   }
 }
 
