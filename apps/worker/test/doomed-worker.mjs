@@ -15,10 +15,11 @@ const running = await runWorker({
   metrics: createMetrics({ processMetrics: false }),
   workerId: `doomed-${process.pid}`,
   step: (step, when) => {
-    if (done || `${when}:${step}` !== point) return
+    if (done || `${when}:${step}` !== point) return undefined
     done = true
     if (signal === 'hang') return new Promise(() => undefined)
     process.kill(process.pid, signal)
+    return undefined
   },
 })
 const reason = await Promise.race([stop, running.lost])

@@ -26,6 +26,8 @@ export type Fault =
   | { readonly kind: 'lose-answer' }
   /** The request is read and never answered. */
   | { readonly kind: 'silence' }
+  /** The store is asked with a signature that is wrong, as by somebody with another secret. */
+  | { readonly kind: 'wrong-signature' }
   /** The store acts, and its answer comes so many milliseconds later. */
   | { readonly kind: 'delay'; readonly ms: number }
   /** The answer's body stops after so many bytes, by a broken connection or for ever. */
@@ -34,6 +36,8 @@ export type Fault =
 export interface SeenRequest {
   readonly operation: Operation
   readonly partNumber: number | undefined
+  /** With bucket and key; without the query. */
+  readonly path: string
   readonly headers: IncomingMessage['headers']
 }
 
@@ -134,7 +138,10 @@ function handle(target: URL, incoming: IncomingMessage, answer: ServerResponse, 
 function forward(target: URL, incoming: IncomingMessage, answer: ServerResponse, fault: Fault | undefined): void {
   const { hostname, port } = target
   // The host header stays the client's: it is signed.
-  const { method, url: path, headers } = incoming
+  const { method, url: path } = incoming
+  const { authorization } = incoming.headers
+  const forged = fault?.kind === 'wrong-signature' && authorization !== undefined
+  const headers = forged ? { ...incoming.headers, authorization: forge(authorization) } : incoming.headers
   const outgoing = httpRequest({ hostname, port, method, path, headers, agent: false }, (reply) => {
     if (fault?.kind === 'lose-answer') {
       reply.resume()
@@ -151,6 +158,11 @@ function forward(target: URL, incoming: IncomingMessage, answer: ServerResponse,
   answer.on('close', () => {
     if (!answer.writableFinished) outgoing.destroy()
   })
+}
+
+/** Another last digit. */
+function forge(authorization: string): string {
+  return authorization.replace(/.$/, (last) => (last === '0' ? '1' : '0'))
 }
 
 function passPart(reply: IncomingMessage, answer: ServerResponse, fault: Fault & { after: number }): void {
@@ -170,9 +182,9 @@ function passPart(reply: IncomingMessage, answer: ServerResponse, fault: Fault &
 }
 
 function describe({ method, url, headers }: IncomingMessage): SeenRequest {
-  const { searchParams: query } = new URL(url ?? '/', 'http://proxy')
+  const { searchParams: query, pathname: path } = new URL(url ?? '/', 'http://proxy')
   const partNumber = query.has('partNumber') ? Number(query.get('partNumber')) : undefined
-  return { operation: operationOf(method, query), partNumber, headers }
+  return { operation: operationOf(method, query), partNumber, path, headers }
 }
 
 function operationOf(method: string | undefined, query: URLSearchParams): Operation {
