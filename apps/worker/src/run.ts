@@ -1,6 +1,6 @@
 import type { Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
-import { assertNoEviction, classify, connectProducer, createWorkerConnection } from '@sealfleet/jobs'
+import { assertNoEviction, classify, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/jobs'
 import { fleetPinLatch, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
@@ -149,10 +149,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       activity,
       onOutage: (dependency, code) => breakers.failed(dependency, code),
       refuse: (refusal) => refuseRequest(records, refusal),
-      onOutcome: (outcome, seconds) => {
-        metrics.workerBytesInFlight.set(budget.inUse)
-        count(metrics, outcome, seconds)
-      },
+      onOutcome: (outcome, seconds) => count(metrics, outcome, seconds),
     })
     const queue = queueLook(connection, prefix)
     closers.defer(() => queue[Symbol.asyncDispose]())
@@ -181,7 +178,12 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         ready: () => ready && open().length === 0 && ingest.worker.isRunning(),
         reason: () => describeOpen(open()),
         alive: watchdog.alive,
-        metrics: () => metrics.registry.metrics(),
+        metrics: () => {
+          metrics.workerBytesInFlight.set(budget.inUse)
+          metrics.workerJobs.set({ queue: QUEUES.ingest }, activity.jobs.length)
+          metrics.workerLastProgress.set(Date.now() / 1000 - (performance.now() - activity.movedAt) / 1000)
+          return metrics.registry.metrics()
+        },
       })
       closers.defer(() => status.close())
       log.info({ port: status.port }, 'health and metrics')
@@ -222,7 +224,6 @@ function count(metrics: Metrics, outcome: IngestOutcome, seconds: number): void 
   const code = outcome.kind === 'failed' ? outcome.failed.code : ''
   metrics.attempts.inc({ outcome: outcome.kind, code })
   metrics.attemptSeconds.observe({ outcome: outcome.kind }, seconds)
-  metrics.workerLastProgress.setToCurrentTime()
   if (outcome.kind === 'failed') countFailure(metrics, outcome.failed.failure)
   if (outcome.kind === 'stored') {
     metrics.plaintextBytes.inc(outcome.object.plaintextLength)
