@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto'
 
 import { ByteBudget } from './attempt/byte-budget.js'
 import type { IngestOutcome } from './attempt/ingest.js'
+import { OwedEnds } from './attempt/owed.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
 import { Breakers, type OpenBreaker } from './breakers/breakers.js'
 import { hsmProbe, redisProbe, rememberingKeys, rootsProbe } from './breakers/probes.js'
@@ -105,6 +106,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
 
     const { keys, lastUsed } = rememberingKeys(pool)
     const port = ingestRecords(records, keys)
+    const owed = new OwedEnds()
     const { prefix } = config.redis
     let ready = false
     const breakers = new Breakers({
@@ -117,7 +119,10 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         hsm: hsmProbe(pool, lastUsed),
         s3: (signal) => store.check({ signal }),
         // A claim is a write: a database that only answers reads is no use.
-        database: () => heart.beat(),
+        database: async () => {
+          await heart.beat()
+          await owed.pay(port)
+        },
         redis: redisProbe(connection, prefix),
         roots: rootsProbe(config.roots),
       },
@@ -148,6 +153,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       },
       activity,
       onOutage: (dependency, code) => breakers.failed(dependency, code),
+      onUnrecorded: (end) => owed.add(end),
       refuse: (refusal) => refuseRequest(records, refusal),
       onOutcome: (outcome, seconds) => count(metrics, outcome, seconds),
     })
@@ -167,6 +173,11 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       const said = heart.become('DRAINING')
       await ingest.drain(config.worker.shutdownGraceSeconds * 1000)
       await said
+      try {
+        await owed.pay(port)
+      } catch (error) {
+        log.warn({ code: classify(error).code, count: owed.size, err: error }, 'ends of attempts stay unrecorded')
+      }
     })
     await ingest.worker.waitUntilReady()
     ready = true

@@ -1,10 +1,11 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { conservation, getFile, listFailures, listWorkers } from '@sealfleet/records'
+import { conservation, getFile, listFailures, listWorkers, traceFile } from '@sealfleet/records'
 import { redisUrl, startFaultProxy, startTcpGate, type FaultProxy, type TcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { noStepHook, type StepHook } from '../src/attempt/steps.js'
 import type { RunningWorker } from '../src/run.js'
 import { startFleet, type Fleet } from './fleet.js'
 
@@ -42,9 +43,9 @@ class Patient {
     this.#from = from
   }
 
-  static async start(fleet: Fleet, env: NodeJS.ProcessEnv = {}): Promise<Patient> {
+  static async start(fleet: Fleet, env: NodeJS.ProcessEnv = {}, step: StepHook = noStepHook): Promise<Patient> {
     const from = fleet.logs.length
-    return new Patient(fleet, await fleet.startWorker({ env: { ...SETTINGS, ...env } }), from)
+    return new Patient(fleet, await fleet.startWorker({ env: { ...SETTINGS, ...env }, step }), from)
   }
 
   get lines(): Line[] {
@@ -212,6 +213,25 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
     expect(workers.map(({ state, alive }) => `${state} ${alive}`).sort()).toEqual(['READY true', 'STOPPED false'])
     expect(workers.find(({ alive }) => alive)).toMatchObject({ pid: process.pid, version: '0.1.0', concurrency: 4 })
   })
+})
+
+test('Postgres goes in the middle of an attempt, for longer than its lease: no crash is counted', async () => {
+  await using fleet = await startFleet()
+  await using database = await startTcpGate(fleet.database.url)
+  let gone = false
+  const patient = await Patient.start(fleet, { SEALFLEET_DATABASE_URL: database.url }, async (step, when) => {
+    if (gone || step !== 'derive' || when !== 'before') return
+    gone = true
+    await database.shut()
+  })
+  const ids = await enqueue(fleet, 'cut', 1)
+  await expect.poll(() => patient.said('open', 'database').length, { timeout: 30_000 }).toBe(1)
+  await database.open()
+  await expectWhole(fleet, ids, 1)
+  const trace = await traceFile(fleet.records, ids[0] ?? '')
+  expect(trace?.attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
+  expect(trace?.failures.map(({ code, disposition }) => [code, disposition])).toEqual([['FENCED', 'release']])
+  await patient.worker.stop()
 })
 
 describe('what needs a person:', () => {

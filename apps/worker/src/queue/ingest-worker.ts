@@ -18,7 +18,8 @@ import { UnrecoverableError, Worker, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 
 import { ingest, type IngestOutcome } from '../attempt/ingest.js'
-import type { ClaimRequest, IngestPorts } from '../attempt/ports.js'
+import { UnrecordedError } from '../attempt/owed.js'
+import type { ClaimRequest, FailInput, IngestPorts } from '../attempt/ports.js'
 import type { Guarded } from '../breakers/breaker.js'
 import type { Activity } from '../watchdog/activity.js'
 import { backSoon, backToTheQueue, settle, type IngestReport } from './settle.js'
@@ -48,6 +49,8 @@ export interface IngestWorkerOptions {
   readonly activity: Activity
   /** A dependency failed a job, or the queue itself. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
+  /** The end of an attempt that somebody has to record later. */
+  readonly onUnrecorded: (owed: FailInput) => void
   readonly onOutcome?: (outcome: IngestOutcome, seconds: number) => void
 }
 
@@ -85,7 +88,7 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     if (held) return await backSoon(job, token)
     const request = await requestFrom(options, job, token)
     const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
-    const outcome = await ingestOrHold(ports, request, { signal, onProgress: throttledProgress(job) })
+    const outcome = await ingestOrHold(options, request, { signal, onProgress: throttledProgress(job) })
     if (outcome.kind === 'conflict' || outcome.kind === 'unknown-domain') {
       await refuseOrHold(options, job, token, refusalOf(job, request, outcome.kind))
     }
@@ -192,15 +195,16 @@ function outageOf({ policy }: Failure): Guarded | undefined {
   return outage && policy.dependency !== 'process' ? policy.dependency : undefined
 }
 
-/** A failure that could not even be recorded is an outage of the database: hold, and let the lease run out. */
+/** A failure that could not even be recorded is an outage of the database: hold, and record it when that is over. */
 async function ingestOrHold(
-  ports: IngestPorts,
+  { ports, onUnrecorded }: IngestWorkerOptions,
   request: ClaimRequest,
   options: Parameters<typeof ingest>[2],
 ): Promise<IngestOutcome> {
   try {
     return await ingest(ports, request, options)
   } catch (error) {
+    if (error instanceof UnrecordedError) onUnrecorded(error.owed)
     const failed = classify(error, { during: 'database' })
     return { kind: 'failed', failed, error, decision: decide(failed.failure, { burned: 1 }) }
   }
