@@ -102,6 +102,23 @@ describe('the watchdog', () => {
     },
   )
 
+  test.concurrent('ends a worker that hangs beside a busy one', async ({ expect }) => {
+    const SEALFLEET_QUEUE_PREFIX = freshPrefix()
+    await using producer = await producerOn(SEALFLEET_QUEUE_PREFIX)
+    await fleet.writeSource('busy', 'busy')
+    const first = await producer.client.enqueue({ root: 'in', path: 'busy', id: 'busy-0' })
+    await using hanging = new Watched(fleet, { SEALFLEET_QUEUE_PREFIX, SEALFLEET_CONCURRENCY: '1' }, 'after:claim')
+    await expect.poll(() => stateOf(first.fileId ?? ''), { timeout: 30_000 }).toBe('RUNNING')
+    await using _busy = await fleet.startWorker({ env: { ...SETTINGS, SEALFLEET_QUEUE_PREFIX } })
+    let ended = false
+    const exit = hanging.exit.finally(() => (ended = true))
+    for (let i = 1; !ended && i < 1_000; i += 1) {
+      const next = await producer.client.enqueue({ root: 'in', path: 'busy', id: `busy-${i}` })
+      await fleet.settled([next.fileId ?? ''])
+    }
+    expect(await exit).toBe(7)
+  })
+
   test.concurrent('ends a worker that no longer asks for jobs, though it has none', async ({ expect }) => {
     const SEALFLEET_QUEUE_PREFIX = freshPrefix()
     await using worker = await fleet.startWorker({ env: { ...SETTINGS, SEALFLEET_QUEUE_PREFIX } })

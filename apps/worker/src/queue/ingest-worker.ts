@@ -35,6 +35,9 @@ export class ShutdownError extends Error {
   }
 }
 
+/** Jobs a second that nobody reaches. */
+export const NO_LIMIT = 1_000_000
+
 export interface IngestWorkerOptions {
   readonly connection: Redis
   readonly prefix: string
@@ -107,8 +110,8 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     stalledInterval: ports.leaseSeconds * 500,
     // Crashes are counted in Postgres (POISON after three); BullMQ must never bury a job on its own.
     maxStalledCount: 1_000_000,
-    // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which an outage slows the whole fleet.
-    limiter: { max: 1_000_000, duration: 1_000 },
+    // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which too much demand slows the whole fleet.
+    limiter: { max: NO_LIMIT, duration: 1_000 },
   })
   worker.on('error', (error) => {
     const { code, failure } = classify(error, { during: 'redis' })

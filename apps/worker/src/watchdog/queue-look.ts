@@ -4,6 +4,7 @@ import { QUEUES } from '@sealfleet/jobs'
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 
+import { NO_LIMIT } from '../queue/ingest-worker.js'
 import type { Look } from './stillness.js'
 
 /** Longer than this a look never waits for Redis, milliseconds. */
@@ -21,7 +22,8 @@ export function queueLook(connection: Redis, prefix: string): QueueLook {
   const ask = async (): Promise<Look> => {
     const [paused, limitedMs, { waiting = 0, prioritized = 0 }] = await Promise.all([
       queue.isPaused(),
-      queue.getRateLimitTtl(),
+      // Without a number it would tell of the counter that every job sets for a second: a busy fleet would look limited.
+      queue.getRateLimitTtl(NO_LIMIT),
       queue.getJobCounts('waiting', 'prioritized'),
     ])
     return paused || limitedMs > 0 ? 'held' : { waiting: waiting + prioritized }
