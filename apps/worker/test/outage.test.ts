@@ -215,56 +215,66 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
   })
 })
 
-test('Postgres goes in the middle of an attempt, for longer than its lease: no crash is counted', async () => {
-  await using fleet = await startFleet()
-  await using database = await startTcpGate(fleet.database.url)
-  let gone = false
-  const patient = await Patient.start(fleet, { SEALFLEET_DATABASE_URL: database.url }, async (step, when) => {
-    if (gone || step !== 'derive' || when !== 'before') return
-    gone = true
-    await database.shut()
-  })
-  const ids = await enqueue(fleet, 'cut', 1)
-  await expect.poll(() => patient.said('open', 'database').length, { timeout: 30_000 }).toBe(1)
-  await database.open()
-  await expectWhole(fleet, ids, 1)
-  const trace = await traceFile(fleet.records, ids[0] ?? '')
-  expect(trace?.attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
-  expect(trace?.failures.map(({ code, disposition }) => [code, disposition])).toEqual([['FENCED', 'release']])
-  await patient.worker.stop()
-})
+describe('outages of a fleet of its own:', () => {
+  test.concurrent(
+    'Postgres goes in the middle of an attempt, for longer than its lease: no crash is counted',
+    async ({ expect }) => {
+      await using fleet = await startFleet()
+      await using database = await startTcpGate(fleet.database.url)
+      let gone = false
+      const patient = await Patient.start(fleet, { SEALFLEET_DATABASE_URL: database.url }, async (step, when) => {
+        if (gone || step !== 'derive' || when !== 'before') return
+        gone = true
+        await database.shut()
+      })
+      const ids = await enqueue(fleet, 'cut', 1)
+      await expect.poll(() => patient.said('open', 'database').length, { timeout: 30_000 }).toBe(1)
+      await database.open()
+      await expectWhole(fleet, ids, 1)
+      const trace = await traceFile(fleet.records, ids[0] ?? '')
+      expect(trace?.attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
+      expect(trace?.failures.map(({ code, disposition }) => [code, disposition])).toEqual([['FENCED', 'release']])
+      await patient.worker.stop()
+    },
+  )
 
-describe('what needs a person:', () => {
-  test('S3 credentials that are refused: the intake pauses, somebody is paged, the backlog is whole', async () => {
-    await using fleet = await startFleet({ s3: 'radosgw' })
-    await using s3 = await startFaultProxy(fleet.bucket.endpoint)
-    const patient = await Patient.start(fleet, { SEALFLEET_S3_ENDPOINT: s3.endpoint })
-    s3.inject('any', { kind: 'wrong-signature' })
-    const ids = await enqueue(fleet, 'denied')
-    await expect
-      .poll(() => patient.said('open', 's3'), { timeout: 20_000 })
-      .toMatchObject([
-        { level: 50, code: 'S3_ACCESS_DENIED', msg: expect.stringContaining('SEALFLEET_S3_ACCESS_KEY_ID') as string },
-      ])
-    expect(await patient.metric('pages_total{code="S3_ACCESS_DENIED"}')).toBeGreaterThan(0)
-    expect((await patient.ask('readyz')).text).toMatch(/^not ready: s3: S3_ACCESS_DENIED/)
-    s3.heal()
-    await expectWhole(fleet, ids, 1)
-    await patient.worker.stop()
-  })
+  test.concurrent(
+    'S3 credentials that are refused: the intake pauses, somebody is paged, the backlog is whole',
+    async ({ expect }) => {
+      await using fleet = await startFleet({ s3: 'radosgw' })
+      await using s3 = await startFaultProxy(fleet.bucket.endpoint)
+      const patient = await Patient.start(fleet, { SEALFLEET_S3_ENDPOINT: s3.endpoint })
+      s3.inject('any', { kind: 'wrong-signature' })
+      const ids = await enqueue(fleet, 'denied')
+      await expect
+        .poll(() => patient.said('open', 's3'), { timeout: 20_000 })
+        .toMatchObject([
+          { level: 50, code: 'S3_ACCESS_DENIED', msg: expect.stringContaining('SEALFLEET_S3_ACCESS_KEY_ID') as string },
+        ])
+      expect(await patient.metric('pages_total{code="S3_ACCESS_DENIED"}')).toBeGreaterThan(0)
+      expect((await patient.ask('readyz')).text).toMatch(/^not ready: s3: S3_ACCESS_DENIED/)
+      s3.heal()
+      await expectWhole(fleet, ids, 1)
+      await patient.worker.stop()
+    },
+  )
 
-  test('the token is gone and comes back', async () => {
-    await using fleet = await startFleet()
-    const patient = await Patient.start(fleet)
-    const tokens = path.join(fleet.token.dir, 'tokens')
-    await rename(tokens, `${tokens}-away`)
-    const ids = await enqueue(fleet, 'token')
-    await expect.poll(() => patient.said('open', 'hsm').length, { timeout: 60_000 }).toBeGreaterThanOrEqual(1)
-    await rename(`${tokens}-away`, tokens)
-    await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
-    await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}')).toBe(0)
-    await patient.worker.stop()
-  }, 150_000)
+  test.concurrent(
+    'the token is gone and comes back',
+    async ({ expect }) => {
+      await using fleet = await startFleet()
+      const patient = await Patient.start(fleet)
+      const tokens = path.join(fleet.token.dir, 'tokens')
+      await rename(tokens, `${tokens}-away`)
+      const ids = await enqueue(fleet, 'token')
+      await expect.poll(() => patient.said('open', 'hsm').length, { timeout: 60_000 }).toBeGreaterThanOrEqual(1)
+      await rename(`${tokens}-away`, tokens)
+      await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
+      await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}')).toBe(0)
+      await patient.worker.stop()
+    },
+    150_000,
+  )
 
   test('a rejected PIN is tried once, however long the breaker probes', async () => {
     await using fleet = await startFleet()
