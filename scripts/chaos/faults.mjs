@@ -40,12 +40,12 @@ export const FAULTS = {
     onDeath(id)
     return true
   },
-  'kill at any time': async ({ worker }, { fleet, onDeath }) => {
+  'kill at any time': ({ worker }, { fleet, onDeath }) => {
     const slot = fleet.workers[worker]
-    if (!slot?.alive) return false
+    if (!slot?.alive) return Promise.resolve(false)
     onDeath(slot.id)
     slot.signal('SIGKILL')
-    return true
+    return Promise.resolve(true)
   },
   'stop past the lease': async ({ worker, forMs }, { fleet, over }) => {
     const slot = fleet.workers[worker]
@@ -56,10 +56,10 @@ export const FAULTS = {
     child?.kill('SIGCONT')
     return true
   },
-  'maintenance killed': async (_fault, { fleet }) => {
-    if (!fleet.maintenance.alive) return false
+  'maintenance killed': (_fault, { fleet }) => {
+    if (!fleet.maintenance.alive) return Promise.resolve(false)
     fleet.maintenance.signal('SIGKILL')
-    return true
+    return Promise.resolve(true)
   },
   'redis connections killed': (_fault, { world }) =>
     withRedis(world, (redis) => redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')),

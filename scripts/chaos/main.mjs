@@ -37,7 +37,7 @@ export async function runChaos({ minutes, seed, json, signal }) {
   const producer = startProducer({ world, seed, everyMs: FILE_EVERY_MS })
   // Whatever is awaited: a signal ends the run, and what was started is stopped.
   const interrupted = new Promise((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    signal.addEventListener('abort', () => reject(/** @type {Error} */ (signal.reason)), { once: true })
   })
   const run = async () => {
     const injected = await attack({

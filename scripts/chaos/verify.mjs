@@ -29,6 +29,8 @@ export async function sealfleet(env, args) {
     .trim()
     .split('\n')
     .filter((line) => line !== '')
+  // A verb that can't say what it was asked for has not done it: the run must not go on as if it had.
+  if (Number(status) > 1) throw new Error(`sealfleet ${args.join(' ')} ended with ${String(status)}: ${text}${errors}`)
   try {
     return { status: Number(status), json: JSON.parse(text === '' ? '{}' : text), errors }
   } catch (error) {

@@ -17,7 +17,7 @@ export function hsmObserver(metrics: Metrics, log: Logger): (event: HsmEvent) =>
       case 'ready':
         return log.info({ component: 'hsm', agent: event.agent, sessions: event.sessions }, 'HSM agent ready')
       case 'breaker':
-        metrics.breakerOpen.set({ dependency: 'hsm' }, event.state === 'open' ? 1 : 0)
+        // The pool's own. The gauge shows the one that holds the intake, which this one's refusals open.
         return log.warn({ component: 'hsm', breaker: event.state }, 'HSM breaker')
       case 'check-value':
         if (event.state !== 'mismatch') return

@@ -5,12 +5,16 @@ import type { AddressInfo } from 'node:net'
 export interface WorkerStatus {
   /** Whether new jobs are taken: false while starting and while draining. */
   readonly ready: () => boolean
+  /** Why it is not ready: lines for a person. */
+  readonly reason?: () => string
+  /** False when nothing moves any more; the event loop turns, or nobody would answer. Default: true. */
+  readonly alive?: () => boolean
   /** Prometheus text. */
   readonly metrics: () => Promise<string>
 }
 
 /**
- * `/healthz` (the event loop turns), `/readyz` (jobs are taken) and `/metrics`, on one address. Resolves when it listens;
+ * `/healthz` (the event loop turns, and work moves), `/readyz` (jobs are taken) and `/metrics`, on one address. Resolves when it listens;
  * close it before the process ends. Reads nothing from a request but its path.
  */
 export async function startStatusServer(
@@ -25,9 +29,9 @@ export async function startStatusServer(
     }
     switch (request.url) {
       case '/healthz':
-        return answer(200, 'ok\n')
+        return status.alive?.() === false ? answer(503, 'nothing moves\n') : answer(200, 'ok\n')
       case '/readyz':
-        return status.ready() ? answer(200, 'ready\n') : answer(503, 'not ready\n')
+        return status.ready() ? answer(200, 'ready\n') : answer(503, `${status.reason?.() || 'not ready'}\n`)
       case '/metrics':
         status.metrics().then(
           (text) => answer(200, text),

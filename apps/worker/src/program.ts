@@ -19,7 +19,13 @@ export interface Program<N extends Need> {
     readonly metrics: Metrics
     /** Names this process, here and in the records. */
     readonly id: string
-  }) => Promise<{ stop(): Promise<void> }>
+  }) => Promise<Started>
+}
+
+export interface Started {
+  stop(): Promise<void>
+  /** Resolves with an exit status when the program must end at once, without closing anything. Never rejects. */
+  readonly lost?: Promise<number>
 }
 
 /**
@@ -52,7 +58,10 @@ export async function runProgram<N extends Need>({ name, needs, help, start }: P
   const stop = nextSignal(process)
   try {
     const running = await start({ config, log, metrics, id })
-    log.info({ signal: await stop }, 'asked to stop')
+    const reason = await Promise.race([stop, ...(running.lost === undefined ? [] : [running.lost])])
+    // What closes properly could be just what hangs. Leases and locks run out, and others take over.
+    if (typeof reason === 'number') process.exit(reason)
+    log.info({ signal: reason }, 'asked to stop')
     // A second signal means: now. Nothing is lost by it; leases run out and others take over.
     void nextSignal(process).then(() => process.exit(1))
     await running.stop()

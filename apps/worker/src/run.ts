@@ -1,6 +1,6 @@
 import type { Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
-import { assertNoEviction, connectProducer, createWorkerConnection } from '@sealfleet/jobs'
+import { assertNoEviction, classify, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/jobs'
 import { fleetPinLatch, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
@@ -8,12 +8,22 @@ import { randomUUID } from 'node:crypto'
 
 import { ByteBudget } from './attempt/byte-budget.js'
 import type { IngestOutcome } from './attempt/ingest.js'
+import { OwedEnds } from './attempt/owed.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
+import { Breakers, type OpenBreaker } from './breakers/breakers.js'
+import { hsmProbe, redisProbe, rememberingKeys, rootsProbe } from './breakers/probes.js'
+import { breakerObserver, describeOpen } from './breakers/report.js'
 import { Closers } from './closers.js'
+import { startHeart } from './heartbeat.js'
 import { hsmObserver } from './hsm-events.js'
 import { startStatusServer } from './http.js'
 import { startIngestWorker, type IngestWorker } from './queue/ingest-worker.js'
 import { ingestRecords, refuseRequest } from './records-port.js'
+import { storeOptions } from './store-options.js'
+import { Activity } from './watchdog/activity.js'
+import { queueLook } from './watchdog/queue-look.js'
+import { reportWedge } from './watchdog/report.js'
+import { startWatchdog } from './watchdog/watchdog.js'
 
 export type WorkerSettings = Config<'database' | 'redis' | 's3' | 'hsm' | 'roots' | 'worker' | 'ops'>
 
@@ -28,6 +38,8 @@ export interface RunOptions {
 
 export interface RunningWorker extends AsyncDisposable {
   readonly ingest: IngestWorker
+  /** Resolves with an exit status when the worker stands still: whoever runs it ends the process. Else never. */
+  readonly lost: Promise<number>
   /** Drains and closes; the same as disposing. A second call finds nothing left to do. */
   stop(): Promise<void>
 }
@@ -54,7 +66,26 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     })
     closers.defer(() => records.close())
 
-    const store = await openStore(storeOptions(config, log))
+    const activity = new Activity()
+    let open: () => readonly OpenBreaker[] = () => []
+    const heart = startHeart({
+      records,
+      id: workerId,
+      concurrency: config.worker.concurrency,
+      detail: () => ({
+        active: activity.jobs.length,
+        breakers: Object.fromEntries(open().map(({ dependency, code }) => [dependency, code])),
+      }),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'this worker is not in the register'),
+    })
+    closers.defer(() => heart.stop())
+    await heart.become('STARTING')
+
+    const store = await openStore({
+      ...storeOptions(config, log),
+      queueSize: config.worker.partsInFlight,
+      maxBytesInFlight: config.worker.bytesInFlight,
+    })
     closers.defer(() => store.close())
 
     const { pin, ...hsm } = config.hsm
@@ -78,12 +109,36 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     })
     closers.defer(() => pool.close())
 
-    const port = ingestRecords(records, pool)
+    const { keys, lastUsed } = rememberingKeys(pool)
+    const port = ingestRecords(records, keys)
+    const owed = new OwedEnds()
+    const { prefix } = config.redis
+    let ready = false
+    const breakers = new Breakers({
+      ...breakerObserver(metrics, log),
+      onIntake: (taking) => {
+        ingest.intake(taking)
+        metrics.workerReady.set(taking && ready ? 1 : 0)
+      },
+      probes: {
+        hsm: hsmProbe(pool, lastUsed),
+        s3: (signal) => store.check({ signal }),
+        // A claim is a write: a database that only answers reads is no use.
+        database: async () => {
+          await heart.beat()
+          await owed.pay(port)
+        },
+        redis: redisProbe(connection, prefix),
+        roots: rootsProbe(config.roots),
+      },
+    })
+    closers.defer(() => breakers[Symbol.dispose]())
+    open = () => breakers.open()
     const budget = new ByteBudget(config.worker.bytesInFlight)
     metrics.workerBytesBudget.set(budget.capacity)
     const ingest = startIngestWorker({
       connection,
-      prefix: config.redis.prefix,
+      prefix,
       concurrency: config.worker.concurrency,
       workerId,
       log,
@@ -99,27 +154,52 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         newId: randomUUID,
         nowMs: Date.now,
         step: options.step ?? noStepHook,
+        moved: () => activity.moved(),
       },
+      activity,
+      onOutage: (dependency, code) => breakers.failed(dependency, code),
+      onUnrecorded: (end) => owed.add(end),
       refuse: (refusal) => refuseRequest(records, refusal),
-      onOutcome: (outcome, seconds) => {
-        metrics.workerBytesInFlight.set(budget.inUse)
-        count(metrics, outcome, seconds)
-      },
+      onOutcome: (outcome, seconds) => count(metrics, outcome, seconds),
     })
-    let ready = true
+    const queue = queueLook(connection, prefix)
+    closers.defer(() => queue[Symbol.asyncDispose]())
+    const watchdog = startWatchdog({
+      limitMs: config.worker.watchdogSeconds * 1000,
+      activity,
+      held: () => !ready || open().length > 0,
+      look: () => queue.look(),
+    })
+    closers.defer(() => watchdog[Symbol.dispose]())
     closers.defer(async () => {
       ready = false
       metrics.workerReady.set(0)
-      log.info({ inFlight: ingest.active() }, 'draining')
+      log.info({ inFlight: activity.jobs.length }, 'draining')
+      const said = heart.become('DRAINING')
       await ingest.drain(config.worker.shutdownGraceSeconds * 1000)
+      await said
+      try {
+        await owed.pay(port)
+      } catch (error) {
+        log.warn({ code: classify(error).code, count: owed.size, err: error }, 'ends of attempts stay unrecorded')
+      }
     })
     await ingest.worker.waitUntilReady()
-    metrics.workerReady.set(1)
+    ready = true
+    metrics.workerReady.set(open().length === 0 ? 1 : 0)
+    await heart.become('READY')
 
     if (config.worker.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.worker.healthPort, {
-        ready: () => ready && ingest.worker.isRunning(),
-        metrics: () => metrics.registry.metrics(),
+        ready: () => ready && open().length === 0 && ingest.worker.isRunning(),
+        reason: () => describeOpen(open()),
+        alive: watchdog.alive,
+        metrics: () => {
+          metrics.workerBytesInFlight.set(budget.inUse)
+          metrics.workerJobs.set({ queue: QUEUES.ingest }, activity.jobs.length)
+          metrics.workerLastProgress.set(Date.now() / 1000 - (performance.now() - activity.movedAt) / 1000)
+          return metrics.registry.metrics()
+        },
       })
       closers.defer(() => status.close())
       log.info({ port: status.port }, 'health and metrics')
@@ -127,6 +207,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     log.info({ concurrency: config.worker.concurrency, worker: workerId }, 'taking jobs')
     return {
       ingest,
+      lost: watchdog.wedged.then((wedge) => reportWedge(log, wedge, activity)),
       stop: () => closers[Symbol.asyncDispose](),
       [Symbol.asyncDispose]: () => closers[Symbol.asyncDispose](),
     }
@@ -136,30 +217,10 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   }
 }
 
-function storeOptions({ s3, worker }: WorkerSettings, log: Logger): Parameters<typeof openStore>[0] {
-  return {
-    ...(s3.endpoint !== undefined && { endpoint: s3.endpoint }),
-    region: s3.region,
-    bucket: s3.bucket,
-    accessKeyId: s3.accessKeyId.reveal(),
-    secretAccessKey: s3.secretAccessKey.reveal(),
-    forcePathStyle: s3.forcePathStyle,
-    connectTimeoutMs: s3.connectTimeoutMs,
-    requestTimeoutMs: s3.requestTimeoutMs,
-    maxAttempts: s3.maxAttempts,
-    partSize: s3.partSize,
-    queueSize: worker.partsInFlight,
-    maxBytesInFlight: worker.bytesInFlight,
-    unsignedPayload: s3.unsignedPayload,
-    onWarning: (warning) => log.warn({ component: 's3', code: warning.code, err: warning }, 'store warning'),
-  }
-}
-
 function count(metrics: Metrics, outcome: IngestOutcome, seconds: number): void {
   const code = outcome.kind === 'failed' ? outcome.failed.code : ''
   metrics.attempts.inc({ outcome: outcome.kind, code })
   metrics.attemptSeconds.observe({ outcome: outcome.kind }, seconds)
-  metrics.workerLastProgress.setToCurrentTime()
   if (outcome.kind === 'failed') countFailure(metrics, outcome.failed.failure)
   if (outcome.kind === 'stored') {
     metrics.plaintextBytes.inc(outcome.object.plaintextLength)

@@ -1,4 +1,5 @@
-// A real worker process that sends itself a signal, once, at one point of an attempt: `SIGKILL before:STEP`, `SIGSTOP after:STEP`.
+// A real worker process to which something happens, once, at one point of an attempt: it sends itself a signal
+// (`SIGKILL before:STEP`, `SIGSTOP after:STEP`), or that step never ends (`hang before:STEP`).
 import { loadConfig } from '@sealfleet/config'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { runWorker } from '../dist/run.js'
@@ -14,10 +15,13 @@ const running = await runWorker({
   metrics: createMetrics({ processMetrics: false }),
   workerId: `doomed-${process.pid}`,
   step: (step, when) => {
-    if (done || `${when}:${step}` !== point) return
+    if (done || `${when}:${step}` !== point) return undefined
     done = true
+    if (signal === 'hang') return new Promise(() => undefined)
     process.kill(process.pid, signal)
+    return undefined
   },
 })
-await stop
+const reason = await Promise.race([stop, running.lost])
+if (typeof reason === 'number') process.exit(reason)
 await running.stop()

@@ -71,6 +71,7 @@ test('a complete environment gives typed sections and their defaults', () => {
     leaseRenewSeconds: 15,
     segLog2: 20,
     shutdownGraceSeconds: 25,
+    watchdogSeconds: 600,
     healthPort: undefined,
   })
   expect(config.ops).toEqual({ host: '127.0.0.1', port: 3900 })
@@ -123,6 +124,7 @@ test.each([
   ['SEALFLEET_CONCURRENCY', '', /set but empty/],
   ['SEALFLEET_LEASE_RENEW_SECONDS', '31', /more than half/],
   ['SEALFLEET_SEGMENT_LOG2', '15', /not between 16 and 24/],
+  ['SEALFLEET_WATCHDOG_SECONDS', '4', /between 0 and 5/],
   ['SEALFLEET_OPS_PORT', '65536', /not between/],
   ['SEALFLEET_LOG_LEVEL', 'verbose', /not a log level/],
   ['SEALFLEET_ROOTS', 'inbox', /gives root "inbox" no path/],

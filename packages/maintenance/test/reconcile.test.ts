@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 
 import { ingestJobId, openIngestClient, queueView, type OwnedIngestClient } from '@sealfleet/jobs'
-import { acceptFiles, heartbeat, listWorkers } from '@sealfleet/records'
+import { acceptFiles, fileStates, heartbeat, listWorkers } from '@sealfleet/records'
 import { freshPrefix, redisUrl } from '@sealfleet/testkit'
 import { Worker } from 'bullmq'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -36,7 +36,10 @@ beforeEach(async () => {
 })
 
 const now = { idleSeconds: 0 }
-const ports = () => ({ records: house.records, jobs: queueView(producer) })
+const ports = () => ({
+  records: house.records,
+  jobs: queueView(producer.queue, { states: (ids) => fileStates(house.records, ids) }),
+})
 const waiting = () => producer.queue.getJobCountByTypes('waiting', 'delayed')
 
 async function enqueue(n: number): Promise<string[]> {

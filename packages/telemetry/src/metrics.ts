@@ -113,6 +113,10 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     outboxOldestSeconds: gauge('outbox_oldest_seconds', 'Age of the oldest of them'),
 
     breakerOpen: gauge('breaker_open', '1 when the breaker of a dependency is open', ['dependency']),
+    breakerOpenings: counter('breaker_openings_total', 'Times a breaker opened, by what opened it', [
+      'dependency',
+      'code',
+    ]),
     alerts: counter('pages_total', 'Failures that must wake somebody', ['code']),
   }
 }

@@ -26,6 +26,8 @@ export type Fault =
   | { readonly kind: 'lose-answer' }
   /** The request is read and never answered. */
   | { readonly kind: 'silence' }
+  /** The store is asked with a signature that is wrong, as by somebody with another secret. */
+  | { readonly kind: 'wrong-signature' }
   /** The store acts, and its answer comes so many milliseconds later. */
   | { readonly kind: 'delay'; readonly ms: number }
   /** The answer's body stops after so many bytes, by a broken connection or for ever. */
@@ -152,7 +154,10 @@ function handle(target: URL, incoming: IncomingMessage, answer: ServerResponse, 
 function forward(target: URL, incoming: IncomingMessage, answer: ServerResponse, fault: Fault | undefined): void {
   const { hostname, port } = target
   // The host header stays the client's: it is signed.
-  const { method, url: path, headers } = incoming
+  const { method, url: path } = incoming
+  const { authorization } = incoming.headers
+  const forged = fault?.kind === 'wrong-signature' && authorization !== undefined
+  const headers = forged ? { ...incoming.headers, authorization: forge(authorization) } : incoming.headers
   const outgoing = httpRequest({ hostname, port, method, path, headers, agent: false }, (reply) => {
     if (fault?.kind === 'lose-answer') {
       reply.resume()
@@ -169,6 +174,11 @@ function forward(target: URL, incoming: IncomingMessage, answer: ServerResponse,
   answer.on('close', () => {
     if (!answer.writableFinished) outgoing.destroy()
   })
+}
+
+/** Another last digit. */
+function forge(authorization: string): string {
+  return authorization.replace(/.$/, (last) => (last === '0' ? '1' : '0'))
 }
 
 function passPart(reply: IncomingMessage, answer: ServerResponse, fault: Fault & { after: number }): void {

@@ -1,6 +1,6 @@
 import { queueView } from '@sealfleet/jobs'
 import { outOfBalance, reconcile, type ReconcileReport } from '@sealfleet/maintenance'
-import { appendAudit } from '@sealfleet/records'
+import { appendAudit, fileStates } from '@sealfleet/records'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { openIngest } from '../enqueue/ports.js'
@@ -39,7 +39,8 @@ async function reconcileAction(
 ): Promise<ExitStatus> {
   const config = context.settings.load(['database', 'redis'])
   const records = await openDatabase(context, config)
-  const jobs = queueView(await openIngest(context, config, records))
+  const { queue } = await openIngest(context, config, records)
+  const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
   const counter = createCounter(context.io, { noun: 'open files looked at', quiet: context.print.json })
   let report: ReconcileReport
   try {

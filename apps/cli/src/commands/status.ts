@@ -1,10 +1,10 @@
 import { batchIdFor, QUEUES } from '@sealfleet/jobs'
-import { batchProgress, conservation, getFile, type Records } from '@sealfleet/records'
+import { batchProgress, conservation, getFile, listWorkers, type Records, type WorkerRow } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { explainCode } from '../describe-error.js'
-import { pairs } from '../output/table.js'
+import { pairs, table } from '../output/table.js'
 import { humanSize, humanTime } from '../output/units.js'
 import { fileIdOf, noSuchFile } from '../services/file-id.js'
 import { openDatabase } from '../services/records.js'
@@ -104,8 +104,9 @@ async function oneBatch(context: CommandContext, records: Records, given: string
 
 async function everything(context: CommandContext, records: Records): Promise<void> {
   const books = await conservation(records)
+  const workers = (await listWorkers(records)).filter(isOfInterest)
   const { byState } = books
-  await context.print.document(books)
+  await context.print.document({ ...books, workers })
   await context.print.text(
     pairs([
       ['accepted', String(books.accepted)],
@@ -124,5 +125,34 @@ async function everything(context: CommandContext, records: Records): Promise<vo
       ],
     ]),
   )
+  if (workers.length > 0) await context.print.text(`\n${workerTable(context, workers)}`)
   await context.print.note(`the queue \`${QUEUES.ingest}\` itself: sealfleet queue status`)
+}
+
+/** A worker that has ended properly is history; one that fell silent is news for an hour. */
+function isOfInterest({ state, alive, expiresAt }: WorkerRow): boolean {
+  return alive || (state !== 'STOPPED' && Date.now() - expiresAt.getTime() < 3_600_000)
+}
+
+function workerTable(context: CommandContext, workers: readonly WorkerRow[]): string {
+  const columns = [{ title: 'WORKER' }, { title: 'HOST' }, { title: 'STATE' }, { title: 'LAST SEEN' }, { title: 'OUT' }]
+  const rows = workers.map(({ id, host, state, alive, heartbeatAt, detail }) => [
+    id,
+    host,
+    alive ? state : 'dead',
+    humanTime(heartbeatAt),
+    breakersIn(detail),
+  ])
+  return table(columns, rows, (padded, cell, column) =>
+    column === 2 && cell === 'dead' ? context.print.paint('bad', padded) : padded,
+  )
+}
+
+/** The dependencies that the worker waits for, and why. */
+function breakersIn(detail: unknown): string {
+  const breakers = typeof detail === 'object' && detail !== null && 'breakers' in detail ? detail.breakers : undefined
+  if (typeof breakers !== 'object' || breakers === null) return ''
+  return Object.entries(breakers)
+    .map(([dependency, code]) => `${dependency}: ${String(code)}`)
+    .join(', ')
 }

@@ -1,7 +1,8 @@
 import { classify, decide, type Classified, type Decision } from '@sealfleet/jobs'
 
-import { Lease } from './lease.js'
-import type { Claim, ClaimRequest, IngestPorts } from './ports.js'
+import { Lease, LeaseExpiredError } from './lease.js'
+import { UnrecordedError } from './owed.js'
+import type { Claim, ClaimRequest, FailInput, IngestPorts } from './ports.js'
 import { storeFile, type StoredObject } from './store-file.js'
 
 /** Attempts of one file that may end without an outcome (their worker died) before the file is dead as POISON. */
@@ -32,8 +33,9 @@ export interface IngestOptions {
  * One attempt at storing a file, from claim to commit (docs/ARCHITECTURE.md §3).
  *
  * Never throws for what the closed list of failure codes knows: the failure is recorded in Postgres and returned with
- * the decision of its policy. It throws only when the failure could not be recorded either (database out of reach):
- * the lease then runs out by itself and another claim takes the file over.
+ * the decision of its policy. It throws only when the database is out of reach: the claim was not answered, or (then an
+ * UnrecordedError) its end could not be recorded, which whoever catches it owes. If that is never made good, the lease runs
+ * out by itself, the claim counts as a crash and another one takes the file over.
  */
 export async function ingest(
   ports: IngestPorts,
@@ -108,10 +110,8 @@ async function recordFailure(
   error: unknown,
 ): Promise<IngestOutcome> {
   const failed = classify(error)
-  if (failed.code === 'FENCED') return { kind: 'fenced' }
-  const { burned, sameCode } = await ports.records.history(request.fileId, claim.generation, failed.code)
-  const decision = decide(failed.failure, { burned: burned + 1, sameCode: sameCode + 1 })
-  const recorded = await ports.records.fail({
+  if (failed.code === 'FENCED' && !(error instanceof LeaseExpiredError)) return { kind: 'fenced' }
+  const end = {
     fileId: request.fileId,
     owner: request.owner,
     attemptNo: claim.attemptNo,
@@ -119,9 +119,20 @@ async function recordFailure(
     code: failed.code,
     class: failed.failure.class,
     message: messageOf(failed, error),
-    disposition: decision.action === 'dead' ? 'dead' : decision.action === 'retry' ? 'retry' : 'release',
-  })
-  return recorded === 'fenced' ? { kind: 'fenced' } : { kind: 'failed', failed, error, decision }
+  }
+  try {
+    const { burned, sameCode } = await ports.records.history(request.fileId, claim.generation, failed.code)
+    const decision = decide(failed.failure, { burned: burned + 1, sameCode: sameCode + 1 })
+    const recorded = await ports.records.fail({ ...end, disposition: dispositionOf(decision) })
+    if (recorded === 'fenced' || failed.code === 'FENCED') return { kind: 'fenced' }
+    return { kind: 'failed', failed, error, decision }
+  } catch (cause) {
+    throw new UnrecordedError({ ...end, disposition: 'release' }, { cause })
+  }
+}
+
+function dispositionOf({ action }: Decision): FailInput['disposition'] {
+  return action === 'dead' || action === 'retry' ? action : 'release'
 }
 
 /** Our own coded errors have messages made to be shown; of anything else only the code's summary is kept. */

@@ -4,6 +4,13 @@ export class FencedError extends Error {
   readonly code = 'FENCED'
 }
 
+/** Fenced by the clock alone: nobody is known to have the file, so its end can still be recorded. */
+export class LeaseExpiredError extends FencedError {
+  constructor() {
+    super('lease lost: no renewal reached the database for a whole lease')
+  }
+}
+
 export interface LeaseOptions {
   /** Extends the lease in the database; false when another worker has the file now. */
   readonly renew: () => Promise<boolean>
@@ -42,14 +49,14 @@ export class Lease implements AsyncDisposable {
 
   /** Throws when the lease is known to be lost. */
   assertHeld(): void {
-    if (this.#now() > this.#goodUntil) this.#lose('no renewal reached the database for a whole lease')
+    if (this.#now() > this.#goodUntil) this.#lose(new LeaseExpiredError())
     this.signal.throwIfAborted()
   }
 
   #tick(): void {
     if (this.signal.aborted) return
     if (this.#now() > this.#goodUntil) {
-      this.#lose('no renewal reached the database for a whole lease')
+      this.#lose(new LeaseExpiredError())
       return
     }
     this.#renewal ??= this.#renew().finally(() => {
@@ -61,15 +68,15 @@ export class Lease implements AsyncDisposable {
     const askedAt = this.#now()
     try {
       if (await this.#options.renew()) this.#goodUntil = askedAt + this.#options.leaseSeconds * 1000
-      else this.#lose('another attempt has the file')
+      else this.#lose(new FencedError('lease lost: another attempt has the file'))
     } catch {
       // The database is out of reach for the moment. The next tick tries again; #goodUntil decides when to give up.
       return
     }
   }
 
-  #lose(why: string): void {
-    this.#abort.abort(new FencedError(`lease lost: ${why}`))
+  #lose(why: FencedError): void {
+    this.#abort.abort(why)
   }
 
   /** Stops renewing and waits for a renewal under way. The database's lease ends by commit, release or expiry. */

@@ -121,4 +121,6 @@ export interface IngestPorts {
   readonly newId: () => string
   readonly nowMs: () => number
   readonly step: StepHook
+  /** Told whenever bytes moved: read from the source, or settled by the store. */
+  readonly moved?: () => void
 }

@@ -177,7 +177,10 @@ async function sealAndUpload(
     length: sizes.length,
     metadata: objectMetadata({ fileId: request.fileId, attemptId: attempt.id, context: request.context }),
     signal,
-    onPartSettled: (part) => pool.release(part),
+    onPartSettled: (part) => {
+      ports.moved?.()
+      pool.release(part)
+    },
     ...(options.onProgress !== undefined && {
       onProgress: ({ confirmed, total }) => options.onProgress?.(confirmed, total),
     }),
@@ -195,7 +198,10 @@ async function* checkedToTheEnd(
   { lease, signal }: StoreFileOptions,
   source: Source,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* readSource(source, signal)
+  for await (const chunk of readSource(source, signal)) {
+    ports.moved?.()
+    yield chunk
+  }
   await ports.step('upload', 'after')
   await ports.step('check-source', 'before')
   await assertUnchanged(source)

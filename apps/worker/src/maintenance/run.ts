@@ -1,15 +1,16 @@
-import { hostname } from 'node:os'
-
 import type { Config } from '@sealfleet/config'
-import { openIngestClient, queueView } from '@sealfleet/jobs'
+import { assertNoEviction, classify, connectProducer, createIngestQueue, queueView } from '@sealfleet/jobs'
 import { runTasks } from '@sealfleet/maintenance'
-import { acceptFiles, heartbeat, openRecords, type Records } from '@sealfleet/records'
+import { fileStates, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { Closers } from '../closers.js'
+import { startHeart } from '../heartbeat.js'
 import { startStatusServer } from '../http.js'
+import { storeOptions } from '../store-options.js'
 import { taskObserver } from './observe.js'
+import { runRelay } from './relay.js'
 import { maintenanceTasks } from './tasks.js'
 
 export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintenance' | 'ops'>
@@ -37,33 +38,35 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
       statementTimeoutMs,
     })
     closers.defer(() => records.close())
-    const producer = await openIngestClient({
-      redisUrl: config.redis.url.reveal(),
-      prefix: config.redis.prefix,
-      connectionName: `sealfleet-${id}`,
-      port: {
-        accept: async (files) =>
-          (await acceptFiles(records, files)).map(({ outcome, state, generation }) => ({
-            outcome,
-            file: { state, generation },
-          })),
-      },
-    })
-    closers.defer(() => producer.close())
+    const redis = await connectProducer(config.redis.url.reveal(), { connectionName: `sealfleet-${id}` })
+    closers.defer(() => redis.disconnect())
+    await assertNoEviction(redis)
+    const queue = createIngestQueue(redis, { prefix: config.redis.prefix })
+    closers.defer(() => queue.close())
     const store = await openStore(storeOptions(config, log))
     closers.defer(() => store.close())
 
     const stop = new AbortController()
-    const tasks = maintenanceTasks(
-      { records, store, jobs: queueView(producer), actor: `maintenance:${id}` },
-      config.maintenance,
-    )
-    const running = runTasks(records, id, tasks, { signal: stop.signal, events: taskObserver(metrics, log) })
+    const { signal } = stop
+    const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
+    const tasks = maintenanceTasks({ records, store, jobs, actor: `maintenance:${id}` }, config.maintenance)
+    const running = Promise.all([
+      runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
+      runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
+    ])
     closers.defer(async () => {
       stop.abort(new Error('maintenance is shutting down'))
       await running
     })
-    closers.defer(beating(records, id, log))
+    const heart = startHeart({
+      records,
+      id,
+      concurrency: 0, // takes no jobs
+      detail: () => ({ program: 'maintenance' }),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the register'),
+    })
+    closers.defer(() => heart.stop())
+    await heart.become('READY')
     if (config.maintenance.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.maintenance.healthPort, {
         ready: () => !stop.signal.aborted,
@@ -77,42 +80,5 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
   } catch (error) {
     await closers[Symbol.asyncDispose]()
     throw error
-  }
-}
-
-const BEAT_S = 15
-
-/** Registers the process beside the workers, as one that takes no jobs. @returns what ends it */
-function beating(records: Records, id: string, log: Logger): () => Promise<void> {
-  const beat = async (state: 'READY' | 'STOPPED'): Promise<void> => {
-    try {
-      const worker = { id, host: hostname(), pid: process.pid, version: '0.1.0', concurrency: 0 }
-      await heartbeat(records, { ...worker, state, ttlSeconds: BEAT_S * 3, detail: { program: 'maintenance' } })
-    } catch (error) {
-      log.debug({ err: error }, 'no heartbeat')
-    }
-  }
-  void beat('READY')
-  const timer = setInterval(() => void beat('READY'), BEAT_S * 1000)
-  return async () => {
-    clearInterval(timer)
-    await beat('STOPPED')
-  }
-}
-
-function storeOptions({ s3 }: MaintenanceSettings, log: Logger): Parameters<typeof openStore>[0] {
-  return {
-    ...(s3.endpoint !== undefined && { endpoint: s3.endpoint }),
-    region: s3.region,
-    bucket: s3.bucket,
-    accessKeyId: s3.accessKeyId.reveal(),
-    secretAccessKey: s3.secretAccessKey.reveal(),
-    forcePathStyle: s3.forcePathStyle,
-    connectTimeoutMs: s3.connectTimeoutMs,
-    requestTimeoutMs: s3.requestTimeoutMs,
-    maxAttempts: s3.maxAttempts,
-    partSize: s3.partSize,
-    unsignedPayload: s3.unsignedPayload,
-    onWarning: (warning) => log.warn({ component: 's3', code: warning.code, err: warning }, 'store warning'),
   }
 }

@@ -9,6 +9,8 @@ import {
   JobsError,
   parseIngestJob,
   QUEUES,
+  type Failure,
+  type FailureCode,
   type IngestJobV1,
 } from '@sealfleet/jobs'
 import type { Logger } from '@sealfleet/telemetry'
@@ -16,8 +18,11 @@ import { UnrecoverableError, Worker, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 
 import { ingest, type IngestOutcome } from '../attempt/ingest.js'
-import type { ClaimRequest, IngestPorts } from '../attempt/ports.js'
-import { backToTheQueue, settle, type IngestReport } from './settle.js'
+import { UnrecordedError } from '../attempt/owed.js'
+import type { ClaimRequest, FailInput, IngestPorts } from '../attempt/ports.js'
+import type { Guarded } from '../breakers/breaker.js'
+import type { Activity } from '../watchdog/activity.js'
+import { backSoon, backToTheQueue, settle, type IngestReport } from './settle.js'
 import { throttledProgress } from './progress.js'
 
 /** Why running attempts stop when the process does. Burns no attempt. */
@@ -30,6 +35,9 @@ export class ShutdownError extends Error {
   }
 }
 
+/** Jobs a second that nobody reaches. */
+export const NO_LIMIT = 1_000_000
+
 export interface IngestWorkerOptions {
   readonly connection: Redis
   readonly prefix: string
@@ -40,6 +48,12 @@ export interface IngestWorkerOptions {
   /** Records a request that can never become a file of its own: a dead letter without a file. */
   readonly refuse: (refusal: Refusal) => Promise<void>
   readonly log: Logger
+  /** Hears of every job that begins and ends. */
+  readonly activity: Activity
+  /** A dependency failed a job, or the queue itself. */
+  readonly onOutage: (dependency: Guarded, code: FailureCode) => void
+  /** The end of an attempt that somebody has to record later. */
+  readonly onUnrecorded: (owed: FailInput) => void
   readonly onOutcome?: (outcome: IngestOutcome, seconds: number) => void
 }
 
@@ -54,8 +68,8 @@ export interface Refusal {
 /** The ingest queue's consumer: a BullMQ worker, and the way to stop it. */
 export interface IngestWorker {
   readonly worker: Worker<unknown, IngestReport>
-  /** Files under way. */
-  readonly active: () => number
+  /** Stops taking jobs, or takes them again; what runs goes on. After `drain` nothing is taken any more. */
+  intake(open: boolean): void
   /**
    * Takes no new jobs; waits up to `graceMs` for the running ones, then cancels them: their uploads are aborted and
    * their jobs given back without burning an attempt. Resolves when nothing runs any more.
@@ -64,28 +78,27 @@ export interface IngestWorker {
 }
 
 export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
-  const { log, ports } = options
+  const { log, ports, activity } = options
   const shutdown = new AbortController()
-  let active = 0
+  let held = false
+  let draining = false
   // BullMQ hands over an AbortSignal only to functions of three declared parameters.
   const process = async (job: Job<unknown>, token: string | undefined, cancel?: AbortSignal): Promise<IngestReport> => {
-    active += 1
+    using _active = activity.began(String(job.id))
     const startedAt = performance.now()
-    try {
-      if (shutdown.signal.aborted) return await backToTheQueue(job, token)
-      const request = await requestFrom(options, job)
-      const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
-      const outcome = await ingestOrHold(ports, request, { signal, onProgress: throttledProgress(job) })
-      if (outcome.kind === 'conflict' || outcome.kind === 'unknown-domain') {
-        await options.refuse(refusalOf(job, request, outcome.kind))
-      }
-      const seconds = (performance.now() - startedAt) / 1000
-      options.onOutcome?.(outcome, seconds)
-      logOutcome(log, job, request, outcome, seconds)
-      return await settle(worker, job, token, outcome)
-    } finally {
-      active -= 1
+    if (shutdown.signal.aborted) return await backToTheQueue(job, token)
+    // A paused worker of BullMQ may still take the one job that it was waiting for.
+    if (held) return await backSoon(job, token)
+    const request = await requestFrom(options, job, token)
+    const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
+    const outcome = await ingestOrHold(options, request, { signal, onProgress: throttledProgress(job) })
+    if (outcome.kind === 'conflict' || outcome.kind === 'unknown-domain') {
+      await refuseOrHold(options, job, token, refusalOf(job, request, outcome.kind))
     }
+    const seconds = (performance.now() - startedAt) / 1000
+    options.onOutcome?.(outcome, seconds)
+    logOutcome(log, job, request, outcome, seconds)
+    return await settle({ worker, onOutage: options.onOutage }, job, token, outcome)
   }
   const worker = new Worker<unknown, IngestReport>(QUEUES.ingest, process, {
     connection: options.connection,
@@ -97,16 +110,30 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     stalledInterval: ports.leaseSeconds * 500,
     // Crashes are counted in Postgres (POISON after three); BullMQ must never bury a job on its own.
     maxStalledCount: 1_000_000,
-    // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which an outage slows the whole fleet.
-    limiter: { max: 1_000_000, duration: 1_000 },
+    // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which too much demand slows the whole fleet.
+    limiter: { max: NO_LIMIT, duration: 1_000 },
   })
-  worker.on('error', (error) =>
-    log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'queue trouble'),
-  )
+  worker.on('error', (error) => {
+    const { code, failure } = classify(error, { during: 'redis' })
+    log.warn({ code, err: error }, 'queue trouble')
+    // BullMQ asks a Redis that refuses (full, a replica) again at once, for ever. Closing says good-bye by errors, too.
+    if (outageOf(failure) === 'redis' && !draining) options.onOutage('redis', code)
+  })
   return {
     worker,
-    active: () => active,
+    intake: (open) => {
+      held = !open
+      if (held) void worker.pause(true)
+      // In a turn of its own: a main loop that has just run out says so in the microtasks of this one, and a worker resumed
+      // in between would stay without a loop (BullMQ 6.7, `resume` and the `finally` of `run`).
+      else {
+        setImmediate(() => {
+          if (!held && !draining) void worker.resume()
+        })
+      }
+    },
     drain: async (graceMs) => {
+      draining = true
       const closed = worker.close()
       const grace = setTimeout(() => shutdown.abort(new ShutdownError()), graceMs)
       try {
@@ -118,13 +145,18 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
   }
 }
 
-async function requestFrom(options: IngestWorkerOptions, job: Job<unknown>): Promise<ClaimRequest> {
+async function requestFrom(
+  options: IngestWorkerOptions,
+  job: Job<unknown>,
+  token: string | undefined,
+): Promise<ClaimRequest> {
   let data: IngestJobV1
   try {
     data = parseIngestJob(job.data)
   } catch (error) {
     if (!(error instanceof JobsError)) throw error
-    await options.refuse({ jobId: String(job.id), code: 'PAYLOAD_INVALID', reason: error.message })
+    const jobId = String(job.id)
+    await refuseOrHold(options, job, token, { jobId, code: 'PAYLOAD_INVALID', reason: error.message })
     options.log.warn({ jobId: job.id, code: 'PAYLOAD_INVALID' }, 'job refused')
     throw new UnrecoverableError(`PAYLOAD_INVALID: ${error.message}`)
   }
@@ -142,15 +174,40 @@ async function requestFrom(options: IngestWorkerOptions, job: Job<unknown>): Pro
   }
 }
 
-/** A failure that could not even be recorded is an outage of the database: hold, and let the lease run out. */
+/** A refusal that an outage keeps from being recorded leaves the job where it was: in the queue. */
+async function refuseOrHold(
+  options: IngestWorkerOptions,
+  job: Job<unknown>,
+  token: string | undefined,
+  refusal: Refusal,
+): Promise<void> {
+  try {
+    await options.refuse(refusal)
+  } catch (error) {
+    const { code, failure } = classify(error, { during: 'database' })
+    const dependency = outageOf(failure)
+    if (dependency === undefined) throw error
+    options.onOutage(dependency, code)
+    await backSoon(job, token)
+  }
+}
+
+/** Whose outage a failure is; undefined for every other kind of failure. */
+function outageOf({ policy }: Failure): Guarded | undefined {
+  const outage = policy.kind === 'hold' || policy.kind === 'pause'
+  return outage && policy.dependency !== 'process' ? policy.dependency : undefined
+}
+
+/** A failure that could not even be recorded is an outage of the database: hold, and record it when that is over. */
 async function ingestOrHold(
-  ports: IngestPorts,
+  { ports, onUnrecorded }: IngestWorkerOptions,
   request: ClaimRequest,
   options: Parameters<typeof ingest>[2],
 ): Promise<IngestOutcome> {
   try {
     return await ingest(ports, request, options)
   } catch (error) {
+    if (error instanceof UnrecordedError) onUnrecorded(error.owed)
     const failed = classify(error, { during: 'database' })
     return { kind: 'failed', failed, error, decision: decide(failed.failure, { burned: 1 }) }
   }

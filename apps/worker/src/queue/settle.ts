@@ -1,6 +1,9 @@
 import { DelayedError, RateLimitError, UnrecoverableError, WaitingError, type Job, type Worker } from 'bullmq'
 
+import type { FailureCode } from '@sealfleet/jobs'
+
 import type { IngestOutcome } from '../attempt/ingest.js'
+import type { Guarded } from '../breakers/breaker.js'
 
 /** What a finished job leaves in Redis for whoever watches it. Nothing secret. */
 export interface IngestReport {
@@ -19,17 +22,31 @@ const AFTER_LEASE_MS = 500
 const KEY_TROUBLE_MS = 30_000
 /** A fenced job asks again soon: the record will say whether there is anything left to do. */
 const AFTER_FENCE_MS = 2_000
+/** A job that an outage of this worker gave back is soon taken by a worker that has none. */
+const AFTER_OUTAGE_MS = 1_000
+
+/** Demands that are too high for everybody: the whole fleet slows down, and nothing needs a probe. */
+const SLOW_DOWN: ReadonlySet<FailureCode> = new Set<FailureCode>(['S3_THROTTLED', 'HSM_BUSY'])
+
+export interface SettlePorts {
+  /** Limits the rate of the whole queue. */
+  readonly worker: Pick<Worker, 'rateLimit'>
+  /** Opens a breaker of this process. */
+  readonly onOutage: (dependency: Guarded, code: FailureCode) => void
+}
 
 /**
  * Tells BullMQ what became of a job. Postgres decides about attempts and dead letters, so BullMQ only ever hears: done,
  * later, back to the queue, or dead.
  *
  * - later: `moveToDelayed` + DelayedError. It counts no attempt in BullMQ.
- * - a dependency is out: the whole queue is rate limited, so that the fleet slows down together, and the job goes back.
+ * - a dependency is out: its breaker opens in this process, so that no more jobs are taken here, and the job goes back with
+ *   a small delay, for a worker that reaches it.
+ * - a dependency is overloaded: the whole queue is rate limited, so that the fleet slows down together, and the job goes back.
  * - shutting down: `moveToWait` + WaitingError gives the job to another worker at once.
  */
 export async function settle(
-  worker: Pick<Worker, 'rateLimit'>,
+  ports: SettlePorts,
   job: Job,
   token: string | undefined,
   outcome: IngestOutcome,
@@ -55,12 +72,12 @@ export async function settle(
     case 'unknown-domain':
       throw new UnrecoverableError('PAYLOAD_INVALID: there is no such key domain')
     case 'failed':
-      return settleFailure(worker, job, token, outcome)
+      return settleFailure(ports, job, token, outcome)
   }
 }
 
 async function settleFailure(
-  worker: Pick<Worker, 'rateLimit'>,
+  ports: SettlePorts,
   job: Job,
   token: string | undefined,
   { failed, decision }: Extract<IngestOutcome, { kind: 'failed' }>,
@@ -75,8 +92,12 @@ async function settleFailure(
       if (decision.dependency === 'process') return backToTheQueue(job, token)
       // One domain's keys are no reason to hold back the files of all others.
       if (code === 'NO_ACTIVE_KEY' || code === 'KEY_MISMATCH') return later(job, token, KEY_TROUBLE_MS)
-      await worker.rateLimit(Math.max(1_000, decision.delayMs))
-      throw new RateLimitError()
+      if (SLOW_DOWN.has(code)) {
+        await ports.worker.rateLimit(Math.max(1_000, decision.delayMs))
+        throw new RateLimitError()
+      }
+      ports.onOutage(decision.dependency, code)
+      return later(job, token, AFTER_OUTAGE_MS + decision.delayMs)
     case 'dead':
       throw new UnrecoverableError(`${code}: ${failure.summary}`)
     case 'record':
@@ -88,6 +109,11 @@ async function settleFailure(
 export async function backToTheQueue(job: Job, token: string | undefined): Promise<never> {
   await job.moveToWait(token)
   throw new WaitingError()
+}
+
+/** Gives a job back to be taken a little later, so that a crowd does not come back as one. */
+export function backSoon(job: Job, token: string | undefined): Promise<never> {
+  return later(job, token, AFTER_OUTAGE_MS * (1 + Math.random()))
 }
 
 async function later(job: Job, token: string | undefined, delayMs: number): Promise<never> {

@@ -15,6 +15,8 @@ export interface WorkerConfig {
   readonly segLog2: number
   /** after SIGTERM, how long running jobs may still take before they are cancelled and given back */
   readonly shutdownGraceSeconds: number
+  /** a worker in which nothing has moved for so long, while jobs wait, ends; 0: it never does */
+  readonly watchdogSeconds: number
   /** port of the worker's own health and metrics; undefined: none */
   readonly healthPort: number | undefined
 }
@@ -70,6 +72,13 @@ const variables = {
     wants: 'a whole number of seconds from 0 to 3600',
     example: '25',
     schema: wholeNumber(0, 3600),
+  }),
+  watchdogSeconds: withDefault('600', {
+    name: 'SEALFLEET_WATCHDOG_SECONDS',
+    about: 'a worker in which nothing moved for so long, while jobs wait, ends by itself with status 7; 0: never',
+    wants: 'a whole number of seconds from 5 to 86400, or 0',
+    example: '600',
+    schema: wholeNumber(0, 86_400).refine((seconds) => seconds === 0 || seconds >= 5, { error: 'is between 0 and 5' }),
   }),
   healthPort: optional({
     name: 'SEALFLEET_WORKER_PORT',

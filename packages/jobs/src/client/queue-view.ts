@@ -1,7 +1,7 @@
 import { ingestJobId } from '../ingest/ids.js'
-import type { OpenFile } from './deliver.js'
-import type { IngestClient } from './ingest-client.js'
+import { deliverJobs, type OpenFile } from './deliver.js'
 import { jobPresence, type IngestQueue } from './queue.js'
+import type { StatusPort } from './terms.js'
 
 /** The ingest queue as maintenance sees it: what it still holds, which files it lost, and how they get new jobs. */
 export interface QueueView {
@@ -15,14 +15,11 @@ export interface QueueView {
 
 const ALIVE = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children'] as const
 
-/** @throws JobsError REDIS_UNAVAILABLE, and whatever the client's accept port throws */
-export function queueView({
-  client,
-  queue,
-}: {
-  readonly client: IngestClient
-  readonly queue: IngestQueue
-}): QueueView {
+/**
+ * @param port reads a file's state anew where an ended job stands in the way
+ * @throws JobsError REDIS_UNAVAILABLE, and whatever the port throws
+ */
+export function queueView(queue: IngestQueue, port: StatusPort): QueueView {
   return {
     live: async () => {
       const counts = await queue.getJobCounts(...ALIVE)
@@ -34,11 +31,6 @@ export function queueView({
       )
       return files.filter((_, place) => present[place] !== 'live')
     },
-    // Asking again for what was accepted is what the client repairs a lost job by, whoever lost it.
-    deliver: async (files) => {
-      const asked = files.map(({ id, domain, source, context }) => ({ id, domain, ...source, context }))
-      const results = await client.enqueueMany(asked)
-      return results.filter(({ outcome }) => outcome === 'requeued' || outcome === 'queued').length
-    },
+    deliver: (files) => deliverJobs(queue, files, port),
   }
 }

@@ -1,0 +1,121 @@
+import { classify, type FailureCode } from '@sealfleet/jobs'
+
+import { Breaker, GUARDED, type Guarded } from './breaker.js'
+
+/** Resolves when the dependency does what jobs need of it; rejects with what stands in the way. */
+export type Probe = (signal: AbortSignal) => Promise<void>
+
+export interface BreakersOptions {
+  readonly probes: Readonly<Record<Guarded, Probe>>
+  /** A breaker opened, or turned out to need a person. */
+  readonly onOpen: (dependency: Guarded, code: FailureCode) => void
+  readonly onClose: (dependency: Guarded, code: FailureCode, openMs: number) => void
+  /** The first has opened (false), or the last has closed (true). */
+  readonly onIntake: (open: boolean) => void
+  /** A probe that takes longer has failed, milliseconds. */
+  readonly probeTimeoutMs?: number
+  readonly random?: () => number
+}
+
+export interface OpenBreaker {
+  readonly dependency: Guarded
+  readonly code: FailureCode
+  readonly openMs: number
+}
+
+/** All breakers of one process: which are open, and the probes that close them. Dispose stops the probes. */
+export class Breakers implements Disposable {
+  readonly #options: BreakersOptions
+  readonly #breakers: ReadonlyMap<Guarded, Breaker>
+  readonly #timers = new Map<Guarded, NodeJS.Timeout>()
+  readonly #stop = new AbortController()
+
+  constructor(options: BreakersOptions) {
+    this.#options = options
+    const random = options.random ?? Math.random
+    this.#breakers = new Map(GUARDED.map((dependency) => [dependency, new Breaker({ random })]))
+  }
+
+  /** The open ones. */
+  open(): readonly OpenBreaker[] {
+    const now = performance.now()
+    return [...this.#breakers].flatMap(([dependency, { open }]) =>
+      open === undefined ? [] : [{ dependency, code: open.code, openMs: now - open.since }],
+    )
+  }
+
+  /** A dependency failed a job. Opens its breaker unless it is open already. */
+  failed(dependency: Guarded, code: FailureCode): void {
+    if (this.#stop.signal.aborted) return
+    const wasOpen = this.open().length > 0
+    if (!this.#of(dependency).failed(code, performance.now())) return
+    // First of all no more jobs; the rest is telling.
+    if (!wasOpen) this.#options.onIntake(false)
+    this.#options.onOpen(dependency, code)
+    this.#schedule(dependency)
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort()
+    for (const timer of this.#timers.values()) clearTimeout(timer)
+    this.#timers.clear()
+  }
+
+  #of(dependency: Guarded): Breaker {
+    const breaker = this.#breakers.get(dependency)
+    if (breaker === undefined) throw new RangeError(`no breaker stands before ${dependency}`)
+    return breaker
+  }
+
+  #schedule(dependency: Guarded): void {
+    const { probeAt } = this.#of(dependency)
+    if (probeAt === undefined || this.#stop.signal.aborted) return
+    clearTimeout(this.#timers.get(dependency))
+    const timer = setTimeout(
+      () => {
+        void this.#probe(dependency)
+      },
+      Math.max(0, probeAt - performance.now()),
+    )
+    this.#timers.set(dependency, timer.unref())
+  }
+
+  async #probe(dependency: Guarded): Promise<void> {
+    const breaker = this.#of(dependency)
+    const before = breaker.open
+    if (before === undefined) return
+    const error = await this.#failureOf(dependency)
+    if (this.#stop.signal.aborted) return
+    const now = performance.now()
+    if (error === undefined) {
+      const { code } = breaker.open ?? before
+      const openMs = breaker.probeSucceeded(now)
+      if (openMs !== undefined) this.#options.onClose(dependency, code, openMs)
+      if (openMs !== undefined && this.open().length === 0) this.#options.onIntake(true)
+      return
+    }
+    const { code } = classify(error, dependency === 'roots' ? {} : { during: dependency })
+    if (breaker.probeFailed(code, now)) this.#options.onOpen(dependency, code)
+    this.#schedule(dependency)
+  }
+
+  /** What the probe rejected with, undefined when it passed. */
+  async #failureOf(dependency: Guarded): Promise<Error | undefined> {
+    const { probes, probeTimeoutMs = 20_000 } = this.#options
+    const late = AbortSignal.timeout(probeTimeoutMs)
+    const signal = AbortSignal.any([late, this.#stop.signal])
+    try {
+      await Promise.race([probes[dependency](signal), aborted(signal)])
+      return undefined
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error))
+    }
+  }
+}
+
+/** Not every driver hears a signal: a probe that does not is left behind. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+}

@@ -1,0 +1,79 @@
+import { stat } from 'node:fs/promises'
+
+import type { MasterKeyRef } from '@sealfleet/format'
+import { HsmError, type HsmPool } from '@sealfleet/hsm'
+import { classify, JobsError } from '@sealfleet/jobs'
+import type { Redis } from 'ioredis'
+
+import type { CheckValues } from '../records-port.js'
+import { SourceError } from '../source/errors.js'
+import type { Probe } from './breakers.js'
+
+/** What each probe tests is what jobs need: a dependency that greets and does not work is not well. */
+
+/** Every named root is a folder. */
+export function rootsProbe(roots: ReadonlyMap<string, string>): Probe {
+  return async () => {
+    for (const [name, path] of roots) {
+      const found = await stat(path).catch((cause: unknown) => {
+        throw new SourceError('ROOT_UNAVAILABLE', `the folder of root "${name}" is not there on this worker`, { cause })
+      })
+      if (!found.isDirectory()) throw new SourceError('ROOT_UNAVAILABLE', `root "${name}" is not a folder`)
+    }
+  }
+}
+
+/** Redis takes a write: one that is full, loading or a replica still answers a ping. */
+export function redisProbe(connection: Redis, prefix: string): Probe {
+  return async () => {
+    // A worker's connection keeps commands for later while it is away: no answer would come before it is back.
+    if (connection.status !== 'ready')
+      throw new JobsError('REDIS_UNAVAILABLE', `the connection is ${connection.status}`)
+    await connection.set(`${prefix}:probe`, '1', 'PX', 10_000)
+  }
+}
+
+export type KeyProbePool = Pick<HsmPool, 'health' | 'keyCheckValue'>
+
+/**
+ * One derivation in the HSM, under the key that was used last. It goes through the pool like any other and logs in
+ * nowhere: agents are restarted by the pool alone, which never tries a rejected PIN again.
+ */
+export function hsmProbe(pool: KeyProbePool, lastUsed: () => MasterKeyRef | undefined): Probe {
+  return async (signal) => {
+    const key = lastUsed()
+    if (key === undefined) {
+      const { ready, lastFailure } = pool.health()
+      if (ready) return
+      throw new HsmError(lastFailure?.code ?? 'HSM_UNAVAILABLE', lastFailure?.message ?? 'no agent of the HSM is ready')
+    }
+    try {
+      await pool.keyCheckValue(key, { signal })
+    } catch (error) {
+      if (!isAnswer(error)) throw error
+    }
+  }
+}
+
+/** An answer about a key, or about a queue that is full, is an answer of an HSM that works. */
+function isAnswer(error: unknown): boolean {
+  return ['E_KEY_UNKNOWN', 'KEY_MISMATCH', 'HSM_BUSY'].includes(classify(error).code)
+}
+
+/** Check values on their way to the pool, remembering the key that a probe may use. */
+export function rememberingKeys(pool: CheckValues): {
+  keys: CheckValues
+  lastUsed: () => MasterKeyRef | undefined
+} {
+  let last: MasterKeyRef | undefined
+  return {
+    keys: {
+      expectCheckValue: (key, checkValue) => {
+        last = key
+        pool.expectCheckValue(key, checkValue)
+      },
+      expectKekRecord: (kek, record) => pool.expectKekRecord(kek, record),
+    },
+    lastUsed: () => last,
+  }
+}

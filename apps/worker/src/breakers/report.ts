@@ -1,0 +1,37 @@
+import { FAILURES, type FailureCode } from '@sealfleet/jobs'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
+
+import { GUARDED, isBroken, type Guarded } from './breaker.js'
+import type { OpenBreaker } from './breakers.js'
+
+/** Tells of breakers: one log line when one opens and one when it closes, and the metrics that alerts stand on. */
+export function breakerObserver(metrics: Metrics, log: Logger) {
+  for (const dependency of GUARDED) metrics.breakerOpen.set({ dependency }, 0)
+  return {
+    onOpen: (dependency: Guarded, code: FailureCode): void => {
+      metrics.breakerOpen.set({ dependency }, 1)
+      metrics.breakerOpenings.inc({ dependency, code })
+      const { fix } = FAILURES[code]
+      log[isBroken(code) ? 'error' : 'warn'](
+        { dependency, code, breaker: 'open' },
+        `${dependency} is out: this worker takes no jobs until a probe of it succeeds. ${fix}`,
+      )
+    },
+    onClose: (dependency: Guarded, code: FailureCode, openMs: number): void => {
+      metrics.breakerOpen.set({ dependency }, 0)
+      log.info(
+        { dependency, code, breaker: 'closed', durationMs: Math.round(openMs) },
+        `${dependency} is back after ${Math.round(openMs / 1000)} s`,
+      )
+    },
+  }
+}
+
+/** For `/readyz`: one line for each. */
+export function describeOpen(open: readonly OpenBreaker[]): string {
+  return open
+    .map(({ dependency, code, openMs }) => {
+      return `not ready: ${dependency}: ${code} for ${Math.round(openMs / 1000)} s. ${FAILURES[code].summary}`
+    })
+    .join('\n')
+}

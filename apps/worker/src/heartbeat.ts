@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+
+import { heartbeat, type Records } from '@sealfleet/records'
+
+type State = Parameters<typeof heartbeat>[1]['state']
+
+/** A worker says every so often that it is there, milliseconds. */
+export const BEAT_MS = 15_000
+/** Silent for three beats, it counts as dead. */
+const TTL_S = (3 * BEAT_MS) / 1000
+
+export interface HeartOptions {
+  readonly records: Records
+  /** Names the process. */
+  readonly id: string
+  readonly concurrency: number
+  /** For whoever looks at the list of workers: small, nothing secret. */
+  readonly detail: () => unknown
+  /** Told of the first beat that fails, and not again before one has got through. */
+  readonly onFailure: (error: unknown) => void
+}
+
+/** The worker's row in the register of workers, kept fresh. A beat that fails is never fatal. */
+export interface Heart {
+  /** Says how it stands, now and from now on. Never rejects. */
+  become(state: State): Promise<void>
+  /** One beat, for whoever wants to know whether the database takes a write. @throws RecordsError */
+  beat(): Promise<void>
+  /** The last beat: STOPPED. Never rejects. */
+  stop(): Promise<void>
+}
+
+export function startHeart(options: HeartOptions): Heart {
+  const { records, id, concurrency, detail } = options
+  const identity = { id, host: hostname(), pid: process.pid, version: packageVersion(), concurrency }
+  let state: State = 'STARTING'
+  let failing = false
+  let underWay = false
+  const beat = (): Promise<void> => heartbeat(records, { ...identity, state, detail: detail(), ttlSeconds: TTL_S })
+  const quietly = async (): Promise<void> => {
+    underWay = true
+    try {
+      await beat()
+      failing = false
+    } catch (error) {
+      if (!failing) options.onFailure(error)
+      failing = true
+    } finally {
+      underWay = false
+    }
+  }
+  const timer = setInterval(() => {
+    if (!underWay) void quietly()
+  }, BEAT_MS).unref()
+  const become = (next: State): Promise<void> => {
+    state = next
+    return quietly()
+  }
+  return {
+    become,
+    beat,
+    stop: () => {
+      clearInterval(timer)
+      return become('STOPPED')
+    },
+  }
+}
+
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : ''
+  return typeof version === 'string' ? version : ''
+}

@@ -1,0 +1,21 @@
+import type { Config } from '@sealfleet/config'
+import type { StoreOptions } from '@sealfleet/store'
+import type { Logger } from '@sealfleet/telemetry'
+
+/** The store as the configuration has it; what bothers it goes to the log. */
+export function storeOptions({ s3 }: Pick<Config<'s3'>, 's3'>, log: Logger): StoreOptions {
+  return {
+    ...(s3.endpoint !== undefined && { endpoint: s3.endpoint }),
+    region: s3.region,
+    bucket: s3.bucket,
+    accessKeyId: s3.accessKeyId.reveal(),
+    secretAccessKey: s3.secretAccessKey.reveal(),
+    forcePathStyle: s3.forcePathStyle,
+    connectTimeoutMs: s3.connectTimeoutMs,
+    requestTimeoutMs: s3.requestTimeoutMs,
+    maxAttempts: s3.maxAttempts,
+    partSize: s3.partSize,
+    unsignedPayload: s3.unsignedPayload,
+    onWarning: (warning) => log.warn({ component: 's3', code: warning.code, err: warning }, 'store warning'),
+  }
+}

@@ -1,0 +1,306 @@
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+
+import { conservation, getFile, listFailures, listWorkers, traceFile } from '@sealfleet/records'
+import { redisUrl, startFaultProxy, startTcpGate, type FaultProxy, type TcpGate } from '@sealfleet/testkit'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { noStepHook, type StepHook } from '../src/attempt/steps.js'
+import type { RunningWorker } from '../src/run.js'
+import { startFleet, type Fleet } from './fleet.js'
+
+const FILES = 20
+const CONCURRENCY = 4
+const SETTINGS = {
+  SEALFLEET_CONCURRENCY: String(CONCURRENCY),
+  SEALFLEET_HSM_AGENTS: '1',
+  SEALFLEET_S3_MAX_ATTEMPTS: '1',
+  SEALFLEET_DATABASE_CONNECT_TIMEOUT_MS: '1000',
+  SEALFLEET_WORKER_PORT: '0',
+  SEALFLEET_LEASE_SECONDS: '4',
+  SEALFLEET_LEASE_RENEW_SECONDS: '1',
+}
+
+interface Line {
+  readonly msg: string
+  readonly level: number
+  readonly code?: string
+  readonly breaker?: string
+  readonly dependency?: string
+  readonly port?: number
+  readonly durationMs?: number
+}
+
+/** A worker whose ways to S3, Postgres and Redis can be broken without touching the servers that others use. */
+class Patient {
+  readonly fleet: Fleet
+  readonly worker: RunningWorker
+  readonly #from: number
+
+  private constructor(fleet: Fleet, worker: RunningWorker, from: number) {
+    this.fleet = fleet
+    this.worker = worker
+    this.#from = from
+  }
+
+  static async start(fleet: Fleet, env: NodeJS.ProcessEnv = {}, step: StepHook = noStepHook): Promise<Patient> {
+    const from = fleet.logs.length
+    return new Patient(fleet, await fleet.startWorker({ env: { ...SETTINGS, ...env }, step }), from)
+  }
+
+  get lines(): Line[] {
+    return this.fleet.logs.slice(this.#from).map((line) => JSON.parse(line) as Line)
+  }
+
+  said(breaker: 'open' | 'closed', dependency: string): Line[] {
+    return this.lines.filter((line) => line.breaker === breaker && line.dependency === dependency)
+  }
+
+  async ask(what: 'healthz' | 'readyz' | 'metrics'): Promise<{ status: number; text: string }> {
+    const port = this.lines.find(({ msg }) => msg === 'health and metrics')?.port ?? 0
+    const answer = await fetch(`http://127.0.0.1:${port}/${what}`)
+    return { status: answer.status, text: await answer.text() }
+  }
+
+  async metric(name: string): Promise<number | undefined> {
+    const line = (await this.ask('metrics')).text.split('\n').find((one) => one.startsWith(`sealfleet_${name} `))
+    return line === undefined ? undefined : Number(line.split(' ').at(-1))
+  }
+}
+
+async function enqueue(fleet: Fleet, name: string, count = FILES): Promise<string[]> {
+  const names = Array.from({ length: count }, (_, i) => `${name}/${i}`)
+  for (const one of names) await fleet.writeSource(one, one)
+  const results = await fleet.producer.client.enqueueMany(names.map((one) => ({ root: 'in', path: one })))
+  return results.map(({ fileId }) => fileId ?? '')
+}
+
+/** The processes that this one has started. */
+async function children(): Promise<string[]> {
+  const text = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8')
+  return text.split(' ').filter((pid) => pid !== '')
+}
+
+/** Every file is stored, none was blamed, and what was written about the outage is bounded. */
+async function expectWhole(fleet: Fleet, ids: readonly string[], rounds: number): Promise<void> {
+  const states = await fleet.settled(ids)
+  expect(ids.map((id) => states.get(id)?.state)).toEqual(ids.map(() => 'STORED'))
+  const books = await conservation(fleet.records)
+  expect(books).toMatchObject({ difference: 0, deadWithoutLetter: 0, strayCommits: 0, byState: { DEAD: 0 } })
+  const failures = (await Promise.all(ids.map((id) => listFailures(fleet.records, id)))).flat()
+  expect(failures.filter(({ disposition }) => disposition !== 'release')).toEqual([])
+  expect(failures.length).toBeLessThanOrEqual(CONCURRENCY * rounds)
+  const files = await Promise.all(ids.map((id) => getFile(fleet.records, id)))
+  expect(files.map((found) => found?.file.crashes)).toEqual(ids.map(() => 0))
+}
+
+describe('an outage opens a breaker in the worker, and the backlog stays whole:', () => {
+  let fleet: Fleet
+  let s3: FaultProxy
+  let database: TcpGate
+  let redis: TcpGate
+  let patient: Patient
+
+  beforeAll(async () => {
+    fleet = await startFleet({ s3: 'radosgw' })
+    s3 = await startFaultProxy(fleet.bucket.endpoint)
+    database = await startTcpGate(fleet.database.url)
+    redis = await startTcpGate(redisUrl())
+    patient = await Patient.start(fleet, {
+      SEALFLEET_S3_ENDPOINT: s3.endpoint,
+      SEALFLEET_DATABASE_URL: database.url,
+      SEALFLEET_REDIS_URL: redis.url,
+    })
+  })
+
+  afterAll(async () => {
+    await patient?.worker.stop()
+    for (const thing of [s3, database, redis, fleet]) await thing?.[Symbol.asyncDispose]()
+  })
+
+  test('at the start every breaker is closed and has a metric', async () => {
+    for (const dependency of ['hsm', 's3', 'database', 'redis', 'roots']) {
+      expect(await patient.metric(`breaker_open{dependency="${dependency}"}`)).toBe(0)
+    }
+    expect(await patient.ask('readyz')).toEqual({ status: 200, text: 'ready\n' })
+  })
+
+  test('S3 answers 500', async () => {
+    s3.inject('any', { kind: 'status', status: 500, code: 'InternalError' })
+    const ids = await enqueue(fleet, 's3')
+    await expect.poll(() => patient.said('open', 's3').length, { timeout: 20_000 }).toBe(1)
+    expect(await patient.metric('breaker_open{dependency="s3"}')).toBe(1)
+    expect(await patient.metric('worker_ready')).toBe(0)
+    const { status, text } = await patient.ask('readyz')
+    expect([status, text]).toEqual([503, expect.stringMatching(/^not ready: s3: S3_UNAVAILABLE for \d+ s\. /)])
+    expect(await patient.ask('healthz')).toEqual({ status: 200, text: 'ok\n' })
+    // Two probes that fail, and no job but those that were under way.
+    const probes = () => s3.seen.filter(({ path: key }) => key.includes('.sealfleet-probe')).length
+    const before = probes()
+    await expect.poll(probes, { timeout: 20_000 }).toBeGreaterThanOrEqual(before + 2)
+    expect(patient.said('open', 's3')).toHaveLength(1)
+    s3.heal()
+    await expectWhole(fleet, ids, 1)
+    expect(patient.said('closed', 's3')).toMatchObject([{ level: 30, code: 'S3_UNAVAILABLE' }])
+    expect(await patient.metric('breaker_open{dependency="s3"}')).toBe(0)
+    expect(await patient.metric('worker_ready')).toBe(1)
+    const openings = 'breaker_openings_total{dependency="s3",code="S3_UNAVAILABLE"}'
+    expect(await patient.metric(openings)).toBe(1)
+  })
+
+  test('Postgres is stopped and started', async () => {
+    const ids = await enqueue(fleet, 'database')
+    await database.shut()
+    await expect.poll(() => patient.said('open', 'database').length, { timeout: 30_000 }).toBe(1)
+    expect((await patient.ask('readyz')).text).toMatch(/^not ready: database: DB_UNAVAILABLE/)
+    await database.open()
+    await expectWhole(fleet, ids, 1)
+    expect(patient.said('closed', 'database')).toHaveLength(1)
+  })
+
+  test('Redis is stopped and started', async () => {
+    const ids = await enqueue(fleet, 'redis')
+    await redis.shut()
+    await expect.poll(() => patient.said('open', 'redis').length, { timeout: 30_000 }).toBeGreaterThanOrEqual(1)
+    await redis.open()
+    await expectWhole(fleet, ids, 1)
+    await expect.poll(() => patient.said('closed', 'redis').length, { timeout: 30_000 }).toBeGreaterThanOrEqual(1)
+    await expect.poll(() => patient.ask('readyz'), { timeout: 30_000 }).toMatchObject({ status: 200 })
+  })
+
+  test('the folder of a root is not there', async () => {
+    const folder = path.join(fleet.root, 'in')
+    const ids = await enqueue(fleet, 'roots', 1)
+    await fleet.settled(ids)
+    await rename(folder, `${folder}-away`)
+    const more = (
+      await fleet.producer.client.enqueueMany(
+        Array.from({ length: FILES }, (_, i) => ({ root: 'in', path: `again/${i}` })),
+      )
+    ).map(({ fileId }) => fileId ?? '')
+    await expect.poll(() => patient.said('open', 'roots').length, { timeout: 20_000 }).toBe(1)
+    expect(patient.said('open', 'roots')).toMatchObject([{ level: 50, code: 'ROOT_UNAVAILABLE' }])
+    expect(await patient.metric('pages_total{code="ROOT_UNAVAILABLE"}')).toBeGreaterThan(0)
+    await rename(`${folder}-away`, folder)
+    for (let i = 0; i < FILES; i += 1) await fleet.writeSource(`again/${i}`, 'again')
+    await expectWhole(fleet, more, 1)
+  })
+
+  test('a store that throttles slows the queue and opens nothing', async () => {
+    const before = patient.said('open', 's3').length
+    s3.inject('PutObject', { kind: 'status', status: 503, code: 'SlowDown' }, { times: 2 })
+    const ids = await enqueue(fleet, 'throttled', 4)
+    await expectWhole(fleet, ids, 1)
+    expect(patient.lines.some(({ code }) => code === 'S3_THROTTLED')).toBe(true)
+    expect(patient.said('open', 's3')).toHaveLength(before)
+  })
+
+  test('a worker on a healthy line takes what the patient gave back', async () => {
+    s3.inject('any', { kind: 'status', status: 500, code: 'InternalError' })
+    const first = await enqueue(fleet, 'relay', 4)
+    await expect.poll(() => patient.ask('readyz'), { timeout: 20_000 }).toMatchObject({ status: 503 })
+    {
+      await using _healthy = await fleet.startWorker({ env: SETTINGS })
+      await expectWhole(fleet, [...first, ...(await enqueue(fleet, 'relay-2'))], 2)
+    }
+    expect((await patient.ask('readyz')).status).toBe(503)
+    s3.heal()
+    await expect.poll(() => patient.ask('readyz'), { timeout: 40_000 }).toMatchObject({ status: 200 })
+  })
+
+  test('the register says how the workers are', async () => {
+    const workers = await listWorkers(fleet.records)
+    expect(workers.map(({ state, alive }) => `${state} ${alive}`).sort()).toEqual(['READY true', 'STOPPED false'])
+    expect(workers.find(({ alive }) => alive)).toMatchObject({ pid: process.pid, version: '0.1.0', concurrency: 4 })
+  })
+})
+
+describe('outages of a fleet of its own:', () => {
+  test.concurrent(
+    'Postgres goes in the middle of an attempt, for longer than its lease: no crash is counted',
+    async ({ expect }) => {
+      await using fleet = await startFleet()
+      await using database = await startTcpGate(fleet.database.url)
+      let gone = false
+      const patient = await Patient.start(fleet, { SEALFLEET_DATABASE_URL: database.url }, async (step, when) => {
+        if (gone || step !== 'derive' || when !== 'before') return
+        gone = true
+        await database.shut()
+      })
+      const ids = await enqueue(fleet, 'cut', 1)
+      await expect.poll(() => patient.said('open', 'database').length, { timeout: 30_000 }).toBe(1)
+      await database.open()
+      await expectWhole(fleet, ids, 1)
+      const trace = await traceFile(fleet.records, ids[0] ?? '')
+      expect(trace?.attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
+      expect(trace?.failures.map(({ code, disposition }) => [code, disposition])).toEqual([['FENCED', 'release']])
+      await patient.worker.stop()
+    },
+  )
+
+  test.concurrent(
+    'S3 credentials that are refused: the intake pauses, somebody is paged, the backlog is whole',
+    async ({ expect }) => {
+      await using fleet = await startFleet({ s3: 'radosgw' })
+      await using s3 = await startFaultProxy(fleet.bucket.endpoint)
+      const patient = await Patient.start(fleet, { SEALFLEET_S3_ENDPOINT: s3.endpoint })
+      s3.inject('any', { kind: 'wrong-signature' })
+      const ids = await enqueue(fleet, 'denied')
+      await expect
+        .poll(() => patient.said('open', 's3'), { timeout: 20_000 })
+        .toMatchObject([
+          { level: 50, code: 'S3_ACCESS_DENIED', msg: expect.stringContaining('SEALFLEET_S3_ACCESS_KEY_ID') as string },
+        ])
+      expect(await patient.metric('pages_total{code="S3_ACCESS_DENIED"}')).toBeGreaterThan(0)
+      expect((await patient.ask('readyz')).text).toMatch(/^not ready: s3: S3_ACCESS_DENIED/)
+      s3.heal()
+      await expectWhole(fleet, ids, 1)
+      await patient.worker.stop()
+    },
+  )
+
+  test.concurrent(
+    'the token is gone and comes back',
+    async ({ expect }) => {
+      await using fleet = await startFleet()
+      const patient = await Patient.start(fleet)
+      const tokens = path.join(fleet.token.dir, 'tokens')
+      await rename(tokens, `${tokens}-away`)
+      const ids = await enqueue(fleet, 'token')
+      await expect.poll(() => patient.said('open', 'hsm').length, { timeout: 60_000 }).toBeGreaterThanOrEqual(1)
+      await rename(`${tokens}-away`, tokens)
+      await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
+      await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}')).toBe(0)
+      await patient.worker.stop()
+    },
+    150_000,
+  )
+
+  test('a rejected PIN is tried once, however long the breaker probes', async () => {
+    await using fleet = await startFleet()
+    const others = new Set(await children())
+    const patient = await Patient.start(fleet)
+    const agent = (await children()).find((pid) => !others.has(pid))
+    // From now on every new login meets a wrong PIN; the agent that has logged in goes on until it dies.
+    await writeFile(fleet.token.pinFile, '00000000', { mode: 0o600 })
+    const [first = ''] = await enqueue(fleet, 'before', 1)
+    expect((await fleet.settled([first])).get(first)?.state).toBe('STORED')
+    process.kill(Number(agent), 'SIGKILL')
+    await expect
+      .poll(() => patient.lines.some(({ msg }) => msg === 'HSM login refused'), { timeout: 20_000 })
+      .toBe(true)
+    const ids = await enqueue(fleet, 'after', 4)
+    await expect
+      .poll(() => patient.said('open', 'hsm'), { timeout: 30_000 })
+      .toMatchObject([{ level: 50, code: 'HSM_ACCESS_DENIED' }])
+    await expect
+      .poll(async () => (await patient.ask('readyz')).text, { timeout: 30_000 })
+      .toMatch(/HSM_ACCESS_DENIED for (1[1-9]|[2-9]\d) s/)
+    // The first probe is over by then.
+    expect(patient.said('closed', 'hsm')).toEqual([])
+    expect(patient.lines.filter(({ msg }) => msg === 'HSM login refused')).toHaveLength(1)
+    const states = await Promise.all(ids.map((id) => getFile(fleet.records, id)))
+    expect(states.map((found) => found?.file.state)).toEqual(ids.map(() => 'QUEUED'))
+    await patient.worker.stop()
+  })
+})
