@@ -1,6 +1,7 @@
 /** What each kind of fault does. Faults that strike the same thing wait for each other; others overlap. */
 import { rename } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { COMMIT_STATEMENT } from '@sealfleet/testkit'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { endProcess } from '../lib/processes.mjs'
@@ -80,7 +81,7 @@ export const FAULTS = {
   },
   'commit answered to nobody': async (_fault, { world, over }) => {
     const before = world.postgres.lost()
-    world.postgres.arm()
+    world.postgres.loseAnswerOf(COMMIT_STATEMENT)
     const end = performance.now() + COMES_BY_MS
     while (world.postgres.lost() === before && performance.now() < end && !over.aborted) await delay(50)
     return world.postgres.lost() > before

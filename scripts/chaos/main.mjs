@@ -13,8 +13,8 @@ import { home, openWorld } from './world.mjs'
 
 const WORKERS = 3
 /** On average. */
-const FAULT_EVERY_MS = 2_500
-const FILE_EVERY_MS = 350
+const FAULT_EVERY_MS = 1_500
+const FILE_EVERY_MS = 120
 /** After the last fault: leases, breakers, back-offs and the outbox come to rest. */
 const QUIET_MS = 180_000
 
@@ -37,7 +37,7 @@ export async function runChaos({ minutes, seed, json, signal }) {
   const producer = startProducer({ world, seed, everyMs: FILE_EVERY_MS })
   // Whatever is awaited: a signal ends the run, and what was started is stopped.
   const interrupted = new Promise((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(/** @type {Error} */ (signal.reason)), { once: true })
+    signal.addEventListener('abort', () => reject(new Error('interrupted', { cause: signal.reason })), { once: true })
   })
   const run = async () => {
     const injected = await attack({
@@ -52,7 +52,7 @@ export async function runChaos({ minutes, seed, json, signal }) {
     })
     say('chaos: quiet; waiting for every file to come to its end')
     world.s3.heal()
-    world.postgres.disarm()
+    world.postgres.heal()
     await within(
       ACCEPTED_MS,
       producer.finish(),

@@ -4,14 +4,13 @@ import { join } from 'node:path'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { openKeyAdmin } from '@sealfleet/hsm'
 import * as records from '@sealfleet/records'
-import { startFaultProxy } from '@sealfleet/testkit'
+import { startFaultProxy, startStatementProxy } from '@sealfleet/testkit'
 import { applicationEnvironment } from '../lib/environment.mjs'
 import { quickstartHome } from '../lib/places.mjs'
 import { adminUrl } from '../lib/postgres.mjs'
 import { startServices, stopServices } from '../lib/private-services.mjs'
 import { loadState } from '../lib/service-state.mjs'
 import { KeystreamCheck } from './keystream.mjs'
-import { startPostgresProxy } from './postgres-proxy.mjs'
 
 export const home = join(quickstartHome, 'chaos')
 const SERVICES = ['redis', 'postgres', 'softhsm', 'radosgw']
@@ -64,12 +63,12 @@ export async function openWorld() {
     },
   })
   const port = state.services['postgres']?.port ?? 0
-  const postgres = await startPostgresProxy(port)
+  const postgres = await startStatementProxy(need(direct, 'SEALFLEET_DATABASE_URL'))
   const root = join(home, 'in')
   const env = {
     ...direct,
     ...SETTINGS,
-    SEALFLEET_DATABASE_URL: through(need(direct, 'SEALFLEET_DATABASE_URL'), postgres.port),
+    SEALFLEET_DATABASE_URL: postgres.url,
     SEALFLEET_S3_ENDPOINT: s3.endpoint,
     SEALFLEET_ROOTS: `in=${root}`,
     AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
@@ -97,7 +96,7 @@ export async function openWorld() {
     tokens: join(home, 'softhsm', 'tokens'),
     close: async () => {
       await s3[Symbol.asyncDispose]()
-      await postgres.close()
+      await postgres[Symbol.asyncDispose]()
       await stopServices({ home, names: SERVICES })
     },
   }
@@ -110,13 +109,6 @@ export function need(env, name) {
   const value = env[name]
   if (value === undefined) throw new Error(`${name} is missing`)
   return value
-}
-
-/** @param {string} url @param {number} port */
-function through(url, port) {
-  const changed = new URL(url)
-  changed.port = String(port)
-  return changed.href
 }
 
 /** @param {Record<string, string>} env */
