@@ -28,6 +28,8 @@ function uuidOf(random) {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
 }
 
+/** @typedef {import('./sources.mjs').Source} Source */
+
 /**
  * @param {{ world: import('./world.mjs').World, seed: string, everyMs: number }} options
  */
@@ -38,15 +40,24 @@ export function startProducer({ world, seed, everyMs }) {
   /** Files that were asked for and are not known to be accepted. @type {Set<string>} */
   const open = new Set()
   let refused = 0
+  /** What is to be done to the next sources. @type {{ early: boolean, afterMs: number, carryOut: (one: Source) => Promise<void> }[]} */
+  const planned = []
   /** Letters that hostile jobs must leave. */
   let hostile = 0
 
   const run = async () => {
     while (!stop.signal.aborted) {
-      const file = { fileId: uuidOf(random), domain: random.pick(DOMAINS).id, size: sizeOf(random) }
-      await sources.make(file)
-      open.add(file.fileId)
+      const mischief = planned.shift()
+      // A large file is read for long enough that what is done to it meets its reader.
+      const size = mischief === undefined ? sizeOf(random) : random.between(6 * MIB, 12 * MIB)
+      const source = await sources.make({ fileId: uuidOf(random), domain: random.pick(DOMAINS).id, size })
+      open.add(source.fileId)
+      if (mischief?.early === true) await mischief.carryOut(source)
       await ask()
+      if (mischief?.early === false) {
+        await delay(mischief.afterMs)
+        await mischief.carryOut(source)
+      }
       await delay(random.between(0, everyMs * 2), undefined, { signal: stop.signal }).catch((error) => {
         if (!stop.signal.aborted) throw error
       })
@@ -127,16 +138,17 @@ export function startProducer({ world, seed, everyMs }) {
     refused: () => refused,
     hostileLetters: () => hostile,
     /**
-     * Does something to a source that was enqueued lately, so that it may be read just now.
+     * Does something to the next source that is made: before it is enqueued, or while it may be read.
      *
      * @param {number} dice
-     * @param {(sources: Sources, one: import('./sources.mjs').Source) => Promise<boolean>} act
+     * @param {(sources: Sources, one: Source) => Promise<boolean>} act
+     * @returns {Promise<boolean>} when it is done
      */
-    spoil: async (dice, act) => {
-      const lately = [...sources.all.values()].slice(-6)
-      const one = lately[Math.floor(dice * lately.length)]
-      return one !== undefined && (await act(sources, one))
-    },
+    spoil: (dice, act) =>
+      new Promise((resolve, reject) => {
+        const carryOut = (/** @type {Source} */ one) => act(sources, one).then(resolve, reject)
+        planned.push({ early: dice < 0.3, afterMs: Math.floor(dice * 120), carryOut })
+      }),
     /** A job straight into Redis, as a broken or hostile upstream writes it. @param {string} what @param {number} dice */
     hostile: async (what, dice) => {
       // Of those that are accepted: the first to ask for an id has it.

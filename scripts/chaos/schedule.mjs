@@ -34,8 +34,8 @@ const REQUESTS = [...WRITES, 'AbortMultipartUpload', 'HeadObject', 'any']
  * @type {Record<string, { weight: number, forMs?: [number, number], details?: readonly string[] }>}
  */
 export const KINDS = {
-  'kill at a step': { weight: 8, details: POINTS },
-  'kill at any time': { weight: 3 },
+  'kill at a step': { weight: 10, details: POINTS },
+  'kill at any time': { weight: 4 },
   'stop past the lease': { weight: 3, forMs: [5_000, 9_000] },
   'maintenance killed': { weight: 1 },
   'redis connections killed': { weight: 2 },
@@ -51,10 +51,10 @@ export const KINDS = {
   's3 acts and the answer is lost': { weight: 3, details: [...WRITES, 'AbortMultipartUpload', 'DeleteObject'] },
   's3 is out of reach': { weight: 1, forMs: [1_000, 3_000], details: ['any'] },
   'hsm token gone and back': { weight: 1, forMs: [1_000, 4_000] },
-  'source changed': { weight: 2 },
+  'source changed': { weight: 3 },
   'source grown': { weight: 1 },
   'source shrunk': { weight: 1 },
-  'source gone': { weight: 1 },
+  'source gone': { weight: 2 },
   'hostile job': { weight: 1, details: ['not json of ours', 'a path that climbs', 'an id of another request'] },
 }
 
