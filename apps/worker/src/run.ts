@@ -10,9 +10,10 @@ import { ByteBudget } from './attempt/byte-budget.js'
 import type { IngestOutcome } from './attempt/ingest.js'
 import { OwedEnds } from './attempt/owed.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
-import { Breakers, type OpenBreaker } from './breakers/breakers.js'
-import { hsmProbe, redisProbe, rememberingKeys, rootsProbe } from './breakers/probes.js'
+import { Breakers, holdsIntake, type OpenBreaker } from './breakers/breakers.js'
+import { hsmProbe, redisProbe, rememberingKeys } from './breakers/probes.js'
 import { breakerObserver, describeOpen } from './breakers/report.js'
+import { RootsOut } from './breakers/roots-out.js'
 import { Closers } from './closers.js'
 import { startHeart } from './heartbeat.js'
 import { hsmObserver } from './hsm-events.js'
@@ -113,6 +114,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     const port = ingestRecords(records, keys)
     const owed = new OwedEnds()
     const { prefix } = config.redis
+    const rootsOut = new RootsOut(config.roots)
     let ready = false
     const breakers = new Breakers({
       ...breakerObserver(metrics, log),
@@ -129,7 +131,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
           await owed.pay(port)
         },
         redis: redisProbe(connection, prefix),
-        roots: rootsProbe(config.roots),
+        roots: rootsOut.probe,
       },
     })
     closers.defer(() => breakers[Symbol.dispose]())
@@ -158,6 +160,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       },
       activity,
       onOutage: (dependency, code) => breakers.failed(dependency, code),
+      rootsOut,
       onUnrecorded: (end) => owed.add(end),
       refuse: (refusal) => refuseRequest(records, refusal),
       onOutcome: (outcome, seconds) => count(metrics, outcome, seconds),
@@ -167,7 +170,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     const watchdog = startWatchdog({
       limitMs: config.worker.watchdogSeconds * 1000,
       activity,
-      held: () => !ready || open().length > 0,
+      held: () => !ready || open().some(holdsIntake),
       look: () => queue.look(),
     })
     closers.defer(() => watchdog[Symbol.dispose]())
@@ -186,12 +189,12 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     })
     await ingest.worker.waitUntilReady()
     ready = true
-    metrics.workerReady.set(open().length === 0 ? 1 : 0)
+    metrics.workerReady.set(open().some(holdsIntake) ? 0 : 1)
     await heart.become('READY')
 
     if (config.worker.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.worker.healthPort, {
-        ready: () => ready && open().length === 0 && ingest.worker.isRunning(),
+        ready: () => ready && !open().some(holdsIntake) && ingest.worker.isRunning(),
         reason: () => describeOpen(open()),
         alive: watchdog.alive,
         metrics: () => {

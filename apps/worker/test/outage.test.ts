@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
 import { conservation, getFile, listFailures, listWorkers, traceFile } from '@sealfleet/records'
@@ -106,10 +106,12 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
     s3 = await startFaultProxy(fleet.bucket.endpoint)
     database = await startTcpGate(fleet.database.url)
     redis = await startTcpGate(redisUrl())
+    await mkdir(path.join(fleet.root, 'other'))
     patient = await Patient.start(fleet, {
       SEALFLEET_S3_ENDPOINT: s3.endpoint,
       SEALFLEET_DATABASE_URL: database.url,
       SEALFLEET_REDIS_URL: redis.url,
+      SEALFLEET_ROOTS: `${fleet.env['SEALFLEET_ROOTS']},other=${path.join(fleet.root, 'other')}`,
     })
   })
 
@@ -168,7 +170,7 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
     await expect.poll(() => patient.ask('readyz'), { timeout: 30_000 }).toMatchObject({ status: 200 })
   })
 
-  test('the folder of a root is not there', async () => {
+  test('the folder of a root is not there: its jobs wait, those of other roots go on', async () => {
     const folder = path.join(fleet.root, 'in')
     const ids = await enqueue(fleet, 'roots', 1)
     await fleet.settled(ids)
@@ -181,6 +183,12 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
     await expect.poll(() => patient.said('open', 'roots').length, { timeout: 20_000 }).toBe(1)
     expect(patient.said('open', 'roots')).toMatchObject([{ level: 50, code: 'ROOT_UNAVAILABLE' }])
     expect(await patient.metric('pages_total{code="ROOT_UNAVAILABLE"}')).toBeGreaterThan(0)
+    // Another root's files are stored meanwhile, and the worker says that it is ready.
+    await writeFile(path.join(fleet.root, 'other', 'file'), 'elsewhere')
+    const { fileId = '' } = await fleet.producer.client.enqueue({ root: 'other', path: 'file' })
+    expect((await fleet.settled([fileId])).get(fileId)?.state).toBe('STORED')
+    expect(patient.said('closed', 'roots')).toEqual([])
+    expect((await patient.ask('readyz')).status).toBe(200)
     await rename(`${folder}-away`, folder)
     for (let i = 0; i < FILES; i += 1) await fleet.writeSource(`again/${i}`, 'again')
     await expectWhole(fleet, more, 1)

@@ -10,7 +10,7 @@ export interface BreakersOptions {
   /** A breaker opened, or turned out to need a person. */
   readonly onOpen: (dependency: Guarded, code: FailureCode) => void
   readonly onClose: (dependency: Guarded, code: FailureCode, openMs: number) => void
-  /** The first has opened (false), or the last has closed (true). */
+  /** The first that holds the intake has opened (false), or the last of them has closed (true). */
   readonly onIntake: (open: boolean) => void
   /** A probe that takes longer has failed, milliseconds. */
   readonly probeTimeoutMs?: number
@@ -21,6 +21,14 @@ export interface OpenBreaker {
   readonly dependency: Guarded
   readonly code: FailureCode
   readonly openMs: number
+}
+
+/**
+ * Whether this process takes no jobs while a breaker is open. One folder that is missing is no reason to leave the files of
+ * all others: only the jobs of that root go back (roots-out.ts).
+ */
+export function holdsIntake({ dependency }: Pick<OpenBreaker, 'dependency'>): boolean {
+  return dependency !== 'roots'
 }
 
 /** All breakers of one process: which are open, and the probes that close them. Dispose stops the probes. */
@@ -47,10 +55,10 @@ export class Breakers implements Disposable {
   /** A dependency failed a job. Opens its breaker unless it is open already. */
   failed(dependency: Guarded, code: FailureCode): void {
     if (this.#stop.signal.aborted) return
-    const wasOpen = this.open().length > 0
+    const held = this.#held
     if (!this.#of(dependency).failed(code, performance.now())) return
     // First of all no more jobs; the rest is telling.
-    if (!wasOpen) this.#options.onIntake(false)
+    if (!held && this.#held) this.#options.onIntake(false)
     this.#options.onOpen(dependency, code)
     this.#schedule(dependency)
   }
@@ -59,6 +67,10 @@ export class Breakers implements Disposable {
     this.#stop.abort()
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#timers.clear()
+  }
+
+  get #held(): boolean {
+    return this.open().some(holdsIntake)
   }
 
   #of(dependency: Guarded): Breaker {
@@ -89,9 +101,10 @@ export class Breakers implements Disposable {
     const now = performance.now()
     if (error === undefined) {
       const { code } = breaker.open ?? before
+      const held = this.#held
       const openMs = breaker.probeSucceeded(now)
       if (openMs !== undefined) this.#options.onClose(dependency, code, openMs)
-      if (openMs !== undefined && this.open().length === 0) this.#options.onIntake(true)
+      if (held && !this.#held) this.#options.onIntake(true)
       return
     }
     const { code } = classify(error, dependency === 'roots' ? {} : { during: dependency })

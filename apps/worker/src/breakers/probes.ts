@@ -1,27 +1,12 @@
-import { stat } from 'node:fs/promises'
-
 import type { MasterKeyRef } from '@sealfleet/format'
 import { HsmError, type HsmPool } from '@sealfleet/hsm'
 import { classify, JobsError } from '@sealfleet/jobs'
 import type { Redis } from 'ioredis'
 
 import type { CheckValues } from '../records-port.js'
-import { SourceError } from '../source/errors.js'
 import type { Probe } from './breakers.js'
 
 /** What each probe tests is what jobs need: a dependency that greets and does not work is not well. */
-
-/** Every named root is a folder. */
-export function rootsProbe(roots: ReadonlyMap<string, string>): Probe {
-  return async () => {
-    for (const [name, path] of roots) {
-      const found = await stat(path).catch((cause: unknown) => {
-        throw new SourceError('ROOT_UNAVAILABLE', `the folder of root "${name}" is not there on this worker`, { cause })
-      })
-      if (!found.isDirectory()) throw new SourceError('ROOT_UNAVAILABLE', `root "${name}" is not a folder`)
-    }
-  }
-}
 
 /** Redis takes a write: one that is full, loading or a replica still answers a ping. */
 export function redisProbe(connection: Redis, prefix: string): Probe {

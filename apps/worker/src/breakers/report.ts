@@ -2,7 +2,7 @@ import { FAILURES, type FailureCode } from '@sealfleet/jobs'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { GUARDED, isBroken, type Guarded } from './breaker.js'
-import type { OpenBreaker } from './breakers.js'
+import { holdsIntake, type OpenBreaker } from './breakers.js'
 
 /** Tells of breakers: one log line when one opens and one when it closes, and the metrics that alerts stand on. */
 export function breakerObserver(metrics: Metrics, log: Logger) {
@@ -14,7 +14,7 @@ export function breakerObserver(metrics: Metrics, log: Logger) {
       const { fix } = FAILURES[code]
       log[isBroken(code) ? 'error' : 'warn'](
         { dependency, code, breaker: 'open' },
-        `${dependency} is out: this worker takes no jobs until a probe of it succeeds. ${fix}`,
+        `${dependency} is out: this worker takes no jobs ${dependency === 'roots' ? 'of that root ' : ''}until a probe of it succeeds. ${fix}`,
       )
     },
     onClose: (dependency: Guarded, code: FailureCode, openMs: number): void => {
@@ -30,6 +30,7 @@ export function breakerObserver(metrics: Metrics, log: Logger) {
 /** For `/readyz`: one line for each. */
 export function describeOpen(open: readonly OpenBreaker[]): string {
   return open
+    .filter(holdsIntake)
     .map(({ dependency, code, openMs }) => {
       return `not ready: ${dependency}: ${code} for ${Math.round(openMs / 1000)} s. ${FAILURES[code].summary}`
     })

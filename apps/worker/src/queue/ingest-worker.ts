@@ -21,8 +21,9 @@ import { ingest, type IngestOutcome } from '../attempt/ingest.js'
 import { UnrecordedError } from '../attempt/owed.js'
 import type { ClaimRequest, FailInput, IngestPorts } from '../attempt/ports.js'
 import type { Guarded } from '../breakers/breaker.js'
+import type { RootsOut } from '../breakers/roots-out.js'
 import type { Activity } from '../watchdog/activity.js'
-import { backSoon, backToTheQueue, settle, type IngestReport } from './settle.js'
+import { backSoon, backToTheQueue, backWhenRootsAre, settle, type IngestReport } from './settle.js'
 import { throttledProgress } from './progress.js'
 
 /** Why running attempts stop when the process does. Burns no attempt. */
@@ -54,6 +55,8 @@ export interface IngestWorkerOptions {
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
   /** The end of an attempt that somebody has to record later. */
   readonly onUnrecorded: (owed: FailInput) => void
+  /** Roots whose folder is missing here. */
+  readonly rootsOut: Pick<RootsOut, 'has' | 'lost'>
   readonly onOutcome?: (outcome: IngestOutcome, seconds: number) => void
 }
 
@@ -90,6 +93,7 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     // A paused worker of BullMQ may still take the one job that it was waiting for.
     if (held) return await backSoon(job, token)
     const request = await requestFrom(options, job, token)
+    if (options.rootsOut.has(request.root)) return await backWhenRootsAre(job, token)
     const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
     const outcome = await ingestOrHold(options, request, { signal, onProgress: throttledProgress(job) })
     if (outcome.kind === 'conflict' || outcome.kind === 'unknown-domain') {
@@ -98,6 +102,7 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     const seconds = (performance.now() - startedAt) / 1000
     options.onOutcome?.(outcome, seconds)
     logOutcome(log, job, request, outcome, seconds)
+    if (outcome.kind === 'failed' && outcome.failed.code === 'ROOT_UNAVAILABLE') options.rootsOut.lost(request.root)
     return await settle({ worker, onOutage: options.onOutage }, job, token, outcome)
   }
   const worker = new Worker<unknown, IngestReport>(QUEUES.ingest, process, {

@@ -25,6 +25,9 @@ const AFTER_FENCE_MS = 2_000
 /** A job that an outage of this worker gave back is soon taken by a worker that has none. */
 const AFTER_OUTAGE_MS = 1_000
 
+/** A job whose root is missing here asks again so often; each time it may meet a worker that has it. */
+const ROOT_OUT_MS = 5_000
+
 /** Demands that are too high for everybody: the whole fleet slows down, and nothing needs a probe. */
 const SLOW_DOWN: ReadonlySet<FailureCode> = new Set<FailureCode>(['S3_THROTTLED', 'HSM_BUSY'])
 
@@ -114,6 +117,11 @@ export async function backToTheQueue(job: Job, token: string | undefined): Promi
 /** Gives a job back to be taken a little later, so that a crowd does not come back as one. */
 export function backSoon(job: Job, token: string | undefined): Promise<never> {
   return later(job, token, AFTER_OUTAGE_MS * (1 + Math.random()))
+}
+
+/** Gives back a job whose source this worker can not reach, for another worker, or for later. */
+export function backWhenRootsAre(job: Job, token: string | undefined): Promise<never> {
+  return later(job, token, ROOT_OUT_MS * (1 + Math.random()))
 }
 
 async function later(job: Job, token: string | undefined, delayMs: number): Promise<never> {
