@@ -53,11 +53,7 @@ export async function runChaos({ minutes, seed, json, signal }) {
     say('chaos: quiet; waiting for every file to come to its end')
     world.s3.heal()
     world.postgres.heal()
-    await within(
-      ACCEPTED_MS,
-      producer.finish(),
-      'not everything that was asked for is accepted; is a service gone for good?',
-    )
+    await within(ACCEPTED_MS, producer.finish(), () => `upstream is still refused: ${producer.lastRefusal()}`)
     const open = await untilQuiet(sql, QUIET_MS, (n) => progress(`${n} files open`))
     const report = await judge({ world, fleet, producer, sql, open, ...injected, seed, minutes })
     printReport(report)
@@ -249,10 +245,10 @@ function isTrue(code, fileId, producer, crashes) {
   }
 }
 
-/** @template T @param {number} ms @param {Promise<T>} work @param {string} otherwise @returns {Promise<T>} */
+/** @template T @param {number} ms @param {Promise<T>} work @param {() => string} otherwise @returns {Promise<T>} */
 async function within(ms, work, otherwise) {
   const patience = new AbortController()
-  const late = delay(ms, undefined, { signal: patience.signal }).then(() => Promise.reject(new Error(otherwise)))
+  const late = delay(ms, undefined, { signal: patience.signal }).then(() => Promise.reject(new Error(otherwise())))
   try {
     return await Promise.race([work, late])
   } finally {

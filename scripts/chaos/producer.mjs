@@ -40,6 +40,7 @@ export function startProducer({ world, seed, everyMs }) {
   /** Files that were asked for and are not known to be accepted. @type {Set<string>} */
   const open = new Set()
   let refused = 0
+  let lastRefusal = ''
   /** What is to be done to the next sources. @type {{ early: boolean, afterMs: number, carryOut: (one: Source) => Promise<void> }[]} */
   const planned = []
   /** Letters that hostile jobs must leave. */
@@ -100,8 +101,8 @@ export function startProducer({ world, seed, everyMs }) {
       const within = requests.filter(({ id }) => !direct.some((one) => one.id === id))
       if (within.length > 0) accepted(await inTransaction(within))
     } catch (error) {
-      // Out of reach: the next round asks again.
-      if (!(error instanceof Error) || !('code' in error)) throw error
+      // Out of reach, in whatever words a driver has for it: the next round asks again. What never ends is told by `finish`.
+      lastRefusal = String(error)
       refused++
     } finally {
       await client?.close()
@@ -136,6 +137,7 @@ export function startProducer({ world, seed, everyMs }) {
   return {
     sources,
     refused: () => refused,
+    lastRefusal: () => lastRefusal,
     hostileLetters: () => hostile,
     /**
      * Does something to the next source that is made: before it is enqueued, or while it may be read.
