@@ -1,4 +1,4 @@
-import { heartbeat, openRecords } from '@sealfleet/records'
+import { finishTask, heartbeat, openRecords, startTask } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -34,4 +34,19 @@ test('status shows the workers: how each is, what it waits for, and which have f
     workers: { id: string; alive: boolean }[]
   }>()
   expect(workers.map(({ id, alive }) => `${id} ${alive}`).sort()).toEqual(['silent false', 'waits true', 'well true'])
+})
+
+test('status shows when maintenance did what, and what waits in the outbox', async () => {
+  await using records = await openRecords(world.databaseUrl)
+  const task = { name: 'sweep', owner: 'keeper-1' }
+  await startTask(records, { ...task, everySeconds: 60, leaseSeconds: 60 })
+  expect((await world.inProcess(['status'])).stdout.toString()).toMatch(/sweep +never +done by keeper-1/)
+  await finishTask(records, { ...task, outcome: 'found', report: { found: 3 } })
+  const { maintenance, outbox } = (await world.inProcess(['status', '--json'])).json<{
+    maintenance: unknown
+    outbox: unknown
+  }>()
+  expect(maintenance).toMatchObject([{ name: 'sweep', outcome: 'found', owner: null, report: { found: 3 } }])
+  expect(outbox).toEqual({ waiting: 0, oldestSeconds: 0 })
+  expect((await world.inProcess(['status'])).stdout.toString()).toMatch(/sweep +\d{4}-\S+Z +found/)
 })

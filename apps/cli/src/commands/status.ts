@@ -1,13 +1,22 @@
 import { batchIdFor, QUEUES } from '@sealfleet/jobs'
-import { batchProgress, conservation, getFile, listWorkers, type Records, type WorkerRow } from '@sealfleet/records'
+import {
+  batchProgress,
+  conservation,
+  getFile,
+  listTasks,
+  listWorkers,
+  outboxDepth,
+  type Records,
+} from '@sealfleet/records'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { explainCode } from '../describe-error.js'
-import { pairs, table } from '../output/table.js'
-import { humanSize, humanTime } from '../output/units.js'
+import { pairs } from '../output/table.js'
+import { count, humanDuration, humanSize, humanTime } from '../output/units.js'
 import { fileIdOf, noSuchFile } from '../services/file-id.js'
 import { openDatabase } from '../services/records.js'
+import { isOfInterest, maintenanceTable, workerTable } from '../status/processes.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface StatusOptions extends CommonOptions {
@@ -105,8 +114,10 @@ async function oneBatch(context: CommandContext, records: Records, given: string
 async function everything(context: CommandContext, records: Records): Promise<void> {
   const books = await conservation(records)
   const workers = (await listWorkers(records)).filter(isOfInterest)
+  const maintenance = await listTasks(records)
+  const outbox = await outboxDepth(records)
   const { byState } = books
-  await context.print.document({ ...books, workers })
+  await context.print.document({ ...books, workers, maintenance, outbox })
   await context.print.text(
     pairs([
       ['accepted', String(books.accepted)],
@@ -125,34 +136,12 @@ async function everything(context: CommandContext, records: Records): Promise<vo
       ],
     ]),
   )
+  const { waiting, oldestSeconds } = outbox
+  if (waiting > 0) {
+    const since = humanDuration(oldestSeconds * 1000)
+    await context.print.text(`${count(waiting, 'file')} in the outbox without a job, the oldest for ${since}`)
+  }
   if (workers.length > 0) await context.print.text(`\n${workerTable(context, workers)}`)
+  if (maintenance.length > 0) await context.print.text(`\n${maintenanceTable(context, maintenance)}`)
   await context.print.note(`the queue \`${QUEUES.ingest}\` itself: sealfleet queue status`)
-}
-
-/** A worker that has ended properly is history; one that fell silent is news for an hour. */
-function isOfInterest({ state, alive, expiresAt }: WorkerRow): boolean {
-  return alive || (state !== 'STOPPED' && Date.now() - expiresAt.getTime() < 3_600_000)
-}
-
-function workerTable(context: CommandContext, workers: readonly WorkerRow[]): string {
-  const columns = [{ title: 'WORKER' }, { title: 'HOST' }, { title: 'STATE' }, { title: 'LAST SEEN' }, { title: 'OUT' }]
-  const rows = workers.map(({ id, host, state, alive, heartbeatAt, detail }) => [
-    id,
-    host,
-    alive ? state : 'dead',
-    humanTime(heartbeatAt),
-    breakersIn(detail),
-  ])
-  return table(columns, rows, (padded, cell, column) =>
-    column === 2 && cell === 'dead' ? context.print.paint('bad', padded) : padded,
-  )
-}
-
-/** The dependencies that the worker waits for, and why. */
-function breakersIn(detail: unknown): string {
-  const breakers = typeof detail === 'object' && detail !== null && 'breakers' in detail ? detail.breakers : undefined
-  if (typeof breakers !== 'object' || breakers === null) return ''
-  return Object.entries(breakers)
-    .map(([dependency, code]) => `${dependency}: ${String(code)}`)
-    .join(', ')
 }
