@@ -1,17 +1,37 @@
 import { defineConfig } from 'vitest/config'
 
+/** Set-up of every suite. */
+const shared = {
+  pool: 'forks',
+  maxConcurrency: 3,
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  restoreMocks: true,
+} as const
+
+const CHAOS = 'scripts/test/chaos.test.ts'
+
 /**
  * Tests run against real services: `scripts/test.mjs` builds, starts them and hands over their addresses in
  * SEALFLEET_TEST_*. Workspace packages are imported as built (dist); a package's own tests import ../src.
  */
 export default defineConfig({
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
-    pool: 'forks',
-    maxWorkers: 2,
-    maxConcurrency: 3,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
-    restoreMocks: true,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'suites',
+          include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
+          exclude: [CHAOS],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // When the others are done: it takes the whole machine, and what it does to it is nobody else's business.
+        test: { ...shared, name: 'chaos', include: [CHAOS], maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 })
