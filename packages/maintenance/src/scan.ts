@@ -4,6 +4,7 @@ import type { ListedVersion } from '@sealfleet/store'
 import { inBatches } from './batches.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
+import { PROBE_PREFIX } from './probes.js'
 import { abandonOrphans } from './sweep.js'
 import { emptyReport, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
@@ -60,7 +61,7 @@ async function look(
   house: House,
 ): Promise<void> {
   if (owner === undefined) {
-    if (!entry.key.includes('.sealfleet-probe/')) report.unknown++
+    if (!entry.key.startsWith(PROBE_PREFIX)) report.unknown++
     return
   }
   const { kept, attemptId, fileId } = owner

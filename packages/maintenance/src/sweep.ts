@@ -4,6 +4,7 @@ import type { Leftover } from '@sealfleet/records'
 import { eachOf, inBatches } from './batches.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
+import { PROBE_PREFIX, sweepProbes } from './probes.js'
 import { emptyReport, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 const PAGE = 200
@@ -16,7 +17,8 @@ const AT_ONCE = 4
  * 1. attempts whose worker is gone become ABANDONED, by compare-and-set: from then on they can not be committed;
  * 2. objects of ABANDONED and FAILED attempts go, by version, when their file is STORED elsewhere and that object is seen
  *    to be there, or when a person discarded or deleted the file; never a file's only copy;
- * 3. unfinished uploads of attempts that are over are aborted.
+ * 3. unfinished uploads of attempts that are over are aborted;
+ * 4. what processes left that died while they tried the store out goes.
  *
  * Nothing that ended less than the grace ago is touched: a worker that was stopped and goes on finds its lease gone at its
  * next step, but a request may be under way. Safe to run at any time, any number of times, several at once.
@@ -33,6 +35,7 @@ export async function sweep(ports: StorePorts, options: SweepOptions): Promise<S
   await abandonOrphans(ports, options, report, progress)
   await sweepLeftovers(ports, options, report, house, progress)
   await sweepUploads(ports, options, report, house, progress)
+  await sweepProbes(ports, options, report)
   return report
 }
 
@@ -116,6 +119,7 @@ async function sweepUploads(
     )
     for (const upload of uploads) {
       progress()
+      if (upload.key.startsWith(PROBE_PREFIX)) continue
       const owner = owners.get(parseObjectKey(upload.key)?.attemptId ?? '')
       if (owner === undefined) report.unknown++
       else if (owner.endedSecondsAgo === null || owner.endedSecondsAgo < options.graceSeconds) report.underWay++

@@ -19,6 +19,8 @@ export interface SweepOptions {
   /** Who, for the audit log. */
   readonly actor: string
   readonly signal?: AbortSignal | undefined
+  /** What a process left that died while it tried the store out goes after so long, or after the grace if that is more. Default 600. */
+  readonly probeGraceSeconds?: number | undefined
   /** Entries of the store, and of the register, that are looked at together; a test wants few. Default 1,000. */
   readonly pageSize?: number | undefined
   /** Told now and then how many things have been looked at. */
@@ -47,6 +49,8 @@ export interface SweepReport {
   objectsDeleted: number
   bytesDeleted: number
   uploadsAborted: number
+  /** Objects and uploads that a process left which died while it tried the store out; deleted. */
+  probesDeleted: number
   /** Left alone: a worker is at it, or it ended less than the grace ago. */
   underWay: number
   /** Left alone: the file is not stored yet or dead, so that this might be its only copy. */
@@ -72,6 +76,7 @@ export function emptyReport(dryRun: boolean): SweepReport {
     objectsDeleted: 0,
     bytesDeleted: 0,
     uploadsAborted: 0,
+    probesDeleted: 0,
     underWay: 0,
     onlyCopies: 0,
     unknown: 0,

@@ -174,6 +174,23 @@ describe.each([
     for (const { fileId } of lost) await house.sql.query(`UPDATE files SET state = 'DELETED' WHERE id = $1`, [fileId])
   })
 
+  test('what a process left that died while it tried the store out goes when it is old enough', async () => {
+    const uploads = kind === 'radosgw'
+    if (uploads) await startUpload(house.store.bucket, '.sealfleet-probe/dead')
+    const key = '.sealfleet-probe/left'
+    await house.upload({ ...(await house.begin()), key })
+    expect(await sweep(house, NOW)).toMatchObject({ probesDeleted: 0 })
+    const old = { ...NOW, probeGraceSeconds: -60 }
+    expect(await sweep(house, { ...old, graceSeconds: 3_600 })).toMatchObject({ probesDeleted: 0 })
+    expect(await sweep(house, { ...old, graceSeconds: -60, dryRun: true })).toMatchObject({
+      probesDeleted: uploads ? 2 : 1,
+    })
+    expect(await sweep(house, { ...old, graceSeconds: -60 })).toMatchObject({ probesDeleted: uploads ? 2 : 1 })
+    const left: string[] = []
+    for await (const entry of house.store.list('.sealfleet-probe/')) left.push(entry.key)
+    expect(left).toEqual([])
+  })
+
   test('two sweeps at once end as one', async () => {
     const pairs = await Promise.all(Array.from({ length: 12 }, storedAtTheSecondTry))
     await Promise.all([sweep(house, NOW), sweep(house, NOW), scan(house, NOW)])

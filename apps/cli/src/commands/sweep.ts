@@ -80,6 +80,7 @@ function lines(report: SweepReport, scanned: boolean): [string, string][] {
     [`attempts abandoned${would}`, String(report.abandoned)],
     [`objects deleted${would}`, `${report.objectsDeleted} (${humanSize(report.bytesDeleted)})`],
     ...(scanned ? [] : ([[`uploads aborted${would}`, String(report.uploadsAborted)]] as [string, string][])),
+    ...(scanned ? [] : ([[`probes’ remains deleted${would}`, String(report.probesDeleted)]] as [string, string][])),
     ['left: under way or young', String(report.underWay)],
     ...(scanned ? ([['left: maybe an only copy', String(report.onlyCopies)]] as [string, string][]) : []),
     ['left: unknown', String(report.unknown)],

@@ -1,0 +1,30 @@
+import type { StorePorts, SweepOptions, SweepReport } from './terms.js'
+
+/** Below this, processes try out what the store can do when they start (packages/store). */
+export const PROBE_PREFIX = '.sealfleet-probe/'
+const PROBE_GRACE_S = 600
+
+/**
+ * Takes away what processes left below the probe prefix that died in the middle of trying the store out: nobody's data, by
+ * its name. Younger things are left alone, since a process may be at it.
+ */
+export async function sweepProbes(
+  { store }: StorePorts,
+  { graceSeconds, probeGraceSeconds = PROBE_GRACE_S, dryRun, signal }: SweepOptions,
+  report: SweepReport,
+): Promise<void> {
+  const request = signal === undefined ? {} : { signal }
+  const before = Date.now() - Math.max(graceSeconds, probeGraceSeconds) * 1000
+  const isOld = (since: Date | undefined): boolean => since !== undefined && since.getTime() < before
+  for await (const { key, version, modified } of store.listVersions(PROBE_PREFIX, request)) {
+    if (!isOld(modified)) continue
+    if (dryRun !== true) await store.deleteVersion(key, version, request)
+    report.probesDeleted++
+  }
+  if (!store.capabilities.listUploads || !store.capabilities.abortUploads) return
+  for await (const { key, uploadId, initiated } of store.listUploads(PROBE_PREFIX, request)) {
+    if (!isOld(initiated)) continue
+    if (dryRun !== true) await store.abortUpload(key, uploadId, request)
+    report.probesDeleted++
+  }
+}
