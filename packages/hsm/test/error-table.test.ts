@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 
 import { nextStep, type Tries } from '../src/agent/recovery.js'
 import { CKR, ckrName, ckrOf } from '../src/errors/ckr.js'
-import { classifyCkr, ERROR_CLASSES, ERROR_TABLE, type ErrorClass } from '../src/errors/table.js'
+import { ERROR_CLASSES, type ErrorClass } from '../src/errors/classes.js'
+import { classifyCkr } from '../src/errors/classify.js'
+import { ERROR_TABLE } from '../src/errors/table.js'
 
 /** The design's rows, by number: what the table in src must say. */
 const ROWS: readonly [ErrorClass, readonly number[]][] = [
@@ -39,8 +41,8 @@ describe('the error table', () => {
 
   it('lets a vendor profile move a code, for one function or for all', () => {
     const profile = [
-      { code: 0x8000_0001, class: 'recycle' },
-      { code: CKR.FUNCTION_FAILED, fn: 'C_Login', class: 'recycle' },
+      { code: 0x8000_0001, class: 'recycle', name: 'CKR_OF_A_VENDOR' },
+      { code: CKR.FUNCTION_FAILED, fn: 'C_Login', class: 'recycle', name: 'CKR_FUNCTION_FAILED' },
     ] as const
     expect(classifyCkr(0x8000_0001, 'C_Sign', profile)).toBe('recycle')
     expect(classifyCkr(CKR.FUNCTION_FAILED, 'C_Login', profile)).toBe('recycle')

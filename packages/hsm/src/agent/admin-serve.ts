@@ -1,17 +1,20 @@
 import { KCV_LENGTH, KCV_MESSAGE } from '../inputs.js'
 import { parseKeyLabel } from '../labels.js'
-import type { AdminRequest, RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
+import type { VendorProfile } from '../errors/classes.js'
+import { classifyCkr } from '../errors/classify.js'
+import type { AdminRequest, RawEvidence, RawListing } from '../wire/admin-messages.js'
 import { decodeJson, encodeJson, KIND, type Frame, type FrameWriter } from '../wire/frames.js'
 import { readAttribute, readAttributes } from './attributes.js'
 import { CKA, CKO_SECRET_KEY } from './constants.js'
-import type { Handle } from './cryptoki.js'
+import { CkrError, type Handle } from './cryptoki.js'
 import { problemsOf, tryForbidden } from './evidence.js'
-import { OperationFailure } from './failure.js'
+import { describe, OperationFailure } from './failure.js'
 import { destroyHandle, generateMaster, usageOf } from './generate.js'
 import { Keys } from './keys.js'
 import type { Pkcs11Module } from './module.js'
 import { failureOf } from './serve.js'
 import type { Session } from './sessions.js'
+import { tokenReport } from './token-report.js'
 
 const MAX_LISTED = 10_000
 
@@ -24,14 +27,16 @@ export class AdminServer {
   readonly #session: Session
   readonly #writer: FrameWriter
   readonly #keys: Keys
+  readonly #profile: VendorProfile | undefined
   #queue: Promise<void> = Promise.resolve()
   #pending = 0
 
-  constructor(module: Pkcs11Module, session: Handle, writer: FrameWriter) {
+  constructor(module: Pkcs11Module, session: Handle, writer: FrameWriter, profile?: VendorProfile) {
     this.#module = module
+    this.#profile = profile
     this.#session = { handle: session, epoch: 0, leasedAt: 0, out: Buffer.alloc(128), input: [] }
     this.#writer = writer
-    this.#keys = new Keys(module, () => undefined)
+    this.#keys = new Keys(module, () => undefined, profile)
   }
 
   get quiet(): boolean {
@@ -47,7 +52,7 @@ export class AdminServer {
       try {
         this.#writer.send(encodeJson(KIND.OK, id, await this.#answer(request)))
       } catch (error) {
-        this.#writer.send(encodeJson(KIND.ERROR, id, failureOf(error).toMessage()))
+        this.#writer.send(encodeJson(KIND.ERROR, id, this.#failureOf(error).toMessage()))
       } finally {
         this.#pending -= 1
       }
@@ -76,16 +81,23 @@ export class AdminServer {
       }
       case 'destroy':
         return this.#destroy(request.label, request.ckaId)
-      case 'token': {
-        const report: TokenReport = { token: this.#module.identity().token, mechanisms: this.#module.mechanisms() }
-        return report
-      }
+      case 'token':
+        return tokenReport(this.#module, this.#profile)
     }
+  }
+
+  /** Nothing is tried again here: what the token said is passed on as what it means. */
+  #failureOf(error: unknown): OperationFailure {
+    if (!(error instanceof CkrError)) return failureOf(error)
+    const errorClass = classifyCkr(error.ckr, error.fn, this.#profile?.rows)
+    const verdicts = { configuration: 'denied', login: 'login', data: 'data' } as const
+    const verdict = errorClass in verdicts ? verdicts[errorClass as keyof typeof verdicts] : 'recycle'
+    return new OperationFailure(verdict, describe(error), error)
   }
 
   async #generate(label: string, ckaId: Buffer, acceptUnsound: boolean): Promise<RawEvidence> {
     const { handle } = this.#session
-    const key = generateMaster(this.#module, handle, label, ckaId)
+    const key = generateMaster(this.#module, handle, label, ckaId, this.#profile?.signingKey)
     try {
       const attributes = readAttributes(this.#module, handle, key)
       const refusals = tryForbidden(this.#module, handle, key)

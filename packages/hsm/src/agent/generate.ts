@@ -1,4 +1,5 @@
 import { CKR } from '../errors/ckr.js'
+import type { VendorProfile } from '../errors/classes.js'
 import { parseKeyLabel } from '../labels.js'
 import { ulongs } from './attributes.js'
 import { CKA, CKK_AES, CKK_GENERIC_SECRET, CKM, CKO_SECRET_KEY } from './constants.js'
@@ -9,18 +10,28 @@ import type { Pkcs11Module, Template } from './module.js'
 const KEY_LENGTH = 32
 
 type Usage = 'sign' | 'encrypt'
+type SigningKey = NonNullable<VendorProfile['signingKey']>
+
+/** What every token takes but those whose vendor's profile says otherwise. */
+const GENERIC_SECRET: SigningKey = { mechanism: CKM.GENERIC_SECRET_KEY_GEN, keyType: CKK_GENERIC_SECRET }
 
 /**
  * Makes one master key inside the token. Refuses a second key under the same label: before, and again afterwards, when the
  * new one is destroyed (two operators may have begun at once).
  */
-export function generateMaster(module: Pkcs11Module, session: Handle, label: string, ckaId: Buffer): Handle {
+export function generateMaster(
+  module: Pkcs11Module,
+  session: Handle,
+  label: string,
+  ckaId: Buffer,
+  signingKey: SigningKey = GENERIC_SECRET,
+): Handle {
   const usage = usageOf(label)
   if (module.findKeys(session, { label }).length > 0) throw exists(label)
-  const mechanism = { mechanism: usage === 'sign' ? CKM.GENERIC_SECRET_KEY_GEN : CKM.AES_KEY_GEN }
+  const mechanism = { mechanism: usage === 'sign' ? signingKey.mechanism : CKM.AES_KEY_GEN }
   const generate = (allowed: boolean) =>
     module.call('C_GenerateKey', (raw) =>
-      raw.C_GenerateKey(session, mechanism, masterTemplate(usage, label, ckaId, allowed)),
+      raw.C_GenerateKey(session, mechanism, masterTemplate(usage, label, ckaId, allowed, signingKey.keyType)),
     )
   let key: Handle
   try {
@@ -44,11 +55,17 @@ export function destroyHandle(module: Pkcs11Module, session: Handle, key: Handle
 }
 
 /** The exact template of a master key: sign-only, or encrypt-and-decrypt-only for a KEK. */
-export function masterTemplate(usage: Usage, label: string, ckaId: Buffer, allowedMechanisms: boolean): Template {
+export function masterTemplate(
+  usage: Usage,
+  label: string,
+  ckaId: Buffer,
+  allowedMechanisms: boolean,
+  keyType: number = CKK_GENERIC_SECRET,
+): Template {
   const sign = usage === 'sign'
   const template: Template = [
     { type: CKA.CLASS, value: CKO_SECRET_KEY },
-    { type: CKA.KEY_TYPE, value: sign ? CKK_GENERIC_SECRET : CKK_AES },
+    { type: CKA.KEY_TYPE, value: sign ? keyType : CKK_AES },
     { type: CKA.VALUE_LEN, value: KEY_LENGTH },
     { type: CKA.LABEL, value: label },
     { type: CKA.ID, value: ckaId },

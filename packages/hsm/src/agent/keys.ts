@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
-import { classifyCkr } from '../errors/table.js'
+import type { VendorProfile } from '../errors/classes.js'
+import { classifyCkr } from '../errors/classify.js'
 import { KCV_LENGTH, KCV_MESSAGE, kekCheckInput } from '../inputs.js'
 import { parseKeyLabel } from '../labels.js'
 import type { Expect } from '../wire/messages.js'
@@ -36,9 +37,11 @@ export class Keys {
   readonly #flights = new Map<string, Promise<Handle>>()
   readonly #known = new Map<string, Known>()
   readonly #onBound: (label: string, kcv: Buffer | null) => void
+  readonly #profile: VendorProfile | undefined
 
-  constructor(module: Cryptoki, onBound: (label: string, kcv: Buffer | null) => void) {
+  constructor(module: Cryptoki, onBound: (label: string, kcv: Buffer | null) => void, profile?: VendorProfile) {
     this.#module = module
+    this.#profile = profile
     this.#onBound = onBound
   }
 
@@ -140,7 +143,7 @@ export class Keys {
       const opened = await this.decrypt(session, handle, aad, record)
       if (opened.equals(plaintext)) return
     } catch (error) {
-      if (!(error instanceof CkrError && classifyCkr(error.ckr, error.fn) === 'data')) throw error
+      if (!(error instanceof CkrError && classifyCkr(error.ckr, error.fn, this.#profile?.rows) === 'data')) throw error
     }
     throw new OperationFailure('mismatch', `the key ${label} does not open the record registered with it`)
   }

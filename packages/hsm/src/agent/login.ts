@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 
-import { classifyCkr } from '../errors/table.js'
+import type { ErrorClass, VendorProfile } from '../errors/classes.js'
+import { classifyCkr } from '../errors/classify.js'
 import { encodeJson, KIND, type FrameWriter } from '../wire/frames.js'
 import type { LoggedIn, WantLogin } from '../wire/messages.js'
 import { CKF } from './constants.js'
@@ -20,10 +21,12 @@ export class LoginGate {
   readonly #module: Pkcs11Module
   readonly #pin: PinReader
   readonly #writer: FrameWriter
+  readonly #profile: VendorProfile | undefined
   #allowed: (() => void) | undefined
 
-  constructor(module: Pkcs11Module, pin: PinReader, writer: FrameWriter) {
+  constructor(module: Pkcs11Module, pin: PinReader, writer: FrameWriter, profile?: VendorProfile) {
     this.#module = module
+    this.#profile = profile
     this.#pin = pin
     this.#writer = writer
   }
@@ -45,7 +48,7 @@ export class LoginGate {
     try {
       await this.#loginOnce(session)
     } catch (error) {
-      if (!(error instanceof CkrError) || classifyCkr(error.ckr, error.fn) !== 'general') throw error
+      if (this.#classOf(error) !== 'general') throw error
       await setTimeout(AGAIN_MS * (1 + Math.random()))
       await this.#loginOnce(session)
     }
@@ -66,7 +69,7 @@ export class LoginGate {
       }
     } catch (error) {
       const ckr = error instanceof CkrError ? error.ckr : undefined
-      const rejected = error instanceof CkrError && classifyCkr(error.ckr, error.fn) === 'login'
+      const rejected = this.#classOf(error) === 'login'
       const outcome: LoggedIn = { accepted: false, rejected, text: describe(error), ckr }
       this.#writer.send(encodeJson(KIND.LOGGED_IN, 0, outcome))
       if (!rejected) throw error
@@ -75,9 +78,14 @@ export class LoginGate {
     const outcome: LoggedIn = { accepted: true, rejected: false, text: '' }
     this.#writer.send(encodeJson(KIND.LOGGED_IN, 0, outcome))
   }
+
+  #classOf(error: unknown): ErrorClass | undefined {
+    return error instanceof CkrError ? classifyCkr(error.ckr, error.fn, this.#profile?.rows) : undefined
+  }
 }
 
-function pinState(flags: number): WantLogin['pin'] {
+/** What the token's flags say about the user PIN. */
+export function pinState(flags: number): WantLogin['pin'] {
   if ((flags & CKF.USER_PIN_LOCKED) !== 0) return 'locked'
   if ((flags & CKF.PROTECTED_AUTHENTICATION_PATH) !== 0) return 'on-device'
   return (flags & CKF.USER_PIN_FINAL_TRY) !== 0 ? 'final-try' : 'ok'

@@ -3,6 +3,8 @@ import { setTimeout } from 'node:timers/promises'
 
 import { decodeJson, encodeJson, FrameParser, FrameWriter, KIND, type Frame } from '../wire/frames.js'
 import type { AgentConfig, Beat, Failed, Ready, StartStage } from '../wire/messages.js'
+import type { VendorProfile } from '../errors/classes.js'
+import { profileOf } from '../errors/classify.js'
 import { AdminServer } from './admin-serve.js'
 import { CkrError } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
@@ -12,6 +14,7 @@ import { NoToken, Pkcs11Module } from './module.js'
 import { Operations } from './operations.js'
 import { PinReader } from './pin.js'
 import { PoolServer } from './serve.js'
+import { usableMechanisms } from './token-report.js'
 
 /**
  * The agent: the only process that loads a PKCS#11 module. Inherited descriptors: 3 frames, 4 the PIN, 5 the lifeline.
@@ -68,18 +71,26 @@ class Agent {
     let stage: StartStage = 'library'
     try {
       this.#module = await this.#moduleWithToken(config, (reached) => (stage = reached))
-      const mechanisms = this.#module.mechanisms()
-      const gate = new LoginGate(this.#module, new PinReader(FD.pin), this.#writer)
+      const profile = profileOf(this.#module.identity().token)
+      const mechanisms = usableMechanisms(this.#module.mechanisms(), profile)
+      const gate = new LoginGate(this.#module, new PinReader(FD.pin), this.#writer, profile)
       this.#gate = gate
       stage = 'login'
-      const sessions = config.mode === 'admin' ? await this.#startAdmin(gate) : await this.#startPool(gate, config)
+      const sessions =
+        config.mode === 'admin' ? await this.#startAdmin(gate, profile) : await this.#startPool(gate, config, profile)
       const { token } = this.#module.identity()
       const ready: Ready = { pid: process.pid, token, mechanisms, sessions }
       this.#writer.send(encodeJson(KIND.READY, 0, ready))
     } catch (error) {
       const cause = error instanceof OperationFailure ? (error.cause ?? error) : error
       const source = cause instanceof CkrError ? { ckr: cause.ckr, fn: cause.fn } : {}
-      const failed: Failed = { stage: cause instanceof NoToken ? 'token' : stage, text: describe(cause), ...source }
+      const rejected = error instanceof OperationFailure && error.verdict === 'login'
+      const failed: Failed = {
+        stage: cause instanceof NoToken ? 'token' : stage,
+        text: describe(cause),
+        rejected,
+        ...source,
+      }
       this.#writer.send(encodeJson(KIND.FAILED, 0, failed))
       this.#socket.end()
     }
@@ -105,10 +116,11 @@ class Agent {
     }
   }
 
-  async #startPool(gate: LoginGate, config: AgentConfig): Promise<number> {
+  async #startPool(gate: LoginGate, config: AgentConfig, profile?: VendorProfile): Promise<number> {
     const operations = new Operations(this.#requireModule(), {
       sessions: config.sessions,
       hardTimeoutMs: config.hardTimeoutMs,
+      profile,
       login: async (anchor) => gate.login(anchor),
       notice: (notice) => {
         this.#writer.send(encodeJson(KIND.NOTICE, 0, notice))
@@ -133,11 +145,11 @@ class Agent {
     return opened
   }
 
-  async #startAdmin(gate: LoginGate): Promise<number> {
+  async #startAdmin(gate: LoginGate, profile?: VendorProfile): Promise<number> {
     const module = this.#requireModule()
     const session = module.openSession(true)
     await gate.login(session)
-    const server = new AdminServer(module, session, this.#writer)
+    const server = new AdminServer(module, session, this.#writer, profile)
     this.#serving = {
       handle: (frame) => server.handle(frame),
       close: () => {

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { CKR } from '../errors/ckr.js'
-import { classifyCkr, type ErrorClass, type ProfileRow } from '../errors/table.js'
+import type { ErrorClass, VendorProfile } from '../errors/classes.js'
+import { classifyCkr } from '../errors/classify.js'
 import type { Notice } from '../wire/messages.js'
 import { CkrError, WrongAnswer, type Cryptoki, type Handle } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
@@ -15,7 +16,8 @@ export interface OperationsOptions {
   /** Asks the owner of the PIN for a login on the anchor session; resolves when it is done. */
   readonly login: (anchor: Handle) => Promise<void>
   readonly notice: (notice: Notice) => void
-  readonly profile?: readonly ProfileRow[]
+  /** What the token's vendor does in its own way. */
+  readonly profile?: VendorProfile | undefined
   readonly now?: () => number
   readonly sleep?: (ms: number) => Promise<void>
   readonly random?: () => number
@@ -42,13 +44,15 @@ export class Operations {
     this.#module = module
     this.#options = options
     this.#now = options.now ?? performance.now.bind(performance)
-    this.keys = new Keys(module, (label, kcv) => {
+    const bound = (label: string, kcv: Buffer | null) => {
       options.notice({ what: 'bound', label, kcv: kcv === null ? null : kcv.toString('hex') })
-    })
+    }
+    this.keys = new Keys(module, bound, options.profile)
     this.sessions = new Sessions(module, {
       size: options.sessions,
       hardTimeoutMs: options.hardTimeoutMs,
       now: this.#now,
+      readWrite: options.profile?.sessions === 'read-write',
       onReplaced: () => {
         options.notice({ what: 'session-replaced' })
       },
@@ -137,7 +141,7 @@ export class Operations {
   #classify(error: unknown): ErrorClass | undefined {
     if (error instanceof WrongAnswer) return 'recycle'
     if (!(error instanceof CkrError)) return undefined
-    const errorClass = classifyCkr(error.ckr, error.fn, this.#options.profile)
+    const errorClass = classifyCkr(error.ckr, error.fn, this.#options.profile?.rows)
     this.#options.notice({ what: 'error', ckr: error.ckr, fn: error.fn, class: errorClass })
     return errorClass
   }

@@ -1,4 +1,4 @@
-import type { ErrorClass } from '../errors/table.js'
+import type { ErrorClass } from '../errors/classes.js'
 import type { Verdict } from '../wire/messages.js'
 
 /** What an operation has already tried. One record per operation; {@link nextStep} counts in it. */

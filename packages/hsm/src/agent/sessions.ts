@@ -20,6 +20,8 @@ export interface SessionsOptions {
   readonly size: number
   readonly hardTimeoutMs: number
   readonly now: () => number
+  /** For modules that refuse read-only sessions. Default false. */
+  readonly readWrite?: boolean
   readonly onReplaced?: () => void
   readonly onCapacity?: (sessions: number) => void
 }
@@ -71,7 +73,7 @@ export class Sessions {
   }
 
   openAnchor(): Handle {
-    this.#anchor = this.#module.openSession(false)
+    this.#anchor = this.#module.openSession(this.#options.readWrite ?? false)
     return this.#anchor
   }
 
@@ -165,7 +167,7 @@ export class Sessions {
   }
 
   #open(): Session {
-    const handle = this.#module.openSession(false)
+    const handle = this.#module.openSession(this.#options.readWrite ?? false)
     return { handle, epoch: this.#epoch, leasedAt: 0, out: Buffer.allocUnsafeSlow(OUT_ALLOCATED).fill(0), input: [] }
   }
 

@@ -1,34 +1,10 @@
 import { CKR } from './ckr.js'
+import type { ErrorClass, ProfileRow, VendorProfile } from './classes.js'
 
 /**
- * What to do about a return value: the whole policy of the pool as data. One row a class; a code stands in exactly one row
- * (a test says so). Vendor profiles move single codes to another row.
- *
- * - `fine`           treat as success
- * - `retry`          the same session, after 50–400 ms, three times; then a new session once
- * - `session`        replace the session and retry once; two sessions within a second: reopen all
- * - `rebind`         log in if need be, find the key again, compare its check value, retry once
- * - `general`        replace the session and retry once; the second time in 30 s as `recycle`
- * - `recycle`        answer from the other agent; this one is replaced
- * - `capacity`       serve with the sessions that opened, and alert
- * - `login`          fatal: no retry, latch the PIN, page
- * - `configuration`  fatal: HSM_ACCESS_DENIED; intake pauses, page
- * - `data`           integrity failure of that one record
+ * What to do about every return value: the whole policy of the pool as data. One row a class; a code stands in exactly one
+ * row (a test says so). Below it, what vendors mean differently; how all of it is looked up is in classify.ts.
  */
-export const ERROR_CLASSES = [
-  'fine',
-  'retry',
-  'session',
-  'rebind',
-  'general',
-  'recycle',
-  'capacity',
-  'login',
-  'configuration',
-  'data',
-] as const
-export type ErrorClass = (typeof ERROR_CLASSES)[number]
-
 export const ERROR_TABLE: Readonly<Record<ErrorClass, readonly number[]>> = {
   fine: [CKR.USER_ALREADY_LOGGED_IN, CKR.CRYPTOKI_ALREADY_INITIALIZED],
   // AWS CloudHSM answers FUNCTION_FAILED for "busy".
@@ -96,25 +72,168 @@ export const ERROR_TABLE: Readonly<Record<ErrorClass, readonly number[]>> = {
   ],
 }
 
-const BY_CODE: ReadonlyMap<number, ErrorClass> = new Map(
-  ERROR_CLASSES.flatMap((name) => ERROR_TABLE[name].map((code) => [code, name] as const)),
-)
+/** GENERAL_ERROR from C_Decrypt is a bad tag (seen on SoftHSM), not a device fault. */
+export const BY_FUNCTION: readonly ProfileRow[] = [
+  { class: 'data', code: CKR.GENERAL_ERROR, name: 'CKR_GENERAL_ERROR', fn: 'C_Decrypt' },
+]
 
-/** One code (of one function, where named) that a vendor means differently. */
-export interface ProfileRow {
-  readonly code: number
-  readonly fn?: string
-  readonly class: ErrorClass
+type Row = readonly [ErrorClass, code: number, name: string, fn?: string]
+
+function rows(...all: readonly Row[]): readonly ProfileRow[] {
+  return all.map(([errorClass, code, name, fn]) => ({
+    class: errorClass,
+    code,
+    name,
+    ...(fn === undefined ? {} : { fn }),
+  }))
 }
 
-/**
- * The class of a return value. `fn` is the Cryptoki function that returned it: GENERAL_ERROR from C_Decrypt is a bad tag
- * (seen on SoftHSM), not a device fault. Codes without a row, vendor-defined ones among them, are `general`.
- */
-export function classifyCkr(code: number, fn: string, profile: readonly ProfileRow[] = []): ErrorClass {
-  for (const row of profile) {
-    if (row.code === code && (row.fn === undefined || row.fn === fn)) return row.class
-  }
-  if (code === CKR.GENERAL_ERROR && fn === 'C_Decrypt') return 'data'
-  return BY_CODE.get(code) ?? 'general'
-}
+/** The first that matches is taken. A code stands here only if a public document of the vendor, or its source, has it. */
+export const VENDORS: readonly VendorProfile[] = [
+  {
+    name: 'softhsm',
+    title: 'SoftHSM 2',
+    match: [{ manufacturer: /^SoftHSM project$/ }],
+    tried: true,
+    source: 'SoftHSM 2.6.1, by the tests',
+    rows: [],
+    notes: ['A token whose directory went away is found again only by a new C_Initialize: the agent is replaced.'],
+  },
+  {
+    name: 'opencryptoki',
+    title: 'opencryptoki',
+    match: [{ manufacturer: /^IBM/ }],
+    tried: true,
+    source: 'opencryptoki 3.8.1 (software token), by the tests; usr/lib/ep11_stdll/ep11_specific.c for CKR_IBM_…',
+    // Newer versions translate these themselves (ep11_error_to_pkcs11_error), to the same classes.
+    rows: rows(
+      ['recycle', 0x8001_0001, 'CKR_IBM_WKID_MISMATCH'],
+      ['retry', 0x8001_0002, 'CKR_IBM_INTERNAL_ERROR'],
+      ['retry', 0x8001_0003, 'CKR_IBM_TRANSPORT_ERROR'],
+      ['recycle', 0x8001_0009, 'CKR_IBM_WK_NOT_INITIALIZED'],
+      ['retry', 0x8001_000a, 'CKR_IBM_OA_API_ERROR'],
+      ['retry', 0x8001_000b, 'CKR_IBM_REQ_TIMEOUT'],
+      ['configuration', 0x8001_000c, 'CKR_IBM_READONLY'],
+      ['configuration', 0x8001_000d, 'CKR_IBM_STATIC_POLICY'],
+      ['retry', 0x8001_0010, 'CKR_IBM_TRANSPORT_LIMIT'],
+    ),
+    notes: ['The software token has no AES-GCM: inline nonces only.'],
+  },
+  {
+    name: 'nss',
+    title: 'NSS softokn',
+    match: [{ manufacturer: /^Mozilla Foundation$/ }],
+    tried: true,
+    source: 'NSS 3.87, by the tests; lib/util/pkcs11n.h for CKR_NSS_…',
+    rows: rows(['recycle', 0xce53_4351, 'CKR_NSS_CERTDB_FAILED'], ['recycle', 0xce53_4352, 'CKR_NSS_KEYDB_FAILED']),
+    notes: [
+      'For trying things out only: it exports keys that it calls not extractable, and crashes after a lost login.',
+    ],
+  },
+  {
+    name: 'aws-cloudhsm',
+    title: 'AWS CloudHSM',
+    // By what `cluster hsm-info` calls the vendor, too: AWS documents no manufacturer id.
+    match: [{ library: /CloudHSM/i }, { manufacturer: /^(?:Cavium|Marvell)/ }],
+    tried: false,
+    source: 'AWS CloudHSM User Guide: known issues of the PKCS #11 library, HSM throttling, mechanism annotations',
+    rows: rows(
+      // "Busy": Client SDK 5 and 3. FUNCTION_FAILED is retried for everybody.
+      ['retry', CKR.FUNCTION_FAILED, 'CKR_FUNCTION_FAILED'],
+      ['retry', CKR.OPERATION_ACTIVE, 'CKR_OPERATION_ACTIVE'],
+      ['retry', CKR.DEVICE_ERROR, 'CKR_DEVICE_ERROR', 'C_GetAttributeValue'],
+    ),
+    sessions: 'read-write',
+    gcmIv: 'from-token',
+    notes: [
+      'Client SDK 5 refuses read-only sessions, so the pool opens read-write ones.',
+      'AES-GCM encrypts under an IV of the HSM only: inline nonces only.',
+      'The PIN is USER:PASSWORD of a crypto user.',
+    ],
+  },
+  {
+    name: 'luna',
+    title: 'Thales Luna',
+    match: [{ library: /^Chrystoki/ }],
+    tried: false,
+    source: 'cryptoki_v2.h of the Luna client SDK (CKR_VENDOR_DEFINED + n); Luna documentation on HA recovery',
+    rows: rows(
+      ['recycle', 0x8000_0005, 'CKR_CONTAINER_HANDLE_INVALID'],
+      ['login', 0x8000_0007, 'CKR_USER_LOCKED_OUT'],
+      ['recycle', 0x8000_000c, 'CKR_ACCEL_DEVICE_ERROR'],
+      ['rebind', 0x8000_001a, 'CKR_USER_NOT_AUTHORIZED'],
+      ['configuration', 0x8000_001b, 'CKR_MAX_OBJECT_COUNT_EXCEEDED'],
+      ['recycle', 0x8000_001f, 'CKR_UNABLE_TO_CONNECT'],
+      ['configuration', 0x8000_0020, 'CKR_PARTITION_DISABLED'],
+      ['recycle', 0x8000_0023, 'CKR_SP_TIMEOUT'],
+      ['recycle', 0x8000_0024, 'CKR_TIMEOUT'],
+      ['configuration', 0x8000_0026, 'CKR_MTK_ZEROIZED'],
+      ['configuration', 0x8000_002a, 'CKR_HSM_STORAGE_FULL'],
+      ['recycle', 0x8000_002b, 'CKR_DEVICE_TIMEOUT'],
+      ['configuration', 0x8000_002c, 'CKR_CONTAINER_OBJECT_STORAGE_FULL'],
+      ['configuration', 0x8000_002d, 'CKR_PED_CLIENT_NOT_RUNNING'],
+      ['configuration', 0x8000_002e, 'CKR_PED_UNPLUGGED'],
+      ['configuration', 0x8000_0030, 'CKR_OPERATION_NOT_ALLOWED'],
+      ['configuration', 0x8000_0031, 'CKR_LICENSE_CAPACITY_EXCEEDED'],
+      ['configuration', 0x8000_0035, 'CKR_LOG_FULL'],
+      ['retry', 0x8000_0041, 'CKR_AGAIN'],
+      // The secure trusted channel is broken; only a new process makes another.
+      ['recycle', 0x8000_004f, 'CKR_STC_NO_SESSION_KEY'],
+      ['recycle', 0x8000_0050, 'CKR_STC_RESPONSE_BAD_MAC'],
+      ['recycle', 0x8000_0053, 'CKR_STC_SESSION_INVALID'],
+      ['recycle', 0x8000_0055, 'CKR_STC_SEQUENCE_NUM_INVALID'],
+      ['recycle', 0x8000_0056, 'CKR_STC_NO_CHANNEL'],
+      ['recycle', 0x8000_0057, 'CKR_STC_RESPONSE_DECRYPT_ERROR'],
+      ['recycle', 0x8000_0058, 'CKR_STC_RESPONSE_REPLAYED'],
+      // The PIN of a partition with PED authentication: one more counts towards a lock.
+      ['login', 0x8000_0067, 'CKR_CHALLENGE_INCORRECT'],
+      ['configuration', 0x8000_006e, 'CKR_CMD_NOT_ALLOWED_HSM_IN_TRANSPORT'],
+      ['configuration', 0x8000_0076, 'CKR_HSM_TAMPERED'],
+      ['session', 0x8000_0078, 'CKR_SESSION_CONTEXT_NOT_ALLOCATED'],
+      ['configuration', 0x8000_008d, 'CKR_HSM_RESTART_REQUIRED'],
+      ['configuration', 0x8000_0136, 'CKR_KEY_NOT_ACTIVE'],
+    ),
+    notes: ['When all members of an HA group were lost, only a new C_Initialize recovers: the agent is replaced.'],
+  },
+  {
+    name: 'nshield',
+    title: 'Entrust nShield',
+    match: [{ manufacturer: /^nCipher Corp\. Ltd$/ }],
+    tried: false,
+    source: 'pkcs11extra.h of nCipher (CKR_VENDOR_DEFINED | standard code); Security World documentation',
+    // In a strict FIPS world some operations want a card: nothing heals that but the card.
+    rows: rows(
+      ['configuration', 0x8000_0054, 'CKR_FIPS_FUNCTION_NOT_SUPPORTED'],
+      ['configuration', 0x8000_0070, 'CKR_FIPS_MECHANISM_INVALID'],
+      ['configuration', 0x8000_00d1, 'CKR_FIPS_TEMPLATE_INCONSISTENT'],
+      ['configuration', 0x8000_00e0, 'CKR_FIPS_TOKEN_NOT_PRESENT'],
+    ),
+    // CKM_NC_SHA256_HMAC_KEY_GEN, CKK_SHA256_HMAC: "Spec inconsistently allows HMAC with generic secret keys; we don't."
+    signingKey: { mechanism: 0xde43_6997, keyType: 0x2b },
+    notes: [
+      'Set CKNFAST_ASSUME_SINGLE_PROCESS=0 (cknfastrc): without it agents do not see keys made after they started.',
+      'When the last card of a card set is removed, the library closes all sessions.',
+    ],
+  },
+  {
+    name: 'yubihsm2',
+    title: 'YubiHSM 2',
+    match: [{ manufacturer: /^Yubico/, model: /^YubiHSM/ }],
+    tried: false,
+    source: 'yubihsm-shell, pkcs11/util_pkcs11.c (yrc_to_rv, parse_hmac_template)',
+    rows: rows(
+      // The audit log is full, or the flash is: sessions have nothing to do with it.
+      ['configuration', CKR.DEVICE_MEMORY, 'CKR_DEVICE_MEMORY'],
+      // Capabilities, a disabled algorithm.
+      ['configuration', CKR.FUNCTION_REJECTED, 'CKR_FUNCTION_REJECTED'],
+      // The encrypted session with the device is broken; the device decrypts nothing of ours.
+      ['recycle', CKR.ENCRYPTED_DATA_INVALID, 'CKR_ENCRYPTED_DATA_INVALID'],
+    ),
+    signingKey: { mechanism: 0x350, keyType: 0x2b },
+    notes: [
+      'No AES-GCM: inline nonces only.',
+      'At most 16 sessions with the device, all users together.',
+      'A full audit log stops every operation until it is read out.',
+    ],
+  },
+]

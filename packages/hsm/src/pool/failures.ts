@@ -25,7 +25,7 @@ export function startFailure(failed: Failed, token: TokenOptions): HsmError {
         fix: `Connect or initialise the token labelled "${token.token}", or set SEALFLEET_PKCS11_TOKEN to one that is there.`,
       })
     case 'login':
-      return ckr === undefined ? pinUnreadable(failed.text) : loginFailure(ckr, fn)
+      return ckr === undefined ? pinUnreadable(failed.text) : loginFailure(ckr, fn, failed.rejected)
     case 'sessions':
     case 'config':
       return new HsmError('HSM_UNAVAILABLE', `the token gave no session: ${failed.text}`, {
@@ -52,9 +52,9 @@ const LOGIN_CODES: readonly number[] = [
   CKR.USER_ANOTHER_ALREADY_LOGGED_IN,
 ]
 
-/** C_Login (or what comes before it) failed. */
-export function loginFailure(ckr: number, fn: string | undefined): HsmError {
-  if (!LOGIN_CODES.includes(ckr)) {
+/** C_Login (or what comes before it) failed. `rejected`: by a code that says so in its vendor's words alone. */
+export function loginFailure(ckr: number, fn: string | undefined, rejected = false): HsmError {
+  if (!rejected && !LOGIN_CODES.includes(ckr)) {
     return new HsmError('HSM_UNAVAILABLE', 'logging in to the token failed', {
       ckr,
       fn,
@@ -102,7 +102,7 @@ export function operationFailure(label: string, error: OperationError): HsmError
     case 'exists':
       return keyExists(label)
     case 'login':
-      return error.ckr === undefined ? pinUnreadable(error.text) : loginFailure(error.ckr, error.fn)
+      return error.ckr === undefined ? pinUnreadable(error.text) : loginFailure(error.ckr, error.fn, true)
     case 'data':
       return dataFailure(label, error)
     case 'denied':

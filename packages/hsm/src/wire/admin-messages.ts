@@ -1,4 +1,4 @@
-import type { TokenIdentity, TokenMechanisms } from './messages.js'
+import type { TokenIdentity, TokenMechanisms, WantLogin } from './messages.js'
 
 /** Requests to an agent in admin mode, and their answers: JSON in ADMIN and OK frames. */
 export type AdminRequest =
@@ -49,7 +49,31 @@ export interface RawListing {
   readonly attributes: KeyAttributes
 }
 
+/** What the token names as its limits; null: it names none. */
+export interface TokenLimits {
+  readonly maxSessions: number | null
+  /** Open now, by all users of the token that its library knows of. */
+  readonly sessions: number | null
+  readonly maxReadWriteSessions: number | null
+  readonly minPinLength: number
+  readonly maxPinLength: number
+  /** Key sizes of CKM_SHA256_HMAC and CKM_AES_GCM, in the token's own unit. */
+  readonly hmacKey: { readonly min: number; readonly max: number } | null
+  readonly gcmKey: { readonly min: number; readonly max: number } | null
+}
+
+export interface MechanismListing {
+  readonly number: number
+  /** CKM_…; null for one that is not the standard's. */
+  readonly name: string | null
+}
+
 export interface TokenReport {
   readonly token: TokenIdentity
+  /** What of it Sealfleet can use. */
   readonly mechanisms: TokenMechanisms
+  readonly limits: TokenLimits
+  /** Everything it lists, by number. */
+  readonly mechanismList: readonly MechanismListing[]
+  readonly pin: WantLogin['pin']
 }

@@ -58,6 +58,8 @@ export type StartStage = 'library' | 'initialize' | 'token' | 'login' | 'session
 export interface Failed {
   readonly stage: StartStage
   readonly text: string
+  /** The token refused the PIN. */
+  readonly rejected?: boolean
   readonly ckr?: number | undefined
   readonly fn?: string | undefined
 }

@@ -11,6 +11,9 @@
  *   flip            call, then flip a bit of the output
  *   length N        call, then say the output has N bytes
  *   logout, closeall, finalize    do that underneath for real, then call
+ *   readonly CODE   (C_OpenSession) return CODE unless the session is to be read-write
+ *
+ * FAULTY_MANUFACTURER and FAULTY_LIBRARY are what token and library then call themselves: another vendor's, for its profile.
  *
  * FAULTY_STATE is a file of 8-byte counters shared by all processes: the first 64 say how often each rule matched, the next
  * ones how often each function was called, in the order of the list below.
@@ -133,6 +136,14 @@ static void after(const struct rule *r, CK_BYTE_PTR out, CK_ULONG_PTR length) {
   if (is(r, "length")) *length = r->argument;
 }
 
+/* Blank-padded, as Cryptoki's texts are. */
+static void rename_to(const char *variable, CK_UTF8CHAR *text, size_t size) {
+  const char *name = getenv(variable);
+  if (name == NULL) return;
+  memset(text, ' ', size);
+  memcpy(text, name, strnlen(name, size));
+}
+
 #define CALL(FUNCTION, SESSION, EXPRESSION)                     \
   struct rule r;                                                \
   CK_RV result;                                                 \
@@ -146,9 +157,20 @@ static CK_RV initialize(CK_VOID_PTR args) PLAIN(INITIALIZE, 0, real->C_Initializ
 static CK_RV finalize(CK_VOID_PTR reserved) PLAIN(FINALIZE, 0, real->C_Finalize(reserved))
 static CK_RV slot_list(CK_BBOOL present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR count)
     PLAIN(SLOTLIST, 0, real->C_GetSlotList(present, slots, count))
-static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) PLAIN(TOKENINFO, 0, real->C_GetTokenInfo(slot, info))
-static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR app, CK_NOTIFY notify, CK_SESSION_HANDLE_PTR s)
-    PLAIN(OPEN, 0, real->C_OpenSession(slot, flags, app, notify, s))
+static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
+  CALL(TOKENINFO, 0, real->C_GetTokenInfo(slot, info));
+  if (result == CKR_OK) rename_to("FAULTY_MANUFACTURER", info->manufacturerID, sizeof info->manufacturerID);
+  return result;
+}
+static CK_RV library_info(CK_INFO_PTR info) {
+  CK_RV result = real->C_GetInfo(info);
+  if (result == CKR_OK) rename_to("FAULTY_LIBRARY", info->libraryDescription, sizeof info->libraryDescription);
+  return result;
+}
+static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR app, CK_NOTIFY notify, CK_SESSION_HANDLE_PTR s) {
+  CALL(OPEN, 0, is(&r, "readonly") && (flags & CKF_RW_SESSION) == 0 ? r.argument : real->C_OpenSession(slot, flags, app, notify, s));
+  return result;
+}
 static CK_RV close_session(CK_SESSION_HANDLE s) PLAIN(CLOSE, s, real->C_CloseSession(s))
 static CK_RV session_info(CK_SESSION_HANDLE s, CK_SESSION_INFO_PTR info) PLAIN(INFO, s, real->C_GetSessionInfo(s, info))
 static CK_RV login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG n)
@@ -186,6 +208,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out) {
     list.C_Finalize = finalize;
     list.C_GetSlotList = slot_list;
     list.C_GetTokenInfo = token_info;
+    list.C_GetInfo = library_info;
     list.C_OpenSession = open_session;
     list.C_CloseSession = close_session;
     list.C_GetSessionInfo = session_info;

@@ -70,6 +70,14 @@ export class Faulty implements AsyncDisposable {
     return { ...this.#token, module: this.#path('faulty.so'), env: { ...this.#token.env, ...faulty } }
   }
 
+  /** The token under another vendor's names. */
+  as(names: { readonly manufacturer?: string; readonly library?: string }): TokenOptions {
+    const { token } = this
+    const manufacturer = names.manufacturer === undefined ? {} : { FAULTY_MANUFACTURER: names.manufacturer }
+    const library = names.library === undefined ? {} : { FAULTY_LIBRARY: names.library }
+    return { ...token, env: { ...token.env, ...manufacturer, ...library } }
+  }
+
   /** From the next call on, these rules and no others, with their counts at 0. */
   async rules(...lines: readonly string[]): Promise<void> {
     const rules = this.#path('rules')
