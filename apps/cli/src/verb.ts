@@ -31,7 +31,8 @@ export function commonOptions(command: Command, o: { changes: boolean }): Comman
 /** Runs `action` when the command is chosen; errors become a report and an exit status, never a stack. */
 export function perform<O extends CommonOptions>(command: Command, runner: Runner, action: Action<O>): void {
   command.action(async (...given: unknown[]) => {
-    const options = command.opts<O>()
+    // A verb that has parts (`doctor`, `doctor hsm`) takes the common options in front of the part as well.
+    const options = command.optsWithGlobals<O>()
     const args = given.slice(0, -2).flatMap((value) => (value === undefined ? [] : (value as string | string[])))
     const print = createPrinter(runner.io, options.json === true)
     runner.end(await runAction(runner.io, print, options, (context) => action(context, args, options)))

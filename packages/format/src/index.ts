@@ -24,7 +24,7 @@ export {
   segmentCount,
   segmentSize,
 } from './sizes.js'
-export { isWellFormedDerivation } from './derivation.js'
+export { derivationMessages, isWellFormedDerivation, type DerivationInput } from './derivation.js'
 export { NONCE_LENGTH, type RandomFill, freshNonces, nonceId } from './nonce.js'
 export { NONCE_AAD_LENGTH, WRAPPED_NONCES_LENGTH, nonceAad, unwrapNonces, wrapNonces } from './nonce-record.js'
 export { FORMAT_VERSION, type HeaderFields } from './header.js'

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 
-import type { FreshToken } from '@sealfleet/testkit'
+import { Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
 import { HsmPool, memoryLatch } from '../src/index.js'
-import type { PoolOptions } from '../src/index.js'
-import { Faulty } from './faults/faulty.js'
+import type { PoolOptions, TokenOptions } from '../src/index.js'
 import { ENC, isAlive, KEK, knownAnswers, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'
 
 /**
@@ -14,7 +13,7 @@ import { ENC, isAlive, KEK, knownAnswers, ObservedPool, SIG, tokenOptions, token
  */
 describe('faults of the module', () => {
   let token: FreshToken
-  let faulty: Faulty
+  let faulty: Faulty<TokenOptions>
   let answers: Map<Buffer, Buffer>
 
   beforeAll(async () => {

@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
+import { Faulty } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { conformance, formatReport, openKeyAdmin, type MasterKeyRef } from '../src/index.js'
-import { Faulty } from './faults/faulty.js'
 import { knownAnswers, ObservedPool } from './helpers.js'
 import { opencryptokiAbsent, opencryptokiToken, type SecondToken } from './opencryptoki.js'
 

@@ -6,10 +6,9 @@ import { fileURLToPath } from 'node:url'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import type { FreshToken } from '@sealfleet/testkit'
+import { Faulty, type FreshToken } from '@sealfleet/testkit'
 
 import { agentEnvironment } from '../src/pool/agent-process.js'
-import { Faulty } from './faults/faulty.js'
 import { ENC, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
 
 const WORKER = fileURLToPath(new URL('pool-in-child.mjs', import.meta.url))

@@ -1,6 +1,6 @@
+import { Faulty } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
 
-import { Faulty } from './faults/faulty.js'
 import { ENC, knownAnswers, loadUntil, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
 
 /** Faults that the pool must survive without its callers noticing; one at a time, with room to heal between. */

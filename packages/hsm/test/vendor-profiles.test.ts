@@ -1,11 +1,10 @@
-import type { FreshToken } from '@sealfleet/testkit'
+import { Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
 import type { ErrorClass, VendorName } from '../src/errors/classes.js'
 import { classifyCkr, profileOf } from '../src/errors/classify.js'
 import { VENDORS } from '../src/errors/table.js'
-import { HsmPool, memoryLatch, openKeyAdmin } from '../src/index.js'
-import { Faulty } from './faults/faulty.js'
+import { HsmPool, memoryLatch, openKeyAdmin, type TokenOptions } from '../src/index.js'
 import { ENC, knownAnswers, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
 
 /** By number, from the vendors' documents: what the table in src must say. `n` of Luna is CKR_VENDOR_DEFINED + n. */
@@ -87,7 +86,7 @@ describe('the vendors’ rows of the error table', () => {
 /** SoftHSM under another vendor's name, behind the fault module: the profile at work in a real agent. */
 describe('a vendor’s profile in the agent', () => {
   let token: FreshToken
-  let faulty: Faulty
+  let faulty: Faulty<TokenOptions>
 
   beforeAll(async () => {
     token = await tokenWithKeys(ENC)

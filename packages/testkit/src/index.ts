@@ -1,5 +1,6 @@
 /** What suites share: fresh databases, tokens, buckets, prefixes and folders on the real servers that `npm test` starts. */
 export { redisUrl, requireVariable } from './environment.js'
+export { Faulty, type FaultyFunction, type ModuleChoice } from './faulty.js'
 export { type Fault, type FaultProxy, type Operation, type SeenRequest, startFaultProxy } from './fault-proxy.js'
 export { type FreshBucket, freshBucket, type S3ServerKind } from './fresh-bucket.js'
 export { type FreshDatabase, freshDatabase } from './fresh-database.js'

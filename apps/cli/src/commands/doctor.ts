@@ -3,10 +3,11 @@ import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { doctorStatus, failed, ok, skipped, type Finding } from '../doctor/check.js'
 import { checkHsm } from '../doctor/hsm.js'
+import { report } from '../doctor/report.js'
 import { checkDatabase, checkRedis, checkRoots, checkStore, type DatabaseFindings } from '../doctor/services.js'
 import type { ExitStatus } from '../exit-status.js'
-import { table } from '../output/table.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { doctorHsmVerb } from './doctor-hsm.js'
 
 export function doctorVerb(program: Command, runner: Runner): void {
   const doctor = program
@@ -17,9 +18,11 @@ export function doctorVerb(program: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-S3 is tried out with small objects below .sealfleet-probe/, which are removed again. Nothing else is changed.`,
+S3 is tried out with small objects below .sealfleet-probe/, which are removed again. Nothing else is changed.
+Without a part named, everything is checked. \`doctor hsm\` alone looks at the token and every key in detail.`,
     )
   perform<CommonOptions>(commonOptions(doctor, { changes: false }), runner, doctorAction)
+  doctorHsmVerb(doctor, runner)
 }
 
 async function doctorAction(context: CommandContext): Promise<ExitStatus> {
@@ -53,28 +56,4 @@ async function doctorAction(context: CommandContext): Promise<ExitStatus> {
   findings.push(...fromDatabase.findings, ...fromRedis, ...fromStore, ...fromHsm, ...fromRoots)
   await report(context, findings)
   return doctorStatus(findings)
-}
-
-async function report({ print }: CommandContext, findings: readonly Finding[]): Promise<void> {
-  const status = doctorStatus(findings)
-  await print.document({
-    healthy: status === 0,
-    findings: findings.map(({ exitStatus: _exitStatus, ...rest }) => rest),
-  })
-  const columns = [{ title: 'CHECK' }, { title: 'STATE' }, { title: 'WHAT' }]
-  const rows = findings.map(({ check, state, code, detail }) => [
-    check,
-    code === undefined ? state : `${state} (${code})`,
-    detail.split('\n')[0] ?? '',
-  ])
-  const painter = (padded: string, cell: string, column: number): string => {
-    if (column !== 1 || cell === 'skipped') return padded
-    return print.paint(cell === 'ok' ? 'good' : 'bad', padded)
-  }
-  await print.text(table(columns, rows, painter))
-  for (const { check, state, detail, fix } of findings) {
-    if (state !== 'failed' && state !== 'warning') continue
-    const more = detail.includes('\n') ? `\n${detail.split('\n').slice(1).join('\n')}` : ''
-    await print.text(`\n${check}:${more}\n  fix: ${fix ?? 'see the state above'}`)
-  }
 }

@@ -8,6 +8,8 @@ export interface Finding {
   readonly detail: string
   readonly code?: string
   readonly fix?: string
+  /** How long it took, milliseconds. */
+  readonly ms?: number
   readonly exitStatus: ExitStatus
 }
 

@@ -1,5 +1,5 @@
 import type { Config } from '@sealfleet/config'
-import { HsmPool, openKeyAdmin, type KeyAdmin, type TokenOptions } from '@sealfleet/hsm'
+import { HsmPool, openKeyAdmin, type KeyAdmin, type PinLatch, type TokenOptions } from '@sealfleet/hsm'
 
 /** The token of the configuration, for a pool or for key administration. */
 export function tokenOptions({ hsm, passthroughEnv }: Config<'hsm'>): TokenOptions {
@@ -25,6 +25,6 @@ export function openPool(config: Config<'hsm'>): Promise<HsmPool> {
 }
 
 /** Key administration: its own process and read-write session, for `keys init` and `keys check` alone. */
-export function openAdmin(config: Config<'hsm'>): Promise<KeyAdmin> {
-  return openKeyAdmin(tokenOptions(config))
+export function openAdmin(config: Config<'hsm'>, latch?: PinLatch): Promise<KeyAdmin> {
+  return openKeyAdmin(tokenOptions(config), latch === undefined ? {} : { latch })
 }

@@ -3,13 +3,16 @@ import { open, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-
-import { tempDir } from '@sealfleet/testkit'
-
-import type { TokenOptions } from '../../src/index.js'
+import { tempDir } from './temp-dir.js'
 
 const execute = promisify(execFile)
-const SOURCE = fileURLToPath(new URL('faulty.c', import.meta.url))
+const SOURCE = fileURLToPath(new URL('../faults/faulty.c', import.meta.url))
+
+/** What the fault module changes of a token's options: which library is loaded, and what it finds in its environment. */
+export interface ModuleChoice {
+  readonly module: string
+  readonly env?: Readonly<Record<string, string>>
+}
 
 const MAX_RULES = 64
 const COUNTER = 8
@@ -39,19 +42,19 @@ const FUNCTIONS = [
 export type FaultyFunction = (typeof FUNCTIONS)[number]
 
 /** The fault module over a real one: see faulty.c for its rules. */
-export class Faulty implements AsyncDisposable {
-  readonly #token: TokenOptions
+export class Faulty<T extends ModuleChoice> implements AsyncDisposable {
+  readonly #token: T
   readonly #dir: string
   readonly #dispose: () => PromiseLike<void>
 
-  private constructor(token: TokenOptions, dir: string, dispose: () => PromiseLike<void>) {
+  private constructor(token: T, dir: string, dispose: () => PromiseLike<void>) {
     this.#token = token
     this.#dir = dir
     this.#dispose = dispose
   }
 
   /** Builds the module with gcc and the header of Debian's libp11-kit-dev. */
-  static async over(token: TokenOptions): Promise<Faulty> {
+  static async over<T extends ModuleChoice>(token: T): Promise<Faulty<T>> {
     const directory = await tempDir()
     const faulty = new Faulty(token, directory.path, () => directory[Symbol.asyncDispose]())
     const flags = ['-shared', '-fPIC', '-O1', '-Wall', '-Wextra', '-Werror', '-I/usr/include/p11-kit-1']
@@ -61,7 +64,7 @@ export class Faulty implements AsyncDisposable {
     return faulty
   }
 
-  get token(): TokenOptions {
+  get token(): T & Required<ModuleChoice> {
     const faulty = {
       FAULTY_MODULE: this.#token.module,
       FAULTY_RULES: this.#path('rules'),
@@ -71,7 +74,7 @@ export class Faulty implements AsyncDisposable {
   }
 
   /** The token under another vendor's names. */
-  as(names: { readonly manufacturer?: string; readonly library?: string }): TokenOptions {
+  as(names: { readonly manufacturer?: string; readonly library?: string }): T & Required<ModuleChoice> {
     const { token } = this
     const manufacturer = names.manufacturer === undefined ? {} : { FAULTY_MANUFACTURER: names.manufacturer }
     const library = names.library === undefined ? {} : { FAULTY_LIBRARY: names.library }
