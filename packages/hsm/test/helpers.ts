@@ -104,6 +104,29 @@ export async function knownAnswers(pool: HsmPool, key: MasterKeyRef, count: numb
   return answers
 }
 
+export interface Tally {
+  readonly right: number
+  readonly wrong: number
+  /** Codes. */
+  readonly failed: readonly string[]
+}
+
+/** All messages at once; how many answers were right, wrong, and failed with what. */
+export async function tallyOf(pool: HsmPool, key: MasterKeyRef, answers: ReadonlyMap<Buffer, Buffer>): Promise<Tally> {
+  const tally = { right: 0, wrong: 0, failed: [] as string[] }
+  await Promise.all(
+    [...answers].map(async ([message, expected]) => {
+      try {
+        if (expected.equals(await pool.hmac(key, message))) tally.right += 1
+        else tally.wrong += 1
+      } catch (error) {
+        tally.failed.push(String(error instanceof Error && 'code' in error ? error.code : error))
+      }
+    }),
+  )
+  return tally
+}
+
 export interface Load {
   readonly ok: number
   readonly wrong: number
