@@ -125,7 +125,11 @@ export async function startFleet(
       logs,
       config,
       startWorker: async ({ env: overrides = {}, step } = {}) => {
-        const settings = { ...config(overrides), passthroughEnv: token.env }
+        // What is not Sealfleet's goes to the HSM's agents, as from a worker's own environment.
+        const others = Object.entries(overrides).flatMap(([name, value]) =>
+          value === undefined || name.startsWith('SEALFLEET_') ? [] : [[name, value] as const],
+        )
+        const settings = { ...config(overrides), passthroughEnv: { ...token.env, ...Object.fromEntries(others) } }
         const running = await runWorker({
           config: settings,
           log: createLogger({ name: 'worker', level: 'debug', destination: { write: (line) => void logs.push(line) } }),

@@ -1,97 +1,17 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { conservation, getFile, listFailures, listWorkers, traceFile } from '@sealfleet/records'
+import { getFile, listWorkers, traceFile } from '@sealfleet/records'
 import { redisUrl, startFaultProxy, startTcpGate, type FaultProxy, type TcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { noStepHook, type StepHook } from '../src/attempt/steps.js'
-import type { RunningWorker } from '../src/run.js'
 import { startFleet, type Fleet } from './fleet.js'
-
-const FILES = 20
-const CONCURRENCY = 4
-const SETTINGS = {
-  SEALFLEET_CONCURRENCY: String(CONCURRENCY),
-  SEALFLEET_HSM_AGENTS: '1',
-  SEALFLEET_S3_MAX_ATTEMPTS: '1',
-  SEALFLEET_DATABASE_CONNECT_TIMEOUT_MS: '1000',
-  SEALFLEET_WORKER_PORT: '0',
-  SEALFLEET_LEASE_SECONDS: '4',
-  SEALFLEET_LEASE_RENEW_SECONDS: '1',
-}
-
-interface Line {
-  readonly msg: string
-  readonly level: number
-  readonly code?: string
-  readonly breaker?: string
-  readonly dependency?: string
-  readonly port?: number
-  readonly durationMs?: number
-}
-
-/** A worker whose ways to S3, Postgres and Redis can be broken without touching the servers that others use. */
-class Patient {
-  readonly fleet: Fleet
-  readonly worker: RunningWorker
-  readonly #from: number
-
-  private constructor(fleet: Fleet, worker: RunningWorker, from: number) {
-    this.fleet = fleet
-    this.worker = worker
-    this.#from = from
-  }
-
-  static async start(fleet: Fleet, env: NodeJS.ProcessEnv = {}, step: StepHook = noStepHook): Promise<Patient> {
-    const from = fleet.logs.length
-    return new Patient(fleet, await fleet.startWorker({ env: { ...SETTINGS, ...env }, step }), from)
-  }
-
-  get lines(): Line[] {
-    return this.fleet.logs.slice(this.#from).map((line) => JSON.parse(line) as Line)
-  }
-
-  said(breaker: 'open' | 'closed', dependency: string): Line[] {
-    return this.lines.filter((line) => line.breaker === breaker && line.dependency === dependency)
-  }
-
-  async ask(what: 'healthz' | 'readyz' | 'metrics'): Promise<{ status: number; text: string }> {
-    const port = this.lines.find(({ msg }) => msg === 'health and metrics')?.port ?? 0
-    const answer = await fetch(`http://127.0.0.1:${port}/${what}`)
-    return { status: answer.status, text: await answer.text() }
-  }
-
-  async metric(name: string): Promise<number | undefined> {
-    const line = (await this.ask('metrics')).text.split('\n').find((one) => one.startsWith(`sealfleet_${name} `))
-    return line === undefined ? undefined : Number(line.split(' ').at(-1))
-  }
-}
-
-async function enqueue(fleet: Fleet, name: string, count = FILES): Promise<string[]> {
-  const names = Array.from({ length: count }, (_, i) => `${name}/${i}`)
-  for (const one of names) await fleet.writeSource(one, one)
-  const results = await fleet.producer.client.enqueueMany(names.map((one) => ({ root: 'in', path: one })))
-  return results.map(({ fileId }) => fileId ?? '')
-}
+import { enqueue, expectWhole, FILES, Patient, SETTINGS } from './patient.js'
 
 /** The processes that this one has started. */
 async function children(): Promise<string[]> {
   const text = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8')
   return text.split(' ').filter((pid) => pid !== '')
-}
-
-/** Every file is stored, none was blamed, and what was written about the outage is bounded. */
-async function expectWhole(fleet: Fleet, ids: readonly string[], rounds: number): Promise<void> {
-  const states = await fleet.settled(ids)
-  expect(ids.map((id) => states.get(id)?.state)).toEqual(ids.map(() => 'STORED'))
-  const books = await conservation(fleet.records)
-  expect(books).toMatchObject({ difference: 0, deadWithoutLetter: 0, strayCommits: 0, byState: { DEAD: 0 } })
-  const failures = (await Promise.all(ids.map((id) => listFailures(fleet.records, id)))).flat()
-  expect(failures.filter(({ disposition }) => disposition !== 'release')).toEqual([])
-  expect(failures.length).toBeLessThanOrEqual(CONCURRENCY * rounds)
-  const files = await Promise.all(ids.map((id) => getFile(fleet.records, id)))
-  expect(files.map((found) => found?.file.crashes)).toEqual(ids.map(() => 0))
 }
 
 describe('an outage opens a breaker in the worker, and the backlog stays whole:', () => {

@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { Writable } from 'node:stream'
+import { promisify } from 'node:util'
 
 import { freshToken } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
@@ -6,6 +9,8 @@ import { describe, expect, it } from 'vitest'
 import { main } from '../src/conformance/main.js'
 import { conformance, formatReport, openKeyAdmin } from '../src/index.js'
 import { tokenOptions } from './helpers.js'
+
+const execute = promisify(execFile)
 
 describe('the conformance suite', () => {
   it('passes on SoftHSM, and leaves nothing behind in the token', async () => {
@@ -17,6 +22,8 @@ describe('the conformance suite', () => {
     ).toEqual([])
     expect(report).toMatchObject({ passed: true, usable: { sealing: true, detachedNonces: true, evidence: true } })
     expect(Object.keys(report.rates)).toEqual(['1', '4', '16'])
+    expect(new Set(Object.values(report.attributes))).toEqual(new Set(['honoured']))
+    expect(report.token.limits).toMatchObject({ minPinLength: 4, hmacKey: { min: 32, max: 512 } })
     await using admin = await openKeyAdmin(tokenOptions(token))
     expect(await admin.list()).toEqual([])
   })
@@ -39,6 +46,28 @@ describe('the conformance command', () => {
   it('says how it is used when something is missing', async () => {
     for (const args of [[], ['--module', '/x'], ['--unknown']]) {
       expect(await run(...args)).toMatchObject({ status: 2, out: '', err: expect.stringContaining('usage:') as string })
+    }
+  })
+
+  it('prints mechanisms, limits, attributes, operations a second and what can be used, by `npm run hsm:conformance`', async () => {
+    await using token = await freshToken()
+    const scripts = (JSON.parse(await readFile('package.json', 'utf8')) as { scripts: Record<string, string> }).scripts
+    const [node, cli = ''] = scripts['hsm:conformance']?.split(' ') ?? []
+    expect(node).toBe('node')
+    const args = [cli, '--module', token.module, '--token', token.label, '--pin-file', token.pinFile]
+    const { stdout } = await execute(process.execPath, args, { env: { ...process.env, ...token.env } })
+    expect(stdout).toMatch(/^SoftHSM project SoftHSM v2, firmware [\d.]+, serial [0-9a-f]+, label test-/)
+    for (const line of [
+      'profile: SoftHSM 2',
+      'limits: sessions without a stated limit',
+      /^mechanisms \(\d+\):$/m,
+      /\bSHA256_HMAC\b/,
+      'attributes honoured:\n',
+      /^ +\d+ HMAC\/s with 16 callers$/m,
+      'usable: sealing yes, detached nonces yes, evidence yes\npassed\n',
+    ]) {
+      if (typeof line === 'string') expect(stdout).toContain(line)
+      else expect(stdout).toMatch(line)
     }
   })
 

@@ -97,7 +97,7 @@ export class AdminServer {
 
   async #generate(label: string, ckaId: Buffer, acceptUnsound: boolean): Promise<RawEvidence> {
     const { handle } = this.#session
-    const key = generateMaster(this.#module, handle, label, ckaId, this.#profile?.signingKey)
+    const key = generateMaster(this.#module, handle, label, ckaId, this.#profile)
     try {
       const attributes = readAttributes(this.#module, handle, key)
       const refusals = tryForbidden(this.#module, handle, key)

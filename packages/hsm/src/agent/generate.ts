@@ -24,8 +24,9 @@ export function generateMaster(
   session: Handle,
   label: string,
   ckaId: Buffer,
-  signingKey: SigningKey = GENERIC_SECRET,
+  profile?: VendorProfile,
 ): Handle {
+  const signingKey = profile?.signingKey ?? GENERIC_SECRET
   const usage = usageOf(label)
   if (module.findKeys(session, { label }).length > 0) throw exists(label)
   const mechanism = { mechanism: usage === 'sign' ? signingKey.mechanism : CKM.AES_KEY_GEN }
@@ -35,7 +36,7 @@ export function generateMaster(
     )
   let key: Handle
   try {
-    key = generate(true)
+    key = generate(profile?.allowedMechanisms ?? true)
   } catch (error) {
     // Some tokens know no CKA_ALLOWED_MECHANISMS; the evidence shows that it is missing.
     if (!(error instanceof CkrError && error.ckr === CKR.ATTRIBUTE_TYPE_INVALID)) throw error

@@ -2,11 +2,14 @@ import { randomBytes, randomUUID } from 'node:crypto'
 
 import { openKeyAdmin, type KeyAdmin, type KeyEvidence } from '../admin/key-admin.js'
 import type { MasterKeyRef } from '../contract.js'
+import { profileOf } from '../errors/classify.js'
 import type { TokenOptions } from '../options.js'
 import { HsmPool } from '../pool/hsm-pool.js'
+import { attributesHonoured } from './attributes.js'
 import type { Check, ConformanceReport } from './report.js'
 
 const CALLERS = [1, 4, 16]
+const DERIVES = 'derives 32 bytes, the same on every session'
 
 export interface ConformanceOptions {
   /** How long each rate is measured. Default 1,000 ms. */
@@ -30,7 +33,7 @@ export async function conformance(token: TokenOptions, options: ConformanceOptio
     await run.checkDerivation(pool)
     await run.checkNonces(pool)
     await run.checkDestruction(pool)
-    const rates = run.failed ? {} : await run.measure(pool, options.measureMs ?? 1_000)
+    const rates = run.derives ? await run.measure(pool, options.measureMs ?? 1_000) : {}
     return await run.report(rates)
   } finally {
     await run.cleanUp()
@@ -52,6 +55,11 @@ class Run {
 
   get failed(): boolean {
     return this.#checks.some(({ outcome }) => outcome === 'failed')
+  }
+
+  /** Whether there is anything to measure. */
+  get derives(): boolean {
+    return this.#outcomeOf(DERIVES) === 'ok'
   }
 
   async checkKeys(): Promise<void> {
@@ -80,7 +88,7 @@ class Run {
   }
 
   async checkDerivation(pool: HsmPool): Promise<void> {
-    await this.#check('derives 32 bytes, the same on every session', async () => {
+    await this.#check(DERIVES, async () => {
       const message = randomBytes(32)
       const answers = await Promise.all(Array.from({ length: 24 }, () => pool.hmac(this.#enc, message)))
       const distinct = new Set(answers.map((answer) => answer.toString('hex')))
@@ -154,20 +162,26 @@ class Run {
   }
 
   async report(rates: Record<string, number>): Promise<ConformanceReport> {
-    const outcomeOf = (name: string) => this.#checks.find((check) => check.name === name)?.outcome
     const usable = {
       sealing: !this.failed,
-      detachedNonces: outcomeOf('wraps and opens nonces') === 'ok',
-      evidence: outcomeOf('refuses what a master key must refuse') === 'ok',
+      detachedNonces: this.#outcomeOf('wraps and opens nonces') === 'ok',
+      evidence: this.#outcomeOf('refuses what a master key must refuse') === 'ok',
     }
     const token = await this.#admin.tokenInfo()
-    return { token, checks: this.#checks, rates, usable, passed: !this.failed }
+    const attributes = this.#evidence === undefined ? {} : attributesHonoured(this.#evidence)
+    const profile = profileOf(token.token)
+    const vendor = profile === undefined ? null : { title: profile.title, tried: profile.tried, notes: profile.notes }
+    return { token, vendor, attributes, checks: this.#checks, rates, usable, passed: !this.failed }
   }
 
   /** Destroys what it made; a key that is gone already is no failure, anything else is the caller's to see. */
   async cleanUp(): Promise<void> {
     const left = (await this.#admin.list()).filter(({ ref }) => ref.domain === this.#domain)
     for (const { ref, ckaId } of left) await this.#admin.destroy(ref, { ckaId })
+  }
+
+  #outcomeOf(name: string): Check['outcome'] | undefined {
+    return this.#checks.find((check) => check.name === name)?.outcome
   }
 
   async #make(ref: MasterKeyRef): Promise<KeyEvidence> {

@@ -62,6 +62,8 @@ export interface VendorProfile {
   readonly gcmIv?: 'from-token'
   /** How a signing master is made, where a generic secret does not sign HMAC-SHA-256. */
   readonly signingKey?: { readonly mechanism: number; readonly keyType: number }
+  /** `false`: the module fails on CKA_ALLOWED_MECHANISMS in a template instead of saying that it does not know it. */
+  readonly allowedMechanisms?: false
   /** What an operator must know before trusting it with this pool. */
   readonly notes: readonly string[]
 }

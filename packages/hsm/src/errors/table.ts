@@ -126,6 +126,8 @@ export const VENDORS: readonly VendorProfile[] = [
     tried: true,
     source: 'NSS 3.87, by the tests; lib/util/pkcs11n.h for CKR_NSS_…',
     rows: rows(['recycle', 0xce53_4351, 'CKR_NSS_CERTDB_FAILED'], ['recycle', 0xce53_4352, 'CKR_NSS_KEYDB_FAILED']),
+    // It answers GENERAL_ERROR to it (3.87).
+    allowedMechanisms: false,
     notes: [
       'For trying things out only: it exports keys that it calls not extractable, and crashes after a lost login.',
     ],
