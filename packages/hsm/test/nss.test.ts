@@ -1,8 +1,8 @@
 import { Faulty } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
 
-import { conformance, formatReport, HsmPool, openKeyAdmin } from '../src/index.js'
-import { ENC, knownAnswers, tallyOf } from './helpers.js'
+import { conformance, formatReport, openKeyAdmin } from '../src/index.js'
+import { ENC, knownAnswers, ObservedPool, tallyOf } from './helpers.js'
 import { nssModule, nssToken } from './nss.js'
 
 describe('NSS softokn, the third token', () => {
@@ -36,10 +36,14 @@ describe('NSS softokn, the third token', () => {
     await using admin = await openKeyAdmin(token.options)
     await admin.generate(ENC, { acceptUnsound: true })
     await using faulty = await Faulty.over(token.options)
-    await using pool = await HsmPool.open({ tokens: [faulty.token] })
+    await using observed = await ObservedPool.open(faulty.token)
+    const { pool } = observed
+    await observed.allReady()
     const answers = await knownAnswers(pool, ENC, 16)
     await faulty.rules('C_SignInit logout count=1')
     expect(await tallyOf(pool, ENC, answers)).toEqual({ right: 16, wrong: 0, failed: [] })
+    await observed.until(() => observed.count('ready') === 3)
+    expect(pool.stats().restarts).toEqual({ died: 1 })
     expect(await tallyOf(pool, ENC, answers)).toEqual({ right: 16, wrong: 0, failed: [] })
   })
 })
