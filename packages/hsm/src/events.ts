@@ -1,16 +1,24 @@
 import type { Role } from './contract.js'
 import type { HsmErrorCode } from './errors/hsm-error.js'
 import type { OperationName } from './pool/request.js'
+import type { FailoverReason } from './pool/token-choice.js'
 
-export type RestartReason = 'died' | 'failed-start' | 'hung' | 'silent' | 'error' | 'stale' | 'memory'
+/** `surplus`: the token no longer serves, and one agent is enough to stand by. */
+export type RestartReason = 'died' | 'failed-start' | 'hung' | 'silent' | 'error' | 'stale' | 'memory' | 'surplus'
 
-/** For metrics: names, numbers and times, never bytes. Times are milliseconds. */
-export type HsmEvent =
+/**
+ * For metrics: names, numbers and times, never bytes. Times are milliseconds. `token` is the token's name in the pool:
+ * `primary`, `secondary-1`, …
+ */
+export type HsmEvent = EventBody & { readonly token?: string }
+
+type EventBody =
   | {
       readonly type: 'operation'
       readonly operation: OperationName
       readonly role: Role
-      readonly outcome: 'ok' | 'aborted' | HsmErrorCode
+      /** `moved`: this token failed, and another one was given the operation. */
+      readonly outcome: 'ok' | 'aborted' | 'moved' | HsmErrorCode
       readonly queueMs: number
       readonly runMs: number
       readonly replays: number
@@ -20,7 +28,12 @@ export type HsmEvent =
   | { readonly type: 'restart'; readonly agent: number; readonly reason: RestartReason }
   | { readonly type: 'ready'; readonly agent: number; readonly sessions: number; readonly startMs: number }
   | { readonly type: 'login'; readonly agent: number; readonly accepted: boolean }
-  | { readonly type: 'capacity'; readonly agent: number; readonly sessions: number }
+  /** An agent works with `sessions` sessions, fewer than the `wanted`: the token gave no more. */
+  | { readonly type: 'capacity'; readonly agent: number; readonly sessions: number; readonly wanted: number }
+  /** An agent wants more sessions than the token says an application may have. */
+  | { readonly type: 'over-limit'; readonly agent: number; readonly wanted: number; readonly limit: number }
+  /** `token` serves from now on, instead of `from`. */
+  | { readonly type: 'failover'; readonly from: string; readonly token: string; readonly reason: FailoverReason }
   | { readonly type: 'session-replaced' | 'sessions-reopened'; readonly agent: number }
   | { readonly type: 'breaker'; readonly state: 'closed' | 'open' | 'half-open' }
   | { readonly type: 'check-value'; readonly label: string; readonly state: CheckState }

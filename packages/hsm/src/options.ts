@@ -28,7 +28,10 @@ export interface TokenOptions {
 }
 
 export interface PoolOptions {
-  /** In order of preference; the first is used. */
+  /**
+   * Tokens that hold the same keys, in order of preference: the first is the primary, the others stand by with one agent
+   * each and serve while it can't.
+   */
   readonly tokens: readonly [TokenOptions, ...TokenOptions[]]
   /** Agent processes. Default 2, so that one may restart. */
   readonly agents?: number
@@ -50,7 +53,7 @@ export interface PoolOptions {
   readonly probeIntervalMs?: number
   /** An agent larger than this is replaced when it is quiet. Default 192 MiB. */
   readonly maxAgentRssBytes?: number
-  /** Open although the token is not there yet, and go on trying. Default false. */
+  /** Open although no token is there yet, and go on trying. Default false. */
   readonly startWithoutToken?: boolean
   /** Default: a latch of this pool alone. Give the fleet's. */
   readonly latch?: PinLatch

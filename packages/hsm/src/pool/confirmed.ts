@@ -2,9 +2,11 @@ import { timingSafeEqual } from 'node:crypto'
 
 import { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
-import type { PoolCore } from './core.js'
 import type { Submission } from './ledger.js'
 import type { AgentLife } from './life.js'
+import type { Tokens } from './tokens.js'
+
+type Submitter = Pick<Tokens, 'submit' | 'distrust'>
 
 /**
  * Derives twice, the second time on another agent where one is ready, and hands out the answer only when both agree. One
@@ -12,19 +14,19 @@ import type { AgentLife } from './life.js'
  * differ neither agent is trusted any more: both are replaced, and the call rejects with HSM_UNAVAILABLE.
  */
 export async function submitTwice(
-  core: PoolCore,
+  tokens: Submitter,
   submission: Submission,
   emit: (event: HsmEvent) => void,
 ): Promise<Buffer> {
   const lives: AgentLife[] = []
   const answeredBy = (life: AgentLife) => lives.push(life)
-  const first = await core.submit({ ...submission, answeredBy })
+  const first = await tokens.submit({ ...submission, answeredBy })
   let second: Buffer | undefined
   let agreed = false
   try {
-    second = await core.submit({ ...submission, answeredBy, notOn: lives[0] })
+    second = await tokens.submit({ ...submission, answeredBy, notOn: lives[0] })
     agreed = timingSafeEqual(first, second)
-    if (!agreed) throw disagreement(core, lives, submission, emit)
+    if (!agreed) throw disagreement(tokens, lives, submission, emit)
     return first
   } finally {
     second?.fill(0)
@@ -34,7 +36,7 @@ export async function submitTwice(
 
 /** Wraps, and opens the record again before it counts. */
 export async function wrapAndOpen(
-  core: PoolCore,
+  tokens: Submitter,
   wrap: Submission,
   open: (wrapped: Buffer) => Submission,
   plaintext: Uint8Array,
@@ -42,13 +44,13 @@ export async function wrapAndOpen(
 ): Promise<Buffer> {
   const lives: AgentLife[] = []
   const answeredBy = (life: AgentLife) => lives.push(life)
-  const wrapped = await core.submit({ ...wrap, answeredBy })
-  const opened = await core.submit({ ...open(wrapped), answeredBy, notOn: lives[0] }).catch((error: unknown) => {
-    if (error instanceof HsmError && error.code === 'E_NONCE_UNWRAP') throw disagreement(core, lives, wrap, emit)
+  const wrapped = await tokens.submit({ ...wrap, answeredBy })
+  const opened = await tokens.submit({ ...open(wrapped), answeredBy, notOn: lives[0] }).catch((error: unknown) => {
+    if (error instanceof HsmError && error.code === 'E_NONCE_UNWRAP') throw disagreement(tokens, lives, wrap, emit)
     throw error
   })
   try {
-    if (!timingSafeEqual(opened, plaintext)) throw disagreement(core, lives, wrap, emit)
+    if (!timingSafeEqual(opened, plaintext)) throw disagreement(tokens, lives, wrap, emit)
     return wrapped
   } finally {
     opened.fill(0)
@@ -56,7 +58,7 @@ export async function wrapAndOpen(
 }
 
 function disagreement(
-  core: PoolCore,
+  tokens: Submitter,
   lives: readonly AgentLife[],
   { role, label }: Submission,
   emit: (event: HsmEvent) => void,
@@ -65,6 +67,6 @@ function disagreement(
     fix: 'Take this HSM out of service and have it examined if it recurs: it computes wrongly. The job is tried again.',
   })
   emit({ type: 'disagreement', role })
-  core.distrust(lives, failure)
+  tokens.distrust(lives, failure)
   return failure
 }

@@ -8,7 +8,9 @@ import { AgentLife, type LifeHost, type LifeOptions } from './life.js'
 import type { AgentEvents, AgentLink, Clock } from './link.js'
 import type { PoolRequest } from './request.js'
 import { RestartBudget } from './restarts.js'
+import type { Outage } from './token-choice.js'
 import { UnknownKeys } from './unknown-keys.js'
+import { Waiters } from './waiters.js'
 
 export interface CoreOptions extends Omit<LifeOptions, 'index' | 'start'> {
   readonly agents: number
@@ -17,6 +19,10 @@ export interface CoreOptions extends Omit<LifeOptions, 'index' | 'start'> {
   readonly restartIntervalMs: number
   readonly maxAgentRssBytes: number
   readonly start: (events: AgentEvents, sessions: number) => AgentLink
+  /** False: this token only stands by, with one agent, until {@link PoolCore.serve}. Default true. */
+  readonly serving?: boolean
+  /** Told the check value that an agent found first, of a key nothing was known of. */
+  readonly onBound?: (label: string, kcv: string) => void
 }
 
 interface Slot {
@@ -29,6 +35,8 @@ interface Slot {
 }
 
 const STALL_MS = 1_000
+/** An agent that is being replaced is back before this; a token without any for longer is out. */
+const AWAY_MS = 1_000
 const REPLAYS = 1
 
 /**
@@ -39,7 +47,7 @@ export class PoolCore implements LifeHost {
   readonly #options: CoreOptions
   readonly #clock: Clock
   readonly #slots: Slot[]
-  readonly #waiters: PoolRequest[] = []
+  readonly #waiters = new Waiters()
   readonly #expected = new Map<string, Expect>()
   readonly #unknown: UnknownKeys
   readonly breaker: Breaker
@@ -47,6 +55,8 @@ export class PoolCore implements LifeHost {
   readonly #ending = new Set<Promise<void>>()
   readonly #ledger: Ledger
   #closed = false
+  #serving: boolean
+  #readyAt: number
   #tickedAt: number
   #started: { resolve: () => void; reject: (error: HsmError) => void } | undefined
   #lastFailure: HsmError | undefined
@@ -56,6 +66,8 @@ export class PoolCore implements LifeHost {
     this.#clock = options.clock
     const now = () => options.clock.now()
     this.#tickedAt = now()
+    this.#readyAt = -Infinity
+    this.#serving = options.serving ?? true
     this.#ledger = new Ledger(options)
     this.breaker = new Breaker(now, (state) => {
       options.emit({ type: 'breaker', state })
@@ -90,6 +102,32 @@ export class PoolCore implements LifeHost {
     return this.#lastFailure
   }
 
+  /** Why this token can't serve; undefined while it can. */
+  get outage(): Outage | undefined {
+    if (this.#hopeless() !== undefined) return 'denied'
+    if (this.breaker.state !== 'closed') return 'breaker'
+    if (this.lives.some(({ state }) => state === 'ready')) return undefined
+    const failed = this.#slots.some(({ failure }) => failure !== undefined)
+    return failed || this.#clock.now() - this.#readyAt >= AWAY_MS ? 'agents' : undefined
+  }
+
+  /** With all agents, or with one that stands by and takes what a failing token had. */
+  serve(serving: boolean): void {
+    this.#serving = serving
+    for (const slot of this.#slots.slice(this.#wanted)) {
+      slot.restartWanted = false
+      if (slot.life?.state === 'ready') slot.life.retire('surplus')
+      else if (slot.life?.state === 'starting') slot.life.end('surplus')
+    }
+    if (this.lives.some(({ state }) => state === 'ready')) this.#startOthers()
+  }
+
+  /** Fails whoever waits, for another token to take them. */
+  surrender(): void {
+    const failure = this.#lastFailure ?? agentDied('this token does not serve now')
+    for (const request of this.#waiters.takeAll()) this.#fail(request, failure)
+  }
+
   expect(expected: Expect): void {
     this.#expected.set(expected.label, { ...this.#expected.get(expected.label), ...expected })
     for (const life of this.lives) if (life.state === 'ready') life.expect(expected)
@@ -97,7 +135,7 @@ export class PoolCore implements LifeHost {
 
   /** Settles with the answer (dedicated bytes, the caller's to wipe) or an HsmError, or the signal's reason. */
   async submit(submission: Submission): Promise<Buffer> {
-    const { signal, only, notOn } = submission
+    const { signal, only, notOn, moved } = submission
     signal?.throwIfAborted()
     if (this.#closed) throw poolClosed()
     if (only === undefined && this.breaker.state !== 'closed') throw breakerOpen(this.#lastFailure)
@@ -105,11 +143,11 @@ export class PoolCore implements LifeHost {
     if (life === undefined) {
       const hopeless = this.#hopeless()
       if (hopeless !== undefined) throw hopeless
-      if (this.#waiters.length >= this.#options.maxWaiters) throw new HsmBusy(this.#waiters.length)
+      if (this.#waiters.length >= this.#options.maxWaiters && moved !== true) throw new HsmBusy(this.#waiters.length)
     }
     return new Promise<Buffer>((resolve, reject) => {
       const request = this.#ledger.open(submission, resolve, reject)
-      if (signal !== undefined) this.#ledger.listen(request, signal, () => this.#unqueue(request))
+      if (signal !== undefined) this.#ledger.listen(request, signal, () => this.#waiters.remove(request))
       if (life === undefined) this.#waiters.push(request)
       else life.run(request)
     })
@@ -120,6 +158,7 @@ export class PoolCore implements LifeHost {
     const now = this.#clock.now()
     const stalled = now - this.#tickedAt > STALL_MS
     this.#tickedAt = now
+    if (this.lives.some(({ state }) => state === 'ready')) this.#readyAt = now
     for (const slot of this.#slots) {
       slot.life?.check(stalled)
       if (slot.restartWanted && !this.#closed && slot.budget.take()) this.#startSlot(slot)
@@ -127,7 +166,7 @@ export class PoolCore implements LifeHost {
     this.#unknown.check(stalled)
     this.#retireLarge()
     for (const life of this.lives) for (const request of life.requests()) this.#checkDeadline(request, now)
-    for (const request of [...this.#waiters]) this.#checkDeadline(request, now)
+    for (const request of this.#waiters.all()) this.#checkDeadline(request, now)
     this.#dispatch()
   }
 
@@ -135,7 +174,7 @@ export class PoolCore implements LifeHost {
   stop(): void {
     this.#closed = true
     this.#unknown.stop()
-    for (const request of this.#waiters.splice(0)) this.#fail(request, poolClosed())
+    for (const request of this.#waiters.takeAll()) this.#fail(request, poolClosed())
   }
 
   /** Ends the agents. Resolves when their processes are gone; operations that were still running fail. */
@@ -163,10 +202,11 @@ export class PoolCore implements LifeHost {
     const slot = this.#slots[life.index]
     if (slot?.life !== life) return
     slot.failure = undefined
+    this.#readyAt = this.#clock.now()
     this.#teach(life)
     this.#started?.resolve()
     this.#started = undefined
-    for (const other of this.#slots) if (other.life === undefined && !other.restartWanted) this.#startSlot(other)
+    this.#startOthers()
     this.#dispatch()
   }
 
@@ -207,6 +247,7 @@ export class PoolCore implements LifeHost {
     if (kcv === null || this.#expected.get(label)?.kcv !== undefined) return
     this.#expected.set(label, { ...this.#expected.get(label), label, kcv })
     for (const other of this.lives) if (other !== life && other.state === 'ready') other.expect({ label, kcv })
+    this.#options.onBound?.(label, kcv)
   }
 
   gone(life: AgentLife, reason: RestartReason, failure: HsmError | undefined, lost: readonly PoolRequest[]): void {
@@ -224,10 +265,21 @@ export class PoolCore implements LifeHost {
     for (const request of lost) this.#replay(life, request, failure ?? agentDied(reason))
     if (this.#started !== undefined && failure !== undefined) this.#started.reject(failure)
     this.#started = undefined
-    slot.restartWanted = !this.#closed
+    slot.restartWanted = !this.#closed && life.index < this.#wanted
     const atOnce = reason === 'memory' || (reason !== 'failed-start' && slot.budget.take())
     if (slot.restartWanted && atOnce) this.#startSlot(slot)
     this.#failHopeless()
+  }
+
+  /** How many agents there are to be. */
+  get #wanted(): number {
+    return this.#serving ? this.#slots.length : 1
+  }
+
+  #startOthers(): void {
+    for (const slot of this.#slots.slice(0, this.#wanted)) {
+      if (slot.life === undefined && !slot.restartWanted) this.#startSlot(slot)
+    }
   }
 
   #startSlot(slot: Slot): void {
@@ -255,7 +307,7 @@ export class PoolCore implements LifeHost {
     let best: AgentLife | undefined
     for (const { life } of this.#slots) {
       // A pool of one agent has nobody else: a session that hangs says little about the others.
-      const avoided = life === avoid && this.#slots.length > 1
+      const avoided = life === avoid && this.#wanted > 1
       if (life === undefined || avoided || life.free <= 0) continue
       if (best === undefined || life.free > best.free) best = life
     }
@@ -263,23 +315,12 @@ export class PoolCore implements LifeHost {
   }
 
   #dispatch(): void {
-    for (let i = 0; i < this.#waiters.length;) {
-      const request = this.#waiters[i]
-      const life = request === undefined ? undefined : this.#choose(request.avoid)
-      if (request === undefined || life === undefined) {
-        // Only a replay may be passed over: the one agent it must avoid is the one that is free.
-        if (request?.avoid === undefined) return
-        i += 1
-        continue
-      }
-      this.#waiters.splice(i, 1)
-      life.run(request)
-    }
+    this.#waiters.dispatch((avoid) => this.#choose(avoid))
   }
 
   /** On the other agent, or a later life of this one; ahead of those who have not run at all. */
   #replay(life: AgentLife, request: PoolRequest, failure: HsmError): void {
-    if (request.replays >= REPLAYS || request.only !== undefined || this.#closed) {
+    if (request.replays >= REPLAYS || request.only !== undefined || this.#closed || !this.#serving) {
       this.#fail(request, failure)
       return
     }
@@ -309,17 +350,11 @@ export class PoolCore implements LifeHost {
 
   #checkDeadline(request: PoolRequest, now: number): void {
     if (request.settled || now < request.deadlineAt) return
-    const waited = this.#unqueue(request)
+    const waited = this.#waiters.remove(request)
     const { deadlineMs } = this.#options
     const noAgent = !this.lives.some((life) => life.state === 'ready')
     if (waited && !noAgent && request.replays === 0) this.#fail(request, new HsmBusy(this.#waiters.length + 1))
     else this.#fail(request, (noAgent ? this.#lastFailure : undefined) ?? timedOut('the operation', deadlineMs))
-  }
-
-  #unqueue(request: PoolRequest): boolean {
-    const index = this.#waiters.indexOf(request)
-    if (index >= 0) this.#waiters.splice(index, 1)
-    return index >= 0
   }
 
   #fail(request: PoolRequest, error: HsmError): void {
@@ -328,14 +363,14 @@ export class PoolCore implements LifeHost {
       this.#lastFailure = error
       if (request.only === undefined) this.breaker.failure()
     }
-    this.#ledger.settle(request, error.code, () => {
+    this.#ledger.settle(request, request.moves?.(error) === true ? 'moved' : error.code, () => {
       request.reject(error)
     })
   }
 
   #retireLarge(): void {
     const ready = this.lives.filter((life) => life.state === 'ready')
-    if (ready.length < this.#slots.length) return
+    if (ready.length < this.#wanted) return
     const large = ready.find((life) => (life.beat?.rss ?? 0) > this.#options.maxAgentRssBytes)
     large?.retire('memory')
   }
@@ -349,6 +384,6 @@ export class PoolCore implements LifeHost {
   #failHopeless(): void {
     const failure = this.#hopeless()
     if (failure === undefined) return
-    for (const request of this.#waiters.splice(0)) this.#fail(request, failure)
+    for (const request of this.#waiters.takeAll()) this.#fail(request, failure)
   }
 }

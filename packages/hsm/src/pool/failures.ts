@@ -149,6 +149,21 @@ export function keyUnknown(label: string): HsmError {
   })
 }
 
+/** A secondary holds no such key. Never "unknown" to the caller: the primary may well have it. */
+export function notThere(label: string, cause: HsmError): HsmError {
+  return new HsmError('KEY_MISMATCH', `the secondary token that serves now holds no key ${label}`, {
+    cause,
+    fix: "Copy the key to that token by the vendor's means, or bring the primary back; other keys go on.",
+  })
+}
+
+/** A secondary was asked for a key that has nothing to be compared with. */
+export function notConfirmed(label: string): HsmError {
+  return new HsmError('KEY_MISMATCH', `no check value is known of ${label}: a secondary token does not use it`, {
+    fix: 'Bring the primary token back, or register the key with its check value (`sealfleet keys check` shows it).',
+  })
+}
+
 export function timedOut(what: string, ms: number): HsmError {
   return new HsmError('HSM_UNAVAILABLE', `${what} took longer than ${ms} ms`, {
     fix: 'Check the HSM and its connection; the pool replaces hanging agents by itself and the job is tried again.',

@@ -1,20 +1,43 @@
 import type { HsmErrorCode } from '../errors/hsm-error.js'
 import type { TokenIdentity } from '../wire/messages.js'
 import type { BreakerState } from './breaker.js'
-import type { PoolCore } from './core.js'
 import type { LifeState } from './life.js'
-import type { KeyCheck, Prober } from './probe.js'
+import type { KeyCheck } from './probe.js'
+import type { Outage } from './token-choice.js'
+import type { PoolToken, Tokens } from './tokens.js'
 
 export interface AgentHealth {
+  /** Name of its token in the pool: `primary`, `secondary-1`, … */
+  readonly token: string
   readonly index: number
   readonly pid: number | undefined
   readonly state: LifeState
   readonly busy: number
   readonly hung: number
+  /** Sessions it has, the anchor apart. */
   readonly sessions: number
+  /** Of them by state, as of its last heartbeat. */
+  readonly sessionStates: Readonly<Record<SessionState, number>> | undefined
   readonly rssBytes: number | undefined
 }
 
+export type SessionState = 'idle' | 'leased' | 'hung' | 'broken'
+
+/** One token of several that hold the same keys. */
+export interface TokenHealth {
+  readonly name: string
+  /** Whether operations go to it now. */
+  readonly serving: boolean
+  /** Why it could not serve; undefined: it could. */
+  readonly outage: Outage | undefined
+  readonly breaker: BreakerState
+  readonly waiting: number
+  readonly token: TokenIdentity | undefined
+  readonly keys: readonly KeyCheck[]
+  readonly probeAgeMs: number
+}
+
+/** `breaker`, `token`, `keys` and `probeAgeMs` are those of the token that serves; `agents` are those of all. */
 export interface PoolHealth {
   /** Whether an operation submitted now has a chance. */
   readonly ready: boolean
@@ -24,24 +47,41 @@ export interface PoolHealth {
   readonly token: TokenIdentity | undefined
   readonly keys: readonly KeyCheck[]
   readonly probeAgeMs: number
+  readonly tokens: readonly TokenHealth[]
   readonly lastFailure: { readonly code: HsmErrorCode; readonly message: string; readonly fix?: string } | undefined
 }
 
-export function healthOf(core: PoolCore, prober: Prober): PoolHealth {
-  const agents = core.lives.map((life) => {
-    const { index, pid, state, busy, hung, sessions, beat } = life
-    return { index, pid, state, busy, hung, sessions, rssBytes: beat?.rss }
-  })
-  const failure = core.lastFailure
+export function healthOf(tokens: Tokens): PoolHealth {
+  const { active } = tokens
+  const serving = tokenHealth(active, true)
+  const failure = active.core.lastFailure
   const fix = failure?.fix === undefined ? {} : { fix: failure.fix }
+  const agents = tokens.list.flatMap(agentsOf)
   return {
-    ready: core.breaker.state === 'closed' && agents.some(({ state }) => state === 'ready'),
-    breaker: core.breaker.state,
-    waiting: core.waiting,
+    ready: tokens.list.some(({ name, core }) => {
+      return core.breaker.state === 'closed' && agents.some(({ token, state }) => token === name && state === 'ready')
+    }),
+    breaker: serving.breaker,
+    waiting: tokens.list.reduce((sum, { core }) => sum + core.waiting, 0),
     agents,
-    token: core.lives.find(({ token }) => token !== undefined)?.token,
-    keys: prober.checks,
-    probeAgeMs: prober.ageMs,
+    token: serving.token,
+    keys: serving.keys,
+    probeAgeMs: serving.probeAgeMs,
+    tokens: tokens.list.map((one) => (one === active ? serving : tokenHealth(one, false))),
     lastFailure: failure === undefined ? undefined : { code: failure.code, message: failure.message, ...fix },
   }
+}
+
+function tokenHealth({ name, core, prober }: PoolToken, serving: boolean): TokenHealth {
+  const token = core.lives.find((life) => life.token !== undefined)?.token
+  const state = { outage: core.outage, breaker: core.breaker.state, waiting: core.waiting }
+  return { name, serving, ...state, token, keys: prober.checks, probeAgeMs: prober.ageMs }
+}
+
+function agentsOf({ name, core }: PoolToken): AgentHealth[] {
+  return core.lives.map((life) => {
+    const { index, pid, state, busy, hung, sessions, beat } = life
+    const sessionStates = beat && { idle: beat.idle, leased: beat.leased, hung: beat.hung, broken: beat.broken }
+    return { token: name, index, pid, state, busy, hung, sessions, sessionStates, rssBytes: beat?.rss }
+  })
 }

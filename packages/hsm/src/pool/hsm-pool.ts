@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
-
 import type { KekRef, KeyDeriver, MasterKeyRef, NonceWrapper } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
@@ -7,18 +5,14 @@ import { KCV_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { keyLabel } from '../labels.js'
 import type { PoolOptions } from '../options.js'
 import { packKeyed } from '../wire/messages.js'
-import { startAgent } from './agent-process.js'
 import { submitTwice, wrapAndOpen } from './confirmed.js'
-import { PoolCore } from './core.js'
 import { healthOf, type PoolHealth } from './health.js'
-import { memoryLatch } from './latch.js'
-import { Prober } from './probe.js'
+import { openTokens } from './open-tokens.js'
 import { count, newStats, type PoolStats } from './stats.js'
 import { hmacOf, unwrapOf, wrapOf, type CallOptions } from './submissions.js'
+import type { Tokens } from './tokens.js'
 
 const TICK_MS = 100
-const BEAT_MS = 500
-const DRAIN_MS = 5_000
 const MIB = 1 << 20
 
 const DEFAULTS = {
@@ -43,52 +37,37 @@ const DEFAULTS = {
  * const dk = await pool.hmac({ role: 'enc', domain: 'default', suite: 1, version: 1 }, nonce)
  */
 export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
-  readonly #core: PoolCore
-  readonly #prober: Prober
+  readonly #tokens: Tokens
   readonly #stats: PoolStats
   readonly #emit: (event: HsmEvent) => void
   readonly #timer: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
-  private constructor(core: PoolCore, prober: Prober, stats: PoolStats, emit: (event: HsmEvent) => void) {
+  private constructor(tokens: Tokens, stats: PoolStats, emit: (event: HsmEvent) => void) {
     this.#emit = emit
-    this.#core = core
-    this.#prober = prober
+    this.#tokens = tokens
     this.#stats = stats
     this.#timer = setInterval(() => {
-      core.tick()
-      prober.tick()
+      tokens.tick()
     }, TICK_MS).unref()
   }
 
   /**
-   * Starts the agents; resolves when the first is logged in and has its sessions. Rejects with HSM_ACCESS_DENIED (module,
+   * Starts the agents; resolves when the primary's first is logged in and has its sessions or, if the primary does not
+   * start, a secondary's. Rejects with what kept the primary from starting when no token does: HSM_ACCESS_DENIED (module,
    * PIN), or HSM_UNAVAILABLE (token absent, HSM out of reach) unless `startWithoutToken`.
    */
   static async open(options: PoolOptions): Promise<HsmPool> {
     const settings = { ...DEFAULTS, ...defined(options) }
-    const [token] = options.tokens
-    const { sessions, hardTimeoutMs } = settings
     const stats = newStats()
     const emit = (event: HsmEvent) => {
       count(stats, event)
       options.onEvent?.(event)
     }
-    const now = () => performance.now()
-    const core = new PoolCore({
-      ...settings,
-      token,
-      emit,
-      clock: { now },
-      latch: options.latch ?? memoryLatch(),
-      maxWaiters: options.maxWaiters ?? 4 * sessions,
-      start: (events, size) =>
-        startAgent(token, { mode: 'pool', sessions: size, hardTimeoutMs, beatMs: BEAT_MS }, events),
-    })
-    const prober = new Prober(core, { intervalMs: settings.probeIntervalMs, now, emit })
-    const pool = new HsmPool(core, prober, stats, emit)
+    const tokens = openTokens(options, settings, emit)
+    const pool = new HsmPool(tokens, stats, emit)
     try {
-      await core.start()
+      await tokens.start()
     } catch (error) {
       const mayCome = error instanceof HsmError && error.code === 'HSM_UNAVAILABLE'
       if (!(mayCome && options.startWithoutToken === true)) {
@@ -101,7 +80,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
 
   /** HMAC-SHA-256 of a derivation input under a master key: 32 bytes. */
   async hmac(key: MasterKeyRef, message: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    return this.#core.submit(hmacOf(key, message, options))
+    return this.#tokens.submit(hmacOf(key, message, options))
   }
 
   /**
@@ -110,11 +89,11 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
    */
   confirmed(): KeyDeriver & NonceWrapper {
     return {
-      hmac: async (key, message, options) => submitTwice(this.#core, hmacOf(key, message, options), this.#emit),
+      hmac: async (key, message, options) => submitTwice(this.#tokens, hmacOf(key, message, options), this.#emit),
       wrap: async (kek, plaintext, aad, options) => {
         const wrap = wrapOf(kek, plaintext, aad, options)
         const open = (wrapped: Buffer) => unwrapOf(kek, wrapped, aad, options)
-        return wrapAndOpen(this.#core, wrap, open, plaintext, this.#emit)
+        return wrapAndOpen(this.#tokens, wrap, open, plaintext, this.#emit)
       },
       unwrap: async (kek, wrapped, aad, options) => this.unwrap(kek, wrapped, aad, options),
     }
@@ -122,12 +101,12 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
 
   /** Both nonces (64 bytes) under a KEK: 92 bytes, iv ‖ ciphertext ‖ tag, with a fresh iv each time (FORMAT §5). */
   async wrap(kek: KekRef, plaintext: Uint8Array, aad: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    return this.#core.submit(wrapOf(kek, plaintext, aad, options))
+    return this.#tokens.submit(wrapOf(kek, plaintext, aad, options))
   }
 
   /** The inverse of {@link wrap}: 64 bytes. Rejects with E_NONCE_UNWRAP when record, data and key don't belong together. */
   async unwrap(kek: KekRef, wrapped: Uint8Array, aad: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    return this.#core.submit(unwrapOf(kek, wrapped, aad, options))
+    return this.#tokens.submit(unwrapOf(kek, wrapped, aad, options))
   }
 
   /** The key's check value as the token computes it now: 8 bytes. Not for KEKs, which have none. */
@@ -135,7 +114,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     if (key.role === 'kek') throw new TypeError('a KEK has no check value: its check is the record registered with it')
     const label = keyLabel(key)
     const parts = packKeyed(label)
-    return this.#core.submit({ name: 'check-value', role: key.role, label, parts, signal: options?.signal })
+    return this.#tokens.submit({ name: 'check-value', role: key.role, label, parts, signal: options?.signal })
   }
 
   /** From now on this key is used only with this check value: any other is KEY_MISMATCH. Checked at each probe too. */
@@ -144,26 +123,26 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     if (kcv.length !== KCV_LENGTH) throw new TypeError(`a check value has ${KCV_LENGTH} bytes`)
     const label = keyLabel(key)
     const value = Buffer.from(kcv)
-    this.#core.expect({ label, kcv: value.toString('hex'), ckaId: hex(ckaId) })
-    this.#prober.add(label, value)
+    this.#tokens.expect({ label, kcv: value.toString('hex'), ckaId: hex(ckaId) })
+    for (const { prober } of this.#tokens.list) prober.add(label, value)
   }
 
   /** From now on this KEK is used only if it opens this record, which KeyAdmin made with it. */
   expectKekRecord(kek: KekRef, record: Uint8Array, ckaId?: Uint8Array): void {
     if (record.length !== WRAPPED_LENGTH) throw new TypeError(`a check record has ${WRAPPED_LENGTH} bytes`)
     const label = keyLabel({ role: 'kek', suite: 1, ...kek })
-    this.#core.expect({ label, record: Buffer.from(record).toString('hex'), ckaId: hex(ckaId) })
-    this.#prober.add(label, undefined)
+    this.#tokens.expect({ label, record: Buffer.from(record).toString('hex'), ckaId: hex(ckaId) })
+    for (const { prober } of this.#tokens.list) prober.add(label, undefined)
   }
 
-  /** Compares all expected keys now, on every agent; the outcome is in health().keys. */
+  /** Compares all expected keys now, on every agent of every token; the outcome is in health().keys. */
   async probe(): Promise<PoolHealth> {
-    await this.#prober.run()
+    await Promise.all(this.#tokens.list.map(({ prober }) => prober.run()))
     return this.health()
   }
 
   health(): PoolHealth {
-    return healthOf(this.#core, this.#prober)
+    return healthOf(this.#tokens)
   }
 
   stats(): Readonly<PoolStats> {
@@ -181,11 +160,9 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#core.stop()
-    const until = performance.now() + DRAIN_MS
-    while (this.#core.busy > 0 && performance.now() < until) await delay(10)
-    clearInterval(this.#timer)
-    await this.#core.end()
+    await this.#tokens.close(() => {
+      clearInterval(this.#timer)
+    })
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Role } from '../contract.js'
+import type { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
 import type { AgentLife } from './life.js'
 import type { Clock } from './link.js'
@@ -14,6 +15,12 @@ export interface Submission {
   readonly only?: AgentLife | undefined
   /** Run on another one if one is free. */
   readonly notOn?: AgentLife | undefined
+  /** When it must be settled, on the pool's clock; default: the pool's deadline from now. */
+  readonly deadlineAt?: number | undefined
+  /** Another token failed it: it waits for a session even where the queue is full. */
+  readonly moved?: boolean | undefined
+  /** Whether another token takes the operation if it fails like this. */
+  readonly moves?: ((error: HsmError) => boolean) | undefined
   /** Told which life answered. */
   readonly answeredBy?: ((life: AgentLife) => void) | undefined
 }
@@ -35,7 +42,7 @@ export class Ledger {
 
   /** Copies the parts into memory of its own, so that a replay sends what the first try sent. */
   open(
-    { name, role, label, parts, only, answeredBy }: Submission,
+    { name, role, label, parts, only, answeredBy, moves, deadlineAt }: Submission,
     resolve: (bytes: Buffer) => void,
     reject: (error: unknown) => void,
   ): PoolRequest {
@@ -48,9 +55,9 @@ export class Ledger {
     }
     const id = this.#nextId
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1
-    const times = { submittedAt: now, deadlineAt: now + this.#deadlineMs, startedAt: now }
+    const times = { submittedAt: now, deadlineAt: deadlineAt ?? now + this.#deadlineMs, startedAt: now }
     const fresh = { slowReported: false, replays: 0, avoid: undefined, settled: false, release: () => undefined }
-    return { id, name, role, label, payload, only, answeredBy, resolve, reject, ...times, ...fresh }
+    return { id, name, role, label, payload, only, answeredBy, moves, resolve, reject, ...times, ...fresh }
   }
 
   /** Rejects the request with the signal's reason as soon as it is aborted; `leave` takes it out of the queue. */

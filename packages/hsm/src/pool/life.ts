@@ -256,7 +256,12 @@ export class AgentLife {
     this.#beatAt = now
     this.sessions = ready.sessions
     this.token = ready.token
-    this.#options.emit({ type: 'ready', agent: this.index, sessions: ready.sessions, startMs: now - this.startedAt })
+    const agent = this.index
+    const { sessions, emit } = this.#options
+    emit({ type: 'ready', agent, sessions: ready.sessions, startMs: now - this.startedAt })
+    // By the standard the token's number is what one application, here one agent, may have: with the anchor one more.
+    const [wanted, limit] = [sessions + 1, ready.token.maxSessions]
+    if (limit > 0 && wanted > limit) emit({ type: 'over-limit', agent, wanted, limit })
     this.#host.ready(this)
   }
 
@@ -314,7 +319,7 @@ export class AgentLife {
         return
       case 'capacity':
         this.sessions = notice.sessions
-        this.#options.emit({ type: 'capacity', agent, sessions: notice.sessions })
+        this.#options.emit({ type: 'capacity', agent, sessions: notice.sessions, wanted: this.#options.sessions })
         return
       case 'session-replaced':
       case 'sessions-reopened':

@@ -25,6 +25,8 @@ export class Prober {
   readonly #now: () => number
   readonly #emit: (event: HsmEvent) => void
   readonly #expected = new Map<string, { check: KeyCheck; kcv: Buffer | undefined }>()
+  /** Told how all expected keys are after each round, and whether the token answered at all. */
+  onRound: ((checks: readonly KeyCheck[], answered: boolean) => void) | undefined
   #lastAt: number
   #running = false
 
@@ -54,14 +56,17 @@ export class Prober {
     const life = this.#core.lives.find(({ state }) => state === 'ready')
     if (life === undefined) return
     if (this.#core.breaker.takeProbe()) void this.#tryToClose(life)
-    if (!this.#running && this.#expected.size > 0 && this.ageMs >= this.#intervalMs) void this.run()
+    const due = this.#expected.size > 0 || this.onRound !== undefined
+    if (!this.#running && due && this.ageMs >= this.#intervalMs) void this.run()
   }
 
   /** One round now. Resolves when all agents have answered for all keys; failures are in {@link checks}. */
   async run(): Promise<void> {
     this.#running = true
+    let answered = false
     try {
       const lives = this.#core.lives.filter(({ state }) => state === 'ready')
+      answered = this.#expected.size > 0 || (await this.#pinged(lives))
       for (const [label, expected] of this.#expected) {
         const states = await Promise.all(lives.map((life) => this.#compare(life, label, expected.kcv)))
         const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
@@ -72,7 +77,14 @@ export class Prober {
     } finally {
       this.#running = false
       this.#lastAt = this.#now()
+      this.onRound?.(this.checks, answered)
     }
+  }
+
+  /** With no key to compare: whether every agent gets an answer of the token. */
+  async #pinged(lives: readonly AgentLife[]): Promise<boolean> {
+    const pings = await Promise.allSettled(lives.map((life) => this.#core.submit(ping(life))))
+    return pings.length > 0 && pings.every(({ status }) => status === 'fulfilled')
   }
 
   async #compare(life: AgentLife, label: string, kcv: Buffer | undefined): Promise<CheckState> {

@@ -1,4 +1,5 @@
 import type { Role } from '../contract.js'
+import type { HsmError } from '../errors/hsm-error.js'
 import { KCV_LENGTH, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import type { AgentLife } from './life.js'
 import { KIND, type Kind } from '../wire/frames.js'
@@ -33,6 +34,7 @@ export interface PoolRequest {
   /** Only this life of an agent may get it (probes). */
   readonly only: object | undefined
   readonly answeredBy: ((life: AgentLife) => void) | undefined
+  readonly moves?: ((error: HsmError) => boolean) | undefined
   /** Set once: the caller has its answer. */
   settled: boolean
   readonly resolve: (bytes: Buffer) => void

@@ -16,6 +16,9 @@ export interface PoolStats {
   errors: Record<string, number>
   breakerOpened: number
   disagreements: number
+  /** Operations that one token failed and another one was given. */
+  moves: number
+  failovers: Record<string, number>
 }
 
 export function newStats(): PoolStats {
@@ -28,14 +31,20 @@ export function newStats(): PoolStats {
     errors: {},
     breakerOpened: 0,
     disagreements: 0,
+    moves: 0,
+    failovers: {},
   }
 }
 
 export function count(stats: PoolStats, event: HsmEvent): void {
   switch (event.type) {
     case 'operation':
-      stats.operations += 1
       stats.replays += event.replays
+      if (event.outcome === 'moved') {
+        stats.moves += 1
+        return
+      }
+      stats.operations += 1
       if (event.outcome !== 'ok') stats.failures += 1
       return
     case 'error': {
@@ -66,8 +75,12 @@ export function count(stats: PoolStats, event: HsmEvent): void {
     case 'disagreement':
       stats.disagreements += 1
       return
+    case 'failover':
+      stats.failovers[event.reason] = (stats.failovers[event.reason] ?? 0) + 1
+      return
     case 'ready':
     case 'capacity':
+    case 'over-limit':
     case 'check-value':
     case 'latched':
       return

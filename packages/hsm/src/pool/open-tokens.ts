@@ -1,0 +1,51 @@
+import type { HsmEvent } from '../events.js'
+import type { PoolOptions, TokenOptions } from '../options.js'
+import { startAgent } from './agent-process.js'
+import { PoolCore, type CoreOptions } from './core.js'
+import { memoryLatch } from './latch.js'
+import { Prober } from './probe.js'
+import { Tokens } from './tokens.js'
+
+const BEAT_MS = 500
+
+type Timings = Omit<
+  CoreOptions,
+  'token' | 'emit' | 'clock' | 'latch' | 'maxWaiters' | 'start' | 'serving' | 'onBound'
+> & {
+  readonly probeIntervalMs: number
+}
+
+/** `primary`, then `secondary-1` and so on: the names of metrics and logs, whatever labels the tokens carry. */
+export function tokenName(index: number): string {
+  return index === 0 ? 'primary' : `secondary-${index}`
+}
+
+/** The machinery of each configured token, with agents that are real processes; nothing is started yet. */
+export function openTokens(options: PoolOptions, timings: Timings, emit: (event: HsmEvent) => void): Tokens {
+  const clock = { now: () => performance.now() }
+  // One for all tokens: they may share a PIN's name, never a serial.
+  const latch = options.latch ?? memoryLatch()
+  const { sessions, hardTimeoutMs, probeIntervalMs, deadlineMs } = timings
+  const open = (index: number, onBound: (label: string, kcv: string) => void) => {
+    const token = options.tokens[index] as TokenOptions
+    const name = tokenName(index)
+    const named = (event: HsmEvent) => {
+      emit({ ...event, token: name })
+    }
+    const core = new PoolCore({
+      ...timings,
+      token,
+      emit: named,
+      clock,
+      latch,
+      onBound,
+      serving: index === 0,
+      maxWaiters: options.maxWaiters ?? 4 * sessions,
+      start: (events, size) =>
+        startAgent(token, { mode: 'pool', sessions: size, hardTimeoutMs, beatMs: BEAT_MS }, events),
+    })
+    const prober = new Prober(core, { intervalMs: probeIntervalMs, now: clock.now, emit: named })
+    return { name, core, prober }
+  }
+  return new Tokens(options.tokens.length, open, { clock, deadlineMs, emit })
+}

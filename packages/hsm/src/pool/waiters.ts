@@ -1,0 +1,50 @@
+import type { AgentLife } from './life.js'
+import type { PoolRequest } from './request.js'
+
+/** Operations that wait for a session, in order; those whose agent failed them stand in front. */
+export class Waiters {
+  readonly #requests: PoolRequest[] = []
+
+  get length(): number {
+    return this.#requests.length
+  }
+
+  push(request: PoolRequest): void {
+    this.#requests.push(request)
+  }
+
+  unshift(request: PoolRequest): void {
+    this.#requests.unshift(request)
+  }
+
+  /** Whether it was waiting. */
+  remove(request: PoolRequest): boolean {
+    const index = this.#requests.indexOf(request)
+    if (index >= 0) this.#requests.splice(index, 1)
+    return index >= 0
+  }
+
+  all(): PoolRequest[] {
+    return [...this.#requests]
+  }
+
+  takeAll(): PoolRequest[] {
+    return this.#requests.splice(0)
+  }
+
+  /** Gives sessions to those in front, as long as `choose` finds one that is free. */
+  dispatch(choose: (avoid: object | undefined) => AgentLife | undefined): void {
+    for (let i = 0; i < this.#requests.length;) {
+      const request = this.#requests[i]
+      const life = request === undefined ? undefined : choose(request.avoid)
+      if (request === undefined || life === undefined) {
+        // Only a replay may be passed over: the one agent it must avoid is the one that is free.
+        if (request?.avoid === undefined) return
+        i += 1
+        continue
+      }
+      this.#requests.splice(i, 1)
+      life.run(request)
+    }
+  }
+}
