@@ -1,4 +1,4 @@
-import type { Config } from '@sealfleet/config'
+import { hsmTokens, type Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
 import { assertNoEviction, classify, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/jobs'
 import { fleetPinLatch, openRecords } from '@sealfleet/records'
@@ -17,6 +17,7 @@ import { RootsOut } from './breakers/roots-out.js'
 import { Closers } from './closers.js'
 import { startHeart } from './heartbeat.js'
 import { hsmObserver } from './hsm-events.js'
+import { setHsmStates } from './hsm-states.js'
 import { startStatusServer } from './http.js'
 import { startIngestWorker, type IngestWorker } from './queue/ingest-worker.js'
 import { ingestRecords, refuseRequest } from './records-port.js'
@@ -89,17 +90,9 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     })
     closers.defer(() => store.close())
 
-    const { pin, ...hsm } = config.hsm
+    const { hsm } = config
     const pool = await HsmPool.open({
-      tokens: [
-        {
-          module: hsm.module,
-          token: hsm.token,
-          pin: pin.kind === 'file' ? pin : { kind: 'value', value: pin.value.bytes() },
-          pinId: hsm.pinId,
-          env: config.passthroughEnv,
-        },
-      ],
+      tokens: hsmTokens(config),
       agents: hsm.agents,
       sessions: hsm.sessions,
       softTimeoutMs: hsm.softTimeoutMs,
@@ -200,6 +193,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         metrics: () => {
           metrics.workerBytesInFlight.set(budget.inUse)
           metrics.workerJobs.set({ queue: QUEUES.ingest }, activity.jobs.length)
+          setHsmStates(metrics, pool.health(), hsm.sessions)
           metrics.workerLastProgress.set(Date.now() / 1000 - (performance.now() - activity.movedAt) / 1000)
           return metrics.registry.metrics()
         },

@@ -101,7 +101,10 @@ function readSection(
     if ('warning' in reading && reading.warning !== undefined) warnings.push(reading.warning)
   }
   // Checks between variables need them all.
-  if (found.length === 0) found.push(...concern.check(values))
+  if (found.length === 0) {
+    found.push(...concern.check(values))
+    warnings.push(...concern.warn(values))
+  }
   problems.push(...found)
   return found.length === 0 ? values : undefined
 }

@@ -1,9 +1,10 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 
+import { hsmMetrics } from './hsm-metrics.js'
+
 const PREFIX = 'sealfleet_'
 
-/** Seconds: from one HSM call (1 ms) to a large upload (1 h). */
-const FAST_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+/** Seconds: from a short request to a large upload (1 h). */
 const LONG_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
 
 export interface MetricsOptions {
@@ -71,15 +72,7 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     ),
     deadLetters: gauge('dead_letters', 'Open dead letters by code', ['code']),
 
-    hsmOperations: counter('hsm_operations_total', 'Calls of the HSM by operation and outcome', [
-      'operation',
-      'outcome',
-    ]),
-    hsmSeconds: histogram('hsm_operation_duration_seconds', 'Duration of calls of the HSM', FAST_S, ['operation']),
-    hsmSessions: gauge('hsm_sessions', 'Sessions of the pool by state', ['state']),
-    hsmWaiters: gauge('hsm_waiters', 'Callers that wait for a session'),
-    hsmAgentRestarts: counter('hsm_agent_restarts_total', 'Agent processes that were replaced', ['reason']),
-    hsmKeyMismatches: counter('hsm_key_mismatches_total', 'Master keys whose check value was wrong'),
+    ...hsmMetrics({ counter, gauge, histogram }),
 
     s3Requests: counter('s3_requests_total', 'Requests to the store by operation and outcome', [
       'operation',

@@ -27,6 +27,8 @@ test('no label can hold an id', async () => {
     'reason',
     'direction',
     'dependency',
+    'role',
+    'token',
   ]
   const metrics = createMetrics({ processMetrics: false })
   for (const metric of Object.values(metrics)) {

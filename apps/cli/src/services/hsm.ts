@@ -1,22 +1,13 @@
-import type { Config } from '@sealfleet/config'
-import { HsmPool, openKeyAdmin, type KeyAdmin, type PinLatch, type TokenOptions } from '@sealfleet/hsm'
+import { hsmTokens, type Config } from '@sealfleet/config'
+import { HsmPool, openKeyAdmin, type KeyAdmin, type PinLatch } from '@sealfleet/hsm'
 
-/** The token of the configuration, for a pool or for key administration. */
-export function tokenOptions({ hsm, passthroughEnv }: Config<'hsm'>): TokenOptions {
-  const { pin } = hsm
-  return {
-    module: hsm.module,
-    token: hsm.token,
-    pin: pin.kind === 'file' ? pin : { kind: 'value', value: pin.value.bytes() },
-    pinId: hsm.pinId,
-    env: passthroughEnv,
-  }
-}
-
-/** One agent with a few sessions: a command reads one object, or eight side by side. */
+/**
+ * One agent for each token, with a few sessions: a command reads one object, or eight side by side. A secondary is asked
+ * when the primary can't answer, for keys whose check value is known.
+ */
 export function openPool(config: Config<'hsm'>): Promise<HsmPool> {
   return HsmPool.open({
-    tokens: [tokenOptions(config)],
+    tokens: hsmTokens(config),
     agents: 1,
     sessions: Math.min(8, config.hsm.sessions),
     softTimeoutMs: config.hsm.softTimeoutMs,
@@ -24,7 +15,7 @@ export function openPool(config: Config<'hsm'>): Promise<HsmPool> {
   })
 }
 
-/** Key administration: its own process and read-write session, for `keys init` and `keys check` alone. */
+/** Key administration: its own process and read-write session, for key and doctor verbs alone, and of the primary alone. */
 export function openAdmin(config: Config<'hsm'>, latch?: PinLatch): Promise<KeyAdmin> {
-  return openKeyAdmin(tokenOptions(config), latch === undefined ? {} : { latch })
+  return openKeyAdmin(hsmTokens(config)[0], latch === undefined ? {} : { latch })
 }

@@ -1,7 +1,12 @@
 import { Secret } from '../secret.js'
 import { defineConcern } from '../concern.js'
-import { required, text, wholeNumber, withDefault } from '../variable.js'
+import { optional, required, text, wholeNumber, withDefault } from '../variable.js'
 import { absolutePath } from '../path.js'
+import type { Problem } from '../problem.js'
+import { inspectSecretFile } from '../secret-file.js'
+import { leastBudget, sessionsWithin } from './hsm-budget.js'
+import { secondaryList, type SecondaryToken } from './hsm-secondaries.js'
+import { tokenLabel } from './token-label.js'
 import type { Variable } from '../variable.js'
 
 /** Where the token's PIN comes from: a path handed to the HSM's agent unread, or a value (for development). */
@@ -13,13 +18,21 @@ export interface HsmConfig {
   readonly module: string
   /** label of the token */
   readonly token: string
+  /** needed only where two tokens of the module carry that label */
+  readonly serial: string | undefined
   readonly pin: PinConfig
   /** a name for the configured PIN, never derived from it; a rejected PIN is latched under it */
   readonly pinId: string
   /** agent processes */
   readonly agents: number
-  /** sessions of each agent */
+  /** tokens that hold the same keys, in order of preference */
+  readonly secondaries: readonly SecondaryToken[]
+  /** sessions of each agent: what was asked for, or what the fleet's budget leaves of it */
   readonly sessions: number
+  /** sessions that the whole fleet may have of a token; 0: no such limit */
+  readonly sessionBudget: number
+  /** worker processes that share the budget */
+  readonly workers: number | undefined
   readonly softTimeoutMs: number
   readonly hardTimeoutMs: number
 }
@@ -47,7 +60,14 @@ const variables = {
     about: 'label of the token that holds the master keys',
     wants: 'a token label of 1 to 32 bytes',
     example: 'sealfleet',
-    schema: text.refine((value) => Buffer.byteLength(value) <= 32, { error: 'is longer than 32 bytes' }),
+    schema: tokenLabel,
+  }),
+  serial: optional({
+    name: 'SEALFLEET_PKCS11_SERIAL',
+    about: 'serial number of that token, where two tokens of the module carry the label',
+    wants: 'a serial number of 1 to 16 bytes',
+    example: '3f2a90c1d4e57b68',
+    schema: text.refine((value) => Buffer.byteLength(value) <= 16, { error: 'is longer than 16 bytes' }),
   }),
   pin,
   pinId: withDefault('default', {
@@ -56,6 +76,14 @@ const variables = {
     wants: 'letters, digits, dots, dashes and underscores, at most 64',
     example: 'pin-2026-01',
     schema: text.refine((value) => /^[A-Za-z0-9._-]{1,64}$/.test(value), { error: 'is not of that form' }),
+  }),
+  secondaries: optional({
+    name: 'SEALFLEET_PKCS11_SECONDARIES',
+    about: "tokens that hold the same keys and serve while the first can't, in order of preference",
+    wants:
+      'token=LABEL,pin-file=/path, and where needed module=/path, serial=…, pin-id=…, env.NAME=…; several separated by semicolons',
+    example: 'token=sealfleet-2,pin-file=/run/secrets/pin-2',
+    schema: secondaryList,
   }),
   agents: withDefault('2', {
     name: 'SEALFLEET_HSM_AGENTS',
@@ -66,10 +94,25 @@ const variables = {
   }),
   sessions: withDefault('8', {
     name: 'SEALFLEET_HSM_SESSIONS',
-    about: "sessions of each agent; the fleet's sum must stay below the token's maximum",
+    about:
+      "sessions of each agent, fewer where the budget gives fewer; the fleet's sum must stay below the token's maximum",
     wants: 'a whole number from 1 to 256',
     example: '8',
     schema: wholeNumber(1, 256),
+  }),
+  sessionBudget: withDefault('0', {
+    name: 'SEALFLEET_HSM_SESSION_BUDGET',
+    about: 'sessions that all workers together may have of a token, divided by their number; 0: no such limit',
+    wants: 'a whole number from 0 to 1000000',
+    example: '256',
+    schema: wholeNumber(0, 1_000_000),
+  }),
+  workers: optional({
+    name: 'SEALFLEET_HSM_WORKERS',
+    about: 'worker processes that share the budget of sessions, those of a rolling restart included',
+    wants: 'a whole number from 1 to 10000',
+    example: '8',
+    schema: wholeNumber(1, 10_000),
   }),
   softTimeoutMs: withDefault('1000', {
     name: 'SEALFLEET_HSM_SOFT_TIMEOUT_MS',
@@ -87,18 +130,51 @@ const variables = {
   }),
 }
 
+type HsmValues = Omit<HsmConfig, 'secondaries'> & { readonly secondaries: readonly SecondaryToken[] | undefined }
+
 export const hsm = defineConcern({
   variables,
-  check: ({ softTimeoutMs, hardTimeoutMs }) =>
-    softTimeoutMs < hardTimeoutMs
-      ? []
-      : [
-          {
-            variable: variables.hardTimeoutMs.name,
-            fault: `is wrong: ${hardTimeoutMs} is not above ${variables.softTimeoutMs.name} (${softTimeoutMs})`,
-            wants: variables.hardTimeoutMs.wants,
-            example: variables.hardTimeoutMs.example,
-          },
-        ],
-  build: (values): HsmConfig => values,
+  check: (values) => [...timeouts(values), ...budget(values), ...pinFiles(values)],
+  warn: ({ secondaries = [] }) =>
+    secondaries.flatMap(({ pinFile }) => {
+      const { warning } = inspectSecretFile(pinFile)
+      return warning === undefined ? [] : [warning]
+    }),
+  build: (values): HsmConfig => ({
+    ...values,
+    secondaries: values.secondaries ?? [],
+    sessions: sessionsOf(values),
+  }),
 })
+
+function sessionsOf({ sessionBudget, workers, agents, sessions }: HsmValues): number {
+  return workers === undefined || sessionBudget === 0
+    ? sessions
+    : sessionsWithin(sessionBudget, workers, agents, sessions)
+}
+
+function timeouts({ softTimeoutMs, hardTimeoutMs }: HsmValues): Problem[] {
+  if (softTimeoutMs < hardTimeoutMs) return []
+  const fault = `is wrong: ${hardTimeoutMs} is not above ${variables.softTimeoutMs.name} (${softTimeoutMs})`
+  return [problem(variables.hardTimeoutMs, fault)]
+}
+
+function budget(values: HsmValues): Problem[] {
+  const { sessionBudget, workers, agents } = values
+  if (sessionBudget === 0) return []
+  if (workers === undefined) return [problem(variables.workers, `is not set, and ${variables.sessionBudget.name} is`)]
+  if (sessionsOf(values) >= 1) return []
+  const least = `${workers} workers with ${agents} agents each need at least ${leastBudget(workers, agents)}`
+  return [problem(variables.sessionBudget, `is wrong: ${sessionBudget} is too small: ${least}`)]
+}
+
+function pinFiles({ secondaries = [] }: HsmValues): Problem[] {
+  return secondaries.flatMap(({ token, pinFile }) => {
+    const { fault } = inspectSecretFile(pinFile)
+    return fault === undefined ? [] : [problem(variables.secondaries, `gives ${token} a pin-file that ${fault}`)]
+  })
+}
+
+function problem({ name, wants, example }: Omit<Variable<unknown>, 'schema'>, fault: string): Problem {
+  return { variable: name, fault, wants, example }
+}

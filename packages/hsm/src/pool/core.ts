@@ -2,7 +2,7 @@ import type { RestartReason } from '../events.js'
 import { HsmBusy, HsmError } from '../errors/hsm-error.js'
 import type { Expect, OperationError } from '../wire/messages.js'
 import { Breaker } from './breaker.js'
-import { agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
+import { agentBlind, agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
 import { Ledger, type Submission } from './ledger.js'
 import { AgentLife, type LifeHost, type LifeOptions } from './life.js'
 import type { AgentEvents, AgentLink, Clock } from './link.js'
@@ -138,6 +138,8 @@ export class PoolCore implements LifeHost {
     const { signal, only, notOn, moved } = submission
     signal?.throwIfAborted()
     if (this.#closed) throw poolClosed()
+    // A probe of an agent that has gone meanwhile would wait for ever.
+    if (only !== undefined && only.state !== 'ready') throw agentDied('it is being replaced')
     if (only === undefined && this.breaker.state !== 'closed') throw breakerOpen(this.#lastFailure)
     const life = only ?? this.#choose(notOn) ?? this.#choose(undefined)
     if (life === undefined) {
@@ -343,9 +345,10 @@ export class PoolCore implements LifeHost {
       this.#fail(request, failure)
       return
     }
+    // A key that was found is never "unknown" to a caller, however often this token has not seen it.
     this.#lastFailure = finding === 'found' ? undefined : finding
     life.retire('stale', this.#lastFailure)
-    this.#replay(life, request, finding === 'found' ? failure : finding)
+    this.#replay(life, request, finding === 'found' ? agentBlind(request.label) : finding)
   }
 
   #checkDeadline(request: PoolRequest, now: number): void {

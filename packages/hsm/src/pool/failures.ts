@@ -176,6 +176,13 @@ export function agentDied(how: string): HsmError {
   })
 }
 
+/** An agent did not see a key that a fresh process found. */
+export function agentBlind(label: string): HsmError {
+  return new HsmError('HSM_SESSION_LOST', `the HSM agent no longer saw ${label}, which is there`, {
+    fix: 'Nothing to repair: the agent is replaced and the job is tried again. If it recurs, look at the connection to the token.',
+  })
+}
+
 export function breakerOpen(cause: HsmError | undefined): HsmError {
   return new HsmError('HSM_UNAVAILABLE', 'the HSM failed too often and is given a pause', {
     ckr: cause?.ckr,
