@@ -51,7 +51,12 @@ export interface Fleet extends AsyncDisposable {
   /** Log lines of the workers started in this process. */
   readonly logs: string[]
   config(overrides?: NodeJS.ProcessEnv): WorkerSettings
-  startWorker(options?: { env?: NodeJS.ProcessEnv; step?: StepHook }): Promise<RunningWorker>
+  /** `moduleEnv` is for the HSM's agents, beside what finds the token. */
+  startWorker(options?: {
+    env?: NodeJS.ProcessEnv
+    moduleEnv?: Readonly<Record<string, string>>
+    step?: StepHook
+  }): Promise<RunningWorker>
   /** What an attempt needs, for running one without a queue. */
   readonly ports: IngestPorts
   writeSource(name: string, content: Uint8Array | string): Promise<void>
@@ -124,12 +129,15 @@ export async function startFleet(
       env,
       logs,
       config,
-      startWorker: async ({ env: overrides = {}, step } = {}) => {
+      startWorker: async ({ env: overrides = {}, moduleEnv = {}, step } = {}) => {
         // What is not Sealfleet's goes to the HSM's agents, as from a worker's own environment.
         const others = Object.entries(overrides).flatMap(([name, value]) =>
           value === undefined || name.startsWith('SEALFLEET_') ? [] : [[name, value] as const],
         )
-        const settings = { ...config(overrides), passthroughEnv: { ...token.env, ...Object.fromEntries(others) } }
+        const settings = {
+          ...config(overrides),
+          passthroughEnv: { ...token.env, ...Object.fromEntries(others), ...moduleEnv },
+        }
         const running = await runWorker({
           config: settings,
           log: createLogger({ name: 'worker', level: 'debug', destination: { write: (line) => void logs.push(line) } }),

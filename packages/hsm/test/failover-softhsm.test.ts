@@ -2,12 +2,11 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { freshToken, type FreshToken } from '@sealfleet/testkit'
+import { Faulty, freshToken, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { HsmPool, keyLabel, type PoolOptions, type TokenOptions } from '../src/index.js'
 import { ENC, kcvOf, KEK, loadUntil, ObservedPool, SIG, tokenOptions } from './helpers.js'
-import { Faulty } from './faults/faulty.js'
 import { plantKey } from './plant-key.js'
 
 /** Throw-away values: the only way to have the same key in two tokens of SoftHSM. */

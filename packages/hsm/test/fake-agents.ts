@@ -8,7 +8,7 @@ import type { AgentEvents, AgentLink } from '../src/pool/link.js'
 import { KIND, type Kind } from '../src/wire/frames.js'
 import type { Beat, OperationError, TokenIdentity } from '../src/wire/messages.js'
 
-const IDENTITY: TokenIdentity = {
+export const IDENTITY: TokenIdentity = {
   label: 'fake',
   serial: '1',
   manufacturer: '',

@@ -91,7 +91,7 @@ describe('faults of the module', () => {
   it('SESSION_COUNT after three: serves with two sessions beside the anchor, and says so', async () => {
     await faulty.rules('C_OpenSession return 0xb1 skip=3')
     await using observed = await ObservedPool.open(faulty.token, { agents: 1 })
-    expect(observed.events).toContainEqual({ type: 'capacity', agent: 0, sessions: 2 })
+    expect(observed.events).toContainEqual({ type: 'capacity', agent: 0, sessions: 2, wanted: 8, token: 'primary' })
     expect(observed.pool.health().agents).toMatchObject([{ sessions: 2 }])
     expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
   })

@@ -166,31 +166,6 @@ describe('the pool as a state machine', () => {
     expect(await without).toMatchObject({ code: expect.stringMatching(/^HSM_(UNAVAILABLE|SESSION_LOST)$/) as string })
   })
 
-  it('never says "unknown" of a key that a fresh process found, even if both agents did not see it', async () => {
-    const pool = new FakePool()
-    await pool.open()
-    const unknown: OperationError = { verdict: 'unknown', text: 'no key' }
-    const call = pool.hmac(message(1)).catch((error: unknown) => error)
-    for (let i = 0; i < 2; i += 1) {
-      const holder = pool.living.find(({ held }) => held.size > 0)
-      holder?.refuse(holder.pick(0), unknown)
-      const fresh = pool.living.at(-1)
-      fresh?.ready(1)
-      fresh?.events.reply(fresh.pick(0) ?? NaN, Buffer.alloc(0))
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    expect(await call).toMatchObject({ code: 'HSM_SESSION_LOST' })
-  })
-
-  it('refuses a probe of an agent that is gone, so that whoever probes goes on', async () => {
-    const pool = new FakePool()
-    await pool.open()
-    const [only] = pool.core.lives
-    pool.agents[0]?.die('SIGSEGV')
-    const probe = pool.core.submit({ name: 'ping', role: 'sig', label: '', parts: [], only })
-    await expect(probe).rejects.toMatchObject({ code: 'HSM_SESSION_LOST' })
-  })
-
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ do: fc.constant('submit' as const), n: fc.nat(1000) }) },
     { weight: 8, arbitrary: fc.record({ do: fc.constant('answer' as const), agent: fc.nat(), n: fc.nat() }) },

@@ -4,9 +4,14 @@ import type { Counter, Gauge, Histogram } from 'prom-client'
 const CALL_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15]
 
 export interface Makers {
-  counter<L extends string>(name: string, help: string, labels?: readonly L[]): Counter<L>
-  gauge<L extends string>(name: string, help: string, labels?: readonly L[]): Gauge<L>
-  histogram<L extends string>(name: string, help: string, buckets: number[], labels?: readonly L[]): Histogram<L>
+  readonly counter: <L extends string>(name: string, help: string, labels?: readonly L[]) => Counter<L>
+  readonly gauge: <L extends string>(name: string, help: string, labels?: readonly L[]) => Gauge<L>
+  readonly histogram: <L extends string>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labels?: readonly L[],
+  ) => Histogram<L>
 }
 
 /** The metrics of the HSM pool. `token`: primary, secondary-1, … `role`: enc, sig, kek, audit. */

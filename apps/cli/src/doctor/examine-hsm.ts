@@ -1,11 +1,11 @@
-import type { Config } from '@sealfleet/config'
+import { hsmTokens, type Config } from '@sealfleet/config'
 import { HsmPool, profileOf, type KeyAdmin, type PoolHealth, type PoolStats, type TokenReport } from '@sealfleet/hsm'
 import { listDomains, listMasterKeys, type HsmLatch, type KeyRow, type Records } from '@sealfleet/records'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { statusOfCode } from '../describe-error.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
-import { openAdmin, tokenOptions } from '../services/hsm.js'
+import { openAdmin } from '../services/hsm.js'
 import { failed, ok, skipped, type Finding } from './check.js'
 import { LookFirst } from './look-first.js'
 import { useOnce } from './trial.js'
@@ -159,7 +159,7 @@ async function poolFindings(
 ): Promise<Examination['pool']> {
   const { sessions, softTimeoutMs, hardTimeoutMs } = hsm
   try {
-    const tokens = [tokenOptions({ hsm, ...config })] as const
+    const tokens = hsmTokens({ hsm, ...config })
     const began = performance.now()
     const pool = await HsmPool.open({ tokens, agents: 1, sessions, softTimeoutMs, hardTimeoutMs, latch })
     const ms = performance.now() - began

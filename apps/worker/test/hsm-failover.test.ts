@@ -1,0 +1,165 @@
+import { cp, readFile, rename, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+
+import { conservation, getFile, listFailures } from '@sealfleet/records'
+import { createMetrics } from '@sealfleet/telemetry'
+import { Faulty, type FreshToken } from '@sealfleet/testkit'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+
+const FILES = 20
+
+interface Line {
+  readonly msg: string
+  readonly port?: number
+  readonly breaker?: string
+  readonly hsmToken?: string
+  readonly sessions?: number
+  readonly wanted?: number
+}
+
+/** What a vendor's cloning makes: another SoftHSM with the very keys of this one. Returns its configuration's path. */
+async function cloneOf(token: FreshToken): Promise<string> {
+  await cp(path.join(token.dir, 'tokens'), path.join(token.dir, 'clone'), { recursive: true })
+  const conf = path.join(token.dir, 'clone.conf')
+  const text = await readFile(token.env.SOFTHSM2_CONF, 'utf8')
+  await writeFile(conf, text.replace(path.join(token.dir, 'tokens'), path.join(token.dir, 'clone')))
+  return conf
+}
+
+async function enqueue(fleet: Fleet, name: string): Promise<string[]> {
+  const names = Array.from({ length: FILES }, (_, i) => `${name}/${i}`)
+  for (const one of names) await fleet.writeSource(one, one)
+  const results = await fleet.producer.client.enqueueMany(names.map((one) => ({ root: 'in', path: one })))
+  return results.map(({ fileId }) => fileId ?? '')
+}
+
+const linesOf = (fleet: Fleet, from = 0) => fleet.logs.slice(from).map((line) => JSON.parse(line) as Line)
+
+async function metricsOf(fleet: Fleet, from = 0): Promise<string> {
+  const port = linesOf(fleet, from).find(({ msg }) => msg === 'health and metrics')?.port
+  return (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+}
+
+function valueOf(text: string, series: string): number | undefined {
+  const line = text.split('\n').find((one) => one.startsWith(`sealfleet_${series} `))
+  return line === undefined ? undefined : Number(line.split(' ').at(-1))
+}
+
+describe('a worker with two tokens that hold the same keys', () => {
+  let fleet: Fleet
+  let away: string
+  let tokens: string
+  let env: NodeJS.ProcessEnv
+
+  beforeAll(async () => {
+    fleet = await startFleet()
+    tokens = path.join(fleet.token.dir, 'tokens')
+    away = `${tokens}-away`
+    const { label, pinFile } = fleet.token
+    const conf = await cloneOf(fleet.token)
+    env = {
+      SEALFLEET_PKCS11_SECONDARIES: `token=${label},pin-file=${pinFile},env.SOFTHSM2_CONF=${conf}`,
+      SEALFLEET_WORKER_PORT: '0',
+      SEALFLEET_CONCURRENCY: '4',
+    }
+  })
+  afterAll(() => fleet?.[Symbol.asyncDispose]())
+
+  async function expectUntouched(ids: readonly string[]): Promise<void> {
+    const states = await fleet.settled(ids)
+    expect(ids.map((id) => states.get(id)?.state)).toEqual(ids.map(() => 'STORED'))
+    const failures = await Promise.all(ids.map((id) => listFailures(fleet.records, id)))
+    expect(failures.flat()).toEqual([])
+    const attempts = await Promise.all(ids.map((id) => getFile(fleet.records, id)))
+    expect(attempts.map((found) => found?.committed?.attemptNo)).toEqual(ids.map(() => 1))
+    expect(await conservation(fleet.records)).toMatchObject({ difference: 0 })
+  }
+
+  test('goes on sealing while the primary is away: every file at its first attempt, and the breaker stays closed', async () => {
+    await using _worker = await fleet.startWorker({ env })
+    await expectUntouched(await enqueue(fleet, 'before'))
+    const before = await metricsOf(fleet)
+    expect(valueOf(before, 'hsm_token_serving{token="primary"}')).toBe(1)
+    expect(valueOf(before, 'hsm_token_usable{token="secondary-1"}')).toBe(1)
+    const ids = await enqueue(fleet, 'during')
+    await rename(tokens, away)
+    await expectUntouched([...ids, ...(await enqueue(fleet, 'after'))])
+    const during = await metricsOf(fleet)
+    expect(valueOf(during, 'hsm_token_serving{token="primary"}')).toBe(0)
+    expect(valueOf(during, 'hsm_token_serving{token="secondary-1"}')).toBe(1)
+    expect(valueOf(during, 'breaker_openings_total{dependency="hsm",code="HSM_UNAVAILABLE"}')).toBeUndefined()
+    expect(during).toMatch(/sealfleet_hsm_failovers_total\{token="secondary-1",reason="(agents|breaker)"\} 1/)
+    const said = linesOf(fleet).filter(({ msg }) => msg.startsWith('another HSM token serves'))
+    expect(said).toMatchObject([{ hsmToken: 'secondary-1' }])
+  })
+
+  test('starts and seals though the primary is absent', async () => {
+    const from = fleet.logs.length
+    await using _worker = await fleet.startWorker({ env })
+    await expectUntouched(await enqueue(fleet, 'absent'))
+    expect(await metricsOf(fleet, from)).toContain(
+      'sealfleet_hsm_failovers_total{token="secondary-1",reason="start"} 1',
+    )
+    await rename(away, tokens)
+  })
+
+  test('shows every metric of the HSM with its help, and the documents name each', async () => {
+    const from = fleet.logs.length
+    await using _worker = await fleet.startWorker({ env })
+    const [first = ''] = await enqueue(fleet, 'metrics')
+    await fleet.settled([first])
+    const ready = 'hsm_agents{token="primary",state="ready"}'
+    await expect.poll(async () => valueOf(await metricsOf(fleet, from), ready), { timeout: 20_000 }).toBe(2)
+    const text = await metricsOf(fleet, from)
+    const docs = await readFile(new URL('../../../docs/HSM.md', import.meta.url), 'utf8')
+    const all = await createMetrics({ processMetrics: false }).registry.getMetricsAsJSON()
+    const names = all.flatMap(({ name }) => (name.startsWith('sealfleet_hsm_') ? [name] : []))
+    expect(names.length).toBeGreaterThan(20)
+    for (const name of names) {
+      expect(text).toMatch(new RegExp(`^# HELP ${name} \\S`, 'm'))
+      expect(docs).toContain(`\`${name}\``)
+    }
+    for (const role of ['enc', 'sig']) {
+      expect(valueOf(text, `hsm_operation_duration_seconds_count{operation="hmac",role="${role}"}`)).toBeGreaterThan(0)
+      expect(valueOf(text, `hsm_queue_duration_seconds_count{role="${role}"}`)).toBeGreaterThan(0)
+    }
+    expect(valueOf(text, 'hsm_logins_total{token="primary",outcome="accepted"}')).toBe(2)
+    expect(valueOf(text, 'hsm_logins_total{token="secondary-1",outcome="accepted"}')).toBe(1)
+    expect(valueOf(text, 'hsm_breaker{token="primary",state="closed"}')).toBe(1)
+    expect(valueOf(text, 'hsm_sessions_wanted{token="primary"}')).toBe(8)
+    const checked = ['pending', 'ok'].map((state) =>
+      valueOf(text, `hsm_check_values{token="primary",state="${state}"}`),
+    )
+    expect(checked.reduce((sum, n) => (sum ?? 0) + (n ?? 0), 0)).toBe(2)
+    expect(valueOf(text, 'hsm_probe_age_seconds{token="primary"}')).toBeGreaterThanOrEqual(0)
+  })
+})
+
+describe('a token that gives fewer sessions than a worker wants', () => {
+  test('the worker says so at its start, and seals with what opened', async () => {
+    await using fleet = await startFleet()
+    await using faulty = await Faulty.over(tokenOptions(fleet.token))
+    await faulty.rules('C_OpenSession return 0xb1 skip=3')
+    const env = {
+      SEALFLEET_PKCS11_MODULE: faulty.token.module,
+      SEALFLEET_HSM_AGENTS: '1',
+      SEALFLEET_WORKER_PORT: '0',
+    }
+    await using _worker = await fleet.startWorker({ env, moduleEnv: faulty.token.env ?? {} })
+    const said = linesOf(fleet).filter(({ msg }) => msg.startsWith('the token gives no more sessions'))
+    expect(said).toMatchObject([{ sessions: 2, wanted: 4, hsmToken: 'primary' }])
+    const states = await fleet.settled(await enqueue(fleet, 'few'))
+    expect(new Set([...states.values()].map(({ state }) => state))).toEqual(new Set(['STORED']))
+    const text = await metricsOf(fleet)
+    expect(valueOf(text, 'hsm_session_shortages_total{token="primary",reason="refused"}')).toBe(1)
+    expect(valueOf(text, 'hsm_sessions_wanted{token="primary"}')).toBe(4)
+    await expect
+      .poll(async () => {
+        const now = await metricsOf(fleet)
+        return ['idle', 'leased'].map((state) => valueOf(now, `hsm_sessions{token="primary",state="${state}"}`))
+      })
+      .toEqual([2, 0])
+  })
+})
