@@ -67,6 +67,41 @@ describe('several tokens as a state machine', () => {
     expect(await call).toEqual(fakeHmac(message(7)))
   })
 
+  it('does not go back to a primary that came back with another key', async () => {
+    const pool = new FakeTokens(2)
+    await pool.open()
+    const [primary] = pool.fakes
+    primary?.leave()
+    await pool.pass(5_000)
+    Object.assign(primary ?? {}, { present: true, key: 1 })
+    await pool.pass(10_000)
+    expect(pool.tokens.list[0]?.core.outage).toBeUndefined()
+    expect(pool.tokens.active.name).toBe('token-1')
+    Object.assign(primary ?? {}, { key: 0 })
+    await pool.pass(5_000)
+    expect(pool.tokens.active.name).toBe('token-0')
+  })
+
+  it('takes what a failing token had even where its own queue is full', async () => {
+    const pool = new FakeTokens(2)
+    await pool.open()
+    const calls = Array.from({ length: 24 }, (_, i) => pool.hmac(message(i)))
+    pool.fakes[0]?.leave()
+    // The second agent of the secondary does not come yet: 4 sessions (a probe may hold one) and 16 places for 24.
+    for (let i = 0; i < 20; i += 1) {
+      pool.now += 100
+      for (const agent of pool.fakes[1]?.living ?? []) agent.beat()
+      pool.tokens.tick()
+      await turns()
+    }
+    expect(pool.tokens.list[1]?.core.waiting).toBeGreaterThan(16)
+    for (let i = 0; i < 30; i += 1) {
+      await pool.pass(100)
+      pool.answer(1)
+    }
+    await expect(Promise.all(calls)).resolves.toHaveLength(24)
+  })
+
   it('refuses a key of which no check value is known, on a secondary alone', async () => {
     const pool = new FakeTokens(2)
     await pool.open()

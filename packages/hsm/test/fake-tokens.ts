@@ -23,6 +23,8 @@ class FakeTokenAgent extends FakeAgent {
 export class FakeToken {
   readonly agents: FakeTokenAgent[] = []
   present = true
+  /** What every byte of its check values is. */
+  key = 0
 
   get living(): FakeTokenAgent[] {
     return this.agents.filter(({ alive }) => alive)
@@ -41,7 +43,7 @@ export class FakeToken {
       for (const { id, answer } of agent.probes.splice(0)) {
         if (!agent.held.has(id)) continue
         agent.held.delete(id)
-        agent.events.reply(id, Buffer.alloc(answer))
+        agent.events.reply(id, Buffer.alloc(answer, this.key))
       }
     }
   }
