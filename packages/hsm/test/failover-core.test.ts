@@ -16,6 +16,23 @@ describe('several tokens as a state machine', () => {
     expect(pool.fakes.map(({ living }) => living.length)).toEqual([2, 1])
   })
 
+  it('waits for a primary that starts more slowly than the secondary', async () => {
+    const pool = new FakeTokens(2)
+    const started = pool.tokens.start()
+    for (let i = 0; i < 50; i += 1) {
+      pool.now += 100
+      pool.settle(pool.fakes.slice(1))
+      pool.tokens.tick()
+      await turns()
+    }
+    expect(pool.failovers).toEqual([])
+    pool.settle()
+    await started
+    pool.tokens.tick()
+    expect(pool.failovers).toEqual([])
+    expect(pool.tokens.active.name).toBe('token-0')
+  })
+
   it('moves what was running and what waited to the secondary when the primary goes, and loses nothing', async () => {
     const pool = new FakeTokens(2)
     await pool.open()

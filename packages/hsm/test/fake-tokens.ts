@@ -105,8 +105,8 @@ export class FakeTokens {
     for (const { prober } of this.tokens.list) prober.add(LABEL, Buffer.alloc(8))
   }
 
-  settle(): void {
-    for (const fake of this.fakes) fake.settle(this.#started)
+  settle(fakes: readonly FakeToken[] = this.fakes): void {
+    for (const fake of fakes) fake.settle(this.#started)
   }
 
   /** Time passes in steps of 100 ms; promises of probes and moves get their turn in each. */

@@ -36,7 +36,7 @@ interface Slot {
 
 const STALL_MS = 1_000
 /** An agent that is being replaced is back before this; a token without any for longer is out. */
-const AWAY_MS = 1_000
+const AWAY_MS = 2_000
 const REPLAYS = 1
 
 /**

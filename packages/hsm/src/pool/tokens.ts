@@ -38,6 +38,8 @@ export class Tokens {
   readonly #choice: TokenChoice
   /** Labels of keys whose check value (or check record) is known. */
   readonly #known = new Set<string>()
+  /** Until the start is decided, a secondary that was quicker is no reason to leave the primary. */
+  #started = false
 
   /** `open` makes one token's parts; `bound` must be told what its agents found first. */
   constructor(
@@ -80,13 +82,14 @@ export class Tokens {
       ),
     )
     const failure = await starts[0]
-    for (const [index, started] of starts.entries()) {
-      if ((await started) !== undefined) continue
-      // Whoever comes later is somebody to go back to: its probes count from now on.
-      if (index > 0) this.#became(this.#choice.look(this.#outages(), true))
-      return
+    let serves = failure === undefined ? 0 : -1
+    for (let index = 1; serves < 0 && index < starts.length; index += 1) {
+      if ((await starts[index]) === undefined) serves = index
     }
-    throw failure
+    this.#started = true
+    if (serves < 0) throw failure
+    // Whoever comes later is somebody to go back to: its probes count from now on.
+    if (serves > 0) this.#became(this.#choice.look(this.#outages(), true))
   }
 
   expect(expected: Expect): void {
@@ -157,7 +160,7 @@ export class Tokens {
   }
 
   #review(): void {
-    if (this.list.length > 1) this.#became(this.#choice.look(this.#outages()))
+    if (this.#started && this.list.length > 1) this.#became(this.#choice.look(this.#outages()))
   }
 
   /** A token is good to go back to when every key is right there that is right on the one that serves. */
