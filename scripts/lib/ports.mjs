@@ -1,12 +1,19 @@
-/** Ports on 127.0.0.1: chosen once by the system, remembered by the caller, replaced only when a stranger took them. */
+/**
+ * Ports on 127.0.0.1: chosen once, remembered by the caller, replaced only when a stranger took them. They lie below those that
+ * the kernel gives to outgoing connections, or any client on this machine could take the port of a service that restarts.
+ */
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 
+const LOWEST = 10_000
+
 /**
- * Binds a port for a moment. 0 lets the system choose.
+ * Binds a port for a moment.
  *
  * @param {number} port
- * @returns {Promise<number | undefined>} the port, or undefined when it is taken
+ * @returns {Promise<boolean>} whether nobody has it
  */
 async function tryPort(port) {
   const server = createServer()
@@ -14,13 +21,18 @@ async function tryPort(port) {
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
   } catch (error) {
-    if (['EADDRINUSE', 'EACCES'].includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return undefined
+    if (['EADDRINUSE', 'EACCES'].includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return false
     throw error
   }
-  const address = server.address()
   server.close()
   await once(server, 'close')
-  return address !== null && typeof address === 'object' ? address.port : undefined
+  return true
+}
+
+/** The first port of outgoing connections; Linux's default where the kernel does not say. */
+async function firstOutgoing() {
+  const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '')
+  return Number(/^\d+/.exec(range)?.[0] ?? 32_768)
 }
 
 /**
@@ -29,7 +41,11 @@ async function tryPort(port) {
  * @param {number} [remembered]
  */
 export async function freePort(remembered) {
-  const port = (remembered && (await tryPort(remembered))) || (await tryPort(0))
-  if (!port) throw new Error('no free port on 127.0.0.1')
-  return port
+  if (remembered && (await tryPort(remembered))) return remembered
+  const below = Math.max(await firstOutgoing(), LOWEST + 1_000)
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = randomInt(LOWEST, below)
+    if (await tryPort(port)) return port
+  }
+  throw new Error(`no free port on 127.0.0.1 between ${LOWEST} and ${below}`)
 }

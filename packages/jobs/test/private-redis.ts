@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
+
+import { freePort } from '../../../scripts/lib/ports.mjs'
 
 /** A Redis of the test's own, which it may configure, stop and kill as the shared one must not be. */
 export interface PrivateRedis extends AsyncDisposable {
@@ -45,15 +46,6 @@ async function ready(child: ChildProcess): Promise<void> {
     if (output.includes('Ready to accept connections')) break
   }
   if (!output.includes('Ready to accept connections')) throw new Error(`redis-server did not start: ${output}`)
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Resolves when the connection has closed. (`once` would reject by the error that comes before.) */

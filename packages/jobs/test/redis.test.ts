@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort } from '../../../scripts/lib/ports.mjs'
 import { classify } from '../src/failures/classify.js'
 import { assertNoEviction, connectProducer, createWorkerConnection } from '../src/redis.js'
-import { closing, freePort, startRedis, type PrivateRedis } from './private-redis.js'
+import { closing, startRedis, type PrivateRedis } from './private-redis.js'
 
 let server: PrivateRedis
 beforeAll(async () => {
