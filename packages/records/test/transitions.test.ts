@@ -224,7 +224,7 @@ describe('a master key', () => {
 })
 
 describe('history', () => {
-  test.each(['UPDATE audit_log SET actor = actor', 'DELETE FROM audit_log', 'TRUNCATE audit_log'])(
+  test.each(['UPDATE audit_log SET actor = actor', 'DELETE FROM audit_log', 'TRUNCATE audit_log CASCADE'])(
     'of the audit log is only added to: %s',
     async (sql) => {
       await appendAudit(f.records, { actor: 'a', action: 'x', subjectKind: 'file', subjectId: 'y' })
