@@ -1,0 +1,36 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+
+const DIST = path.resolve(import.meta.dirname, '../../../worker/dist')
+const READY = { 'main.js': '"taking jobs"', 'maintenance.js': '"keeping house"' } as const
+
+export interface Running extends AsyncDisposable {
+  /** What it has logged so far. */
+  readonly log: () => string
+}
+
+/** Starts a built program of the fleet; resolves when it works. Disposing of it drains it. */
+export async function startProgram(
+  file: keyof typeof READY,
+  env: Readonly<Record<string, string>>,
+  cwd: string,
+): Promise<Running> {
+  const child = spawn(process.execPath, [path.join(DIST, file)], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const closed = once(child, 'close')
+  let log = ''
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on('data', (chunk: Buffer) => {
+      log += chunk.toString()
+      if (log.includes(READY[file])) resolve()
+    })
+    void closed.then(() => reject(new Error(`${file} ended: ${log}`)))
+  })
+  return {
+    log: () => log,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      await closed
+    },
+  }
+}
