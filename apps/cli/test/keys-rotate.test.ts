@@ -18,16 +18,6 @@ const ROTATE = ['keys', 'rotate', '--json']
 
 let world: World
 let records: Records
-beforeEach(async () => {
-  world = await createWorld()
-  records = await openRecords(world.databaseUrl)
-  expect((await world.sealfleet(['keys', 'init'])).status).toBe(0)
-})
-afterEach(async () => {
-  await records.close()
-  await world[Symbol.asyncDispose]()
-})
-
 const tokens = () => path.join(path.dirname(world.env['SOFTHSM2_CONF'] ?? ''), 'tokens')
 
 /** What a vendor's cloning makes: another SoftHSM with the keys that this one has now. */
@@ -61,6 +51,16 @@ async function store(name: string, count: number): Promise<void> {
 }
 
 describe('sealfleet keys rotate while workers run', () => {
+  beforeEach(async () => {
+    world = await createWorld()
+    records = await openRecords(world.databaseUrl)
+    expect((await world.sealfleet(['keys', 'init'])).status).toBe(0)
+  })
+  afterEach(async () => {
+    await records.close()
+    await world[Symbol.asyncDispose]()
+  })
+
   it('activates when every worker has confirmed both keys, and files go on being stored meanwhile', async () => {
     await using _one = await world.worker()
     await using _two = await world.worker()
