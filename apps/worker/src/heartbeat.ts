@@ -25,6 +25,8 @@ export interface HeartOptions {
 export interface Heart {
   /** Says how it stands, now and from now on. Never rejects. */
   become(state: State): Promise<void>
+  /** Beats at once, because the detail has changed. Never rejects. */
+  news(): Promise<void>
   /** One beat, for whoever wants to know whether the database takes a write. @throws RecordsError */
   beat(): Promise<void>
   /** The last beat: STOPPED. Never rejects. */
@@ -36,10 +38,10 @@ export function startHeart(options: HeartOptions): Heart {
   const identity = { id, host: hostname(), pid: process.pid, version: packageVersion(), concurrency }
   let state: State = 'STARTING'
   let failing = false
-  let underWay = false
+  let underWay = 0
+  let last: Promise<void> = Promise.resolve()
   const beat = (): Promise<void> => heartbeat(records, { ...identity, state, detail: detail(), ttlSeconds: TTL_S })
-  const quietly = async (): Promise<void> => {
-    underWay = true
+  const tryToBeat = async (): Promise<void> => {
     try {
       await beat()
       failing = false
@@ -47,11 +49,17 @@ export function startHeart(options: HeartOptions): Heart {
       if (!failing) options.onFailure(error)
       failing = true
     } finally {
-      underWay = false
+      underWay -= 1
     }
   }
+  /** One after the other: what was said first must not arrive last. */
+  const quietly = (): Promise<void> => {
+    underWay += 1
+    last = last.then(tryToBeat)
+    return last
+  }
   const timer = setInterval(() => {
-    if (!underWay) void quietly()
+    if (underWay === 0) void quietly()
   }, BEAT_MS).unref()
   const become = (next: State): Promise<void> => {
     state = next
@@ -59,6 +67,7 @@ export function startHeart(options: HeartOptions): Heart {
   }
   return {
     become,
+    news: quietly,
     beat,
     stop: () => {
       clearInterval(timer)

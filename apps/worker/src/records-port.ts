@@ -67,7 +67,8 @@ export async function refuseRequest(records: Records, { fileId, fingerprint, ...
   })
 }
 
-function expectKey(pool: CheckValues, key: KeyRow): void {
+/** From now on the pool uses the key only if it is the one that was registered. */
+export function expectKey(pool: CheckValues, key: KeyRow): void {
   if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue)
   if (key.checkRecord !== null) pool.expectKekRecord(key, key.checkRecord)
 }

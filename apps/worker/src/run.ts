@@ -1,7 +1,7 @@
 import { hsmTokens, type Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
 import { assertNoEviction, classify, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/jobs'
-import { fleetPinLatch, openRecords } from '@sealfleet/records'
+import { fleetPinLatch, openRecords, type KeyReport } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 import { randomUUID } from 'node:crypto'
@@ -19,6 +19,7 @@ import { startHeart } from './heartbeat.js'
 import { hsmObserver } from './hsm-events.js'
 import { setHsmStates } from './hsm-states.js'
 import { startStatusServer } from './http.js'
+import { startKeyWatch } from './key-watch.js'
 import { startIngestWorker, type IngestWorker } from './queue/ingest-worker.js'
 import { ingestRecords, refuseRequest } from './records-port.js'
 import { storeOptions } from './store-options.js'
@@ -70,6 +71,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
 
     const activity = new Activity()
     let open: () => readonly OpenBreaker[] = () => []
+    let keys: () => KeyReport | null = () => null
     const heart = startHeart({
       records,
       id: workerId,
@@ -77,6 +79,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       detail: () => ({
         active: activity.jobs.length,
         breakers: Object.fromEntries(open().map(({ dependency, code }) => [dependency, code])),
+        keys: keys(),
       }),
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'this worker is not in the register'),
     })
@@ -103,8 +106,19 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     })
     closers.defer(() => pool.close())
 
-    const { keys, lastUsed } = rememberingKeys(pool)
-    const port = ingestRecords(records, keys)
+    // Before the first job, and until the last one has ended: a rotation counts on every worker that may seal.
+    const watch = await startKeyWatch({
+      records,
+      pool,
+      onChange: () => heart.news(),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'new keys were not looked for'),
+    })
+    closers.defer(() => watch[Symbol.asyncDispose]())
+    keys = watch.report
+    await heart.news()
+
+    const { keys: checkValues, lastUsed } = rememberingKeys(pool)
+    const port = ingestRecords(records, checkValues)
     const owed = new OwedEnds()
     const { prefix } = config.redis
     const rootsOut = new RootsOut(config.roots)

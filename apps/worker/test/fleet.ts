@@ -48,6 +48,8 @@ export interface Fleet extends AsyncDisposable {
   readonly records: Records
   readonly producer: OwnedIngestClient
   readonly env: NodeJS.ProcessEnv
+  /** Ids of the key domains beside the default one. */
+  readonly domains: readonly string[]
   /** Log lines of the workers started in this process. */
   readonly logs: string[]
   config(overrides?: NodeJS.ProcessEnv): WorkerSettings
@@ -127,6 +129,7 @@ export async function startFleet(
       records,
       producer,
       env,
+      domains: (options.domains ?? []).map(({ id }) => id),
       logs,
       config,
       startWorker: async ({ env: overrides = {}, moduleEnv = {}, step } = {}) => {

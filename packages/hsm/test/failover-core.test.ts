@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { FakeTokens, fakeHmac, turns } from './fake-tokens.js'
+import { FakeTokens, fakeHmac, LABEL, turns } from './fake-tokens.js'
 
 function message(n: number): Buffer {
   const bytes = Buffer.alloc(32)
@@ -97,6 +97,42 @@ describe('several tokens as a state machine', () => {
     Object.assign(primary ?? {}, { key: 0 })
     await pool.pass(5_000)
     expect(pool.tokens.active.name).toBe('token-0')
+  })
+
+  it('does not go back to it either while attempts say again and again what the key must be, nor tells agents so', async () => {
+    const pool = new FakeTokens(2)
+    await pool.open()
+    const [primary] = pool.fakes
+    primary?.leave()
+    await pool.pass(5_000)
+    Object.assign(primary ?? {}, { present: true, key: 1 })
+    const told = () => pool.fakes.flatMap(({ living }) => living).reduce((sum, { expected }) => sum + expected, 0)
+    await pool.pass(2_000)
+    const before = told()
+    for (let i = 0; i < 100; i += 1) {
+      pool.expectKey()
+      await pool.pass(100)
+    }
+    expect(pool.tokens.active.name).toBe('token-1')
+    expect(told()).toBe(before)
+    expect(pool.tokens.list[0]?.prober.checks).toMatchObject([{ state: 'mismatch' }])
+  })
+
+  it('says of a key how it stands on each token: asked now, and of nobody who can not answer', async () => {
+    const pool = new FakeTokens(2)
+    await pool.open()
+    const states = async () => {
+      const asked = Promise.all(pool.tokens.list.map(({ prober }) => prober.stateOf(LABEL)))
+      pool.settle()
+      return asked
+    }
+    Object.assign(pool.fakes[1] ?? {}, { key: 1 })
+    expect(await states()).toEqual(['ok', 'mismatch'])
+    Object.assign(pool.fakes[1] ?? {}, { key: 0 })
+    expect(await states()).toEqual(['ok', 'ok'])
+    pool.fakes[1]?.leave()
+    await pool.pass(5_000)
+    expect(await states()).toEqual(['ok', 'unreachable'])
   })
 
   it('takes what a failing token had even where its own queue is full', async () => {

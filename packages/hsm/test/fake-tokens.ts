@@ -6,14 +6,17 @@ import { Prober } from '../src/pool/probe.js'
 import { Tokens } from '../src/pool/tokens.js'
 import { FakeAgent, fakeHmac, TOKEN } from './fake-agents.js'
 
-const LABEL = 'sealfleet/default/enc/s1/1'
+export const LABEL = 'sealfleet/default/enc/s1/1'
 
 /** An agent that starts, beats and answers probes by itself while its token is there; operations wait for the test. */
 class FakeTokenAgent extends FakeAgent {
   readonly probes: { readonly id: number; readonly answer: number }[] = []
+  /** How often it was told what a key must be. */
+  expected = 0
 
   override send(kind: Kind, id: number, parts: readonly Uint8Array[]): void {
     super.send(kind, id, parts)
+    if (kind === KIND.EXPECT) this.expected += 1
     if (kind === KIND.KCV) this.probes.push({ id, answer: 8 })
     if (kind === KIND.PING) this.probes.push({ id, answer: 0 })
   }
@@ -101,6 +104,11 @@ export class FakeTokens {
     const started = this.tokens.start()
     for (let i = 0; i < 3; i += 1) this.settle()
     await started
+    this.expectKey()
+  }
+
+  /** As every attempt does with the keys it is about to use. */
+  expectKey(): void {
     this.tokens.expect({ label: LABEL, kcv: '0000000000000000' })
     for (const { prober } of this.tokens.list) prober.add(LABEL, Buffer.alloc(8))
   }

@@ -13,16 +13,20 @@ export { failAttempt, releaseFile, type FailInput } from './statements/fail-atte
 export { ensureDomain, getDomain, listDomains, type DomainInput } from './statements/domains.js'
 export {
   activateMasterKey,
+  activateMasterKeyIn,
   activeKeys,
   getKeyState,
   getMasterKey,
   keyLabelOf,
   listMasterKeys,
   registerMasterKey,
+  type Activation,
   type ActiveKeys,
   type KeyFilter,
   type KeyRegistration,
 } from './statements/master-keys.js'
+export { listPendingKeys } from './statements/pending-keys.js'
+export { listLiveWorkers, type KeyReport, type LackedKey, type LiveWorker } from './statements/live-workers.js'
 export { fileStates, type FileStatus } from './statements/file-states.js'
 export { getFile, type FileWithObject } from './statements/get-file.js'
 export { failureHistory, type FailureHistory } from './statements/failure-history.js'

@@ -1,7 +1,7 @@
-import type { KeyAdmin } from '@sealfleet/hsm'
+import type { KeyAdmin, KeyListing } from '@sealfleet/hsm'
 import {
+  listLiveWorkers,
   listMasterKeys,
-  underLoginLock,
   type DomainPolicy,
   type KeyRow,
   type Records,
@@ -12,16 +12,26 @@ import { Option, type Command } from 'commander'
 import { CliError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT } from '../exit-status.js'
-import { carryOut } from '../keys/carry-out.js'
-import { planRotation, type KeyStep } from '../keys/plan.js'
-import { reportOf, reportTable, type KeyReport } from '../keys/report.js'
+import { planRotation } from '../keys/plan.js'
+import { reportTable } from '../keys/report.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
+import {
+  activate,
+  confirmed,
+  foretold,
+  prepare,
+  underKeysLock,
+  waitOptions,
+  type RolePlan,
+  type TwoPhaseOptions,
+} from '../keys/two-phase.js'
+import { count } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
 import { openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
-interface RotateOptions extends CommonOptions {
+interface RotateOptions extends CommonOptions, TwoPhaseOptions {
   readonly domain: string
   readonly role: 'files' | 'enc' | 'sig' | 'kek' | 'audit'
 }
@@ -39,11 +49,16 @@ export function rotateVerb(keys: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
+The new version is made and registered as PENDING first. Every worker that runs looks for it on every token it uses, primary
+and secondaries, and when all have found the right key there it becomes active: nobody seals with a key that is not everywhere
+yet. With secondary tokens, copy the new key to them while this waits. When the time runs out the version stays PENDING and
+the error names which worker lacks what; the same command goes on with it later.
+
 Workers take the new version with their next file, without a restart; files under way finish under the version they began
 with. The old version becomes DECRYPT_ONLY: its files stay readable and are not touched. Of two rotations at once, one wins.
 Take a backup of the HSM afterwards, before you rely on the new version.`,
     )
-  perform<RotateOptions>(commonOptions(rotate, { changes: true }), runner, rotateAction)
+  perform<RotateOptions>(waitOptions(commonOptions(rotate, { changes: true })), runner, rotateAction)
 }
 
 async function rotateAction(context: CommandContext, _args: readonly string[], o: RotateOptions): Promise<void> {
@@ -54,12 +69,25 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   const before = await activeRows(records, domain, o)
   const admin = await openAdmin(config)
   context.defer(() => admin.close())
-  const lock = { tokenSerial: 'keys init', pinId: domain.id }
-  const reports = o.dryRun
-    ? await rotate(context, records, admin, domain, before, true)
-    : await underLoginLock(records, lock, () => rotate(context, records, admin, domain, before, false))
-  await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: o.dryRun === true, keys: reports })
-  await context.print.text(reportTable(reports, o))
+  const actor = `cli:${context.io.user}`
+  if (o.dryRun === true) {
+    const keys = foretold(await plan(records, admin, await admin.list(), domain, before))
+    const workers = (await listLiveWorkers(records)).map(({ id }) => id)
+    await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: true, keys, workers })
+    await context.print.text(reportTable(keys, o))
+    return context.print.note(`${count(workers.length, 'worker')} would have to confirm the new keys first`)
+  }
+  const prepared = await underKeysLock(records, domain.id, async () => {
+    const token = await admin.list()
+    const plans = await plan(records, admin, token, domain, before)
+    return prepare(context, plans, { records, admin, token, actor })
+  })
+  // Waiting may take long, and needs no session of the HSM.
+  await admin.close()
+  const confirmedBy = await confirmed(context, records, prepared, o)
+  const keys = await underKeysLock(records, domain.id, (tx) => activate(tx, prepared, { actor, confirmedBy }))
+  await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: false, keys, confirmedBy })
+  await context.print.text(reportTable(keys, o))
 }
 
 /** The versions that are active now, one a role that is to be rotated. */
@@ -81,18 +109,15 @@ async function activeRows(records: Records, domain: DomainPolicy, o: RotateOptio
   return rows
 }
 
-async function rotate(
-  context: CommandContext,
+/** All plans before anything is done: nothing is made when one of them can not be. */
+async function plan(
   records: Records,
   admin: KeyAdmin,
+  token: readonly KeyListing[],
   domain: DomainPolicy,
   before: readonly KeyRow[],
-  dryRun: boolean,
-): Promise<readonly KeyReport[]> {
-  const token = await admin.list()
-  const reports: KeyReport[] = []
-  // All plans first: nothing is made when one of them can not be.
-  const plans: { readonly steps: readonly KeyStep[]; readonly rows: readonly KeyRow[] }[] = []
+): Promise<readonly RolePlan[]> {
+  const plans: RolePlan[] = []
   for (const active of before) {
     const { role } = active
     const rows = await listMasterKeys(records, { domain: active.domain, role })
@@ -109,12 +134,5 @@ async function rotate(
     ;(await compareKeys(admin, [active], token)).forEach(assertSound)
     plans.push({ steps, rows })
   }
-  for (const { steps, rows } of plans) {
-    for (const step of steps) {
-      context.signal.throwIfAborted()
-      const row = dryRun ? undefined : await carryOut(step, { records, admin, token, actor: `cli:${context.io.user}` })
-      reports.push(reportOf(step, row, rows))
-    }
-  }
-  return reports
+  return plans
 }

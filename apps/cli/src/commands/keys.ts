@@ -1,9 +1,8 @@
-import { keyLabel, type KeyAdmin } from '@sealfleet/hsm'
+import { keyLabel, type KeyListing } from '@sealfleet/hsm'
 import {
   ensureDomain,
   listDomains,
   listMasterKeys,
-  underLoginLock,
   type DomainPolicy,
   type KeyRow,
   type Records,
@@ -13,10 +12,19 @@ import {
 import { Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
-import { carryOut } from '../keys/carry-out.js'
 import { planRole } from '../keys/plan.js'
-import { reportOf, reportTable, type KeyReport } from '../keys/report.js'
-import { assertSound, compareKeys, type KeyComparison } from '../keys/token-keys.js'
+import { reportTable } from '../keys/report.js'
+import { compareKeys, type KeyComparison } from '../keys/token-keys.js'
+import {
+  activate,
+  confirmed,
+  foretold,
+  prepare,
+  underKeysLock,
+  waitOptions,
+  type RolePlan,
+  type TwoPhaseOptions,
+} from '../keys/two-phase.js'
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
@@ -25,7 +33,7 @@ import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { rotateVerb } from './keys-rotate.js'
 
-interface InitOptions extends CommonOptions {
+interface InitOptions extends CommonOptions, TwoPhaseOptions {
   readonly domain: string
   readonly suite?: string
   readonly withAudit?: boolean
@@ -40,11 +48,14 @@ export function keysVerbs(program: Command, runner: Runner): void {
 
   const init = keys
     .command('init')
-    .description('give a domain its first master keys: made in the HSM, recorded, activated. Safe to run again.')
+    .description(
+      'give a domain its first master keys: made in the HSM, recorded, and activated when every worker that runs has found ' +
+        'them on its tokens. Safe to run again.',
+    )
     .option('--domain <id|name>', 'the key domain', 'default')
     .addOption(new Option('--suite <n>', "the default domain's suite, when it is made here").choices(['1', '2']))
     .option('--with-audit', 'make the audit key too')
-  perform<InitOptions>(commonOptions(init, { changes: true }), runner, initAction)
+  perform<InitOptions>(waitOptions(commonOptions(init, { changes: true })), runner, initAction)
 
   rotateVerb(keys, runner)
 
@@ -67,43 +78,39 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
   const admin = await openAdmin(config)
   context.defer(() => admin.close())
   const domain = await domainFor(records, o)
-  // Two runs at once would make two keys under one label. The name of this lock is no PIN's: serials have no spaces.
-  const lock = { tokenSerial: 'keys init', pinId: domain.id }
-  const reports = o.dryRun
-    ? await giveKeys(context, records, admin, domain, o)
-    : await underLoginLock(records, lock, () => giveKeys(context, records, admin, domain, o))
-  await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: o.dryRun === true, keys: reports })
-  await context.print.text(reportTable(reports, o))
+  const actor = `cli:${context.io.user}`
+  const plan = (token: readonly KeyListing[]) => plansOf(records, domain, token, o)
+  if (o.dryRun === true) {
+    const keys = foretold(await plan(await admin.list()))
+    await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: true, keys })
+    return context.print.text(reportTable(keys, o))
+  }
+  // Two runs at once would make two keys under one label.
+  const prepared = await underKeysLock(records, domain.id, async () => {
+    const token = await admin.list()
+    return prepare(context, await plan(token), { records, admin, token, actor })
+  })
+  await admin.close()
+  const confirmedBy = await confirmed(context, records, prepared, o)
+  const keys = await underKeysLock(records, domain.id, (tx) => activate(tx, prepared, { actor, confirmedBy }))
+  await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: false, keys, confirmedBy })
+  await context.print.text(reportTable(keys, o))
 }
 
-async function giveKeys(
-  context: CommandContext,
+async function plansOf(
   records: Records,
-  admin: KeyAdmin,
   domain: DomainPolicy & { readonly exists: boolean },
+  token: readonly KeyListing[],
   o: InitOptions,
-): Promise<readonly KeyReport[]> {
-  const token = await admin.list()
-  const reports: KeyReport[] = []
+): Promise<readonly RolePlan[]> {
+  const plans: RolePlan[] = []
   for (const role of rolesOf(domain, o.withAudit === true)) {
-    context.signal.throwIfAborted()
     const owner = role === 'audit' ? 'default' : domain.id
     const rows = o.dryRun && !domain.exists ? [] : await listMasterKeys(records, { domain: owner, role })
     const suite: Suite = role === 'enc' || role === 'sig' ? domain.suite : 1
-    const steps = planRole({ role, domain: owner, suite, rows, token })
-    for (const step of steps) {
-      if (o.dryRun === true) {
-        reports.push(reportOf(step, undefined, rows))
-        continue
-      }
-      const there = rows.find((row) => step.kind === 'there' && row.version === step.ref.version)
-      if (there) (await compareKeys(admin, [there], token)).forEach(assertSound)
-      reports.push(
-        reportOf(step, await carryOut(step, { records, admin, token, actor: `cli:${context.io.user}` }), rows),
-      )
-    }
+    plans.push({ steps: planRole({ role, domain: owner, suite, rows, token }), rows })
   }
-  return reports
+  return plans
 }
 
 /** The default domain is made where it is missing; any other must exist, since its policy is a decision. */

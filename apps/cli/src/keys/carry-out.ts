@@ -1,20 +1,16 @@
 import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
-import {
-  activateMasterKey,
-  appendAudit,
-  registerMasterKey,
-  type KeyRow,
-  type MasterKeyRef,
-  type Records,
-} from '@sealfleet/records'
+import { appendAudit, registerMasterKey, type KeyRow, type MasterKeyRef, type Records } from '@sealfleet/records'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import type { KeyStep } from './plan.js'
 import { unsoundAttributes } from './token-keys.js'
 
+/** A step of the first phase: all but activating (two-phase.ts). */
+type Preparation = Exclude<KeyStep, { readonly kind: 'activate' }>
+
 /** Carries out one step; returns the row of its key as it is afterwards. `there` has nothing to carry out. */
 export async function carryOut(
-  step: KeyStep,
+  step: Preparation,
   o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[]; actor: string },
 ): Promise<KeyRow | undefined> {
   const row = await perform(step, o)
@@ -28,7 +24,7 @@ export async function carryOut(
 }
 
 async function perform(
-  step: KeyStep,
+  step: Preparation,
   o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[] },
 ): Promise<KeyRow | undefined> {
   switch (step.kind) {
@@ -38,8 +34,6 @@ async function perform(
       return generate(step.ref, o.records, o.admin)
     case 'register':
       return register(step.ref, o)
-    case 'activate':
-      return activateMasterKey(o.records, { ref: step.ref, replaces: step.replaces })
   }
 }
 

@@ -41,8 +41,8 @@ export interface World extends AsyncDisposable {
   inProcess(args: readonly string[], o?: RunOptions): Promise<Ran>
   /** starts it and leaves it to the caller */
   start(args: readonly string[], o?: RunOptions): ReturnType<typeof spawn>
-  /** starts one worker; resolves when it takes jobs */
-  worker(): Promise<AsyncDisposable>
+  /** starts one worker, with these variables added; resolves when it takes jobs */
+  worker(added?: Readonly<Record<string, string>>): Promise<AsyncDisposable>
 }
 
 export interface RunOptions {
@@ -97,7 +97,7 @@ export async function createWorld(o: { store?: S3ServerKind } = {}): Promise<Wor
     start,
     sealfleet: async (args, run) => finished(start(args, run)),
     inProcess: (args, options = {}) => runInProcess(args, { cwd: options.cwd ?? data, env: merged(options) }),
-    worker: () => startWorker(env, dir.path),
+    worker: (added = {}) => startWorker({ ...env, ...added }, dir.path),
     async [Symbol.asyncDispose]() {
       for (const one of [dir, bucket, token, database]) await one[Symbol.asyncDispose]()
     },

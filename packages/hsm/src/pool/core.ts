@@ -2,6 +2,7 @@ import type { RestartReason } from '../events.js'
 import { HsmBusy, HsmError } from '../errors/hsm-error.js'
 import type { Expect, OperationError } from '../wire/messages.js'
 import { Breaker } from './breaker.js'
+import { teach } from './expectations.js'
 import { agentBlind, agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
 import { Ledger, type Submission } from './ledger.js'
 import { AgentLife, type LifeHost, type LifeOptions } from './life.js'
@@ -129,7 +130,8 @@ export class PoolCore implements LifeHost {
   }
 
   expect(expected: Expect): void {
-    this.#expected.set(expected.label, { ...this.#expected.get(expected.label), ...expected })
+    // Every attempt says again what its keys must be: agents hear only what is new.
+    if (!teach(this.#expected, expected)) return
     for (const life of this.lives) if (life.state === 'ready') life.expect(expected)
   }
 

@@ -1,3 +1,4 @@
+import type { CheckState } from '../events.js'
 import type { HsmErrorCode } from '../errors/hsm-error.js'
 import type { TokenIdentity } from '../wire/messages.js'
 import type { BreakerState } from './breaker.js'
@@ -22,6 +23,13 @@ export interface AgentHealth {
 }
 
 export type SessionState = 'idle' | 'leased' | 'hung' | 'broken'
+
+/** One key on one token of the pool. */
+export interface KeyOnToken {
+  /** Name of the token in the pool: `primary`, `secondary-1`, … */
+  readonly token: string
+  readonly state: CheckState
+}
 
 /** One token of several that hold the same keys. */
 export interface TokenHealth {

@@ -6,7 +6,7 @@ import { keyLabel } from '../labels.js'
 import type { PoolOptions } from '../options.js'
 import { packKeyed } from '../wire/messages.js'
 import { submitTwice, wrapAndOpen } from './confirmed.js'
-import { healthOf, type PoolHealth } from './health.js'
+import { healthOf, type KeyOnToken, type PoolHealth } from './health.js'
 import { openTokens } from './open-tokens.js'
 import { count, newStats, type PoolStats } from './stats.js'
 import { hmacOf, unwrapOf, wrapOf, type CallOptions } from './submissions.js'
@@ -133,6 +133,18 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     const label = keyLabel({ role: 'kek', suite: 1, ...kek })
     this.#tokens.expect({ label, record: Buffer.from(record).toString('hex'), ckaId: hex(ckaId) })
     for (const { prober } of this.#tokens.list) prober.add(label, undefined)
+  }
+
+  /**
+   * How a key of which a check value or record is expected stands on each token: asked of the token now, unless it was right
+   * there at its last comparison and the token can serve. Only `ok` on every token means that the fleet may seal with it.
+   * Never rejects for the token's sake; throws RangeError when nothing is expected of the key.
+   */
+  async keyOnTokens(key: MasterKeyRef): Promise<readonly KeyOnToken[]> {
+    const label = keyLabel(key)
+    return Promise.all(
+      this.#tokens.list.map(async ({ name, prober }) => ({ token: name, state: await prober.stateOf(label) })),
+    )
   }
 
   /** Compares all expected keys now, on every agent of every token; the outcome is in health().keys. */

@@ -15,6 +15,11 @@ export interface KeyCheck {
   at: number | undefined
 }
 
+interface Expected {
+  readonly check: KeyCheck
+  readonly kcv: Buffer | undefined
+}
+
 /**
  * Recomputes the check value of every expected key, on every agent, at an interval; and decides by one round trip whether
  * an open breaker may close. Validation is by operation: a session's own status says "fine" while the token is gone.
@@ -24,7 +29,7 @@ export class Prober {
   readonly #intervalMs: number
   readonly #now: () => number
   readonly #emit: (event: HsmEvent) => void
-  readonly #expected = new Map<string, { check: KeyCheck; kcv: Buffer | undefined }>()
+  readonly #expected = new Map<string, Expected>()
   /** Told how all expected keys are after each round, and whether the token answered at all. */
   onRound: ((checks: readonly KeyCheck[], answered: boolean) => void) | undefined
   #lastAt: number
@@ -38,9 +43,22 @@ export class Prober {
     this.#lastAt = options.now()
   }
 
-  /** `kcv` is undefined for a KEK, whose check is its record. */
+  /** `kcv` is undefined for a KEK, whose check is its record. What came of a key's last comparison stays when it is said again. */
   add(label: string, kcv: Buffer | undefined): void {
-    this.#expected.set(label, { check: { label, state: 'pending', at: undefined }, kcv })
+    const known = this.#expected.get(label)
+    const same = known !== undefined && (kcv === undefined ? known.kcv === undefined : known.kcv?.equals(kcv) === true)
+    if (!same) this.#expected.set(label, { check: { label, state: 'pending', at: undefined }, kcv })
+  }
+
+  /** How an expected key is on this token: as of its last comparison if that was right, else compared now. Never rejects. */
+  async stateOf(label: string): Promise<CheckState> {
+    const expected = this.#expected.get(label)
+    if (expected === undefined) throw new RangeError(`nothing is expected of ${label}`)
+    const lives = this.#ready()
+    // What was right a moment ago is no answer of a token that has nobody to ask now.
+    if (lives.length === 0 || this.#core.outage !== undefined) return 'unreachable'
+    if (expected.check.state !== 'ok') await this.#compareOn(lives, label, expected)
+    return expected.check.state
   }
 
   get checks(): readonly KeyCheck[] {
@@ -65,20 +83,26 @@ export class Prober {
     this.#running = true
     let answered = false
     try {
-      const lives = this.#core.lives.filter(({ state }) => state === 'ready')
+      const lives = this.#ready()
       answered = this.#expected.size > 0 || (await this.#pinged(lives))
-      for (const [label, expected] of this.#expected) {
-        const states = await Promise.all(lives.map((life) => this.#compare(life, label, expected.kcv)))
-        const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
-        if (worst !== expected.check.state) this.#emit({ type: 'check-value', label, state: worst })
-        expected.check.state = worst
-        expected.check.at = this.#now()
-      }
+      for (const [label, expected] of this.#expected) await this.#compareOn(lives, label, expected)
     } finally {
       this.#running = false
       this.#lastAt = this.#now()
       this.onRound?.(this.checks, answered)
     }
+  }
+
+  #ready(): AgentLife[] {
+    return this.#core.lives.filter(({ state }) => state === 'ready')
+  }
+
+  async #compareOn(lives: readonly AgentLife[], label: string, { check, kcv }: Expected): Promise<void> {
+    const states = await Promise.all(lives.map((life) => this.#compare(life, label, kcv)))
+    const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
+    if (worst !== check.state) this.#emit({ type: 'check-value', label, state: worst })
+    check.state = worst
+    check.at = this.#now()
   }
 
   /** With no key to compare: whether every agent gets an answer of the token. */

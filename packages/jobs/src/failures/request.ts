@@ -53,6 +53,12 @@ export const PERMANENT_REQUEST = {
     'Nothing to do, or rotate: `npx sealfleet keys list`.',
   ),
   ...OPERATORS_REQUEST,
+  KEY_NOT_EVERYWHERE: permanent(
+    'operator',
+    1,
+    'A new master key is not active yet: some worker has not found it on every token it uses.',
+    'Copy the key to the tokens that lack it, or stop those workers; then give the same command again.',
+  ),
   E_KEY_DESTROYED: permanent(
     'security',
     5,
