@@ -50,7 +50,7 @@ async function store(name: string, count: number): Promise<void> {
   expect(ran.status, ran.stderr).toBe(0)
 }
 
-describe('sealfleet keys rotate while workers run', () => {
+describe('sealfleet keys rotate while workers run', { timeout: 240_000 }, () => {
   beforeEach(async () => {
     world = await createWorld()
     records = await openRecords(world.databaseUrl)
@@ -87,7 +87,7 @@ describe('sealfleet keys rotate while workers run', () => {
     await using _poor = await world.worker({ SOFTHSM2_CONF: clone.conf })
     const poor = (await idsOf()).find((id) => id !== well) ?? ''
 
-    const ran = await world.sealfleet([...ROTATE, '--wait', '5'])
+    const ran = await world.sealfleet([...ROTATE, '--wait', '12'])
     expect(ran.status).toBe(1)
     const { error } = ran.json<Refused>()
     expect(error.code).toBe('KEY_NOT_EVERYWHERE')
@@ -119,7 +119,7 @@ describe('sealfleet keys rotate while workers run', () => {
     const secondary = `token=${world.env['SEALFLEET_PKCS11_TOKEN']},pin-file=${pinFile},env.SOFTHSM2_CONF=${clone.conf}`
     await using _worker = await world.worker({ SEALFLEET_PKCS11_SECONDARIES: secondary })
 
-    const ran = await world.sealfleet(['keys', 'rotate', '--role', 'enc', '--wait', '4'])
+    const ran = await world.sealfleet(['keys', 'rotate', '--role', 'enc', '--wait', '10'])
     expect(ran.status).toBe(1)
     expect(ran.stderr).toMatch(/waiting for 1 of 1 worker /)
     expect(ran.stderr).toMatch(/KEY_NOT_EVERYWHERE: .*\n.*enc\/s1\/2 is not on token secondary-1/)

@@ -28,8 +28,8 @@ async function cloneOf(token: FreshToken): Promise<string> {
   return conf
 }
 
-async function enqueue(fleet: Fleet, name: string): Promise<string[]> {
-  const names = Array.from({ length: FILES }, (_, i) => `${name}/${i}`)
+async function enqueue(fleet: Fleet, name: string, count = FILES): Promise<string[]> {
+  const names = Array.from({ length: count }, (_, i) => `${name}/${i}`)
   for (const one of names) await fleet.writeSource(one, one)
   const results = await fleet.producer.client.enqueueMany(names.map((one) => ({ root: 'in', path: one })))
   return results.map(({ fileId }) => fileId ?? '')
@@ -93,10 +93,45 @@ describe('a worker with two tokens that hold the same keys', () => {
     expect(during).toMatch(/sealfleet_hsm_failovers_total\{token="secondary-1",reason="(agents|breaker)"\} 1/)
     const said = linesOf(fleet).filter(({ msg }) => msg.startsWith('another HSM token serves'))
     expect(said).toMatchObject([{ hsmToken: 'secondary-1' }])
+    await rename(away, tokens)
   })
+
+  test('goes back to the primary when it is well again, under load: every file at its first attempt', async () => {
+    const from = fleet.logs.length
+    await using _worker = await fleet.startWorker({ env })
+    await expectUntouched(await enqueue(fleet, 'well'))
+    await rename(tokens, away)
+    const served = async (token: string) => valueOf(await metricsOf(fleet, from), `hsm_token_serving{token="${token}"}`)
+    const ids: string[] = []
+    // Always two files under way, and no backlog: what is asked for after the return is not sealed before it.
+    const loadUntil = async (token: string) => {
+      do {
+        const wave = await enqueue(fleet, `until-${token}-${ids.length}`, 2)
+        await fleet.settled(wave)
+        ids.push(...wave)
+      } while ((await served(token)) !== 1)
+    }
+    await loadUntil('secondary-1')
+    await rename(away, tokens)
+    await loadUntil('primary')
+    await expectUntouched(ids)
+    const counted = await metricsOf(fleet, from)
+    expect(counted).toContain('sealfleet_hsm_failovers_total{token="primary",reason="returned"} 1')
+    expect(linesOf(fleet, from)).toContainEqual(
+      expect.objectContaining({ hsmToken: 'primary', msg: 'the preferred HSM token serves again' }),
+    )
+    // It serves: sealing goes on there, and on two agents again.
+    const answered = 'hsm_operations_total{operation="hmac",role="enc",outcome="ok",token="primary"}'
+    const before = valueOf(counted, answered) ?? 0
+    await expectUntouched(await enqueue(fleet, 'returned'))
+    const after = await metricsOf(fleet, from)
+    expect((valueOf(after, answered) ?? 0) - before).toBe(2 * FILES)
+    expect(valueOf(after, 'breaker_openings_total{dependency="hsm",code="HSM_UNAVAILABLE"}')).toBeUndefined()
+  }, 240_000)
 
   test('starts and seals though the primary is absent', async () => {
     const from = fleet.logs.length
+    await rename(tokens, away)
     await using _worker = await fleet.startWorker({ env })
     await expectUntouched(await enqueue(fleet, 'absent'))
     expect(await metricsOf(fleet, from)).toContain(

@@ -1,6 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 
-import { getFile } from '@sealfleet/records'
+import { clearHsmLatch, getFile, listHsmLatches } from '@sealfleet/records'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
@@ -107,4 +108,37 @@ describe('an HSM that fails under a worker', () => {
     for (const start of starts) expect(start).toMatchObject({ reason: { code: 'HSM_ACCESS_DENIED' } })
     expect((await faulty.calls('C_Login')) - before).toBe(1)
   })
+
+  test('a PIN that stopped being right is tried once; after it is put right and unlatched the worker that runs goes on by itself', async () => {
+    const pinFile = path.join(fleet.root, 'pin')
+    const pin = await readFile(fleet.token.pinFile)
+    await writeFile(pinFile, pin, { mode: 0o600 })
+    const env = { ...module, SEALFLEET_PKCS11_PIN_FILE: pinFile, SEALFLEET_PKCS11_PIN_ID: 'changed' }
+    await using patient = await Patient.start(fleet, env)
+    await expectWhole(fleet, await enqueue(fleet, 'pin-right'), 0)
+    const rejected = async () => patient.metric('hsm_logins_total{token="primary",outcome="refused"}')
+
+    await writeFile(pinFile, '00000000')
+    // The agent that runs is logged in and would go on for ever; the next one is not let in.
+    await faulty.rules('C_Sign abort count=1')
+    const ids = await enqueue(fleet, 'pin-wrong')
+    await expect.poll(() => patient.said('open', 'hsm').at(-1)?.code, { timeout: 60_000 }).toBe('HSM_ACCESS_DENIED')
+    expect((await patient.ask('readyz')).status).toBe(503)
+    const [latch] = (await listHsmLatches(fleet.records)).filter(({ pinId }) => pinId === 'changed')
+    expect(latch).toMatchObject({ state: 'rejected' })
+    expect(await rejected()).toBe(1)
+
+    // Putting the PIN right is not enough: nobody tries it while it is latched, however often agents are started.
+    await writeFile(pinFile, pin)
+    const logins = await faulty.calls('C_Login')
+    const starts = () => patient.metric('hsm_agent_restarts_total{token="primary",reason="failed-start"}')
+    const before = (await starts()) ?? 0
+    await expect.poll(async () => ((await starts()) ?? 0) - before, { timeout: 90_000 }).toBeGreaterThanOrEqual(1)
+    expect(await faulty.calls('C_Login')).toBe(logins)
+
+    expect(await clearHsmLatch(fleet.records, latch ?? { tokenSerial: '', pinId: '' })).toBe(true)
+    await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
+    await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 30_000 }).toBe(0)
+    expect(await rejected()).toBe(1)
+  }, 240_000)
 })

@@ -64,6 +64,27 @@ describe('several tokens as a state machine', () => {
     expect(pool.tokens.active.name).toBe('token-0')
   })
 
+  it.each([
+    ['to a token that has the key, after one hard time-out', 0],
+    ['to the other agent first, where the secondary is not known to have the key', 1],
+  ])('takes an operation that hangs %s', async (_where, key) => {
+    const pool = new FakeTokens(2)
+    await pool.open()
+    Object.assign(pool.fakes[1] ?? {}, { key })
+    await pool.pass(1_500)
+    const call = pool.hmac(message(1))
+    const holders = () => pool.fakes.map(({ agents }) => agents.filter(({ held }) => held.size > 0).length)
+    expect(holders()).toEqual([1, 0])
+    await pool.pass(4_500)
+    expect(holders()).toEqual([1, 0])
+    await pool.pass(600)
+    expect(holders()).toEqual(key === 0 ? [1, 1] : [2, 0])
+    pool.answer(key === 0 ? 1 : 0)
+    expect(await call).toEqual(fakeHmac(message(1)))
+    expect(pool.events.filter(({ type }) => type === 'hung')).toHaveLength(1)
+    expect(pool.tokens.active.name).toBe('token-0')
+  })
+
   it('goes back after three good probes of the primary, and finishes on the secondary what it has', async () => {
     const pool = new FakeTokens(2)
     await pool.open()

@@ -137,11 +137,31 @@ describe('two SoftHSM tokens that hold the same keys', () => {
     await using faulty = await Faulty.over(tokenOptions(primary))
     await using observed = await open(tokenOptions(secondary), { probeIntervalMs: NEVER_BACK }, faulty.token)
     await observed.allReady(3)
+    await observed.pool.probe()
     await Promise.all(Array.from({ length: 16 }, () => observed.pool.hmac(ENC, randomBytes(32))))
     await faulty.rules('C_Sign hang')
     const answers = [...expectedAnswers(16)]
     const got = await Promise.all(answers.map(([message]) => observed.pool.hmac(ENC, message)))
     got.forEach((answer, i) => expect(answer).toEqual(answers[i]?.[1]))
+    // One hard time-out each: none was given the other agent of a token that hangs.
+    expect(observed.events.filter((event) => event.type === 'operation' && event.replays > 0)).toEqual([])
+    expect(observed.pool.stats()).toMatchObject({ moves: 16, failures: 0 })
+  })
+
+  it('a primary whose agents’ loops hang: what they had is answered by the secondary, and by nobody else before', async () => {
+    await using faulty = await Faulty.over(tokenOptions(primary))
+    await using observed = await open(
+      tokenOptions(secondary),
+      { probeIntervalMs: NEVER_BACK, hardTimeoutMs: 10_000 },
+      faulty.token,
+    )
+    await observed.allReady(3)
+    await observed.pool.probe()
+    await faulty.rules('C_SignInit hang')
+    const [[message, answer] = [Buffer.of(), Buffer.of()]] = expectedAnswers(1)
+    expect(await observed.pool.hmac(ENC, message)).toEqual(answer)
+    expect(observed.count('restart', ({ token, reason }) => token === 'primary' && reason === 'silent')).toBe(1)
+    expect(observed.pool.stats()).toMatchObject({ moves: 1, replays: 0, failures: 0 })
   })
 
   it('a secondary refuses the version whose check value differs there, and serves the others', async () => {

@@ -27,7 +27,7 @@ import {
 } from '../keys/two-phase.js'
 import { count } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
-import { openAdmin } from '../services/hsm.js'
+import { fleetLatch, openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
@@ -67,7 +67,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   const domain = await findDomain(records, o.domain)
   // Read before our turn comes: a rotation that was faster is then found, not repeated.
   const before = await activeRows(records, domain, o)
-  const admin = await openAdmin(config)
+  const admin = await openAdmin(config, fleetLatch(context, records))
   context.defer(() => admin.close())
   const actor = `cli:${context.io.user}`
   if (o.dryRun === true) {

@@ -28,7 +28,7 @@ import {
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
-import { openAdmin } from '../services/hsm.js'
+import { fleetLatch, openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { rotateVerb } from './keys-rotate.js'
@@ -75,7 +75,7 @@ export function keysVerbs(program: Command, runner: Runner): void {
 async function initAction(context: CommandContext, _args: readonly string[], o: InitOptions): Promise<void> {
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
-  const admin = await openAdmin(config)
+  const admin = await openAdmin(config, fleetLatch(context, records))
   context.defer(() => admin.close())
   const domain = await domainFor(records, o)
   const actor = `cli:${context.io.user}`
@@ -161,7 +161,7 @@ async function checkAction(context: CommandContext, _args: readonly string[], o:
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
   const rows = await rowsOf(records, o)
-  const admin = await openAdmin(config)
+  const admin = await openAdmin(config, fleetLatch(context, records))
   context.defer(() => admin.close())
   const token = await admin.list()
   const comparisons = await compareKeys(admin, rows, token)

@@ -7,6 +7,7 @@ import type { CommandContext } from '../context.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
 import { openAdmin, openPool } from '../services/hsm.js'
 import { failed, ok, skipped, warning, type Finding } from './check.js'
+import { LookFirst } from './look-first.js'
 
 /** The token lets us in, holds the registered keys, and derives with every active one. */
 export async function checkHsm(
@@ -14,12 +15,13 @@ export async function checkHsm(
   config: Config<'hsm'>,
   records: Records | undefined,
 ): Promise<readonly Finding[]> {
+  // Asks the fleet's latch and never writes it; a wrong PIN is not tried a second time: tokens lock.
+  const latch = new LookFirst(records)
   let admin: KeyAdmin
   try {
-    admin = await openAdmin(config)
+    admin = await openAdmin(config, latch)
     context.defer(() => admin.close())
   } catch (error) {
-    // A wrong PIN is not tried a second time: tokens lock.
     return [failed('hsm', error, 'hsm')]
   }
   const { token } = await admin.tokenInfo()
@@ -27,7 +29,7 @@ export async function checkHsm(
   if (records === undefined) return [...findings, skipped('keys', 'the records are out of reach')]
   findings.push(...(await checkValues(admin, records)))
   try {
-    const pool = await openPool(config)
+    const pool = await openPool(config, latch)
     context.defer(() => pool.close())
     for (const domain of await listDomains(records)) findings.push(await derive(pool, records, domain))
   } catch (error) {

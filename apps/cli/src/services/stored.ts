@@ -7,7 +7,7 @@ import type { CommandContext } from '../context.js'
 import { explainCode } from '../describe-error.js'
 import { EXIT } from '../exit-status.js'
 import { fileIdOf, noSuchFile } from './file-id.js'
-import { openPool } from './hsm.js'
+import { fleetLatch, openPool } from './hsm.js'
 import { openDatabase } from './records.js'
 import { openObjectStore } from './store.js'
 
@@ -34,7 +34,7 @@ export interface Library {
 export async function openLibrary(context: CommandContext): Promise<Library> {
   const config = context.settings.load(['database', 's3', 'hsm'])
   const records = await openDatabase(context, config)
-  const pool = await openPool(config)
+  const pool = await openPool(config, fleetLatch(context, records))
   context.defer(() => pool.close())
   const keyState = rememberedKeyStates(records, pool)
   const stores = new Map<string, Promise<Store>>()

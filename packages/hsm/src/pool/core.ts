@@ -5,7 +5,7 @@ import { Breaker } from './breaker.js'
 import { teach } from './expectations.js'
 import { agentBlind, agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
 import { Ledger, type Submission } from './ledger.js'
-import { AgentLife, type LifeHost, type LifeOptions } from './life.js'
+import { AgentLife, freest, type LifeHost, type LifeOptions } from './life.js'
 import type { AgentEvents, AgentLink, Clock } from './link.js'
 import type { PoolRequest } from './request.js'
 import { RestartBudget } from './restarts.js'
@@ -243,7 +243,7 @@ export class PoolCore implements LifeHost {
   }
 
   late(life: AgentLife, request: PoolRequest): void {
-    if (!request.settled) this.#replay(life, request, timedOut('the operation', this.#options.hardTimeoutMs))
+    if (!request.settled) this.#move(life, request, timedOut('the operation', this.#options.hardTimeoutMs))
   }
 
   bound(life: AgentLife, label: string, kcv: string | null): void {
@@ -266,7 +266,11 @@ export class PoolCore implements LifeHost {
       this.#lastFailure = failure
       this.breaker.failure()
     }
-    for (const request of lost) this.#replay(life, request, failure ?? agentDied(reason))
+    const hung = reason === 'hung' || reason === 'silent'
+    for (const request of lost) {
+      if (hung) this.#move(life, request, failure ?? agentDied(reason))
+      else this.#replay(life, request, failure ?? agentDied(reason))
+    }
     if (this.#started !== undefined && failure !== undefined) this.#started.reject(failure)
     this.#started = undefined
     slot.restartWanted = !this.#closed && life.index < this.#wanted
@@ -308,18 +312,18 @@ export class PoolCore implements LifeHost {
   }
 
   #choose(avoid: object | undefined): AgentLife | undefined {
-    let best: AgentLife | undefined
-    for (const { life } of this.#slots) {
-      // A pool of one agent has nobody else: a session that hangs says little about the others.
-      const avoided = life === avoid && this.#wanted > 1
-      if (life === undefined || avoided || life.free <= 0) continue
-      if (best === undefined || life.free > best.free) best = life
-    }
-    return best
+    // A pool of one agent has nobody else: a session that hangs says little about the others.
+    return freest(this.#slots, this.#wanted > 1 ? avoid : undefined)
   }
 
   #dispatch(): void {
     this.#waiters.dispatch((avoid) => this.#choose(avoid))
+  }
+
+  /** A token that hangs once is not given the time to do so twice where another one has the key. */
+  #move(life: AgentLife, request: PoolRequest, failure: HsmError): void {
+    if (request.elsewhere?.() === true) this.#fail(request, failure)
+    else this.#replay(life, request, failure)
   }
 
   /** On the other agent, or a later life of this one; ahead of those who have not run at all. */

@@ -21,6 +21,8 @@ export interface Submission {
   readonly moved?: boolean | undefined
   /** Whether another token takes the operation if it fails like this. */
   readonly moves?: ((error: HsmError) => boolean) | undefined
+  /** Whether another token could take it now and is known to hold its key. */
+  readonly elsewhere?: (() => boolean) | undefined
   /** Told which life answered. */
   readonly answeredBy?: ((life: AgentLife) => void) | undefined
 }
@@ -42,7 +44,7 @@ export class Ledger {
 
   /** Copies the parts into memory of its own, so that a replay sends what the first try sent. */
   open(
-    { name, role, label, parts, only, answeredBy, moves, deadlineAt }: Submission,
+    { name, role, label, parts, only, answeredBy, moves, elsewhere, deadlineAt }: Submission,
     resolve: (bytes: Buffer) => void,
     reject: (error: unknown) => void,
   ): PoolRequest {
@@ -57,7 +59,7 @@ export class Ledger {
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1
     const times = { submittedAt: now, deadlineAt: deadlineAt ?? now + this.#deadlineMs, startedAt: now }
     const fresh = { slowReported: false, replays: 0, avoid: undefined, settled: false, release: () => undefined }
-    return { id, name, role, label, payload, only, answeredBy, moves, resolve, reject, ...times, ...fresh }
+    return { id, name, role, label, payload, only, answeredBy, moves, elsewhere, resolve, reject, ...times, ...fresh }
   }
 
   /** Rejects the request with the signal's reason as soon as it is aborted; `leave` takes it out of the queue. */

@@ -330,3 +330,16 @@ export class AgentLife {
     }
   }
 }
+
+/** The one with most free sessions, not `avoid`; undefined when none has any. */
+export function freest(
+  slots: readonly { readonly life: AgentLife | undefined }[],
+  avoid: object | undefined,
+): AgentLife | undefined {
+  let best: AgentLife | undefined
+  for (const { life } of slots) {
+    if (life === undefined || life === avoid || life.free <= 0) continue
+    if (best === undefined || life.free > best.free) best = life
+  }
+  return best
+}

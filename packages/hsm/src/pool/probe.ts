@@ -65,6 +65,11 @@ export class Prober {
     return [...this.#expected.values()].map(({ check }) => ({ ...check }))
   }
 
+  /** Whether the key was right on every agent when it was last compared. */
+  isRight(label: string): boolean {
+    return this.#expected.get(label)?.check.state === 'ok'
+  }
+
   /** Milliseconds since the last round of probes ended. */
   get ageMs(): number {
     return this.#now() - this.#lastAt

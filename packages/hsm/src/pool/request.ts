@@ -35,6 +35,7 @@ export interface PoolRequest {
   readonly only: object | undefined
   readonly answeredBy: ((life: AgentLife) => void) | undefined
   readonly moves?: ((error: HsmError) => boolean) | undefined
+  readonly elsewhere?: (() => boolean) | undefined
   /** Set once: the caller has its answer. */
   settled: boolean
   readonly resolve: (bytes: Buffer) => void

@@ -113,22 +113,24 @@ export class Tokens {
 
   async #run(submission: Submission): Promise<Buffer> {
     const deadlineAt = this.#options.clock.now() + this.#options.deadlineMs
+    const { label } = submission
     const tried = new Set<number>()
     let first: HsmError | undefined
     for (let index = this.#choice.active; ;) {
       tried.add(index)
       const { core } = this.#at(index)
-      const moves = (error: HsmError) => isOutage(error, core) && this.#next(tried) !== undefined
+      const moves = (error: HsmError) => isOutage(error, core) && this.#next(tried, label) !== undefined
+      const elsewhere = () => this.#able(tried).some((other) => this.#at(other).prober.isRight(label))
       try {
-        if (index > 0 && !this.#known.has(submission.label)) throw notConfirmed(submission.label)
-        return await core.submit({ ...submission, deadlineAt, moved: tried.size > 1, moves })
+        if (index > 0 && !this.#known.has(label)) throw notConfirmed(label)
+        return await core.submit({ ...submission, deadlineAt, moved: tried.size > 1, moves, elsewhere })
       } catch (error) {
         if (!(error instanceof HsmError)) throw error
-        if (index > 0 && error.code === 'E_KEY_UNKNOWN') throw notThere(submission.label, error)
+        if (index > 0 && error.code === 'E_KEY_UNKNOWN') throw notThere(label, error)
         if (!isOutage(error, core)) throw error
         this.#review()
         first ??= error
-        const next = this.#next(tried)
+        const next = this.#next(tried, label)
         if (next === undefined || this.#options.clock.now() >= deadlineAt) throw first
         index = next
       }
@@ -183,13 +185,19 @@ export class Tokens {
     if (change.reason !== 'returned') from.core.surrender()
   }
 
-  /** Where an operation could go that failed on `tried`. */
-  #next(tried: ReadonlySet<number>): number | undefined {
+  /** Where an operation goes that failed on `tried`: to a token that is known to hold its key, if there is one. */
+  #next(tried: ReadonlySet<number>, label: string): number | undefined {
+    const able = this.#able(tried)
+    return able.find((index) => this.#at(index).prober.isRight(label)) ?? able[0]
+  }
+
+  /** Tokens that could serve, the one that does first. */
+  #able(tried: ReadonlySet<number>): number[] {
     const outages = this.#outages()
-    const able = (index: number) => !tried.has(index) && outages[index] === undefined
-    if (able(this.#choice.active)) return this.#choice.active
-    const next = outages.findIndex((_, index) => able(index))
-    return next < 0 ? undefined : next
+    const { active } = this.#choice
+    return [active, ...outages.keys()].filter((index, place) => {
+      return !tried.has(index) && outages[index] === undefined && (place === 0 || index !== active)
+    })
   }
 
   #outages() {
