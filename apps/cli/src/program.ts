@@ -12,6 +12,7 @@ import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
 import { requestsVerbs } from './commands/requests.js'
 import { restoreVerb } from './commands/restore.js'
+import { shredVerb } from './commands/shred.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -67,6 +68,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   restoreVerb(program, runner)
   verifyVerb(program, runner)
   objectVerbs(program, runner)
+  shredVerb(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
   operatorsVerbs(program, runner)

@@ -2,11 +2,9 @@ import {
   countOfficers,
   FREE_OFFICERS,
   getOperator,
-  getRequest,
   revocationDetail,
   revokeOperator,
   type OperatorRow,
-  type Records,
 } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { CliError, missingError, usageError } from '../cli-error.js'
@@ -17,6 +15,7 @@ import {
   quoted,
   requestReport,
   signedOptions,
+  signedReason,
   tellHowToSign,
   type SignedOptions,
 } from '../operators/ask-for.js'
@@ -75,10 +74,4 @@ function assertOthersStay({ role, name }: OperatorRow, officers: number): void {
     exitStatus: EXIT.failed,
     fix: 'enrol a successor first: sealfleet operators add',
   })
-}
-
-/** The reason that was signed, so that nobody has to type it twice. */
-async function signedReason(records: Records, request: string | undefined): Promise<string> {
-  const reason = request === undefined ? undefined : (await getRequest(records, request))?.detail['reason']
-  return typeof reason === 'string' ? reason : ''
 }

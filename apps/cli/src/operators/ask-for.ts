@@ -1,6 +1,7 @@
 import {
   canonicalJson,
   createRequest,
+  getRequest,
   listRequests,
   type NewRequest,
   type Records,
@@ -99,4 +100,10 @@ export function missingSignatures({ required, signatures }: RequestRow): number 
 /** For a command line that can be copied. */
 export function quoted(text: string): string {
   return /^[\w./@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}
+
+/** The reason that was signed, so that nobody has to type it twice. */
+export async function signedReason(records: Records, request: string | undefined): Promise<string> {
+  const reason = request === undefined ? undefined : (await getRequest(records, request))?.detail['reason']
+  return typeof reason === 'string' ? reason : ''
 }
