@@ -72,7 +72,7 @@ async function sealing() {
     await openAttempt(f.records, input)
     return input
   }
-  const first = await open(1)
+  await open(1)
   await releaseFile(f.records, { fileId: claim.fileId, owner: claim.owner, attemptNo: 1 })
   return open(2)
 }
