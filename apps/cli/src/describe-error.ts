@@ -1,5 +1,6 @@
 import { ConfigError, describeProblem } from '@sealfleet/config'
 import { classify, FAILURES, isFailureCode, type ClassifyContext } from '@sealfleet/jobs'
+import { RecordsError } from '@sealfleet/records'
 import { CliError } from './cli-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { hasCode } from './files/errno.js'
@@ -70,10 +71,11 @@ function configReport(error: ConfigError): ErrorReport {
   }
 }
 
-/** Errors of our own packages carry a code of the closed list and a message made for operators. */
+/** Errors of our own packages carry a code of the closed list (the records’ a few of their own) and a message made for operators. */
 function textOfOwn(from: unknown, code: string): string | undefined {
   if (!(from instanceof Error)) return undefined
-  return (from as { code?: unknown }).code === code ? printable(from.message).replaceAll('\\x0a', '\n') : undefined
+  const own = from instanceof RecordsError || (from as { code?: unknown }).code === code
+  return own ? printable(from.message).replaceAll('\\x0a', '\n') : undefined
 }
 
 function fixOf(from: unknown): string | undefined {

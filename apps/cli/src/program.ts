@@ -7,9 +7,12 @@ import { hsmVerbs } from './commands/hsm.js'
 import { keysVerbs } from './commands/keys.js'
 import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
+import { operatorsVerbs } from './commands/operators.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
+import { requestsVerbs } from './commands/requests.js'
 import { restoreVerb } from './commands/restore.js'
+import { shredVerb } from './commands/shred.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -65,8 +68,11 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   restoreVerb(program, runner)
   verifyVerb(program, runner)
   objectVerbs(program, runner)
+  shredVerb(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
+  operatorsVerbs(program, runner)
+  requestsVerbs(program, runner)
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)

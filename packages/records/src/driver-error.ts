@@ -88,6 +88,7 @@ const SUMMARY: Record<RecordsErrorCode, string> = {
   DB_URL: 'the database URL is wrong',
   FENCED: 'the lease is lost',
   NO_ACTIVE_KEY: 'no active master key',
+  E_KEY_UNKNOWN: 'a master key is not registered',
   NONCE_REUSE: 'a nonce was used before under this master key',
   NOT_FOUND: 'it names something that does not exist',
   CONFLICT: 'something of that name exists already',

@@ -12,6 +12,8 @@ export const RECORDS_ERROR_CODES = [
   'FENCED',
   /** The domain lacks an active master key, or the key named is not in a state that permits sealing. */
   'NO_ACTIVE_KEY',
+  /** The record of a stored file names a master key that is not registered; constraints forbid it. */
+  'E_KEY_UNKNOWN',
   /** A nonce was used before under this master key. */
   'NONCE_REUSE',
   /** No domain, key, batch, attempt or file of that id. */

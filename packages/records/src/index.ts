@@ -120,3 +120,10 @@ export {
 } from './requests/kinds.js'
 export { assertPublicKey, PUBLIC_KEY_BYTES, publicKeyObject, rawPublicKey } from './requests/public-key.js'
 export { SIGNATURE_BYTES, signatureFits } from './requests/signature.js'
+export {
+  lockForShredding,
+  shredDetail,
+  shredFile,
+  type ShreddableFile,
+  type ShredInput,
+} from './statements/shred-file.js'

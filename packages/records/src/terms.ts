@@ -73,6 +73,7 @@ export interface AttemptRow {
   readonly suite: Suite
   readonly segLog2: number
   readonly domain: string
+  /** 0, here and below: a key that is not registered, in a database that was damaged. */
   readonly encKeyVersion: number
   readonly sigKeyVersion: number
   /** The KEK that wraps the nonces at present; null with inline nonces. */

@@ -173,7 +173,7 @@ describe('operators', () => {
     const request = await createRequest(other.records, {
       kind: 'operators.revoke',
       subject: { kind: 'operator', id: two.row.id },
-      detail: revocationDetail(two.row),
+      detail: revocationDetail(two.row, 'left'),
       createdBy: 'cli:root',
     })
     for (const person of [one, three]) await approve(request, person, other)

@@ -21,6 +21,13 @@ export function removeUnfinished(): void {
   unfinished.clear()
 }
 
+interface CreateOptions {
+  /** replaces a file that is there */
+  readonly force: boolean
+  /** what to do about a name that is taken, for verbs without --force */
+  readonly ifTaken?: string | undefined
+}
+
 /**
  * A file that appears under its name only when it is whole.
  *
@@ -33,19 +40,21 @@ export class OutputFile implements AsyncDisposable {
   readonly #temporary: string
   readonly #final: string
   readonly #force: boolean
+  readonly #ifTaken: string | undefined
   #open = true
   #offset = 0
 
-  private constructor(handle: FileHandle, temporary: string, final: string, force: boolean) {
+  private constructor(handle: FileHandle, temporary: string, final: string, o: CreateOptions) {
     this.#handle = handle
     this.#temporary = temporary
     this.#final = final
-    this.#force = force
+    this.#force = o.force
+    this.#ifTaken = o.ifTaken
   }
 
   /** Throws OUTPUT_EXISTS (status 1) when `final` exists and `force` isn't set; a folder is refused in any case. */
-  static async create(final: string, o: { force: boolean }): Promise<OutputFile> {
-    await assertFree(final, o.force)
+  static async create(final: string, o: CreateOptions): Promise<OutputFile> {
+    await assertFree(final, o)
     const folder = path.dirname(final)
     const temporary = path.join(folder, `.${path.basename(final).slice(0, 100)}.${randomBytes(8).toString('hex')}.part`)
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
@@ -64,7 +73,7 @@ export class OutputFile implements AsyncDisposable {
       throw outputError(error, final)
     }
     unfinished.add(temporary)
-    return new OutputFile(handle, temporary, final, o.force)
+    return new OutputFile(handle, temporary, final, o)
   }
 
   /** Appends all of `bytes`; the buffer may be wiped once this resolves. */
@@ -105,10 +114,10 @@ export class OutputFile implements AsyncDisposable {
     try {
       await link(this.#temporary, this.#final)
     } catch (error) {
-      if (hasCode(error, 'EEXIST')) throw exists(this.#final)
+      if (hasCode(error, 'EEXIST')) throw exists(this.#final, this.#ifTaken)
       // FAT and some network file systems know no hard links; there a check and a rename is the best there is.
       if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error
-      await assertFree(this.#final, false)
+      await assertFree(this.#final, { force: false, ifTaken: this.#ifTaken })
       await rename(this.#temporary, this.#final)
       return
     }
@@ -134,7 +143,7 @@ export class OutputFile implements AsyncDisposable {
   }
 }
 
-async function assertFree(final: string, force: boolean): Promise<void> {
+async function assertFree(final: string, { force, ifTaken }: CreateOptions): Promise<void> {
   try {
     const stats = await lstat(final)
     // Renaming over /dev/null or a FIFO would replace the device itself.
@@ -145,7 +154,7 @@ async function assertFree(final: string, force: boolean): Promise<void> {
         fix: 'name a file with -o',
       })
     }
-    if (!force) throw exists(final)
+    if (!force) throw exists(final, ifTaken)
   } catch (error) {
     if (!hasCode(error, 'ENOENT', 'ENOTDIR')) throw outputError(error, final)
   }
@@ -163,8 +172,10 @@ function outputError(error: unknown, final: string): unknown {
   })
 }
 
-function exists(final: string): CliError {
-  const fix = 'name another path with -o, or replace it with --force'
+function exists(
+  final: string,
+  fix: string | undefined = 'name another path with -o, or replace it with --force',
+): CliError {
   return new CliError('OUTPUT_EXISTS', `${final} exists already`, { exitStatus: EXIT.failed, fix })
 }
 

@@ -1,3 +1,4 @@
+import { RecordsError } from '../errors.js'
 import { domainFromUuid } from '../ids.js'
 import type { AttemptRow, AttemptState, CommittedAttempt, Suite } from '../terms.js'
 
@@ -51,6 +52,9 @@ export const ATTEMPT_SELECT = {
   endedAt: true,
 } as const
 
+/** No version is 0: lists and traces show it where a database restored without its constraints names a key that is not there. */
+const UNKNOWN_KEY = 0
+
 export function attemptRow(raw: RawAttempt): AttemptRow {
   return {
     id: raw.id,
@@ -62,8 +66,8 @@ export function attemptRow(raw: RawAttempt): AttemptRow {
     suite: raw.suite as Suite,
     segLog2: raw.segLog2,
     domain: domainFromUuid(raw.domainId),
-    encKeyVersion: present(raw.encKey, 'encryption key').version,
-    sigKeyVersion: present(raw.sigKey, 'signing key').version,
+    encKeyVersion: raw.encKey?.version ?? UNKNOWN_KEY,
+    sigKeyVersion: raw.sigKey?.version ?? UNKNOWN_KEY,
     kekVersion: raw.kekKey?.version ?? null,
     bucket: raw.bucket,
     objectKey: raw.objectKey,
@@ -97,8 +101,16 @@ export interface RawCommitted extends RawAttempt {
   readonly objectSha256: Uint8Array | null
 }
 
+/** @throws RecordsError E_KEY_UNKNOWN: it names a master key that is not registered */
 export function committedAttempt(raw: RawCommitted): CommittedAttempt {
   const row = attemptRow(raw)
+  for (const [key, role] of [
+    [raw.encKey, 'encryption'],
+    [raw.sigKey, 'signing'],
+    [raw.wrappedNonces === null || raw.kekKey, 'key-encryption'],
+  ] as const) {
+    if (key === null) throw new RecordsError('E_KEY_UNKNOWN', `the record names a ${role} key that is not registered`)
+  }
   const { nonceEnc, nonceSig, wrappedNonces } = raw
   return {
     ...row,

@@ -67,14 +67,15 @@ export interface Revocation {
   /** Name or id. */
   readonly operator: string
   readonly revokedBy: string
+  /** The one that was signed. */
   readonly reason: string
   /** Needed once there are two officers. */
   readonly requestId?: string | undefined
 }
 
 /** What officers sign when somebody is to be revoked (kind `operators.revoke`, subject `operator ID`). */
-export function revocationDetail({ name, publicKey }: OperatorRow): CanonicalObject {
-  return { name, publicKey: publicKey.toString('hex') }
+export function revocationDetail({ name, publicKey }: OperatorRow, reason: string): CanonicalObject {
+  return { name, publicKey: publicKey.toString('hex'), reason }
 }
 
 /**
@@ -93,7 +94,7 @@ export async function revokeOperator(tx: Queryable, input: Revocation): Promise<
   const officers = await countOfficers(tx)
   if (role === 'officer' && officers === FREE_OFFICERS) throw tooFew(name)
   if (requestId !== undefined) {
-    const [subject, detail] = [{ kind: 'operator', id }, revocationDetail(operator)]
+    const [subject, detail] = [{ kind: 'operator', id }, revocationDetail(operator, reason)]
     await consumeRequest(tx, { id: requestId, kind: 'operators.revoke', subject, detail, consumedBy: revokedBy })
   } else if (officers >= FREE_OFFICERS) throw requestNeeded('revocation')
   const [row] = await tx.query<RawOperator>(Prisma.sql`
