@@ -77,8 +77,8 @@ function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
 }
 
 async function* objectsAsVersions(objects: ReturnType<typeof listObjects>): ReturnType<typeof listVersions> {
-  for await (const { key, length, modified } of objects) {
-    yield { key, length, latest: true, deleteMarker: false, ...(modified && { modified }) }
+  for await (const { key, length, etag, modified } of objects) {
+    yield { key, length, latest: true, deleteMarker: false, ...(etag && { etag }), ...(modified && { modified }) }
   }
 }
 
