@@ -9,7 +9,9 @@ import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
+
 import { restoreVerb } from './commands/restore.js'
+import { rewrapVerb } from './commands/rewrap.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -67,6 +69,8 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   objectVerbs(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
+  rewrapVerb(program, runner)
+
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)

@@ -66,3 +66,9 @@ export {
   type TaskLease,
 } from './statements/maintenance-tasks.js'
 export { forgetRelayed, outboxDepth, relayOutbox, type Deliver, type OutboxDepth } from './statements/outbox.js'
+export { listWrappedNonces, type WrappedNonces, type WrappedNoncesPage } from './statements/wrapped-nonces.js'
+export { rewrapNonces, type Rewrapped } from './statements/rewrap-nonces.js'
+export { kekWraps, type KekWraps } from './statements/kek-wraps.js'
+export { recoverMasterKey, type KeyRecovery } from './statements/recover-key.js'
+export { recoverFile, type FileRecovery, type RecoveredAttempt } from './statements/recover-file.js'
+export { hasFilesNotOfRoot } from './statements/files-not-of-root.js'
