@@ -9,7 +9,7 @@ import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
-
+import { recoverVerb } from './commands/recover.js'
 import { restoreVerb } from './commands/restore.js'
 import { rewrapVerb } from './commands/rewrap.js'
 import { statusVerb } from './commands/status.js'
@@ -70,6 +70,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
   rewrapVerb(program, runner)
+  recoverVerb(program, runner)
 
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)

@@ -1,4 +1,11 @@
-import { appendAudit, kekWraps, listMasterKeys, type DomainPolicy, type KekWraps, type Records } from '@sealfleet/records'
+import {
+  appendAudit,
+  kekWraps,
+  listMasterKeys,
+  type DomainPolicy,
+  type KekWraps,
+  type Records,
+} from '@sealfleet/records'
 import type { HsmPool } from '@sealfleet/hsm'
 import { Option, type Command } from 'commander'
 import { CliError, missingError } from '../cli-error.js'

@@ -55,7 +55,13 @@ export async function recoverFile(db: Queryable, input: FileRecovery): Promise<'
   const { committed, others } = input
   const fileId = uuid(input.fileId, 'the file id')
   const attempts = JSON.stringify([
-    { ...columns(committed), state: 'COMMITTED', htag: hex(committed.htag), fmac: hex(committed.fmac), verified: committed.verified },
+    {
+      ...columns(committed),
+      state: 'COMMITTED',
+      htag: hex(committed.htag),
+      fmac: hex(committed.fmac),
+      verified: committed.verified,
+    },
     ...others.map((other) => ({
       ...columns(other),
       state: other.code === undefined ? 'ABANDONED' : 'FAILED',

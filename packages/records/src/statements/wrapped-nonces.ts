@@ -35,9 +35,9 @@ interface Row extends Omit<WrappedNonces, 'wrapped' | 'keyDomain'> {
 
 /** Attempts of a domain whose nonces another KEK version than `exceptKekVersion` wraps, whatever their state, in the order of their ids. */
 export async function listWrappedNonces(db: Queryable, page: WrappedNoncesPage): Promise<WrappedNonces[]> {
-  const from = page.after === undefined ? Prisma.empty : Prisma.sql`AND a.id > ${uuid(page.after, 'the attempt id')}::uuid`
-  const version =
-    page.kekVersion === undefined ? Prisma.empty : Prisma.sql`AND k.version = ${page.kekVersion}::int`
+  const from =
+    page.after === undefined ? Prisma.empty : Prisma.sql`AND a.id > ${uuid(page.after, 'the attempt id')}::uuid`
+  const version = page.kekVersion === undefined ? Prisma.empty : Prisma.sql`AND k.version = ${page.kekVersion}::int`
   const rows = await db.query<Row>(Prisma.sql`
     SELECT a.id AS "attemptId", a.file_id AS "fileId", a.state::text AS state, a.suite, a.domain_id AS "domainId",
       e.version AS "encKeyVersion", s.version AS "sigKeyVersion", k.id AS "kekKeyId", k.version AS "kekVersion",
