@@ -123,7 +123,7 @@ describe.each([
         seen += String(((await once(child.stdout ?? child, 'data')) as [Buffer])[0])
       child.kill('SIGINT')
       const stopped = await ending
-      expect(stopped.status).toBe(1)
+      expect([stopped.status, stopped.signal]).toEqual([null, 'SIGINT'])
       const first = Number(lines(stopped).find(({ summary }) => summary)?.summary?.['recovered'])
       expect(first).toBeGreaterThan(0)
 
