@@ -66,3 +66,29 @@ export {
   type TaskLease,
 } from './statements/maintenance-tasks.js'
 export { forgetRelayed, outboxDepth, relayOutbox, type Deliver, type OutboxDepth } from './statements/outbox.js'
+export { retireMasterKey, type RetireInput } from './statements/retire-key.js'
+export { allowIdle, lockMasterKey } from './statements/lock-key.js'
+export {
+  countKeyReferences,
+  listKeyReferences,
+  standingOfObjects,
+  type KeyReference,
+  type KeyReferences,
+  type ObjectStanding,
+} from './statements/key-references.js'
+export { holdsOnKey, keepHoldsStill, type KeyHold } from './statements/key-holds.js'
+export type { DestructionRow } from './rows/destruction-row.js'
+export { scheduleDestruction, type ScheduleInput } from './statements/schedule-destruction.js'
+export { listDestructions, type DestructionFilter } from './statements/list-destructions.js'
+export { cancelDestruction } from './statements/cancel-destruction.js'
+export {
+  beginDestruction,
+  claimDestruction,
+  completeDestruction,
+  databaseTime,
+  markCopied,
+  refuseDestruction,
+  signatureEvidence,
+  type CompletionInput,
+  type SignatureEvidence,
+} from './statements/destruction-steps.js'
