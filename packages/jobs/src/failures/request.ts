@@ -53,6 +53,12 @@ export const PERMANENT_REQUEST = {
     'Nothing to do, or rotate: `npx sealfleet keys list`.',
   ),
   ...OPERATORS_REQUEST,
+  STILL_REFERENCED: permanent(
+    'security',
+    1,
+    'Files still need the master key that is to be destroyed.',
+    'Seal them anew, let their retention delete them, or wrap their nonces anew; or give them up with `--shred`.',
+  ),
   E_KEY_DESTROYED: permanent(
     'security',
     5,
