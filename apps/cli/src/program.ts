@@ -78,6 +78,8 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   reconcileVerb(program, runner)
   sweepVerb(program, runner)
   doctorVerb(program, runner)
+  // Last, so that verbs don't inherit it: `--version` after a verb is the verb's own (`keys destroy --version 3`).
+  program.enablePositionalOptions()
   return program
 }
 

@@ -6,3 +6,4 @@ export { outOfBalance, reconcile, type JobsPort, type ReconcileOptions, type Rec
 export { runTasks, type Task, type TaskEvents } from './tasks.js'
 export { parseObjectKey } from './object-key.js'
 export { storedHeaders, type StoredHeader, type StoredHeadersOptions } from './store-headers.js'
+export * from './destroy.js'

@@ -72,3 +72,79 @@ export { kekWraps, type KekWraps } from './statements/kek-wraps.js'
 export { recoverMasterKey, type KeyRecovery } from './statements/recover-key.js'
 export { recoverFile, type FileRecovery, type RecoveredAttempt } from './statements/recover-file.js'
 export { hasFilesNotOfRoot } from './statements/files-not-of-root.js'
+export { retireMasterKey, type RetireInput } from './statements/retire-key.js'
+export { allowIdle, lockMasterKey } from './statements/lock-key.js'
+export {
+  countKeyReferences,
+  listKeyReferences,
+  standingOfObjects,
+  type KeyReference,
+  type KeyReferences,
+  type ObjectStanding,
+} from './statements/key-references.js'
+export { holdsOnKey, keepHoldsStill, type KeyHold } from './statements/key-holds.js'
+export type { DestructionRow } from './rows/destruction-row.js'
+export { scheduleDestruction, type ScheduleInput } from './statements/schedule-destruction.js'
+export { listDestructions, type DestructionFilter } from './statements/list-destructions.js'
+export { cancelDestruction } from './statements/cancel-destruction.js'
+export {
+  beginDestruction,
+  claimDestruction,
+  completeDestruction,
+  databaseTime,
+  markCopied,
+  refuseDestruction,
+  signatureEvidence,
+  type CompletionInput,
+  type SignatureEvidence,
+} from './statements/destruction-steps.js'
+export {
+  addOperator,
+  countOfficers,
+  enrolmentDetail,
+  FREE_OFFICERS,
+  getOperator,
+  listOperators,
+  revocationDetail,
+  revokeOperator,
+  type NewOperator,
+  type Revocation,
+} from './statements/operators.js'
+export type { OperatorRow } from './rows/operator-row.js'
+export {
+  cancelRequest,
+  createRequest,
+  getRequest,
+  listRequests,
+  type NewRequest,
+  type RequestFilter,
+} from './statements/requests.js'
+export type { RequestRow, RequestState, SignatureRow } from './rows/request-row.js'
+export { addSignature, type SignatureInput } from './statements/add-signature.js'
+export { consumeRequest, type ConsumeInput } from './statements/consume-request.js'
+export { activeHolds, type ActiveHold } from './statements/active-holds.js'
+export {
+  bodyOfSignedBytes,
+  parseRequestBody,
+  requestBody,
+  signedBytes,
+  type RequestBody,
+  type Subject,
+} from './requests/body.js'
+export {
+  canonicalJson,
+  parseCanonicalJson,
+  type CanonicalObject,
+  type CanonicalValue,
+} from './requests/canonical-json.js'
+export {
+  isRequestKind,
+  maySign,
+  MOST_SIGNATURES,
+  OPERATOR_ROLES,
+  REQUEST_KINDS,
+  type OperatorRole,
+  type RequestKind,
+} from './requests/kinds.js'
+export { assertPublicKey, PUBLIC_KEY_BYTES, publicKeyObject, rawPublicKey } from './requests/public-key.js'
+export { SIGNATURE_BYTES, signatureFits } from './requests/signature.js'

@@ -23,6 +23,9 @@ import { findDomain } from '../services/domains.js'
 import { openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { destroyVerb } from './keys-destroy.js'
+import { destructionsVerb } from './keys-destructions.js'
+import { retireVerb } from './keys-retire.js'
 import { rotateVerb } from './keys-rotate.js'
 
 interface InitOptions extends CommonOptions {
@@ -47,6 +50,9 @@ export function keysVerbs(program: Command, runner: Runner): void {
   perform<InitOptions>(commonOptions(init, { changes: true }), runner, initAction)
 
   rotateVerb(keys, runner)
+  retireVerb(keys, runner)
+  destroyVerb(keys, runner)
+  destructionsVerb(keys, runner)
 
   const list = keys
     .command('list')

@@ -4,6 +4,7 @@ import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/main
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
+import { destroyTask } from './destroy-task.js'
 import type { MaintenanceHsm } from './hsm.js'
 
 /** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
@@ -23,7 +24,7 @@ export interface TaskPorts {
 
 /** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
 export function maintenanceTasks(
-  { records, store, jobs, actor }: TaskPorts,
+  { records, store, jobs, actor, hsm }: TaskPorts,
   config: MaintenanceConfig,
 ): readonly Task[] {
   const ports = { records, store, jobs }
@@ -52,5 +53,6 @@ export function maintenanceTasks(
         return { report, found: report.found > 0 }
       },
     },
+    ...(hsm === undefined ? [] : [destroyTask({ records, store, actor }, hsm, config)]),
   ]
 }
