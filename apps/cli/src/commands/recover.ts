@@ -7,6 +7,7 @@ import { EXIT, type ExitStatus } from '../exit-status.js'
 import { readContext } from '../files/context.js'
 import { createCounter } from '../output/counter.js'
 import { createProgress } from '../output/progress.js'
+import { readDestructions } from '../recover/destructions.js'
 import type { FilePorts } from '../recover/file.js'
 import { recoverKeys } from '../recover/keys.js'
 import { knownKeys, withTokenKeys } from '../recover/known-keys.js'
@@ -66,11 +67,15 @@ async function recoverAction(
   context.defer(() => store.close())
 
   const surveyed = await look(context, store, o)
-  const keys = await keysOf(context, records, config, surveyed, o)
   const pool = await openPool(config)
   context.defer(() => pool.close())
+  const signed = await readDestructions({ store, pool }, context.signal)
+  const keys = await keysOf(context, records, config, { surveyed: surveyed.domains, ...signed }, o)
   const registered = await knownKeys(records, pool)
-  const known = o.dryRun === true ? withTokenKeys(registered, keys.labels) : registered
+  const known =
+    o.dryRun === true
+      ? withTokenKeys(registered, keys.labels, new Set(keys.destroyed.map(({ label }) => label)))
+      : registered
   const ports: FilePorts = { records, store, keys: pool, known, keyState: (key) => known.state(key) }
   const report = emptyReport()
   let complete = false
@@ -82,7 +87,8 @@ async function recoverAction(
     if (o.dryRun !== true) await audit(context, records, store.bucket, o, report, complete)
     await printRecovery(context, report, keys, { quick: o.quick === true, dryRun: o.dryRun === true, complete })
   }
-  return report.unplacedTotal === 0 && keys.refused.length === 0 ? EXIT.done : EXIT.failed
+  const untrusted = keys.refused.length + keys.unproven.length
+  return report.unplacedTotal + untrusted === 0 ? EXIT.done : EXIT.failed
 }
 
 async function contextsOf(o: RecoverOptions, cwd: string): Promise<readonly Buffer[]> {
@@ -119,17 +125,21 @@ async function keysOf(
   context: CommandContext,
   records: Records,
   config: Parameters<typeof openAdmin>[0],
-  { domains }: Survey,
+  known: Parameters<typeof recoverKeys>[1] & Pick<KeyOutcome, 'destroyed' | 'unproven'>,
   o: RecoverOptions,
 ): Promise<KeyOutcome> {
   const admin = await openAdmin(config)
   try {
     const actor = `cli:${context.io.user}`
     const options = { actor, dryRun: o.dryRun === true, signal: context.signal }
-    const outcome = await recoverKeys({ records, admin }, domains, options)
+    const outcome = await recoverKeys({ records, admin }, known, options)
     const refused = new Set(outcome.refused.map(({ label }) => label))
     const token = await admin.list()
-    return { ...outcome, labels: new Set(token.map(({ label }) => label).filter((label) => !refused.has(label))) }
+    return {
+      ...known,
+      ...outcome,
+      labels: new Set(token.map(({ label }) => label).filter((label) => !refused.has(label))),
+    }
   } finally {
     await admin.close()
   }

@@ -6,6 +6,7 @@ import {
   listMasterKeys,
   recoverMasterKey,
   underLoginLock,
+  type KeyRecovery,
   type KeyRow,
   type MasterKeyRef,
   type Records,
@@ -14,6 +15,7 @@ import {
 } from '@sealfleet/records'
 import { describeError } from '../describe-error.js'
 import { registrationOf } from '../keys/adopt.js'
+import type { Destroyed } from './destructions.js'
 import type { SurveyedDomain } from './survey.js'
 
 /** A key of the token that gets, or would get, a record. */
@@ -44,18 +46,20 @@ type Row = Pick<KeyRow, 'domain' | 'role' | 'suite' | 'version' | 'state'>
  * What the token's keys say of the domains they belong to. Of each role the newest version becomes ACTIVE, if none is and no
  * newer one ever had a record; all others only open. enc and sig must be of one suite, so that is the suite of the newest
  * enc key that has a sig key beside it. Nonces are detached where the newest header says so (without any header: where the
- * domain has a KEK), and only with a KEK.
+ * domain has a KEK), and only with a KEK. `gone`: versions that were destroyed; none of them is looked for in the token.
  */
 export function planKeys(
   token: readonly Pick<KeyListing, 'ref'>[],
   rows: readonly Row[],
   surveyed: ReadonlyMap<string, SurveyedDomain>,
+  gone: readonly MasterKeyRef[] = [],
 ): readonly DomainPlan[] {
   const refs = token.map(({ ref }) => ref)
-  const ids = [...new Set(refs.map(({ domain }) => domain))].sort()
+  const known = [...rows, ...gone.map((ref): Row => ({ ...ref, state: 'DESTROYED' }))]
+  const ids = [...new Set([...refs, ...gone].map(({ domain }) => domain))].sort()
   return ids.map((id) => {
     const own = refs.filter(({ domain }) => domain === id)
-    const suite = suiteOf(own)
+    const suite = suiteOf(own) ?? suiteOf(gone.filter(({ domain }) => domain === id)) ?? 1
     const newest = surveyed.get(id)?.newest
     const hasKek = own.some(({ role }) => role === 'kek')
     const keys = (['enc', 'sig', 'kek', 'audit'] as const).flatMap((role) =>
@@ -63,7 +67,7 @@ export function planKeys(
         role,
         role === 'enc' || role === 'sig' ? suite : 1,
         own,
-        rows.filter(({ domain }) => domain === id),
+        known.filter(({ domain }) => domain === id),
       ),
     )
     const detached = hasKek && (newest === undefined || newest.nonceMode === 'detached')
@@ -71,10 +75,10 @@ export function planKeys(
   })
 }
 
-function suiteOf(own: readonly MasterKeyRef[]): Suite {
+function suiteOf(own: readonly MasterKeyRef[]): Suite | undefined {
   const sig = own.filter(({ role }) => role === 'sig')
   const paired = own.filter(({ role, suite }) => role === 'enc' && sig.some((one) => one.suite === suite))
-  return paired.sort((a, b) => b.version - a.version)[0]?.suite ?? 1
+  return paired.sort((a, b) => b.version - a.version)[0]?.suite
 }
 
 function planRoleKeys(role: Role, suite: Suite, own: readonly MasterKeyRef[], rows: readonly Row[]): KeyRecovered[] {
@@ -99,13 +103,19 @@ function planRoleKeys(role: Role, suite: Suite, own: readonly MasterKeyRef[], ro
  */
 export async function recoverKeys(
   { records, admin }: { readonly records: Records; readonly admin: KeyAdmin },
-  surveyed: ReadonlyMap<string, SurveyedDomain>,
+  { surveyed, destroyed }: { surveyed: ReadonlyMap<string, SurveyedDomain>; destroyed: readonly Destroyed[] },
   o: { readonly actor: string; readonly dryRun: boolean; readonly signal: AbortSignal },
 ): Promise<{ readonly domains: readonly DomainPlan[]; readonly refused: readonly KeyRefused[] }> {
   const token = await admin.list()
   const rows = await listMasterKeys(records)
-  const refused: KeyRefused[] = []
-  const domains = planKeys(token, rows, surveyed)
+  const refused: KeyRefused[] = token.flatMap(({ label }) => {
+    const back = destroyed.some((one) => one.label === label)
+    return back
+      ? [{ label, code: 'KEY_MISMATCH', message: 'it was destroyed, says a signed record, and is in the token' }]
+      : []
+  })
+  const gone = destroyed.map(({ ref }) => ref)
+  const domains = planKeys(token, rows, surveyed, gone)
   for (const domain of domains) {
     o.signal.throwIfAborted()
     const lock = { tokenSerial: 'keys init', pinId: domain.id }
@@ -123,6 +133,8 @@ export async function recoverKeys(
           detail,
         })
       }
+      for (const one of destroyed)
+        if (!o.dryRun && one.ref.domain === domain.id) await write(tx, recordOfDestroyed(one), o.actor)
       for (const key of domain.keys) {
         try {
           const registration = await registrationOf(key.ref, { admin, token })
@@ -138,13 +150,19 @@ export async function recoverKeys(
   return { domains, refused }
 }
 
-async function write(
-  tx: Parameters<typeof recoverMasterKey>[0],
-  input: Parameters<typeof recoverMasterKey>[1],
-  actor: string,
-): Promise<void> {
+async function write(tx: Parameters<typeof recoverMasterKey>[0], input: KeyRecovery, actor: string): Promise<void> {
   const { created, key } = await recoverMasterKey(tx, input)
   if (!created) return
   const detail = { label: key.label, state: key.state, checkValue: key.checkValue?.toString('hex') ?? null }
   await appendAudit(tx, { actor, action: 'recover.key', subjectKind: 'key', subjectId: key.id, detail })
+}
+
+/** A destroyed KEK has nothing that its check record could be opened with, and its row wants one: zeros. */
+function recordOfDestroyed({ ref, label, destroyedAt, checkValue, storeKey }: Destroyed): KeyRecovery {
+  const evidence = { label, found: 'in a signed record of its destruction', storeKey }
+  return {
+    ...{ ref, state: 'DESTROYED', destroyedAt, evidence },
+    ...(checkValue !== null && ref.role !== 'kek' && { checkValue: Buffer.from(checkValue, 'hex') }),
+    ...(ref.role === 'kek' && { checkRecord: Buffer.alloc(92) }),
+  }
 }

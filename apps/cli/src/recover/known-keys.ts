@@ -23,12 +23,17 @@ export async function knownKeys(records: Records, pool: HsmPool): Promise<KnownK
   }
 }
 
-/** For a dry run into a register without keys: those of the token, by their labels. */
-export function withTokenKeys(known: KnownKeys, labels: ReadonlySet<string>): KnownKeys {
+/** For a dry run into a register without keys: those of the token, by their labels, and those that are destroyed. */
+export function withTokenKeys(
+  known: KnownKeys,
+  labels: ReadonlySet<string>,
+  destroyed: ReadonlySet<string>,
+): KnownKeys {
   return {
     find: (key) => known.find(key),
     state: async (key) => {
       const state = await known.state(key)
+      if (state === 'unknown' && destroyed.has(keyLabel(key))) return 'destroyed'
       return state === 'unknown' && labels.has(keyLabel(key)) ? 'usable' : state
     },
   }

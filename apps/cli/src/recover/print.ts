@@ -2,12 +2,15 @@ import type { CommandContext } from '../context.js'
 import { pairs, table } from '../output/table.js'
 import { count, humanSize } from '../output/units.js'
 import type { FileOutcome } from './file.js'
+import type { Destroyed, Unproven } from './destructions.js'
 import type { DomainPlan, KeyRefused } from './keys.js'
 import type { RecoveryReport } from './terms.js'
 
 export interface KeyOutcome {
   readonly domains: readonly DomainPlan[]
   readonly refused: readonly KeyRefused[]
+  readonly destroyed: readonly Destroyed[]
+  readonly unproven: readonly Unproven[]
   /** Keys of the token that are trusted, by label. */
   readonly labels: ReadonlySet<string>
 }
@@ -25,7 +28,7 @@ export function reportJson({ fileId, outcome, attempt, unplaced }: FileOutcome):
 export async function printRecovery(
   context: CommandContext,
   report: RecoveryReport,
-  { domains, refused }: Pick<KeyOutcome, 'domains' | 'refused'>,
+  { domains, refused, destroyed, unproven }: Omit<KeyOutcome, 'labels'>,
   o: { readonly quick: boolean; readonly dryRun: boolean; readonly complete: boolean },
 ): Promise<void> {
   const { domains: byDomain, unplaced, ...counts } = report
@@ -33,10 +36,14 @@ export async function printRecovery(
   const kept = refused.map(({ label }) => label)
   const recorded = keys.filter(({ label }) => !kept.includes(label))
   const files = Object.fromEntries(byDomain)
-  await context.print.line({ summary: { ...counts, ...o, domains: files, keys: recorded, refusedKeys: refused } })
+  const gone = { destroyedKeys: destroyed.map(({ label, destroyedAt }) => ({ label, destroyedAt })), unproven }
+  await context.print.line({
+    summary: { ...counts, ...o, domains: files, keys: recorded, refusedKeys: refused, ...gone },
+  })
   const would = o.dryRun ? ' (would be)' : ''
   const lines: [string, string][] = [
     [`keys recorded${would}`, String(recorded.length)],
+    ['keys destroyed, by signed records', String(destroyed.length)],
     [`files recovered${would}`, `${report.recovered}${o.quick ? ', not every byte of them read (--quick)' : ''}`],
     ...[...byDomain].map(([id, own]): [string, string] => [
       `  ${id}`,
@@ -54,6 +61,10 @@ export async function printRecovery(
   if (refused.length > 0) {
     const rows = refused.map(({ label, code, message }) => [label, code, message])
     await context.print.text(table([{ title: 'KEY REFUSED' }, { title: 'CODE' }, { title: 'WHY' }], rows))
+  }
+  if (unproven.length > 0) {
+    const rows = unproven.map(({ storeKey, code, message }) => [storeKey, code, message])
+    await context.print.text(table([{ title: 'NOT BELIEVED' }, { title: 'CODE' }, { title: 'WHY' }], rows))
   }
   if (unplaced.length > 0) {
     const rows = unplaced
