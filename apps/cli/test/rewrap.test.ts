@@ -178,4 +178,30 @@ describe('sealfleet rewrap', () => {
     },
     LONG,
   )
+
+  it(
+    'under load: files that are sealed while the KEK rotates end under the new one, and open',
+    async () => {
+      const names = Array.from({ length: 24 }, (_, i) => `load${i}`)
+      const fresh = new Map<string, Buffer>()
+      for (const name of names) {
+        fresh.set(name, randomBytes(50_000))
+        await writeFile(path.join(world.data, name), fresh.get(name) ?? '')
+      }
+      await using worker = await world.worker()
+      const enqueued = world.inProcess(['enqueue', ...names, '--domain', 'brief', '--wait', '--json'])
+      await ok('keys', 'rotate', '--domain', 'brief', '--role', 'kek')
+      await ok('rewrap', '--domain', 'brief')
+      const ran = await enqueued
+      expect(ran.status, ran.stderr).toBe(0)
+      const { files } = ran.json<{ files: { fileId: string; relativePath: string }[] }>()
+      for (const { fileId, relativePath } of files) contents.set(fileId, fresh.get(relativePath) ?? Buffer.of())
+      expect(contents.size).toBe(FILES + names.length)
+      await ok('rewrap', '--domain', 'brief')
+      expect(await wraps()).toEqual({ 1: 0, 2: 0, 3: 0, 4: FILES + names.length })
+      await expectReadable()
+      await worker[Symbol.asyncDispose]()
+    },
+    LONG,
+  )
 })
