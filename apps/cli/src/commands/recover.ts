@@ -84,8 +84,11 @@ async function recoverAction(
     complete = true
   } finally {
     // What was written stays, so it is told of a run that was stopped, too.
-    if (o.dryRun !== true) await audit(context, records, store.bucket, o, report, complete)
-    await printRecovery(context, report, keys, { quick: o.quick === true, dryRun: o.dryRun === true, complete })
+    try {
+      await printRecovery(context, report, keys, { quick: o.quick === true, dryRun: o.dryRun === true, complete })
+    } finally {
+      if (o.dryRun !== true) await audit(context, records, store.bucket, o, report, complete)
+    }
   }
   const untrusted = keys.refused.length + keys.unproven.length
   return report.unplacedTotal + untrusted === 0 ? EXIT.done : EXIT.failed
@@ -152,8 +155,8 @@ async function goThrough(
   { surveyed, contexts, bucket }: { surveyed: Survey; contexts: readonly Buffer[]; bucket: string },
   report: RecoveryReport,
 ): Promise<void> {
-  const { objects, bytes: totalBytes } = surveyed
-  const bar = { noun: 'objects', items: objects, totalBytes, quiet: context.print.json }
+  const { groups, bytes: totalBytes } = surveyed
+  const bar = { noun: 'files', items: groups, totalBytes, quiet: context.print.json }
   const progress = createProgress(context.io, bar)
   try {
     await recoverFiles(

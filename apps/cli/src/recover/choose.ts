@@ -55,8 +55,9 @@ export async function choose(ports: JudgePorts, found: readonly Sealed[], o: Jud
   for (const sealed of below) if (sealed !== undefined) judged.push(await judgeHeader(ports, sealed, options))
   const lost = judged.filter((one) => one !== winner)
   const losers = o.quick || winner === undefined ? [] : withNumbersOfTheirOwn(lost.filter(isAuthentic), winner)
-  // Below the winner nothing is missed, but what has not even a true header belongs to nobody.
-  const strays = lost.filter((one) => one.kind === 'damaged' && !one.authentic && below.includes(one.sealed))
+  // Below the winner nothing is missed, but what has not even a true header belongs to nobody. (Under a key that was
+  // destroyed after its files were sealed anew, nobody can tell any more, and nothing is wrong.)
+  const strays = lost.filter((one) => isStray(one) && below.includes(one.sealed))
   problems.push(...strays.flatMap(problemOf))
   return { winner, losers, unplaced: problems, duplicates, highest: highestOf(found, judged) }
 }
@@ -74,6 +75,10 @@ async function judgeVersions(
     if (one.kind === 'whole') return { whole: one, judged, duplicates: versions.length - i - 1 }
   }
   return { whole: undefined, judged, duplicates: 0 }
+}
+
+function isStray(one: Judgement): boolean {
+  return one.kind === 'damaged' && !one.authentic && one.error.code !== 'E_KEY_DESTROYED'
 }
 
 function isAuthentic(one: Judgement): one is Choice['losers'][number] {

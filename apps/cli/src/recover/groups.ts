@@ -12,20 +12,22 @@ export interface Group {
  * prefix, and all versions of one key follow each other.
  */
 export async function* groupByFile(headers: AsyncIterable<StoredHeader>): AsyncGenerator<Group> {
-  let place: string | undefined
   let found: StoredHeader[] = []
   for await (const header of headers) {
-    const { key } = header.entry
-    const here = key.slice(0, key.lastIndexOf('/') + 1)
-    // What is no key of ours stands alone, however much of it there is.
-    if (found.length > 0 && (here !== place || parseObjectKey(key) === undefined)) {
+    const [first] = found
+    if (first !== undefined && !standTogether(first.entry.key, header.entry.key)) {
       yield groupOf(found)
       found = []
     }
-    place = here
     found.push(header)
   }
   if (found.length > 0) yield groupOf(found)
+}
+
+/** Whether two keys that follow each other are of one file. What is no key of ours stands alone, however much of it there is. */
+export function standTogether(a: string, b: string): boolean {
+  const place = (key: string): string => key.slice(0, key.lastIndexOf('/') + 1)
+  return place(a) === place(b) && parseObjectKey(a) !== undefined && parseObjectKey(b) !== undefined
 }
 
 function groupOf(found: readonly StoredHeader[]): Group {

@@ -1,5 +1,6 @@
 import { storedHeaders } from '@sealfleet/maintenance'
 import type { Store } from '@sealfleet/store'
+import { standTogether } from './groups.js'
 
 /** What the headers of a bucket say of a domain; nothing of it is authenticated. */
 export interface SurveyedDomain {
@@ -10,6 +11,8 @@ export interface SurveyedDomain {
 
 export interface Survey {
   readonly objects: number
+  /** Groups, as groupByFile makes them. */
+  readonly groups: number
   readonly bytes: number
   readonly domains: ReadonlyMap<string, SurveyedDomain>
 }
@@ -24,9 +27,13 @@ export async function survey(
 ): Promise<Survey> {
   const domains = new Map<string, SurveyedDomain>()
   let objects = 0
+  let groups = 0
+  let before: string | undefined
   let bytes = 0
   for await (const found of storedHeaders(store, { prefix: o.prefix, signal: o.signal })) {
     objects += 1
+    if (before === undefined || !standTogether(before, found.entry.key)) groups += 1
+    before = found.entry.key
     bytes += found.entry.length ?? 0
     o.onProgress(objects)
     if (!('info' in found)) continue
@@ -39,5 +46,5 @@ export async function survey(
       if (createdMs > known.newest.createdMs) known.newest = newest
     }
   }
-  return { objects, bytes, domains }
+  return { objects, groups, bytes, domains }
 }
