@@ -172,7 +172,16 @@ async function beginAt({ records, store }: Pick<DestroyPorts, 'records' | 'store
   const objectKey = `default/${fileId}/${attemptId}`
   const nonces = { nonceEnc: randomBytes(32), nonceSig: randomBytes(32) }
   await openAttempt(records, {
-    ...{ attemptId, fileId, owner, attemptNo: claimed.attemptNo, bucket: store.bucket, objectKey, suite: 1, segLog2: 20 },
+    ...{
+      attemptId,
+      fileId,
+      owner,
+      attemptNo: claimed.attemptNo,
+      bucket: store.bucket,
+      objectKey,
+      suite: 1,
+      segLog2: 20,
+    },
     ...{ encKeyId: keys.enc.id, sigKeyId: keys.sig.id, ...nonces },
     ...{ nonceIdEnc: nonceIdOf(nonces.nonceEnc), nonceIdSig: nonceIdOf(nonces.nonceSig) },
   })

@@ -122,7 +122,11 @@ test('a database that was set back shows nothing, and the headers in the store d
   await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
   await put(`default/other`, sealedObject({ enc: 2 }))
   const needs = await lookAtKey(house, key)
-  expect(needs).toMatchObject({ database: { attempts: 0 }, store: { looked: 2, objects: 1, beyondRecords: 1, lost: 1 }, lost: 1 })
+  expect(needs).toMatchObject({
+    database: { attempts: 0 },
+    store: { looked: 2, objects: 1, beyondRecords: 1, lost: 1 },
+    lost: 1,
+  })
   expect(needs.first).toMatchObject([{ where: 'store', fileId, state: 'unknown' }])
   await expect(requestDestruction(house, key, { terms: terms(), needs, actor: ACTOR })).rejects.toMatchObject({
     code: 'STILL_REFERENCED',
@@ -155,7 +159,9 @@ test('a hold of the domain or of a file refuses, also one that is placed after s
   await hold()
   expect((await carryOutDue(house, house.options)).findings).toEqual([{ label: key.label, code: 'HELD' }])
   expect(await everywhere(key)).toEqual([1, 1])
-  await house.sql.query(`UPDATE holds SET released_at = clock_timestamp(), released_by = 'legal' WHERE released_at IS NULL`)
+  await house.sql.query(
+    `UPDATE holds SET released_at = clock_timestamp(), released_by = 'legal' WHERE released_at IS NULL`,
+  )
   expect(await carryOutDue(house, house.options)).toMatchObject({ destroyed: 1 })
 })
 
@@ -245,7 +251,11 @@ test('a commit that has the key’s row first is seen by the scheduling that wai
   house = await openDestroyHouse()
   await house.rotate('enc', 2)
   const key = await house.key('enc', 1)
-  const request = await requestDestruction(house, key, { terms: terms(), needs: await lookAtKey(house, key), actor: ACTOR })
+  const request = await requestDestruction(house, key, {
+    terms: terms(),
+    needs: await lookAtKey(house, key),
+    actor: ACTOR,
+  })
   await house.sign(request, house.officers)
   const client = await house.sql.connect()
   // As an attempt would that was opened under the old version a moment ago: it holds the row FOR SHARE until it commits.
@@ -258,7 +268,9 @@ test('a commit that has the key’s row first is seen by the scheduling that wai
     (error: { code?: string }) => error.code,
   )
   for (;;) {
-    const { rows } = await house.sql.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%master_keys%FOR UPDATE%'`)
+    const { rows } = await house.sql.query(
+      `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%master_keys%FOR UPDATE%'`,
+    )
     if (rows.length > 0) break
   }
   await client.query('SET session_replication_role = replica')
@@ -413,15 +425,28 @@ test('a record whose copy fails is copied later; one that was changed by a byte 
   expect(result.outcome).toBe('destroyed')
   expect((await listDestructions(house.records, { only: 'uncopied' })).length).toBe(1)
   expect(await carryOutDue(house, house.options)).toMatchObject({ due: 0, copied: 1 })
-  const copy = (await readCopy(house.store, 'sealfleet-audit/destructions/sealfleet~default~enc~s1~1.json')) ?? Buffer.of()
+  const copy =
+    (await readCopy(house.store, 'sealfleet-audit/destructions/sealfleet~default~enc~s1~1.json')) ?? Buffer.of()
   const whole = JSON.parse(copy.toString()) as { record: string; mac: string; auditKeyVersion: number; v: number }
   const record = Buffer.from(whole.record, 'base64').toString()
   const write = (changed: object): Buffer => {
     const all: Record<string, unknown> = { ...whole, ...changed }
-    return Buffer.from(JSON.stringify(Object.fromEntries(Object.keys(all).sort().map((name) => [name, all[name]]))))
+    return Buffer.from(
+      JSON.stringify(
+        Object.fromEntries(
+          Object.keys(all)
+            .sort()
+            .map((name) => [name, all[name]]),
+        ),
+      ),
+    )
   }
   expect(write({})).toEqual(copy)
   const forged = Buffer.from(record.replace('"backups":"none"', '"backups":"some"')).toString('base64')
-  for (const bytes of [write({ record: forged }), write({ mac: randomBytes(32).toString('base64') }), Buffer.from('{}')])
+  for (const bytes of [
+    write({ record: forged }),
+    write({ mac: randomBytes(32).toString('base64') }),
+    Buffer.from('{}'),
+  ])
     await expect(verifyDestructionRecord(house.pool, bytes)).rejects.toMatchObject({ code: 'DESTRUCTION_UNPROVEN' })
 })

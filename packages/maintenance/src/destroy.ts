@@ -1,5 +1,14 @@
 /** Destroying master keys: what is public. Start with destroy/terms.ts. */
-export type { DestroyPorts, KeyNeeds, KeyTokens, Need, RegisteredKey, StoreNeeds, TokenProof, TokenSighting } from './destroy/terms.js'
+export type {
+  DestroyPorts,
+  KeyNeeds,
+  KeyTokens,
+  Need,
+  RegisteredKey,
+  StoreNeeds,
+  TokenProof,
+  TokenSighting,
+} from './destroy/terms.js'
 export { DestructionRefused, registered } from './destroy/terms.js'
 export { assertNotNeeded, keyNeeds, storeNeeds, type ScanOptions } from './destroy/needs.js'
 export { lookAtKey, requestDestruction, scheduleByRequest } from './destroy/schedule.js'

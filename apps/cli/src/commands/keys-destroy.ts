@@ -49,7 +49,9 @@ backup is not destroyed. --shred gives up the files that still need it; their nu
 export function destroyVerb(keys: Command, runner: Runner): void {
   const destroy = keys
     .command('destroy')
-    .description('schedule the destruction of a version of a master key, by two officers’ signatures; take it back; carry it out')
+    .description(
+      'schedule the destruction of a version of a master key, by two officers’ signatures; take it back; carry it out',
+    )
     .option('--domain <id|name>', 'the key domain', 'default')
     .addOption(new Option('--role <role>', 'which key').choices(['enc', 'sig', 'kek']).makeOptionMandatory(true))
     .addOption(wholeNumber('--version <n>', 'which version', 1, 0xffff_ffff).makeOptionMandatory(true))
@@ -65,7 +67,11 @@ export function destroyVerb(keys: Command, runner: Runner): void {
   perform<DestroyOptions>(commonOptions(destroy, { changes: true }), runner, destroyAction)
 }
 
-async function destroyAction(context: CommandContext, _args: readonly string[], o: DestroyOptions): Promise<ExitStatus | void> {
+async function destroyAction(
+  context: CommandContext,
+  _args: readonly string[],
+  o: DestroyOptions,
+): Promise<ExitStatus | void> {
   const modes = [o.request !== undefined, o.cancel === true, o.carryOut === true].filter(Boolean).length
   if (modes > 1) throw usageError('--request, --cancel and --carry-out are three different steps')
   try {
@@ -83,12 +89,19 @@ async function prepare(context: CommandContext, o: DestroyOptions): Promise<void
   const { domain, key } = await findNamed(records, o)
   const terms = {
     reason: wanted(o.reason, '--reason'),
-    backups: wanted(o.backups, '--backups', 'name the backups of the HSM that hold the key and what becomes of them; "none" is an answer'),
+    backups: wanted(
+      o.backups,
+      '--backups',
+      'name the backups of the HSM that hold the key and what becomes of them; "none" is an answer',
+    ),
     waitSeconds: Math.ceil(o.waitDays * DAY_S),
   }
   const least = config.maintenance.destroyMinWaitSeconds
   if (terms.waitSeconds < least)
-    throw usageError(`--wait-days is ${terms.waitSeconds} seconds; here it is ${least} at least`, 'wait longer (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)')
+    throw usageError(
+      `--wait-days is ${terms.waitSeconds} seconds; here it is ${least} at least`,
+      'wait longer (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)',
+    )
   const store = await openStoreFor(context, config, 'read-only')
   const needs = await counted(context, (onProgress) =>
     lookAtKey({ records, store }, key, { signal: context.signal, onProgress }),
@@ -96,9 +109,18 @@ async function prepare(context: CommandContext, o: DestroyOptions): Promise<void
   const shred = o.shred === true ? needs.lost : null
   if (o.dryRun === true) {
     const refusal = refusalOf(() => assertNotNeeded(key, needs, shred))
-    await context.print.document({ dryRun: true, key: key.label, state: key.state, needs, shred, refusal: refusal?.code ?? null })
+    await context.print.document({
+      dryRun: true,
+      key: key.label,
+      state: key.state,
+      needs,
+      shred,
+      refusal: refusal?.code ?? null,
+    })
     await context.print.text(needsText(needs))
-    return context.print.text(refusal === undefined ? 'nothing stands in the way' : `${refusal.code}: ${refusal.message}`)
+    return context.print.text(
+      refusal === undefined ? 'nothing stands in the way' : `${refusal.code}: ${refusal.message}`,
+    )
   }
   assertNotNeeded(key, needs, shred)
   const text = `destroy ${needs.lost} files of ${domain.name}`
@@ -107,7 +129,13 @@ async function prepare(context: CommandContext, o: DestroyOptions): Promise<void
     throw usageError(`--shred loses ${needs.lost} files for ever, and wants that typed`, `--confirm "${text}"`)
   }
   const request = await requestDestruction({ records }, key, { terms: { ...terms, shred }, needs, actor })
-  await context.print.document({ dryRun: false, key: key.label, needs, shred, request: { id: request.id, expiresAt: request.expiresAt } })
+  await context.print.document({
+    dryRun: false,
+    key: key.label,
+    needs,
+    shred,
+    request: { id: request.id, expiresAt: request.expiresAt },
+  })
   await context.print.text(`${needsText(needs)}
 request ${request.id} is made; it is good until ${request.expiresAt.toISOString()}.
 Each of two officers:  sealfleet requests show ${request.id} --body FILE, then requests sign, then requests approve
@@ -119,7 +147,9 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
   const { key } = await findNamed(records, o)
   const store = await openStoreFor(context, config, 'read-only')
   if (o.dryRun === true) {
-    const needs = await counted(context, (onProgress) => lookAtKey({ records, store }, key, { signal: context.signal, onProgress }))
+    const needs = await counted(context, (onProgress) =>
+      lookAtKey({ records, store }, key, { signal: context.signal, onProgress }),
+    )
     await context.print.document({ dryRun: true, key: key.label, state: key.state, needs, request: requestId })
     return context.print.text(`${needsText(needs)}\nwould use request ${requestId}`)
   }
@@ -133,8 +163,15 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
     }),
   )
   const { id, executeAfter } = row
-  await context.print.document({ dryRun: false, key: key.label, state: 'DESTROY_SCHEDULED', destruction: { id, executeAfter } })
-  await context.print.text(`${key.label} will be destroyed after ${executeAfter.toISOString()}; until then it can be taken back with --cancel`)
+  await context.print.document({
+    dryRun: false,
+    key: key.label,
+    state: 'DESTROY_SCHEDULED',
+    destruction: { id, executeAfter },
+  })
+  await context.print.text(
+    `${key.label} will be destroyed after ${executeAfter.toISOString()}; until then it can be taken back with --cancel`,
+  )
 }
 
 async function cancel(context: CommandContext, o: DestroyOptions): Promise<void> {
@@ -144,7 +181,9 @@ async function cancel(context: CommandContext, o: DestroyOptions): Promise<void>
   if (o.dryRun === true) {
     const [open] = await listDestructions(records, { keyId: key.id, only: 'open' })
     await context.print.document({ dryRun: true, key: key.label, state: key.state, destruction: open?.id ?? null })
-    return context.print.text(open === undefined ? `${key.label}: nothing to cancel` : `would take back the destruction of ${key.label}`)
+    return context.print.text(
+      open === undefined ? `${key.label}: nothing to cancel` : `would take back the destruction of ${key.label}`,
+    )
   }
   const tokens = () => openTokens(context, records)
   const { id } = await cancelScheduled({ records, tokens }, key, { actor, reason, signal: context.signal })
@@ -165,7 +204,11 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
       fix: 'wait; or take it back with --cancel',
     })
   if (o.dryRun === true) {
-    await context.print.document({ dryRun: true, key: key.label, destruction: { id: open.id, executeAfter: open.executeAfter } })
+    await context.print.document({
+      dryRun: true,
+      key: key.label,
+      destruction: { id: open.id, executeAfter: open.executeAfter },
+    })
     return context.print.text(`would destroy ${key.label} now`)
   }
   const store = await openStoreFor(context, config, 'read-write')
@@ -177,17 +220,27 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
   if (result.outcome === 'refused') throw result.error
   if (result.outcome === 'left') {
     await context.print.document({ dryRun: false, key: key.label, outcome: result.why })
-    await context.print.text(`${key.label}: another process is at it, or it has ended: see \`sealfleet keys destructions\``)
+    await context.print.text(
+      `${key.label}: another process is at it, or it has ended: see \`sealfleet keys destructions\``,
+    )
     return EXIT.failed
   }
   const { id, carriedOutAt, storeKey } = result.destruction
-  await context.print.document({ dryRun: false, key: key.label, state: 'DESTROYED', destruction: { id, carriedOutAt, storeKey } })
+  await context.print.document({
+    dryRun: false,
+    key: key.label,
+    state: 'DESTROYED',
+    destruction: { id, carriedOutAt, storeKey },
+  })
   await context.print.text(`${key.label} is destroyed; no token holds it any more, and the record is signed`)
   // After the fact is told: a copy that fails is tried again by maintenance.
   await copyDestruction({ records, store }, result.destruction, context.signal)
 }
 
-async function counted<T>(context: CommandContext, run: (onProgress: (looked: number) => void) => Promise<T>): Promise<T> {
+async function counted<T>(
+  context: CommandContext,
+  run: (onProgress: (looked: number) => void) => Promise<T>,
+): Promise<T> {
   const counter = createCounter(context.io, { noun: 'headers read', quiet: context.print.json })
   try {
     return await run((looked) => counter.update(looked))
@@ -215,6 +268,7 @@ function wanted(text: string | undefined, option: string, fix = 'say why, for th
 
 function days(text: string): number {
   const value = Number(text)
-  if (!/^\d{1,5}(\.\d{1,9})?$/.test(text) || value > 3_650) throw new InvalidArgumentError('It wants a number of days from 0 to 3650.')
+  if (!/^\d{1,5}(\.\d{1,9})?$/.test(text) || value > 3_650)
+    throw new InvalidArgumentError('It wants a number of days from 0 to 3650.')
   return value
 }

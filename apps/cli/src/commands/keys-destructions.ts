@@ -31,7 +31,11 @@ must be.`,
   perform<DestructionsOptions>(commonOptions(list, { changes: false }), runner, listAction)
 }
 
-async function listAction(context: CommandContext, _args: readonly string[], o: DestructionsOptions): Promise<ExitStatus> {
+async function listAction(
+  context: CommandContext,
+  _args: readonly string[],
+  o: DestructionsOptions,
+): Promise<ExitStatus> {
   const records = await openDatabase(context, context.settings.load(['database']))
   const rows = await listDestructions(records)
   const checked = o.verify === true ? await checkAll(context, rows) : []
@@ -44,7 +48,13 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
       ...(o.verify === true && row.carriedOutAt !== null && { problems: problemsOf(row) ?? [] }),
     })),
   })
-  const columns = [{ title: 'KEY' }, { title: 'STATE' }, { title: 'SINCE / DUE' }, { title: 'COPY' }, { title: 'LAST REFUSAL' }]
+  const columns = [
+    { title: 'KEY' },
+    { title: 'STATE' },
+    { title: 'SINCE / DUE' },
+    { title: 'COPY' },
+    { title: 'LAST REFUSAL' },
+  ]
   const cells = rows.map((row) => [
     row.label,
     stateOf(row),
@@ -54,10 +64,13 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
   ])
   await context.print.text(rows.length === 0 ? 'no key was ever scheduled for destruction' : table(columns, cells))
   const bad = checked.filter(({ problems }) => problems.length > 0)
-  for (const { label, problems } of bad) for (const problem of problems) await context.print.note(`${label}: ${problem}`)
+  for (const { label, problems } of bad)
+    for (const problem of problems) await context.print.note(`${label}: ${problem}`)
   if (o.verify === true) await context.print.text(`${checked.length - bad.length} of ${checked.length} verified`)
   if (bad.length === 0) return EXIT.done
-  await context.print.note('sealfleet: DESTRUCTION_UNPROVEN: keep record and copy as evidence; find out who wrote to them')
+  await context.print.note(
+    'sealfleet: DESTRUCTION_UNPROVEN: keep record and copy as evidence; find out who wrote to them',
+  )
   return EXIT.failed
 }
 

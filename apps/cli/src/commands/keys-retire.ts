@@ -40,7 +40,8 @@ async function retireAction(context: CommandContext, _args: readonly string[], o
   const named = await findDomain(records, o.domain)
   const domain = o.role === 'audit' ? { ...named, id: 'default' } : named
   const [active] = await listMasterKeys(records, { domain: domain.id, role: o.role, state: 'ACTIVE' })
-  if (active === undefined) throw nothingActive(o, (await getMasterKey(records, { domain: domain.id, role: o.role, version: 1 })) !== undefined)
+  if (active === undefined)
+    throw nothingActive(o, (await getMasterKey(records, { domain: domain.id, role: o.role, version: 1 })) !== undefined)
   const effect =
     o.role === 'audit'
       ? 'checkpoints and destructions can not be signed until a new audit key is made'
@@ -49,7 +50,8 @@ async function retireAction(context: CommandContext, _args: readonly string[], o
     await context.print.document({ dryRun: true, label: active.label, state: active.state, effect })
     return context.print.text(`would retire ${active.label}: ${effect}`)
   }
-  if (o.yes !== true) throw usageError(`retiring ${active.label} means: ${effect}`, 'say so with --yes, or use `sealfleet keys rotate`')
+  if (o.yes !== true)
+    throw usageError(`retiring ${active.label} means: ${effect}`, 'say so with --yes, or use `sealfleet keys rotate`')
   const row = await retireMasterKey(records, {
     ref: { domain: domain.id, role: o.role },
     actor: `cli:${context.io.user}`,

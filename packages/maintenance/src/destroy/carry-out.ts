@@ -73,7 +73,9 @@ async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions
   const [key] = (await listMasterKeys(records)).filter((row) => row.id === planned.keyId)
   if (key === undefined) throw new RecordsError('NOT_FOUND', 'the destruction names a key that is not registered')
   const inStore = await storeNeeds(ports, key, options)
-  const result = await records.transaction((tx) => underLock(ports, tx, planned, inStore, options), { timeoutMs: HSM_MS })
+  const result = await records.transaction((tx) => underLock(ports, tx, planned, inStore, options), {
+    timeoutMs: HSM_MS,
+  })
   if (result.outcome === 'destroyed') await options.onStep?.('committed')
   return result
 }
@@ -111,7 +113,9 @@ async function underLock(
     beforeFirst: async () => {
       // On a connection of its own: a rollback of this transaction must not take it along.
       if (!(await beginDestruction(records, id)))
-        throw new DestructionRefused('BAD_STATE', 'it was cancelled meanwhile', { fix: 'see `sealfleet keys destructions`' })
+        throw new DestructionRefused('BAD_STATE', 'it was cancelled meanwhile', {
+          fix: 'see `sealfleet keys destructions`',
+        })
       await onStep?.('begun')
     },
     signal,

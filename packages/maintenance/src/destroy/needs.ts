@@ -38,7 +38,8 @@ export async function storeNeeds(
   const lost = new Set<string>()
   const underKey = async function* (): AsyncGenerator<Found> {
     for await (const one of storedHeaders(store, { signal })) {
-      onProgress?.(++looked)
+      looked++
+      onProgress?.(looked)
       if ('code' in one) unreadable++
       else if (names(one.info, key)) yield one
     }

@@ -155,7 +155,8 @@ export async function verifyDestructionRecord(
   if (mac.length !== own.length || !timingSafeEqual(own, mac))
     throw unproven(`its MAC is not that of audit key ${auditKeyVersion}`)
   const value = parseCanonicalJson(record)
-  if (!isObject(value) || value['v'] !== 1 || value['kind'] !== 'destruction') throw unproven('it records something else')
+  if (!isObject(value) || value['v'] !== 1 || value['kind'] !== 'destruction')
+    throw unproven('it records something else')
   const { key: named, destroyedAt } = value
   const label = isObject(named) ? named['label'] : undefined
   if (typeof label !== 'string' || typeof destroyedAt !== 'string') throw unproven('it names no key or no time')

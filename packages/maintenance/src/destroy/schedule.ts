@@ -80,9 +80,13 @@ export async function scheduleByRequest(
     const used = await consumeRequest(tx, { id: requestId, kind: DESTROY_KIND, subject, consumedBy: actor })
     const terms = termsOf(locked, used.detail)
     if (terms.waitSeconds < o.minWaitSeconds)
-      throw new DestructionRefused('BAD_STATE', `the request waits ${terms.waitSeconds} s; here it is ${o.minWaitSeconds} s at least`, {
-        fix: 'make a request with a longer waiting period',
-      })
+      throw new DestructionRefused(
+        'BAD_STATE',
+        `the request waits ${terms.waitSeconds} s; here it is ${o.minWaitSeconds} s at least`,
+        {
+          fix: 'make a request with a longer waiting period',
+        },
+      )
     const needs = await keyNeeds(tx, locked, inStore)
     assertNotNeeded(locked, needs, terms.shred)
     const row = await scheduleDestruction(tx, {
@@ -112,7 +116,12 @@ export async function scheduleByRequest(
 export function summaryOf({ database, store, lost }: KeyNeeds) {
   return {
     database: { ...database },
-    store: { looked: store.looked, unreadable: store.unreadable, objects: store.objects, beyondRecords: store.beyondRecords },
+    store: {
+      looked: store.looked,
+      unreadable: store.unreadable,
+      objects: store.objects,
+      beyondRecords: store.beyondRecords,
+    },
     lost,
   }
 }
@@ -134,7 +143,11 @@ function assertState(key: KeyRow): void {
 async function assertAuditKey(db: Queryable): Promise<void> {
   const [audit] = await listMasterKeys(db, { domain: 'default', role: 'audit', state: 'ACTIVE' })
   if (audit === undefined)
-    throw new DestructionRefused('NO_ACTIVE_KEY', 'no audit key is active, and the record of a destruction is signed with one', {
-      fix: 'make one with `sealfleet keys init --with-audit`',
-    })
+    throw new DestructionRefused(
+      'NO_ACTIVE_KEY',
+      'no audit key is active, and the record of a destruction is signed with one',
+      {
+        fix: 'make one with `sealfleet keys init --with-audit`',
+      },
+    )
 }

@@ -93,7 +93,11 @@ export class DestructionRefused extends Error {
   readonly fix: string
   readonly needs: KeyNeeds | undefined
 
-  constructor(code: DestructionRefused['code'], message: string, o: { readonly fix: string; readonly needs?: KeyNeeds }) {
+  constructor(
+    code: DestructionRefused['code'],
+    message: string,
+    o: { readonly fix: string; readonly needs?: KeyNeeds },
+  ) {
     super(message)
     this.code = code
     this.fix = o.fix

@@ -1,7 +1,12 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
-import { DESTRUCTION_COLUMNS, destructionRow, type DestructionRow, type RawDestruction } from '../rows/destruction-row.js'
+import {
+  DESTRUCTION_COLUMNS,
+  destructionRow,
+  type DestructionRow,
+  type RawDestruction,
+} from '../rows/destruction-row.js'
 
 export interface DestructionFilter {
   readonly id?: string | undefined

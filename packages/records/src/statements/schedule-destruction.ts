@@ -3,7 +3,12 @@ import { RecordsError } from '../errors.js'
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
-import { DESTRUCTION_COLUMNS, destructionRow, type DestructionRow, type RawDestruction } from '../rows/destruction-row.js'
+import {
+  DESTRUCTION_COLUMNS,
+  destructionRow,
+  type DestructionRow,
+  type RawDestruction,
+} from '../rows/destruction-row.js'
 
 export interface ScheduleInput {
   readonly keyId: string

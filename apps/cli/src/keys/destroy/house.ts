@@ -38,7 +38,11 @@ export async function findNamed(
   const domain = await findDomain(records, given)
   const key = await getMasterKey(records, { domain: domain.id, role, version })
   if (key === undefined)
-    throw missingError('NOT_FOUND', `domain ${domain.name} has no ${role} key of version ${version}`, 'see `sealfleet keys list`')
+    throw missingError(
+      'NOT_FOUND',
+      `domain ${domain.name} has no ${role} key of version ${version}`,
+      'see `sealfleet keys list`',
+    )
   return { domain, key }
 }
 

@@ -9,7 +9,9 @@ export function needsText({ database, store, lost, first, holds }: KeyNeeds): st
     `by the records: ${database.attempts} attempts of ${database.files} files (${database.open} under way, ${database.committed} committed, ${database.superseded} superseded)`,
     `by the store:   ${store.looked} headers read, ${store.objects} under the key, ${store.beyondRecords} of these not among the records'`,
     `files lost:     ${lost}`,
-    ...(store.unreadable === 0 ? [] : [`nothing can be said of ${store.unreadable} objects: they are not sealed objects of a known version`]),
+    ...(store.unreadable === 0
+      ? []
+      : [`nothing can be said of ${store.unreadable} objects: they are not sealed objects of a known version`]),
     ...holds.map(({ fileId, reason, placedBy }) => `hold on ${fileId ?? 'the whole domain'}: ${reason} (${placedBy})`),
   ]
   if (first.length === 0) return lines.join('\n')
@@ -19,7 +21,10 @@ export function needsText({ database, store, lost, first, holds }: KeyNeeds): st
 }
 
 /** A refusal with what stands in the way: one document for programs, the list and the sentence for people. */
-export async function reportRefusal(context: CommandContext, error: DestructionRefused): Promise<ErrorReport['exitStatus']> {
+export async function reportRefusal(
+  context: CommandContext,
+  error: DestructionRefused,
+): Promise<ErrorReport['exitStatus']> {
   const { code, message, fix, exitStatus } = describeError(error)
   await context.print.document({ error: { code, message, fix }, ...(error.needs && { needs: error.needs }) })
   if (error.needs !== undefined) await context.print.text(needsText(error.needs))
