@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
 import { Closers } from './services/closers.js'
@@ -22,6 +23,8 @@ export interface CommonOptions {
 
 export function createContext(io: Io, o: CommonOptions, print = createPrinter(io, o.json === true)): CommandContext {
   const closers = new Closers()
+  // Each object that is read side by side listens to it; so many of them are meant.
+  setMaxListeners(0, io.signal)
   const warnings: string[] = []
   const settings = createSettings(io, o.config, (text) => warnings.push(text))
   return {

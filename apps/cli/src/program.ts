@@ -13,6 +13,8 @@ import { reconcileVerb } from './commands/reconcile.js'
 import { requestsVerbs } from './commands/requests.js'
 import { restoreVerb } from './commands/restore.js'
 import { shredVerb } from './commands/shred.js'
+import { recoverVerb } from './commands/recover.js'
+import { rewrapVerb } from './commands/rewrap.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -73,12 +75,17 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   domainsVerbs(program, runner)
   operatorsVerbs(program, runner)
   requestsVerbs(program, runner)
+  rewrapVerb(program, runner)
+  recoverVerb(program, runner)
+
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)
   reconcileVerb(program, runner)
   sweepVerb(program, runner)
   doctorVerb(program, runner)
+  // Last, so that verbs don't inherit it: `--version` after a verb is the verb's own (`keys destroy --version 3`).
+  program.enablePositionalOptions()
   return program
 }
 

@@ -1,20 +1,22 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 
-import { ConfigError, findEnvFile, loadConfig, type Config, type Need } from '@sealfleet/config'
+import { ConfigError, findEnvFile, loadConfig, type Config, type Need, type Sections } from '@sealfleet/config'
 import { classify } from '@sealfleet/jobs'
 import { createLogger, createMetrics, type Logger, type Metrics } from '@sealfleet/telemetry'
 
 import { nextSignal } from './signals.js'
 
-export interface Program<N extends Need> {
+export interface Program<N extends Need, O extends Need = never> {
   /** In logs and metrics. */
   readonly name: string
   readonly needs: readonly N[]
+  /** Sections that it uses where they are configured. */
+  readonly optional?: readonly O[]
   readonly help: string
   /** Opens everything and begins. What it throws ends the program with the exit status of its code. */
   readonly start: (options: {
-    readonly config: Config<N>
+    readonly config: Config<N> & Partial<Pick<Sections, O>>
     readonly log: Logger
     readonly metrics: Metrics
     /** Names this process, here and in the records. */
@@ -32,7 +34,8 @@ export interface Started {
  * The composition root of this app's programs: the only place that reads the process's environment, arguments and
  * signals. Resolves with the exit status.
  */
-export async function runProgram<N extends Need>({ name, needs, help, start }: Program<N>): Promise<number> {
+export async function runProgram<N extends Need, O extends Need = never>(program: Program<N, O>): Promise<number> {
+  const { name, needs, optional = [], help, start } = program
   const argument = process.argv[2]
   if (argument === '--help' || argument === '-h') {
     process.stdout.write(help)
@@ -44,7 +47,7 @@ export async function runProgram<N extends Need>({ name, needs, help, start }: P
   try {
     const configFile =
       argument === '--config' ? process.argv[3] : (process.env['SEALFLEET_CONFIG'] ?? fallback(process.env))
-    config = loadConfig(process.env, { needs, configFile })
+    config = loadConfig(process.env, { needs, optional, configFile })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     process.stderr.write(`${error.message}\n`)

@@ -49,9 +49,11 @@ export type Config<N extends Need = Need> = Pick<Sections, N> & {
   readonly warnings: readonly string[]
 }
 
-export interface LoadOptions<N extends Need> {
+export interface LoadOptions<N extends Need, O extends Need = never> {
   /** the sections this program uses; variables of others are not looked at */
   readonly needs: readonly N[]
+  /** sections it uses where they are given: absent when none of their required variables is set, else complete */
+  readonly optional?: readonly O[]
   /** a file of KEY=VALUE lines; what the environment sets wins over it */
   readonly configFile?: string | undefined
 }
@@ -62,16 +64,17 @@ export interface LoadOptions<N extends Need> {
  * @throws {ConfigError} with every problem of every needed section at once
  * @example const config = loadConfig(process.env, { needs: ['database', 's3'] }); config.s3.bucket
  */
-export function loadConfig<N extends Need>(
+export function loadConfig<N extends Need, O extends Need = never>(
   env: Readonly<Record<string, string | undefined>>,
-  { needs, configFile }: LoadOptions<N>,
-): Config<N> {
+  { needs, optional = [], configFile }: LoadOptions<N, O>,
+): Config<N> & Partial<Pick<Sections, O>> {
   const sources = new Sources(env, configFile)
   const problems: Problem[] = [...sources.problems]
   const warnings: string[] = []
   const unknown = unknownNames(sources)
   const sections: Record<string, unknown> = {}
-  for (const need of new Set<Need | 'log'>([...needs, 'log'])) {
+  const present = optional.filter((need) => isGiven(CONCERNS[need], sources))
+  for (const need of new Set<Need | 'log'>([...needs, ...present, 'log'])) {
     const values = readSection(CONCERNS[need], sources, problems, warnings)
     if (values !== undefined) sections[need] = CONCERNS[need].build(values)
   }
@@ -80,10 +83,18 @@ export function loadConfig<N extends Need>(
   }
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withHint(problem, unknown)))
   return {
-    ...(sections as unknown as Pick<Sections, N> & { log: LogConfig }),
+    ...(sections as unknown as Pick<Sections, N> & Partial<Pick<Sections, O>> & { log: LogConfig }),
     passthroughEnv: sources.passthrough(),
     warnings,
   }
+}
+
+/** Whether any variable is set that the section can not do without. */
+function isGiven({ variables }: Concern<unknown>, sources: Sources): boolean {
+  return Object.values(variables).some(
+    ({ name, fallback, optional, secret }) =>
+      fallback === undefined && optional !== true && sources.given(name, secret === true).length > 0,
+  )
 }
 
 function readSection(

@@ -247,3 +247,24 @@ test('the message of the error lists every problem, one a line', () => {
     'The configuration has 2 problems:\n  - SEALFLEET_A is not set. It wants a thing. Example: SEALFLEET_A=x\n  - SEALFLEET_B is set but empty.',
   )
 })
+
+describe('optional sections', () => {
+  const needs: readonly Need[] = ['database']
+  const { SEALFLEET_DATABASE_URL } = ENV
+
+  test('are absent when nothing of them is set that they require', () => {
+    const env = { SEALFLEET_DATABASE_URL, SEALFLEET_HSM_AGENTS: '3' }
+    expect(loadConfig(env, { needs, optional: ['hsm'] }).hsm).toBeUndefined()
+  })
+
+  test('are typed and complete when they are given', () => {
+    expect(loadConfig(ENV, { needs, optional: ['hsm'] }).hsm).toMatchObject({ token: 'fleet', agents: 2 })
+  })
+
+  test('a half of one is named, like any other mistake', () => {
+    const env = { SEALFLEET_DATABASE_URL, SEALFLEET_PKCS11_TOKEN: 'fleet' }
+    const load = () => loadConfig(env, { needs, optional: ['hsm'] })
+    expect(load).toThrow(/SEALFLEET_PKCS11_MODULE is not set/)
+    expect(load).toThrow(/SEALFLEET_PKCS11_PIN/)
+  })
+})

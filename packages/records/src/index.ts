@@ -70,6 +70,38 @@ export {
   type TaskLease,
 } from './statements/maintenance-tasks.js'
 export { forgetRelayed, outboxDepth, relayOutbox, type Deliver, type OutboxDepth } from './statements/outbox.js'
+export { listWrappedNonces, type WrappedNonces, type WrappedNoncesPage } from './statements/wrapped-nonces.js'
+export { rewrapNonces, type Rewrapped } from './statements/rewrap-nonces.js'
+export { kekWraps, type KekWraps } from './statements/kek-wraps.js'
+export { recoverMasterKey, type KeyRecovery } from './statements/recover-key.js'
+export { recoverFile, type FileRecovery, type RecoveredAttempt } from './statements/recover-file.js'
+export { hasFilesNotOfRoot } from './statements/files-not-of-root.js'
+export { retireMasterKey, type RetireInput } from './statements/retire-key.js'
+export { allowIdle, lockMasterKey } from './statements/lock-key.js'
+export {
+  countKeyReferences,
+  listKeyReferences,
+  standingOfObjects,
+  type KeyReference,
+  type KeyReferences,
+  type ObjectStanding,
+} from './statements/key-references.js'
+export { holdsOnKey, keepHoldsStill, type KeyHold } from './statements/key-holds.js'
+export type { DestructionRow } from './rows/destruction-row.js'
+export { scheduleDestruction, type ScheduleInput } from './statements/schedule-destruction.js'
+export { listDestructions, type DestructionFilter } from './statements/list-destructions.js'
+export { cancelDestruction } from './statements/cancel-destruction.js'
+export {
+  beginDestruction,
+  claimDestruction,
+  completeDestruction,
+  databaseTime,
+  markCopied,
+  refuseDestruction,
+  signatureEvidence,
+  type CompletionInput,
+  type SignatureEvidence,
+} from './statements/destruction-steps.js'
 export {
   addOperator,
   countOfficers,

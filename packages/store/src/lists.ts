@@ -43,10 +43,11 @@ export async function* listVersions(
     const page = await link.request({ what: `list of versions below ${prefix}`, signal }, (client, options) =>
       client.send(new ListObjectVersionsCommand(input), options),
     )
-    for (const { Key, VersionId, IsLatest, Size, LastModified } of page.Versions ?? []) {
+    for (const { Key, VersionId, IsLatest, Size, ETag, LastModified } of page.Versions ?? []) {
       if (Key === undefined) continue
       const one = entry(Key, VersionId, IsLatest, LastModified)
-      yield { ...one, deleteMarker: false, length: Size ?? 0 }
+      const etag = quotedEtag(ETag)
+      yield { ...one, deleteMarker: false, length: Size ?? 0, ...(etag !== undefined && { etag }) }
     }
     for (const { Key, VersionId, IsLatest, LastModified } of page.DeleteMarkers ?? []) {
       if (Key !== undefined) yield { ...entry(Key, VersionId, IsLatest, LastModified), deleteMarker: true }

@@ -6,7 +6,7 @@ import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fixFor, isStoreError, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
-import { knownVersion, quotedEtag } from './head.js'
+import { quotedEtag } from './head.js'
 import { timeout, type Link } from './link.js'
 import type { ReaderRequest, StoreReader } from './types.js'
 
@@ -99,8 +99,7 @@ async function openRange(
   const body = answer.Body as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined
   if (body === undefined) throw new BrokenBody(new Error('an answer without a body'))
   try {
-    const other =
-      version !== undefined ? knownVersion(answer.VersionId) !== version : quotedEtag(answer.ETag) !== quotedEtag(etag)
+    const other = version !== undefined ? answer.VersionId !== version : quotedEtag(answer.ETag) !== quotedEtag(etag)
     // A store that leaves out the version in its answer has been asked for it all the same.
     if (other && !(version !== undefined && answer.VersionId === undefined)) throw replaced(key)
     const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.ContentRange ?? '')

@@ -61,10 +61,12 @@ function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
     reader: (request) => reader(link, bucket, request),
     list: (prefix, options) => listObjects(link, { bucket, prefix, ...options }),
     listVersions: (prefix, options) => {
-      if (capabilities.listVersions && (capabilities.versioning || !capabilities.probed)) {
-        return listVersions(link, { bucket, prefix, ...options })
-      }
-      return objectsAsVersions(listObjects(link, { bucket, prefix, ...options }))
+      const request = { bucket, prefix, ...options }
+      const objects = () => objectsAsVersions(listObjects(link, request))
+      if (!capabilities.listVersions) return objects()
+      // Opened read-only, nobody has tried yet.
+      if (!capabilities.probed) return unlessUnsupported(listVersions(link, request), objects)
+      return capabilities.versioning ? listVersions(link, request) : objects()
     },
     listUploads: (prefix, options) => listUploads(link, { bucket, prefix, ...options }),
     delete: (key, options) => remove(link, bucket, key, undefined, options?.signal),
@@ -76,9 +78,21 @@ function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
   }
 }
 
+/** The entries of a listing; those of another one where the store does not know the first. */
+async function* unlessUnsupported<T>(wanted: AsyncGenerator<T>, instead: () => AsyncGenerator<T>): AsyncGenerator<T> {
+  try {
+    yield* wanted
+    return
+  } catch (error) {
+    // Only a listing's first answer says so.
+    if (!isStoreError(error, 'S3_UNSUPPORTED')) throw error
+  }
+  yield* instead()
+}
+
 async function* objectsAsVersions(objects: ReturnType<typeof listObjects>): ReturnType<typeof listVersions> {
-  for await (const { key, length, modified } of objects) {
-    yield { key, length, latest: true, deleteMarker: false, ...(modified && { modified }) }
+  for await (const { key, length, etag, modified } of objects) {
+    yield { key, length, latest: true, deleteMarker: false, ...(etag && { etag }), ...(modified && { modified }) }
   }
 }
 

@@ -134,9 +134,11 @@ export interface ListedVersion {
   readonly key: string
   readonly version?: string
   readonly latest: boolean
-  /** A delete marker has no length; all else has. */
+  /** A delete marker has no length and no ETag; all else has. */
   readonly deleteMarker: boolean
   readonly length?: number
+  /** With its quotes; what pins a reading where there is no version. */
+  readonly etag?: string
   readonly modified?: Date
 }
 

@@ -1,6 +1,7 @@
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
 import { Link } from '../src/link.js'
+import { openStore } from '../src/index.js'
 import { listObjects, listUploads, listVersions } from '../src/lists.js'
 import { addressOf, all, inParts, metadataOf, openFresh, pattern, SERVERS, type Opened } from './support.js'
 
@@ -23,6 +24,13 @@ describe.each(SERVERS)('maintenance on $name', (server) => {
     expect(await all(opened.store.list('a/'))).toEqual(listed)
     const { etag } = await opened.store.head('a/1')
     expect(listed[0]?.etag).toBe(etag)
+  })
+
+  test('opened read-only it lists versions where there are any, else the objects', async () => {
+    await using opened = await openFresh(server)
+    await putMany(opened, ['r/1', 'r/2'])
+    using reader = await openStore({ ...addressOf(opened.bucket), access: 'read-only' })
+    expect(await all(reader.listVersions('r/'))).toEqual(await all(opened.store.listVersions('r/')))
   })
 
   test('lists and deletes versions, down to the last', async () => {

@@ -191,6 +191,7 @@ CREATE TABLE "destructions" (
   "scheduled_by" TEXT NOT NULL,
   "scheduled_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
   "execute_after" TIMESTAMPTZ(3) NOT NULL,
+  "begun_at" TIMESTAMPTZ(3),
   "references" JSONB NOT NULL DEFAULT '{}',
   "cancelled_at" TIMESTAMPTZ(3),
   "cancelled_by" TEXT,

@@ -31,6 +31,9 @@ import { findDomain } from '../services/domains.js'
 import { fleetLatch, openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { destroyVerb } from './keys-destroy.js'
+import { destructionsVerb } from './keys-destructions.js'
+import { retireVerb } from './keys-retire.js'
 import { rotateVerb } from './keys-rotate.js'
 
 interface InitOptions extends CommonOptions, TwoPhaseOptions {
@@ -58,6 +61,9 @@ export function keysVerbs(program: Command, runner: Runner): void {
   perform<InitOptions>(waitOptions(commonOptions(init, { changes: true })), runner, initAction)
 
   rotateVerb(keys, runner)
+  retireVerb(keys, runner)
+  destroyVerb(keys, runner)
+  destructionsVerb(keys, runner)
 
   const list = keys
     .command('list')

@@ -1,9 +1,16 @@
 import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
-import { appendAudit, registerMasterKey, type KeyRow, type MasterKeyRef, type Records } from '@sealfleet/records'
+import {
+  appendAudit,
+  recoverMasterKey,
+  registerMasterKey,
+  type KeyRow,
+  type MasterKeyRef,
+  type Records,
+} from '@sealfleet/records'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
+import { registrationOf } from './adopt.js'
 import type { KeyStep } from './plan.js'
-import { unsoundAttributes } from './token-keys.js'
 
 /** A step of the first phase: all but activating (two-phase.ts). */
 type Preparation = Exclude<KeyStep, { readonly kind: 'activate' }>
@@ -33,7 +40,7 @@ async function perform(
     case 'generate':
       return generate(step.ref, o.records, o.admin)
     case 'register':
-      return register(step.ref, o)
+      return register(step, o)
   }
 }
 
@@ -53,27 +60,12 @@ async function generate(ref: MasterKeyRef, records: Records, admin: KeyAdmin): P
 }
 
 async function register(
-  ref: MasterKeyRef,
+  { ref, state }: Extract<KeyStep, { readonly kind: 'register' }>,
   { records, admin, token }: { records: Records; admin: KeyAdmin; token: readonly KeyListing[] },
 ): Promise<KeyRow> {
-  const found = token.filter(({ label }) => label === keyLabel(ref))
-  const [listing] = found
-  if (listing === undefined || found.length > 1) {
-    const message = `the token holds ${keyLabel(ref)} ${found.length} times`
-    throw new CliError('KEY_MISMATCH', message, { exitStatus: EXIT.key, fix: 'keep exactly one key of that label' })
-  }
-  const problems = unsoundAttributes(listing)
-  if (problems.length > 0) {
-    const message = `${keyLabel(ref)} is in the token but not fit to be a master key: ${problems.join(', ')}`
-    throw new CliError('HSM_ACCESS_DENIED', message, {
-      exitStatus: EXIT.key,
-      fix: 'find out who made it, and remove it',
-    })
-  }
-  const kcv = ref.role === 'kek' ? null : (await admin.checkValue(ref)).toString('hex')
-  const record = ref.role === 'kek' ? (await admin.makeKekRecord(ref)).toString('hex') : null
-  const { ckaId, label, attributes } = listing
-  return save(records, ref, kcv, record, { ckaId, label, attributes, kcv, found: 'in the token, without a record' })
+  const registration = await registrationOf(ref, { admin, token })
+  if (state === 'PENDING') return (await registerMasterKey(records, registration)).key
+  return (await recoverMasterKey(records, { ...registration, state })).key
 }
 
 async function save(

@@ -5,8 +5,11 @@ import type { KeyRow, MasterKeyRef, Role, Suite } from '@sealfleet/records'
 export type KeyStep =
   /** there and active: its check is all that is left to do */
   | { readonly kind: 'there'; readonly ref: MasterKeyRef }
-  /** in the token under our label, but in no record: an earlier run stopped in between, or the records are new */
-  | { readonly kind: 'register'; readonly ref: MasterKeyRef }
+  /**
+   * in the token under our label, but in no record: an earlier run stopped in between, or the records are new. PENDING is what
+   * is activated next; what a newer version followed only opens
+   */
+  | { readonly kind: 'register'; readonly ref: MasterKeyRef; readonly state: 'PENDING' | 'DECRYPT_ONLY' }
   /** makes a new master key in the token, and its record */
   | { readonly kind: 'generate'; readonly ref: MasterKeyRef }
   /** `replaces`: the version that must be active until then, which is retired; null: none may be */
@@ -26,8 +29,8 @@ export interface PlanInput {
  * The steps that give `role` an active key, from whatever state an earlier run left behind:
  *
  * - an ACTIVE row: nothing to make;
- * - keys in the token without a row are registered, oldest first, and the newest of the wanted suite is activated. They
- *   are never destroyed: if it was the database that was lost, files are sealed under them;
+ * - keys in the token without a row are registered, oldest first, and the newest of the wanted suite is activated; the
+ *   older ones open what was sealed under them, if it was the database that was lost. None is ever destroyed;
  * - a PENDING row is activated;
  * - else a key of the next free version is generated, registered and activated.
  */
@@ -46,14 +49,19 @@ export function planRole({ role, domain, suite, rows, token }: PlanInput): reado
   const strangers = inToken
     .filter((ref) => !own.some(({ version }) => version === ref.version))
     .sort((a, b) => a.version - b.version)
-  const steps: KeyStep[] = strangers.map((ref) => ({ kind: 'register', ref }))
   const candidates = [...strangers, ...own.filter(({ state }) => state === 'PENDING').map(refOf)]
     .filter((ref) => ref.suite === suite)
     .sort((a, b) => b.version - a.version)
   const newest = Math.max(0, ...own.map(({ version }) => version), ...inToken.map(({ version }) => version))
-  const [best] = candidates
+  const [first] = candidates
   // Versions only go up: an older one than what was ever there is not made active again.
-  if (best && best.version === newest) return [...steps, { kind: 'activate', ref: best, replaces: null }]
+  const best = first?.version === newest ? first : undefined
+  const steps: KeyStep[] = strangers.map((ref) => ({
+    kind: 'register',
+    ref,
+    state: ref.version === best?.version ? 'PENDING' : 'DECRYPT_ONLY',
+  }))
+  if (best) return [...steps, { kind: 'activate', ref: best, replaces: null }]
   const ref: MasterKeyRef = { role, domain, suite, version: newest + 1 }
   return [...steps, { kind: 'generate', ref }, { kind: 'activate', ref, replaces: null }]
 }
@@ -76,7 +84,7 @@ export function planRotation({ role, domain, suite, rows, token }: PlanInput): r
     if (row?.state === 'PENDING' && row.suite === suite) return [{ kind: 'activate', ref, replaces }]
     if (row === undefined && inToken.some((one) => one.version === newest && one.suite === suite))
       return [
-        { kind: 'register', ref },
+        { kind: 'register', ref, state: 'PENDING' },
         { kind: 'activate', ref, replaces },
       ]
   }

@@ -1,4 +1,4 @@
-import type { ObjectReader, OpenOptions } from '@sealfleet/format'
+import { FormatError, type ObjectReader, type OpenOptions } from '@sealfleet/format'
 import { keyLabel, type HsmPool } from '@sealfleet/hsm'
 import { getFile, getMasterKey, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
@@ -54,10 +54,13 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
   return {
     records,
     find: (given) => findStored(records, given),
-    object: async (stored) => ({
-      reader: await readerFor(await storeOf(stored.committed.bucket), stored, context.signal),
-      options: openOptions(pool, keyState, stored, context.signal),
-    }),
+    object: async (stored) => {
+      await assertKekLives(keyState, stored)
+      return {
+        reader: await readerFor(await storeOf(stored.committed.bucket), stored, context.signal),
+        options: openOptions(pool, keyState, stored, context.signal),
+      }
+    },
   }
 }
 
@@ -105,6 +108,18 @@ function rememberedKeyStates(records: Records, pool: HsmPool): KeyState {
     usable.add(label)
     return 'usable'
   }
+}
+
+/** Nonces that a destroyed KEK wraps are gone for ever: said at once, like a destroyed master, and not after asking the HSM. */
+async function assertKekLives(keyState: KeyState, { committed }: StoredFile): Promise<void> {
+  if (committed.wrappedNonces === null) return
+  const { kekVersion: version } = committed.wrappedNonces
+  const state = await keyState({ role: 'kek', domain: committed.domain, suite: 1, version })
+  if (state === 'destroyed')
+    throw new FormatError(
+      'E_KEY_DESTROYED',
+      `kek ${version} of domain ${committed.domain}, which wraps the nonces, was destroyed`,
+    )
 }
 
 function openOptions(

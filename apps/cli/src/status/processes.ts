@@ -15,20 +15,23 @@ export function workerTable(context: CommandContext, workers: readonly WorkerRow
     host,
     alive ? state : 'dead',
     humanTime(heartbeatAt),
-    breakersIn(detail),
+    outIn(detail),
   ])
   return table(columns, rows, (padded, cell, column) =>
     column === 2 && cell === 'dead' ? context.print.paint('bad', padded) : padded,
   )
 }
 
-/** The dependencies that the worker waits for, and why. */
-function breakersIn(detail: unknown): string {
+/** The dependencies that the process waits for or does without, and why. */
+function outIn(detail: unknown): string {
+  const hsm = typeof detail === 'object' && detail !== null && 'hsm' in detail ? detail.hsm : undefined
+  return [...breakersIn(detail), ...(typeof hsm !== 'string' || hsm === 'ready' ? [] : [`hsm: ${hsm}`])].join(', ')
+}
+
+function breakersIn(detail: unknown): readonly string[] {
   const breakers = typeof detail === 'object' && detail !== null && 'breakers' in detail ? detail.breakers : undefined
-  if (typeof breakers !== 'object' || breakers === null) return ''
-  return Object.entries(breakers)
-    .map(([dependency, code]) => `${dependency}: ${String(code)}`)
-    .join(', ')
+  if (typeof breakers !== 'object' || breakers === null) return []
+  return Object.entries(breakers).map(([dependency, code]) => `${dependency}: ${String(code)}`)
 }
 
 /** When each task of maintenance was last done, how it went, and who is at it now. */

@@ -52,10 +52,10 @@ export interface RunOptions {
 }
 
 /** A fleet of its own on the shared test servers: nothing of it is seen by other suites. */
-export async function createWorld(o: { store?: S3ServerKind } = {}): Promise<World> {
+export async function createWorld(o: { store?: S3ServerKind; versioning?: boolean } = {}): Promise<World> {
   const database = await freshDatabase()
   const token = await freshToken()
-  const bucket = await freshBucket(o.store ?? 's3rver')
+  const bucket = await freshBucket(o.store ?? 's3rver', { versioning: o.versioning === true })
   const dir = await tempDir()
   await migrate(database.url)
   const data = path.join(dir.path, 'data')

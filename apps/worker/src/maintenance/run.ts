@@ -1,4 +1,4 @@
-import type { Config } from '@sealfleet/config'
+import type { Config, Sections } from '@sealfleet/config'
 import { assertNoEviction, classify, connectProducer, createIngestQueue, queueView } from '@sealfleet/jobs'
 import { runTasks } from '@sealfleet/maintenance'
 import { fileStates, openRecords } from '@sealfleet/records'
@@ -7,13 +7,16 @@ import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { Closers } from '../closers.js'
 import { startHeart } from '../heartbeat.js'
+import { setHsmStates } from '../hsm-states.js'
 import { startStatusServer } from '../http.js'
 import { storeOptions } from '../store-options.js'
+import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm } from './hsm.js'
 import { taskObserver } from './observe.js'
 import { runRelay } from './relay.js'
 import { maintenanceTasks } from './tasks.js'
 
-export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintenance' | 'ops'>
+export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintenance' | 'ops'> &
+  Partial<Pick<Sections, 'hsm'>>
 
 export interface MaintenanceOptions {
   readonly config: MaintenanceSettings
@@ -24,8 +27,8 @@ export interface MaintenanceOptions {
 }
 
 /**
- * Opens what maintenance needs (no HSM, no source folders) and runs its tasks until disposed of. Throws coded errors;
- * then nothing is left open.
+ * Opens what maintenance needs (an HSM only where one is configured, no source folders) and runs its tasks until disposed
+ * of. Throws coded errors; then nothing is left open.
  */
 export async function runMaintenance({ config, log, metrics, id }: MaintenanceOptions): Promise<AsyncDisposable> {
   const closers = new Closers()
@@ -45,11 +48,13 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     closers.defer(() => queue.close())
     const store = await openStore(storeOptions(config, log))
     closers.defer(() => store.close())
+    const hsm = await openMaintenanceHsm(config, { records, log, metrics, id })
+    if (hsm !== undefined) closers.defer(() => hsm.pool.close())
 
     const stop = new AbortController()
     const { signal } = stop
     const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
-    const tasks = maintenanceTasks({ records, store, jobs, actor: `maintenance:${id}` }, config.maintenance)
+    const tasks = maintenanceTasks({ records, store, jobs, actor: `maintenance:${id}`, hsm }, config.maintenance)
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
@@ -62,7 +67,7 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
       records,
       id,
       concurrency: 0, // takes no jobs
-      detail: () => ({ program: 'maintenance' }),
+      detail: () => ({ program: 'maintenance', hsm: hsmStateOf(config.hsm !== undefined, hsm) }),
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the register'),
     })
     closers.defer(() => heart.stop())
@@ -70,7 +75,10 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     if (config.maintenance.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.maintenance.healthPort, {
         ready: () => !stop.signal.aborted,
-        metrics: () => metrics.registry.metrics(),
+        metrics: () => {
+          if (hsm !== undefined) setHsmStates(metrics, hsm.pool.health(), MAINTENANCE_SESSIONS)
+          return metrics.registry.metrics()
+        },
       })
       closers.defer(() => status.close())
       log.info({ port: status.port }, 'health and metrics')

@@ -4,6 +4,9 @@ import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/main
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
+import { destroyTask } from './destroy-task.js'
+import type { MaintenanceHsm } from './hsm.js'
+
 /** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
 const IDLE_S = 60
 /** Every so many quick looks at the queue, each open file is looked at. */
@@ -15,11 +18,13 @@ export interface TaskPorts {
   readonly jobs: QueueView
   /** For the audit log. */
   readonly actor: string
+  /** Undefined where no HSM is configured: tasks that need one are not among those of this process. */
+  readonly hsm?: MaintenanceHsm | undefined
 }
 
 /** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
 export function maintenanceTasks(
-  { records, store, jobs, actor }: TaskPorts,
+  { records, store, jobs, actor, hsm }: TaskPorts,
   config: MaintenanceConfig,
 ): readonly Task[] {
   const ports = { records, store, jobs }
@@ -48,5 +53,6 @@ export function maintenanceTasks(
         return { report, found: report.found > 0 }
       },
     },
+    ...(hsm === undefined ? [] : [destroyTask({ records, store, actor }, hsm, config)]),
   ]
 }

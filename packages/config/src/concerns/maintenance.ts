@@ -8,6 +8,10 @@ export interface MaintenanceConfig {
   readonly scanSeconds: number
   /** an attempt must have been over for so long before anything of it is deleted from the store */
   readonly sweepGraceSeconds: number
+  /** seconds between two looks for destructions of master keys that are due */
+  readonly destroySeconds: number
+  /** a destruction waits so many seconds at least */
+  readonly destroyMinWaitSeconds: number
   /** milliseconds between two looks into an empty outbox */
   readonly relayMs: number
   /** port of the maintenance process's own health and metrics; undefined: none */
@@ -37,6 +41,18 @@ const variables = {
     '3600',
     'how long an attempt must have been over before anything of it is deleted',
     0,
+  ),
+  destroySeconds: seconds(
+    'SEALFLEET_DESTROY_SECONDS',
+    '300',
+    'how often maintenance looks for destructions of master keys that are due',
+    1,
+  ),
+  destroyMinWaitSeconds: seconds(
+    'SEALFLEET_DESTROY_MIN_WAIT_SECONDS',
+    '86400',
+    'the shortest time between scheduling the destruction of a master key and carrying it out',
+    1,
   ),
   relayMs: withDefault('500', {
     name: 'SEALFLEET_RELAY_MS',

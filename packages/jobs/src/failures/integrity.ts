@@ -76,4 +76,9 @@ export const INTEGRITY = {
     'The store has no object under the recorded key and version.',
     'Run `npx sealfleet trace ID`; look for it in the bucket’s versions and its deletion in the store’s log.',
   ),
+  DESTRUCTION_UNPROVEN: integrity(
+    1,
+    'The record of a destruction is not what was signed, or the key it names is still there.',
+    'Run `npx sealfleet keys destructions --verify`; keep the record and its copy in the store as evidence.',
+  ),
 } as const satisfies Record<string, FailureEntry>

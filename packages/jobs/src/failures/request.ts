@@ -59,6 +59,12 @@ export const PERMANENT_REQUEST = {
     'A new master key is not active yet: some worker has not found it on every token it uses.',
     'Copy the key to the tokens that lack it, or stop those workers; then give the same command again.',
   ),
+  STILL_REFERENCED: permanent(
+    'security',
+    1,
+    'Files still need the master key that is to be destroyed.',
+    'Seal them anew, let their retention delete them, or wrap their nonces anew; or give them up with `--shred`.',
+  ),
   E_KEY_DESTROYED: permanent(
     'security',
     5,

@@ -1,0 +1,53 @@
+import {
+  destructionCopy,
+  readCopy,
+  registered,
+  verifyDestructionRecord,
+  DestructionUnproven,
+  type DestroyPorts,
+} from '@sealfleet/maintenance'
+import type { HsmPool } from '@sealfleet/hsm'
+import { listMasterKeys, type DestructionRow } from '@sealfleet/records'
+
+/** What came of checking one destruction; empty: nothing is wrong. */
+export interface Checked {
+  /** The destruction's. */
+  readonly id: string
+  readonly label: string
+  readonly problems: readonly string[]
+}
+
+/**
+ * Checks a destruction that was carried out: the MAC of its record, that the copy in the store is the same and lies there, and
+ * that no token holds the key. @throws what HSM, store and records throw
+ */
+export async function checkDestruction(
+  { records, store, tokens, pool }: DestroyPorts & { readonly pool: Pick<HsmPool, 'hmac'> },
+  row: DestructionRow,
+  signal: AbortSignal,
+): Promise<Checked> {
+  const { id, label, record, mac, auditKeyVersion, storeKey } = row
+  const problems: string[] = []
+  if (record === null || mac === null || auditKeyVersion === null || storeKey === null)
+    return { id, label, problems: ['the records hold no signed record of it'] }
+  const bytes = destructionCopy({ record, auditKeyVersion, mac })
+  try {
+    const verified = await verifyDestructionRecord(pool, bytes)
+    if (verified.label !== label) problems.push(`the record is of ${verified.label}`)
+  } catch (error) {
+    if (!(error instanceof DestructionUnproven)) throw error
+    problems.push(error.message)
+  }
+  const copy = await readCopy(store, storeKey, signal)
+  if (copy === undefined) problems.push(`there is no copy in the store at ${storeKey}`)
+  else if (!copy.equals(bytes)) problems.push(`the copy in the store at ${storeKey} says something else`)
+  const keys = await listMasterKeys(records)
+  const key = keys.find(({ id }) => id === row.keyId)
+  if (key?.state !== 'DESTROYED') problems.push(`the key is ${key?.state ?? 'not registered'}, not DESTROYED`)
+  if (key !== undefined) {
+    const witnesses = keys.filter(({ state }) => state === 'ACTIVE').map(registered)
+    for (const { token, present } of await tokens.look(registered(key), witnesses, signal))
+      if (present) problems.push(`token ${token} still holds the key`)
+  }
+  return { id, label, problems }
+}

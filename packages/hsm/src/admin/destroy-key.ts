@@ -1,0 +1,165 @@
+import type { MasterKeyRef } from '../contract.js'
+import { HsmError } from '../errors/hsm-error.js'
+import { keyLabel } from '../labels.js'
+import type { TokenOptions } from '../options.js'
+import type { PinLatch } from '../pool/latch.js'
+import { openKeyAdmin, type KeyAdmin, type KeyListing } from './key-admin.js'
+
+/** A key as it was registered, by which the one in a token is known again. */
+export interface RegisteredKey {
+  readonly ref: MasterKeyRef
+  /** 8 bytes; null for a KEK. */
+  readonly checkValue: Uint8Array | null
+  /** A KEK's: the record that it opens. */
+  readonly checkRecord: Uint8Array | null
+}
+
+/** What one token shows of a key. */
+export interface KeySighting {
+  /** The token's label and serial number. */
+  readonly token: string
+  readonly serial: string
+  readonly present: boolean
+  /** Hexadecimal; null when it is not there. */
+  readonly ckaId: string | null
+}
+
+/** What one token said after a key was destroyed in it, to a process that had not seen the key. */
+export interface DestructionProof extends KeySighting {
+  /** absent: it was not there any more when its turn came. */
+  readonly was: 'destroyed' | 'absent'
+  /** Keys of that label that a search finds. */
+  readonly found: 0
+  /** How the token answers to a derivation with it. */
+  readonly derivation: 'E_KEY_UNKNOWN'
+}
+
+export interface DestroyOptions {
+  readonly latch?: PinLatch | undefined
+  /**
+   * Other registered keys that should be in every token. A token without the key is only believed when it shows one of these
+   * with its check value: else it may be another token altogether.
+   */
+  readonly witnesses: readonly RegisteredKey[]
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Looks for a key in every token, each in a process of its own, and changes nothing. Rejects when one can not be reached
+ * (HSM_UNAVAILABLE, HSM_ACCESS_DENIED), when one holds another key of that label or two (KEY_MISMATCH), or lacks it and holds
+ * none of the witnesses either (KEY_MISMATCH).
+ */
+export async function lookForKey(
+  tokens: readonly TokenOptions[],
+  key: RegisteredKey,
+  options: DestroyOptions,
+): Promise<KeySighting[]> {
+  const sightings: KeySighting[] = []
+  for (const token of tokens) {
+    options.signal?.throwIfAborted()
+    await using admin = await openKeyAdmin(token, latchOf(options))
+    sightings.push(await sight(admin, token, key, options.witnesses))
+  }
+  return sightings
+}
+
+/**
+ * Destroys a key in every token, for ever, and proves it: to a fresh process the token shows no key of that label, and a
+ * derivation with it fails. Every token is looked at before the first is told, so that one that is out of reach, or holds
+ * something else, leaves all as they were. What stops half-way leaves the key on some tokens; calling it again finishes.
+ * Rejects like {@link lookForKey}, and with HSM_UNAVAILABLE when a token still shows the key afterwards.
+ *
+ * @param beforeFirst called when all tokens have been looked at and the first is about to be told; may reject
+ */
+export async function destroyKeyEverywhere(
+  tokens: readonly TokenOptions[],
+  key: RegisteredKey,
+  options: DestroyOptions & { readonly beforeFirst?: (sightings: readonly KeySighting[]) => Promise<void> },
+): Promise<DestructionProof[]> {
+  const sightings = await lookForKey(tokens, key, options)
+  options.signal?.throwIfAborted()
+  await options.beforeFirst?.(sightings)
+  for (const [index, token] of tokens.entries()) {
+    const ckaId = sightings[index]?.ckaId
+    if (sightings[index]?.present !== true) continue
+    await using admin = await openKeyAdmin(token, latchOf(options))
+    await admin.destroy(key.ref, ckaId ? { ckaId } : {})
+  }
+  const proofs: DestructionProof[] = []
+  for (const [index, token] of tokens.entries()) {
+    const before = sightings[index]
+    if (before === undefined) throw new RangeError(`token ${index} was not looked at`)
+    await proveGone(token, key, options)
+    proofs.push({ ...before, was: before.present ? 'destroyed' : 'absent', found: 0, derivation: 'E_KEY_UNKNOWN' })
+  }
+  return proofs
+}
+
+async function sight(
+  admin: KeyAdmin,
+  { token: name }: TokenOptions,
+  key: RegisteredKey,
+  witnesses: readonly RegisteredKey[],
+): Promise<KeySighting> {
+  const label = keyLabel(key.ref)
+  const listed = await admin.list()
+  const { serial } = (await admin.tokenInfo()).token
+  const own = listed.filter((one) => one.label === label)
+  const [only] = own
+  if (own.length > 1) throw mismatch(`token ${name} holds ${label} ${own.length} times`)
+  if (only !== undefined) {
+    if (!(await isRegistered(admin, only, key)))
+      throw mismatch(`token ${name} holds a key ${label} that is not the registered one`)
+    return { token: name, serial, present: true, ckaId: only.ckaId === '' ? null : only.ckaId }
+  }
+  for (const witness of witnesses) {
+    const there = listed.find((one) => one.label === keyLabel(witness.ref))
+    if (there !== undefined && (await isRegistered(admin, there, witness)))
+      return { token: name, serial, present: false, ckaId: null }
+  }
+  throw mismatch(`token ${name} holds neither ${label} nor any other registered key: it may be the wrong token`)
+}
+
+async function isRegistered(admin: KeyAdmin, listed: KeyListing, key: RegisteredKey): Promise<boolean> {
+  if (key.checkValue !== null) return listed.kcv === Buffer.from(key.checkValue).toString('hex')
+  if (key.checkRecord === null) return true
+  try {
+    await admin.checkKekRecord(key.ref, key.checkRecord)
+    return true
+  } catch (error) {
+    if (error instanceof HsmError && error.code === 'KEY_MISMATCH') return false
+    throw error
+  }
+}
+
+async function proveGone(token: TokenOptions, key: RegisteredKey, options: DestroyOptions): Promise<void> {
+  const label = keyLabel(key.ref)
+  await using fresh = await openKeyAdmin(token, latchOf(options))
+  const found = (await fresh.list()).filter((one) => one.label === label).length
+  if (found === 0 && (await derivationFails(fresh, key))) return
+  throw new HsmError('HSM_UNAVAILABLE', `token ${token.token} still shows ${label} after destroying it`, {
+    fix: 'Nothing to do at first: it is destroyed again with the next try. If it stays, ask the HSM’s vendor.',
+  })
+}
+
+/** A derivation with the key by its name, as any reader would ask for it. */
+async function derivationFails(admin: KeyAdmin, { ref, checkRecord }: RegisteredKey): Promise<boolean> {
+  try {
+    if (ref.role === 'kek') await admin.checkKekRecord(ref, checkRecord ?? Buffer.alloc(92))
+    else await admin.checkValue(ref)
+    return false
+  } catch (error) {
+    if (error instanceof HsmError && error.code === 'E_KEY_UNKNOWN') return true
+    throw error
+  }
+}
+
+function latchOf({ latch }: DestroyOptions): { latch?: PinLatch } {
+  return latch === undefined ? {} : { latch }
+}
+
+function mismatch(message: string): HsmError {
+  return new HsmError('KEY_MISMATCH', message, {
+    fix: 'Find out which key is right before anything is destroyed: `sealfleet keys check` compares all of them.',
+  })
+}

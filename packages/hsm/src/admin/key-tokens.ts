@@ -1,0 +1,40 @@
+import type { HsmPool } from '../pool/hsm-pool.js'
+import type { TokenOptions } from '../options.js'
+import type { PinLatch } from '../pool/latch.js'
+import {
+  destroyKeyEverywhere,
+  lookForKey,
+  type DestructionProof,
+  type KeySighting,
+  type RegisteredKey,
+} from './destroy-key.js'
+
+/** Every token of a house, for whoever destroys keys and signs that it was done. */
+export interface HouseTokens {
+  look(key: RegisteredKey, witnesses: readonly RegisteredKey[], signal?: AbortSignal): Promise<KeySighting[]>
+  destroy(
+    key: RegisteredKey,
+    witnesses: readonly RegisteredKey[],
+    o: { readonly beforeFirst: () => Promise<void>; readonly signal?: AbortSignal | undefined },
+  ): Promise<DestructionProof[]>
+  /** HMAC-SHA-256 under an audit key, which must have the check value it was registered with. */
+  mac(audit: RegisteredKey, message: Uint8Array): Promise<Buffer>
+}
+
+/** Looking and destroying go through key administration, a process a token; MACs through the pool. */
+export function houseTokens(
+  tokens: readonly TokenOptions[],
+  pool: Pick<HsmPool, 'hmac' | 'expectCheckValue'>,
+  o: { readonly latch?: PinLatch | undefined } = {},
+): HouseTokens {
+  const { latch } = o
+  return {
+    look: (key, witnesses, signal) => lookForKey(tokens, key, { latch, witnesses, signal }),
+    destroy: (key, witnesses, { beforeFirst, signal }) =>
+      destroyKeyEverywhere(tokens, key, { latch, witnesses, beforeFirst, signal }),
+    mac: async ({ ref, checkValue }, message) => {
+      if (checkValue !== null) pool.expectCheckValue(ref, checkValue)
+      return pool.hmac(ref, message)
+    },
+  }
+}

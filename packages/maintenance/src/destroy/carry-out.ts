@@ -1,0 +1,137 @@
+import {
+  allowIdle,
+  appendAudit,
+  beginDestruction,
+  claimDestruction,
+  completeDestruction,
+  databaseTime,
+  getRequest,
+  keepHoldsStill,
+  listDestructions,
+  listMasterKeys,
+  lockMasterKey,
+  RecordsError,
+  refuseDestruction,
+  signatureEvidence,
+  type DestructionRow,
+  type Queryable,
+} from '@sealfleet/records'
+
+import { assertNotNeeded, keyNeeds, storeNeeds } from './needs.js'
+import { destructionRecord, destructionStoreKey, signRecord } from './record.js'
+import { termsOf } from './request.js'
+import { DestructionRefused, registered, type DestroyPorts, type StoreNeeds } from './terms.js'
+
+/** All that HSMs may take within one transaction. */
+export const HSM_MS = 300_000
+
+export interface CarryOutOptions {
+  readonly actor: string
+  /** The code that the register keeps of an error, and of what the metrics count. */
+  readonly codeOf: (error: unknown) => string
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((looked: number) => void) | undefined
+  /** Told before tokens are told, when all have proved it, and when it is committed. */
+  readonly onStep?: ((step: 'begun' | 'proved' | 'committed') => void | Promise<void>) | undefined
+}
+
+export type CarryOutResult =
+  | { readonly outcome: 'destroyed'; readonly destruction: DestructionRow }
+  /** Another process is at it, or it was cancelled or carried out meanwhile, or its time has not come. */
+  | { readonly outcome: 'left'; readonly why: 'busy' | 'ended' | 'early' }
+  | { readonly outcome: 'refused'; readonly code: string; readonly error: unknown }
+
+/**
+ * Carries one scheduled destruction out when it is due, or says why not. The headers in the store are read first, outside of
+ * any transaction: nobody can seal under a key that is scheduled. Then in one transaction, with the key's row and all holds
+ * locked: what needs and holds it is counted again, every token is told and proves that the key is gone, and only then is it
+ * DESTROYED, with the signed record. A refusal is written down and tried again; a crash anywhere is finished by the next run:
+ * a token that lacks the key already has nothing to do.
+ * @throws the signal's reason, RecordsError when not even the refusal could be written down
+ */
+export async function carryOutDestruction(
+  ports: DestroyPorts,
+  destructionId: string,
+  options: CarryOutOptions,
+): Promise<CarryOutResult> {
+  try {
+    return await attempt(ports, destructionId, options)
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    const code = options.codeOf(error)
+    const message = error instanceof Error ? error.message : ''
+    await refuseDestruction(ports.records, { destructionId, refusal: { code, message } })
+    return { outcome: 'refused', code, error }
+  }
+}
+
+async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions): Promise<CarryOutResult> {
+  const { records } = ports
+  const [planned] = await listDestructions(records, { id, only: 'open' })
+  if (planned === undefined) return { outcome: 'left', why: 'ended' }
+  if (!planned.due) return { outcome: 'left', why: 'early' }
+  const [key] = (await listMasterKeys(records)).filter((row) => row.id === planned.keyId)
+  if (key === undefined) throw new RecordsError('NOT_FOUND', 'the destruction names a key that is not registered')
+  const inStore = await storeNeeds(ports, key, options)
+  const result = await records.transaction((tx) => underLock(ports, tx, planned, inStore, options), {
+    timeoutMs: HSM_MS,
+  })
+  if (result.outcome === 'destroyed') await options.onStep?.('committed')
+  return result
+}
+
+async function underLock(
+  { records, tokens }: DestroyPorts,
+  tx: Queryable,
+  { id, keyId }: DestructionRow,
+  inStore: StoreNeeds,
+  { actor, signal, onStep }: CarryOutOptions,
+): Promise<CarryOutResult> {
+  if (!(await claimDestruction(tx, id))) return { outcome: 'left', why: 'busy' }
+  await allowIdle(tx, HSM_MS)
+  await keepHoldsStill(tx)
+  const key = await lockMasterKey(tx, keyId)
+  const [destruction] = await listDestructions(tx, { id, only: 'due' })
+  if (destruction === undefined || key.state !== 'DESTROY_SCHEDULED') return { outcome: 'left', why: 'ended' }
+  const request = destruction.requestId === null ? undefined : await getRequest(tx, destruction.requestId)
+  if (request?.intact !== true || request.state !== 'USED')
+    throw new DestructionRefused('REQUEST_MISMATCH', `no used request stands behind the destruction of ${key.label}`, {
+      fix: 'somebody wrote to the database: find out who, and cancel the destruction',
+    })
+  const { shred } = termsOf(key, request.detail)
+  const needs = await keyNeeds(tx, key, inStore)
+  assertNotNeeded(key, needs, shred)
+  const [audit] = await listMasterKeys(tx, { domain: 'default', role: 'audit', state: 'ACTIVE' })
+  if (audit === undefined)
+    throw new DestructionRefused('NO_ACTIVE_KEY', 'no audit key is active to sign the record with', {
+      fix: 'make one with `sealfleet keys init --with-audit`',
+    })
+  // Signing must work before anything is destroyed, not only afterwards.
+  await signRecord(tokens, registered(audit), Buffer.from('{"v":1,"kind":"rehearsal"}'))
+  const witnesses = (await listMasterKeys(tx, { state: 'ACTIVE' })).filter((row) => row.id !== key.id)
+  const proofs = await tokens.destroy(registered(key), witnesses.map(registered), {
+    beforeFirst: async () => {
+      // On a connection of its own: a rollback of this transaction must not take it along.
+      if (!(await beginDestruction(records, id)))
+        throw new DestructionRefused('BAD_STATE', 'it was cancelled meanwhile', {
+          fix: 'see `sealfleet keys destructions`',
+        })
+      await onStep?.('begun')
+    },
+    signal,
+  })
+  await onStep?.('proved')
+  const at = await databaseTime(tx)
+  const signatures = await signatureEvidence(tx, request.id)
+  const record = destructionRecord({ destruction, key, request, signatures, needs, proofs, at, actor })
+  const mac = await signRecord(tokens, registered(audit), record)
+  const storeKey = destructionStoreKey(key.label)
+  const done = { destructionId: id, at, record, auditKeyVersion: audit.version, mac, storeKey }
+  if (!(await completeDestruction(tx, done))) throw new RecordsError('BAD_STATE', 'the destruction ended otherwise')
+  const tokensSaid = proofs.map(({ serial, was }) => ({ serial, was }))
+  const detail = { label: key.label, destructionId: id, requestId: request.id, tokens: tokensSaid, lost: needs.lost }
+  await appendAudit(tx, { actor, action: 'keys.destroy', subjectKind: 'key', subjectId: key.id, detail })
+  const [carriedOut] = await listDestructions(tx, { id })
+  if (carriedOut === undefined) throw new TypeError('a row that was just written is there')
+  return { outcome: 'destroyed', destruction: carriedOut }
+}
