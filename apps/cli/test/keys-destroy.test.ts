@@ -51,7 +51,7 @@ async function sql(text: string): Promise<readonly Record<string, unknown>[]> {
   }
 }
 
-describe('sealfleet keys destroy', () => {
+describe('sealfleet keys destroy', { timeout: 180_000 }, () => {
   let fileId = ''
 
   it('refuses an ACTIVE version, an unknown one, and a command that does not say what it must', async () => {
@@ -116,7 +116,7 @@ describe('sealfleet keys destroy', () => {
       state: 'DESTROYED',
       outcome: 'destroyed',
     })
-  }, 180_000)
+  })
 
   it('lists it with its record, verifies it, and finds a record that was changed in the store', async () => {
     const listed = await world.sealfleet(['keys', 'destructions', '--verify', '--json'])
