@@ -31,7 +31,7 @@ const FAST = { SEALFLEET_DESTROY_MIN_WAIT_SECONDS: '1' }
 const KEY = ['--domain', 'default', '--role', 'enc', '--version', '1']
 const WHY = ['--reason', 'the period is over', '--backups', 'none']
 const destroy = (...args: string[]): Promise<Ran> =>
-  world.sealfleet(['keys', 'destroy', ...KEY, '--json', ...args], { env: FAST })
+  world.inProcess(['keys', 'destroy', ...KEY, '--json', ...args], { env: FAST })
 const codeOf = (ran: Ran): string => ran.json<Refused>().error.code
 
 async function signAll(id: string): Promise<void> {
@@ -51,7 +51,7 @@ async function sql(text: string): Promise<readonly Record<string, unknown>[]> {
   }
 }
 
-describe('sealfleet keys destroy', () => {
+describe('sealfleet keys destroy', { timeout: 180_000 }, () => {
   let fileId = ''
 
   it('refuses an ACTIVE version, an unknown one, and a command that does not say what it must', async () => {
@@ -143,7 +143,7 @@ describe('sealfleet keys destroy', () => {
 
   it('takes a scheduled one back, and says so in the audit log', async () => {
     const second = ['keys', 'destroy', '--role', 'enc', '--version', '2', '--json']
-    const run = (...args: string[]) => world.sealfleet([...second, ...args], { env: FAST })
+    const run = (...args: string[]) => world.inProcess([...second, ...args], { env: FAST })
     const { id } = (await run(...WHY)).json<{ request: { id: string } }>().request
     await signAll(id)
     expect((await run('--request', id)).status).toBe(0)

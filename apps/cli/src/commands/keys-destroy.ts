@@ -102,7 +102,7 @@ async function prepare(context: CommandContext, o: DestroyOptions): Promise<void
       `--wait-days is ${terms.waitSeconds} seconds; here it is ${least} at least`,
       'wait longer (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)',
     )
-  const store = await openStoreFor(context, config, 'read-only')
+  const store = await openStoreFor(context, config, 'read-write')
   const needs = await counted(context, (onProgress) =>
     lookAtKey({ records, store }, key, { signal: context.signal, onProgress }),
   )
@@ -145,7 +145,7 @@ Then:                  sealfleet keys destroy --domain ${domain.name} --role ${k
 async function schedule(context: CommandContext, o: DestroyOptions, requestId: string): Promise<void> {
   const { records, config, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
-  const store = await openStoreFor(context, config, 'read-only')
+  const store = await openStoreFor(context, config, 'read-write')
   if (o.dryRun === true) {
     const needs = await counted(context, (onProgress) =>
       lookAtKey({ records, store }, key, { signal: context.signal, onProgress }),

@@ -46,6 +46,7 @@ export async function findNamed(
   return { domain, key }
 }
 
+/** Reading every version wants `read-write`: only a store that was tried out says whether it has versions. */
 export async function openStoreFor(
   context: CommandContext,
   config: Config<'s3'>,
