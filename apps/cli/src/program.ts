@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { auditVerbs } from './commands/audit.js'
 import { doctorVerb } from './commands/doctor.js'
 import { dlqVerbs } from './commands/dlq.js'
 import { domainsVerbs } from './commands/domains.js'
@@ -72,6 +73,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   queueVerbs(program, runner)
   reconcileVerb(program, runner)
   sweepVerb(program, runner)
+  auditVerbs(program, runner)
   doctorVerb(program, runner)
   return program
 }

@@ -3,7 +3,9 @@ import type { QueueView } from '@sealfleet/jobs'
 import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
 
+import { auditTasks } from './audit.js'
 import type { MaintenanceHsm } from './hsm.js'
 
 /** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
@@ -19,13 +21,13 @@ export interface TaskPorts {
   readonly actor: string
   /** Undefined where no HSM is configured: tasks that need one are not among those of this process. */
   readonly hsm?: MaintenanceHsm | undefined
+  readonly metrics: Metrics
+  readonly log: Logger
 }
 
 /** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
-export function maintenanceTasks(
-  { records, store, jobs, actor }: TaskPorts,
-  config: MaintenanceConfig,
-): readonly Task[] {
+export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig): readonly Task[] {
+  const { records, store, jobs, actor } = taskPorts
   const ports = { records, store, jobs }
   const sweeping = (signal: AbortSignal) => ({ graceSeconds: config.sweepGraceSeconds, actor, signal })
   const idleSeconds = Math.min(IDLE_S, config.reconcileSeconds)
@@ -52,5 +54,6 @@ export function maintenanceTasks(
         return { report, found: report.found > 0 }
       },
     },
+    ...auditTasks(taskPorts, config),
   ]
 }
