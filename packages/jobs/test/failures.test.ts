@@ -104,7 +104,7 @@ describe('the runbook', () => {
 
   test('uses only commands that there are', () => {
     const verbs =
-      /^(enqueue|status|list|trace|restore|verify|object (inspect|open|verify)|keys (init|list|check|rotate)|dlq (ls|show|replay|discard)|hsm (latches|unlatch)|queue (status|pause|resume)|reconcile|sweep|audit (verify|log|checkpoint|adopt)|scrub (status|run)|doctor)\b/
+      /^(enqueue|status|list|trace|restore|verify|object (inspect|open|verify)|keys (init|list|check|rotate)|dlq (ls|show|replay|discard)|hsm (latches|unlatch)|operators (list|add|revoke)|requests (list|show|sign|approve)|queue (status|pause|resume)|reconcile|sweep|audit (verify|log|checkpoint|adopt)|scrub (status|run)|doctor)\b/
     const commands = [
       ...`${runbook}\n${Object.values(FAILURES)
         .map(({ fix }) => fix)

@@ -1,7 +1,18 @@
-import { randomUUID } from 'node:crypto'
+import { generateKeyPairSync, randomUUID, sign as signEd25519, type KeyObject } from 'node:crypto'
 
 import { HsmPool, openKeyAdmin, type TokenOptions } from '@sealfleet/hsm'
-import { activateMasterKey, registerMasterKey } from '@sealfleet/records'
+import {
+  activateMasterKey,
+  addOperator,
+  addSignature,
+  createRequest,
+  enrolmentDetail,
+  rawPublicKey,
+  registerMasterKey,
+  signedBytes,
+  type NewOperator,
+  type RequestRow,
+} from '@sealfleet/records'
 import { freshToken } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { expect } from 'vitest'
@@ -72,4 +83,33 @@ export async function openAuditHouse(): Promise<AuditHouse> {
       await token[Symbol.asyncDispose]()
     },
   }
+}
+
+/** Two officers, ann and bob, and an auditor, aud. */
+export async function enrolTwo({ records }: Pick<House, 'records'>) {
+  const keys = new Map<string, KeyObject>()
+  const sign = async (request: RequestRow, ...names: readonly string[]) => {
+    for (const operator of names) {
+      const key = keys.get(operator)
+      if (key === undefined) throw new Error(operator)
+      const signature = signEd25519(null, signedBytes(request.body), key)
+      await addSignature(records, { requestId: request.id, operator, signature })
+    }
+  }
+  for (const name of ['ann', 'bob', 'aud']) {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const role = name === 'aud' ? 'auditor' : 'officer'
+    const input: NewOperator = { name, role, publicKey: rawPublicKey(publicKey), enrolledBy: 'cli:root' }
+    let requestId: string | undefined
+    if (name === 'aud') {
+      const subject = { kind: 'operator', id: name }
+      const detail = enrolmentDetail(input)
+      const request = await createRequest(records, { kind: 'operators.add', subject, detail, createdBy: 'cli:root' })
+      await sign(request, 'ann', 'bob')
+      requestId = request.id
+    }
+    await records.transaction((tx) => addOperator(tx, { ...input, requestId }))
+    keys.set(name, privateKey)
+  }
+  return { sign }
 }

@@ -1,7 +1,10 @@
-import { appendAudit, listAudit } from '@sealfleet/records'
+import { appendAudit, createRequest, listAudit } from '@sealfleet/records'
 import { beforeEach, afterEach, describe, expect, test } from 'vitest'
 
 import {
+  ADOPTION,
+  adoptAudit,
+  adoptionDetail,
   chainAudit,
   checkpointAudit,
   checkpointKey,
@@ -9,7 +12,7 @@ import {
   parseAnchor,
   parseExpectation,
 } from '../src/index.js'
-import { openAuditHouse, type AuditHouse } from './audit-house.js'
+import { enrolTwo, openAuditHouse, type AuditHouse } from './audit-house.js'
 
 let house: AuditHouse
 beforeEach(async () => {
@@ -208,6 +211,32 @@ describe('rolled back', () => {
     expect(await kinds()).toEqual(['database-behind copy 2'])
     await note()
     await expect(house.checkpoint()).rejects.toMatchObject({ code: 'AUDIT_BEHIND' })
+  })
+
+  test('the database alone, as a restore: adopted by an officer and an auditor, and the gap stays visible', async () => {
+    await history()
+    await house.tamper(...cutOff)
+    await note()
+    const people = await enrolTwo(house)
+    await expect.poll(async () => (await chainAudit(house.records)).waiting.rows, { timeout: 30_000 }).toBe(0)
+    const detail = await adoptionDetail(house.ports, 'the disk died')
+    const ask = () => createRequest(house.records, { ...ADOPTION, detail, createdBy: 'cli:root' })
+    const adopt = (request: string, reason = 'the disk died') =>
+      adoptAudit(house.ports, { request, reason, actor: 'cli:root' })
+    const two = await ask()
+    await people.sign(two, 'ann', 'bob')
+    await expect(adopt(two.id)).rejects.toMatchObject({ code: 'BAD_STATE' })
+    const one = await ask()
+    await people.sign(one, 'aud')
+    await expect(adopt(one.id)).rejects.toMatchObject({ code: 'REQUEST_UNSIGNED' })
+    await people.sign(one, 'ann')
+    await expect(adopt(one.id, 'another reason')).rejects.toMatchObject({ code: 'REQUEST_MISMATCH' })
+    expect((await adopt(one.id)).made).toMatchObject({ no: 3 })
+    await house.checkpoint()
+    const report = await house.verify()
+    expect(report.findings).toEqual([])
+    expect(report).toMatchObject({ adopted: [2], head: { no: 4 } })
+    await expect(adopt(one.id)).rejects.toMatchObject({ code: 'BAD_STATE' })
   })
 
   test('the store alone: copies are missing', async () => {

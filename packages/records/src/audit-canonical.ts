@@ -33,7 +33,7 @@ LABEL.write('SFV1/audit-batch', 'latin1')
 
 export function canonicalRow(row: ChainRow): Buffer {
   const { id, at, actor, action, subjectKind, subjectId, detail, xact } = row
-  const fields = [id, at.toISOString(), actor, action, subjectKind, subjectId, canonicalJson(detail), xact]
+  const fields = [id, at.toISOString(), actor, action, subjectKind, subjectId, canonicalJsonText(detail), xact]
   return Buffer.concat(fields.map((field) => lengthPrefixed(Buffer.from(field, 'utf8'))))
 }
 
@@ -73,7 +73,7 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[[\]{},:]/gu
  * JSON text in its canonical form. Numbers keep their digits: a double would make two of them equal that are not.
  * @throws TypeError for what is no JSON
  */
-export function canonicalJson(text: string): string {
+export function canonicalJsonText(text: string): string {
   const tokens = text.match(TOKEN) ?? []
   let at = 0
   const next = (): string => {

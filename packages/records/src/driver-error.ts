@@ -93,6 +93,19 @@ const SUMMARY: Record<RecordsErrorCode, string> = {
   CONFLICT: 'something of that name exists already',
   BAD_STATE: 'the present state does not allow that',
   INVALID: 'a value breaks a rule of the schema',
+  HELD: 'a hold forbids it',
+  REQUEST_NEEDED: 'it needs a signed request',
+  REQUEST_EXPIRED: 'the request has expired',
+  REQUEST_USED: 'the request was used',
+  REQUEST_CANCELLED: 'the request was cancelled',
+  REQUEST_UNSIGNED: 'signatures are missing',
+  REQUEST_MISMATCH: 'the request is for something else',
+  SIGNATURE_INVALID: 'the signature does not fit',
+  OPERATOR_UNKNOWN: 'no such operator',
+  OPERATOR_REVOKED: 'the operator was revoked',
+  OPERATOR_TWICE: 'the operator has signed it already',
+  OPERATOR_ROLE: 'the operator’s role does not allow that',
+  OPERATOR_NEEDED: 'too few officers would be left',
   DB_ERROR: 'the database refused the statement',
 }
 
@@ -126,6 +139,7 @@ function codeOf(found: Findings): RecordsErrorCode {
   if (sqlState === '23505' && constraint !== undefined && /^attempts_(enc|sig)_key_id_nonce_id/.test(constraint))
     return 'NONCE_REUSE'
   if (sqlState === '23514' && constraint?.endsWith('_transition')) return 'BAD_STATE'
+  if (sqlState === '23514' && constraint === 'requests_single_use') return 'REQUEST_USED'
   if (sqlState !== undefined) {
     const prefix = [5, 4, 3, 2].map((n) => sqlState.slice(0, n)).find((p) => p in BY_SQL_STATE)
     if (prefix !== undefined) return BY_SQL_STATE[prefix] ?? 'DB_ERROR'

@@ -22,6 +22,32 @@ export const RECORDS_ERROR_CODES = [
   'BAD_STATE',
   /** A value that the caller gave breaks a rule of the schema; `constraint` names it. */
   'INVALID',
+  /** A hold forbids that this be destroyed or deleted. */
+  'HELD',
+  /** What was asked for needs a request that operators have signed, and none was named. */
+  'REQUEST_NEEDED',
+  /** The request has expired by the database's clock. */
+  'REQUEST_EXPIRED',
+  /** The request was used; each is good for one deed. */
+  'REQUEST_USED',
+  /** The request was cancelled. */
+  'REQUEST_CANCELLED',
+  /** Signatures that count are missing; the message says how many. */
+  'REQUEST_UNSIGNED',
+  /** What was signed is not what is to be done, or the request's row and its signed bytes differ. */
+  'REQUEST_MISMATCH',
+  /** The signature is not the operator's over this request. */
+  'SIGNATURE_INVALID',
+  /** No operator of that name or id. */
+  'OPERATOR_UNKNOWN',
+  /** The operator was revoked. */
+  'OPERATOR_REVOKED',
+  /** The operator has signed this request already. */
+  'OPERATOR_TWICE',
+  /** The operator's role may not sign requests of this kind. */
+  'OPERATOR_ROLE',
+  /** Fewer than two officers would be left. */
+  'OPERATOR_NEEDED',
   /** Any other refusal of the database. */
   'DB_ERROR',
 ] as const

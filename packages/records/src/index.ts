@@ -43,7 +43,14 @@ export {
 } from './statements/resolve-dead-letter.js'
 export { abandonAttempt, listOrphanedAttempts } from './statements/abandon-attempt.js'
 export { appendAudit, listAudit, searchAudit, type AuditFilter, type AuditInput } from './statements/audit.js'
-export { batchHash, canonicalJson, canonicalRow, FIRST_PREVIOUS, rowsDigest, type ChainRow } from './audit-canonical.js'
+export {
+  batchHash,
+  canonicalJsonText,
+  canonicalRow,
+  FIRST_PREVIOUS,
+  rowsDigest,
+  type ChainRow,
+} from './audit-canonical.js'
 export {
   auditBacklog,
   lastAuditBatch,
@@ -88,3 +95,53 @@ export {
   type TaskLease,
 } from './statements/maintenance-tasks.js'
 export { forgetRelayed, outboxDepth, relayOutbox, type Deliver, type OutboxDepth } from './statements/outbox.js'
+export {
+  addOperator,
+  countOfficers,
+  enrolmentDetail,
+  FREE_OFFICERS,
+  getOperator,
+  listOperators,
+  revocationDetail,
+  revokeOperator,
+  type NewOperator,
+  type Revocation,
+} from './statements/operators.js'
+export type { OperatorRow } from './rows/operator-row.js'
+export {
+  cancelRequest,
+  createRequest,
+  getRequest,
+  listRequests,
+  type NewRequest,
+  type RequestFilter,
+} from './statements/requests.js'
+export type { RequestRow, RequestState, SignatureRow } from './rows/request-row.js'
+export { addSignature, type SignatureInput } from './statements/add-signature.js'
+export { consumeRequest, type ConsumeInput } from './statements/consume-request.js'
+export { activeHolds, type ActiveHold } from './statements/active-holds.js'
+export {
+  bodyOfSignedBytes,
+  parseRequestBody,
+  requestBody,
+  signedBytes,
+  type RequestBody,
+  type Subject,
+} from './requests/body.js'
+export {
+  canonicalJson,
+  parseCanonicalJson,
+  type CanonicalObject,
+  type CanonicalValue,
+} from './requests/canonical-json.js'
+export {
+  isRequestKind,
+  maySign,
+  MOST_SIGNATURES,
+  OPERATOR_ROLES,
+  REQUEST_KINDS,
+  type OperatorRole,
+  type RequestKind,
+} from './requests/kinds.js'
+export { assertPublicKey, PUBLIC_KEY_BYTES, publicKeyObject, rawPublicKey } from './requests/public-key.js'
+export { SIGNATURE_BYTES, signatureFits } from './requests/signature.js'

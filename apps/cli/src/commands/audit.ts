@@ -10,6 +10,7 @@ import { humanTime } from '../output/units.js'
 import { openAuditPorts } from '../services/audit.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
+import { auditAdoptVerb } from './audit-adopt.js'
 import { auditVerifyVerb } from './audit-verify.js'
 
 interface LogOptions extends CommonOptions {
@@ -46,6 +47,8 @@ Maintenance does this by itself every SEALFLEET_AUDIT_CHECKPOINT_SECONDS. The li
 takes: write it down where nobody reaches it who writes to the database or the store. Needs the audit key in the HSM.`,
     )
   perform<CommonOptions>(commonOptions(checkpoint, { changes: true }), runner, checkpointAction)
+
+  auditAdoptVerb(audit, runner)
 }
 
 async function logAction(context: CommandContext, _args: readonly string[], o: LogOptions): Promise<void> {

@@ -1,9 +1,6 @@
-import type { ExitStatus, FailureEntry, Owner } from './terms.js'
-
-function permanent(owner: Owner, exitStatus: ExitStatus, summary: string, fix: string): FailureEntry {
-  const policy = { kind: 'dead' } as const
-  return { class: 'permanent-request', burnsAttempt: true, policy, page: false, exitStatus, owner, summary, fix }
-}
+import { OPERATORS_REQUEST } from './operators.js'
+import { permanent } from './permanent.js'
+import type { FailureEntry } from './terms.js'
 
 /** Requests that are impossible, or contradict earlier ones: dead at once. */
 export const PERMANENT_REQUEST = {
@@ -55,6 +52,7 @@ export const PERMANENT_REQUEST = {
     'A master key of that role, domain and version exists already.',
     'Nothing to do, or rotate: `npx sealfleet keys list`.',
   ),
+  ...OPERATORS_REQUEST,
   E_KEY_DESTROYED: permanent(
     'security',
     5,

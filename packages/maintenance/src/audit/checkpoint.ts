@@ -8,6 +8,7 @@ import {
   sealedRowCount,
   type CheckpointRow,
   type KeyRow,
+  type Queryable,
 } from '@sealfleet/records'
 
 import { checkpointKey, encodeBody, macMessage, sha256Hex, type CheckpointBody } from './body.js'
@@ -36,8 +37,15 @@ export interface CheckpointReport {
 
 export interface CheckpointOptions {
   readonly signal?: AbortSignal | undefined
-  /** Set by `audit adopt` alone. */
-  readonly adopts?: { readonly no: number; readonly sha256: string; readonly request: string } | undefined
+}
+
+/** Made by `adoptAudit` alone: which checkpoint of the store it goes on from, and the request that is used up with it. */
+export interface Adopting {
+  readonly no: number
+  readonly sha256: string
+  readonly request: string
+  /** Uses the request up; in the transaction that adds the checkpoint. */
+  consume(tx: Queryable): Promise<void>
 }
 
 const UNSTORED = 100
@@ -51,11 +59,20 @@ const UNSTORED = 100
  */
 export async function checkpointAudit(ports: AuditPorts, options: CheckpointOptions = {}): Promise<CheckpointReport> {
   const { records, store } = ports
-  const { signal, adopts } = options
+  const { signal } = options
   const last = await lastCheckpoint(records)
   const highest = (await listCopyNumbers(store, signal)).at(-1) ?? 0
-  if (adopts === undefined && highest > (last?.no ?? 0)) throw behind(highest, last?.no ?? 0)
-  const made = await makeCheckpoint(ports, last, options)
+  if (highest > (last?.no ?? 0)) throw behind(highest, last?.no ?? 0)
+  const made = await makeCheckpoint(ports, last, { signal })
+  return copyAll(ports, made, signal)
+}
+
+/** Brings every copy that is missing to the store. */
+export async function copyAll(
+  { records, store }: Pick<AuditPorts, 'records' | 'store'>,
+  made: CheckpointRow | null,
+  signal: AbortSignal | undefined,
+): Promise<CheckpointReport> {
   const report: CheckpointReport = { made: made === null ? null : headOf(made), stored: 0, differing: [] }
   for (const row of await listCheckpoints(records, { after: 0, limit: UNSTORED, unstored: true })) {
     const outcome = await putCopy(store, row.no, row, signal)
@@ -68,10 +85,11 @@ export async function checkpointAudit(ports: AuditPorts, options: CheckpointOpti
   return report
 }
 
-async function makeCheckpoint(
+/** Null when the chain has not grown since the last one and nothing is adopted. */
+export async function makeCheckpoint(
   { records, hsm }: AuditPorts,
   last: CheckpointRow | undefined,
-  { signal, adopts }: CheckpointOptions,
+  { signal, adopts }: CheckpointOptions & { readonly adopts?: Adopting },
 ): Promise<CheckpointRow | null> {
   const batch = await lastAuditBatch(records)
   if (batch === undefined || (adopts === undefined && batch.no === last?.batchNo)) return null
@@ -91,7 +109,12 @@ async function makeCheckpoint(
   if (key.checkValue !== null) hsm.expectCheckValue(key, key.checkValue)
   const mac = await hsm.hmac(key, macMessage(body), signal === undefined ? {} : { signal })
   const storeKey = checkpointKey(no)
-  return addCheckpoint(records, { no, batchNo: batch.no, body, auditKeyVersion: key.version, mac, storeKey })
+  const row = { no, batchNo: batch.no, body, auditKeyVersion: key.version, mac, storeKey }
+  if (adopts === undefined) return addCheckpoint(records, row)
+  return records.transaction(async (tx) => {
+    await adopts.consume(tx)
+    return addCheckpoint(tx, row)
+  })
 }
 
 async function activeAuditKey(records: AuditPorts['records']): Promise<KeyRow> {

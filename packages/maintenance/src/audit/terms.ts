@@ -18,7 +18,7 @@ export interface AuditPorts {
   readonly hsm: AuditHsm
 }
 
-export type AuditErrorCode = 'AUDIT_BEHIND' | 'AUDIT_BROKEN' | 'AUDIT_MISMATCH' | 'NO_ACTIVE_KEY'
+export type AuditErrorCode = 'AUDIT_BEHIND' | 'AUDIT_BROKEN' | 'AUDIT_MISMATCH' | 'NO_ACTIVE_KEY' | 'BAD_STATE'
 
 export class AuditError extends Error {
   override readonly name = 'AuditError'

@@ -1,0 +1,113 @@
+import { RecordsError } from '../errors.js'
+import { Prisma } from '../generated/client.js'
+import { uuid } from '../ids.js'
+import type { Queryable } from '../records.js'
+import type { Subject } from '../requests/body.js'
+import { canonicalJson, type CanonicalObject } from '../requests/canonical-json.js'
+import { maySign, REQUEST_KINDS, type OperatorRole, type RequestKind } from '../requests/kinds.js'
+import { signatureFits } from '../requests/signature.js'
+import type { RequestRow } from '../rows/request-row.js'
+import { getRequest, notIntact, notOpen } from './requests.js'
+
+export interface ConsumeInput {
+  readonly id: string
+  readonly kind: RequestKind
+  readonly subject: Subject
+  /** Who carries it out, for the row and the audit log. */
+  readonly consumedBy: string
+  /** When given, what was signed must be exactly this. */
+  readonly detail?: CanonicalObject | undefined
+}
+
+/**
+ * Uses a request up, inside the transaction that carries it out: rolled back, it is as good as before. The row is locked first;
+ * then its body must say what its columns say, be for this kind, subject and detail, not have expired by the database's clock,
+ * and carry enough signatures that fit, each verified again, of different operators of the right role who were not revoked.
+ * Nothing but the signed bytes and the operators' keys is believed. The audit log has a row with who signed.
+ * @throws RecordsError NOT_FOUND, REQUEST_USED, REQUEST_CANCELLED, REQUEST_EXPIRED, REQUEST_MISMATCH, REQUEST_UNSIGNED
+ */
+export async function consumeRequest(tx: Queryable, input: ConsumeInput): Promise<RequestRow> {
+  const id = uuid(input.id, 'the request id')
+  await tx.query(Prisma.sql`SELECT 1 AS locked FROM requests WHERE id = ${id}::uuid FOR UPDATE`)
+  const request = await getRequest(tx, id)
+  if (request === undefined) throw notOpen(request, id)
+  assertFits(request, input)
+  if (request.state !== 'OPEN') throw notOpen(request, id)
+  const signers = await signersOf(tx, request)
+  const needed = Math.max(request.required, REQUEST_KINDS[request.kind].atLeast)
+  if (signers.length < needed) throw unsigned(request, signers, needed)
+  const [used] = await tx.query<{ id: string }>(Prisma.sql`
+    WITH r AS (
+      UPDATE requests SET consumed_at = clock_timestamp(), consumed_by = ${input.consumedBy}
+      WHERE id = ${id}::uuid AND expires_at > clock_timestamp()
+      RETURNING id, kind, subject_kind, subject_id
+    ), noted AS (
+      INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
+      SELECT ${input.consumedBy}, 'requests.use', 'request', r.id::text, jsonb_build_object('kind', r.kind, 'subject',
+        r.subject_kind || ' ' || r.subject_id, 'signedBy', ${JSON.stringify(signers)}::jsonb)
+      FROM r
+    )
+    SELECT id::text AS id FROM r`)
+  const after = await getRequest(tx, id)
+  if (used === undefined || after === undefined) throw notOpen(after, id)
+  return after
+}
+
+function assertFits(request: RequestRow, { kind, subject, detail }: ConsumeInput): void {
+  if (!request.intact) throw notIntact(request.id)
+  const fix = 'name the request that was signed for this, or have a new one signed'
+  if (request.kind !== kind || request.subject.kind !== subject.kind || request.subject.id !== subject.id) {
+    const signed = `${request.kind} of ${request.subject.kind} ${request.subject.id}`
+    const wanted = `${kind} of ${subject.kind} ${subject.id}`
+    throw new RecordsError('REQUEST_MISMATCH', `request ${request.id} is for ${signed}, not for ${wanted}`, { fix })
+  }
+  if (detail !== undefined && canonicalJson(detail) !== canonicalJson(request.detail)) {
+    const [signed, wanted] = [canonicalJson(request.detail), canonicalJson(detail)]
+    throw new RecordsError('REQUEST_MISMATCH', `request ${request.id} was made for ${signed}, not for ${wanted}`, {
+      fix,
+    })
+  }
+}
+
+interface StoredSignature {
+  readonly operatorId: string
+  readonly name: string
+  readonly role: Uppercase<OperatorRole>
+  readonly publicKey: Uint8Array
+  readonly signature: Uint8Array
+}
+
+/** Names of those whose signatures count. Operators are locked, so that a revocation comes before or after, never between. */
+async function signersOf(tx: Queryable, { id, kind, body }: RequestRow): Promise<readonly string[]> {
+  const stored = await tx.query<StoredSignature>(Prisma.sql`
+    SELECT o.id::text AS "operatorId", o.name, o.role::text AS role, o.public_key AS "publicKey", s.signature
+    FROM request_signatures s JOIN operators o ON o.id = s.operator_id
+    WHERE s.request_id = ${id}::uuid AND o.revoked_at IS NULL
+    ORDER BY s.signed_at, o.name FOR SHARE OF o`)
+  const counted = new Map<string, string>()
+  for (const { name, role, publicKey, signature } of stored) {
+    if (!maySign(role.toLowerCase() as OperatorRole, kind) || !fits(publicKey, body, signature)) continue
+    // By key, not by row: whoever writes a second operator with the same key still is one person.
+    counted.set(Buffer.from(publicKey).toString('hex'), name)
+  }
+  return [...counted.values()]
+}
+
+/** A key that somebody wrote into the database and that is none signs nothing. */
+function fits(publicKey: Uint8Array, body: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    return signatureFits({ publicKey, body, signature })
+  } catch (error) {
+    if (error instanceof RecordsError) return false
+    throw error
+  }
+}
+
+function unsigned(request: RequestRow, signers: readonly string[], needed: number): RecordsError {
+  const missing = needed - signers.length
+  const by = signers.length === 0 ? 'nobody' : signers.join(' and ')
+  const message = `request ${request.id} needs ${needed} signatures that count and lacks ${missing}: signed by ${by}`
+  return new RecordsError('REQUEST_UNSIGNED', message, {
+    fix: `have it signed: sealfleet requests show ${request.id} --body FILE, then requests sign and requests approve`,
+  })
+}
