@@ -11,6 +11,7 @@ import { objectVerbs } from './commands/object.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
 import { restoreVerb } from './commands/restore.js'
+import { scrubVerbs } from './commands/scrub.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -74,6 +75,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   reconcileVerb(program, runner)
   sweepVerb(program, runner)
   auditVerbs(program, runner)
+  scrubVerbs(program, runner)
   doctorVerb(program, runner)
   return program
 }

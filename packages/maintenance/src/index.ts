@@ -14,3 +14,6 @@ export { formatAnchor, parseAnchor, parseExpectation, type Anchor } from './audi
 export type { AuditFinding } from './audit/findings.js'
 export { verifyAudit, type AuditReport, type AuditVerifyOptions } from './audit/verify.js'
 export { ADOPTION, adoptAudit, adoptionDetail, type AdoptionDetail } from './audit/adopt.js'
+/** Scrubbing: every stored object verified in turn. */
+export { scrub, type ScrubOptions, type ScrubPorts } from './scrub/scrub.js'
+export { verifyStored, type VerifyHsm } from './scrub/verify-stored.js'

@@ -145,3 +145,13 @@ export {
 } from './requests/kinds.js'
 export { assertPublicKey, PUBLIC_KEY_BYTES, publicKeyObject, rawPublicKey } from './requests/public-key.js'
 export { SIGNATURE_BYTES, signatureFits } from './requests/signature.js'
+export {
+  currentScrub,
+  finishScrub,
+  listScrubs,
+  nextToScrub,
+  recordScrubbed,
+  scrubBacklog,
+  type ScrubFinding,
+  type ScrubRow,
+} from './statements/scrubs.js'

@@ -7,6 +7,7 @@ import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { auditTasks } from './audit.js'
 import type { MaintenanceHsm } from './hsm.js'
+import { scrubTasks } from './scrub.js'
 
 /** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
 const IDLE_S = 60
@@ -55,5 +56,6 @@ export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig
       },
     },
     ...auditTasks(taskPorts, config),
+    ...scrubTasks(taskPorts, config),
   ]
 }
