@@ -17,7 +17,9 @@ interface RunOptions extends CommonOptions {
 }
 
 export function scrubVerbs(program: Command, runner: Runner): void {
-  const verb = program.command('scrub').description('verify every stored object in turn, so that silent damage is found')
+  const verb = program
+    .command('scrub')
+    .description('verify every stored object in turn, so that silent damage is found')
 
   const status = verb.command('status').description('the passes over the store: how far, what was found')
   perform<CommonOptions>(commonOptions(status, { changes: false }), runner, statusAction)
@@ -43,7 +45,13 @@ async function statusAction(context: CommandContext): Promise<void> {
   const left = open === undefined ? null : await scrubBacklog(records, open.startedAt)
   await context.print.document({ passes, left })
   if (passes.length === 0) return context.print.text('no pass yet')
-  const columns = [{ title: 'BEGUN' }, { title: 'ENDED' }, { title: 'OBJECTS' }, { title: 'BYTES' }, { title: 'FAILED' }]
+  const columns = [
+    { title: 'BEGUN' },
+    { title: 'ENDED' },
+    { title: 'OBJECTS' },
+    { title: 'BYTES' },
+    { title: 'FAILED' },
+  ]
   const rows = passes.map((pass) => [
     humanTime(pass.startedAt),
     pass.finishedAt === null ? 'under way' : humanTime(pass.finishedAt),

@@ -26,7 +26,8 @@ export interface ScrubOptions {
   readonly bytesPerSecond?: number | undefined
   readonly everyDays: number
   readonly signal?: AbortSignal | undefined
-  readonly onObject?: ((pass: { readonly objects: number; readonly bytes: number; readonly finding?: ScrubFinding }) => void) | undefined
+  readonly onObject?:
+    ((pass: { readonly objects: number; readonly bytes: number; readonly finding?: ScrubFinding }) => void) | undefined
 }
 
 const PAGE = 100
@@ -94,7 +95,8 @@ async function scrubOne(
 async function storedAs(records: Records, fileId: string, attemptId: string) {
   const found = await getFile(records, fileId)
   const { file, committed } = found ?? {}
-  if (file === undefined || committed === null || committed === undefined || committed.id !== attemptId) return undefined
+  if (file === undefined || committed === null || committed === undefined || committed.id !== attemptId)
+    return undefined
   return { file, committed }
 }
 

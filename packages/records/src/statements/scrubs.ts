@@ -55,7 +55,12 @@ export async function currentScrub(db: Queryable, everyDays: number): Promise<Sc
 /** Writes down how one object fared, and when it was found whole. */
 export async function recordScrubbed(
   db: Queryable,
-  input: { readonly scrubId: string; readonly attemptId: string; readonly bytes: number; readonly finding?: ScrubFinding },
+  input: {
+    readonly scrubId: string
+    readonly attemptId: string
+    readonly bytes: number
+    readonly finding?: ScrubFinding
+  },
 ): Promise<void> {
   const { finding } = input
   const failed = finding === undefined ? 0 : 1
