@@ -44,8 +44,8 @@ export async function openAuditHouse(): Promise<AuditHouse> {
   }
   const ref = { role: 'audit', domain: 'default', suite: 1, version: 1 } as const
   await using admin = await openKeyAdmin(options)
-  const evidence = await admin.generate(ref)
-  await registerMasterKey(house.records, { ref, checkValue: evidence.checkValue ?? undefined })
+  await admin.generate(ref)
+  await registerMasterKey(house.records, { ref, checkValue: await admin.checkValue(ref) })
   await activateMasterKey(house.records, { ref })
   const pool = await HsmPool.open({ tokens: [options], agents: 1, sessions: 2 })
   const ports = { records: house.records, store: house.store, hsm: pool }
