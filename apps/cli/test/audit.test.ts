@@ -121,10 +121,10 @@ describe('sealfleet audit', () => {
   })
 })
 
-/** Everything that the log of calls shows in hexadecimal, as text: labels among it, which it breaks after 16 bytes. */
-function bytesIn(calls: string): string {
-  const lines = calls.matchAll(/^\s+[0-9A-F]{8}\s\s((?:[0-9A-F]{2} )+)/gm)
-  return Buffer.from([...lines].map(([, hex = '']) => hex.replaceAll(' ', '')).join(''), 'hex').toString('latin1')
+/** Values of attributes in the log of calls, as text: labels among them. They stand there as hexadecimal words of four bytes. */
+function attributesIn(calls: string): string {
+  const lines = calls.matchAll(/^\s+((?:[0-9A-F]{8} )*[0-9A-F]{2,8})$/gm)
+  return [...lines].map(([, hex = '']) => Buffer.from(hex.replaceAll(' ', ''), 'hex').toString('latin1')).join('\n')
 }
 
 describe('an auditor whose token has no encryption master', () => {
@@ -165,7 +165,7 @@ describe('an auditor whose token has no encryption master', () => {
     expect(verified.stdout.toString()).toContain('"verified":3')
     const calls = await readFile(output, 'latin1')
     expect(calls).toContain('C_SignInit')
-    const seen = bytesIn(calls)
+    const seen = attributesIn(calls)
     expect(seen).toContain('sealfleet/default/sig/s1/1')
     expect(seen).not.toContain('/enc/')
 
@@ -178,7 +178,7 @@ describe('an auditor whose token has no encryption master', () => {
     expect(restored.json()).toMatchObject({ error: { code: 'E_KEY_UNKNOWN' } })
     expect(restored.status).toBe(5)
     // The log would have shown it: opening does look.
-    expect(bytesIn(await readFile(output, 'latin1'))).toContain('sealfleet/default/enc/s1/1')
+    expect(attributesIn(await readFile(output, 'latin1'))).toContain('sealfleet/default/enc/s1/1')
   })
 })
 
