@@ -74,6 +74,18 @@ describe('a log that nobody touched', () => {
     expect(await house.verify()).toMatchObject({ rows: 2, found: 0 })
   })
 
+  test('rows of another cluster, whose transactions lie in the future, are sealed, and so are those that come after', async () => {
+    await house.sql.query(
+      `INSERT INTO audit_log (actor, action, subject_kind, subject_id, xact) SELECT 'a', 'b', 'c', i::text, 9000000000000 + i FROM generate_series(1, 7) i`,
+    )
+    await note()
+    const seal = () => chainAudit(house.records, { batchRows: 3 })
+    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 30_000 }).toBe(0)
+    await note()
+    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 30_000 }).toBe(0)
+    expect(await house.verify()).toMatchObject({ rows: 9, found: 0, unsealed: { rows: 0 } })
+  })
+
   test('several processes chain at once: each row is in one batch, the chain has no fork', async () => {
     for (let i = 0; i < 30; i++) await note()
     await expect

@@ -21,6 +21,8 @@ const BATCH_COLUMNS = Prisma.raw(
   `b.no, b.rows, b.rows_digest AS "rowsDigest", b.previous, b.hash, b.sealed_at AS "sealedAt"`,
 )
 
+const UNSEALED = Prisma.raw(`NOT EXISTS (SELECT 1 FROM audit_batch_rows r WHERE r.audit_id = l.id)`)
+
 /** The batch that the next one builds on; undefined before the first. */
 export async function lastAuditBatch(db: Queryable): Promise<AuditBatchRow | undefined> {
   const [row] = await db.query<RawBatch>(
@@ -44,16 +46,22 @@ export async function listAuditBatches(
  * that had ended before the oldest that is still under way. They are taken in the order of their transactions, so that
  * everything before the last batch's newest transaction is known to be sealed and is not looked at again, however large
  * the log is. Numbers of transactions begin anew when a dump is restored into another cluster: one that lies in the future
- * is an old one, and a last batch of such rows alone gives no horizon, so that the whole log is looked through once.
+ * is an old one. Those are sealed first: as long as the last batch holds nothing else there is no horizon and the log is looked
+ * through, and once it does they are done with for ever.
  */
 function unsealedRows(db: Queryable, last: bigint, limit: number): Promise<ChainRow[]> {
   return db.query<ChainRow>(Prisma.sql`
     ${horizonAfter(Prisma.sql`${last}::bigint`)}
-    SELECT ${CHAIN_COLUMNS} FROM audit_log l
-    WHERE l.xact >= (SELECT xact FROM horizon)
-      AND (l.xact < (SELECT oldest FROM now) OR l.xact >= (SELECT next FROM now))
-      AND NOT EXISTS (SELECT 1 FROM audit_batch_rows r WHERE r.audit_id = l.id)
-    ORDER BY l.xact, l.id LIMIT ${limit}::int`)
+    , settled AS (
+      (SELECT l.*, 1 AS turn FROM audit_log l
+       WHERE l.xact >= (SELECT xact FROM horizon) AND l.xact < (SELECT oldest FROM now) AND ${UNSEALED}
+       ORDER BY l.xact, l.id LIMIT ${limit}::int)
+      UNION ALL
+      (SELECT l.*, 0 FROM audit_log l
+       WHERE (SELECT xact FROM horizon) = 0 AND l.xact >= (SELECT next FROM now) AND ${UNSEALED}
+       ORDER BY l.xact, l.id LIMIT ${limit}::int)
+    )
+    SELECT ${CHAIN_COLUMNS} FROM settled l ORDER BY l.turn, l.xact, l.id LIMIT ${limit}::int`)
 }
 
 function horizonAfter(last: Prisma.Sql): Prisma.Sql {
@@ -73,7 +81,7 @@ export async function auditBacklog(db: Queryable): Promise<Unsealed> {
     ${horizonAfter(Prisma.sql`(SELECT max(no) FROM audit_batches)`)}
     SELECT count(*) AS rows, extract(epoch FROM clock_timestamp() - min(l.at))::float8 AS "oldestSeconds"
     FROM audit_log l WHERE l.xact >= (SELECT xact FROM horizon)
-      AND NOT EXISTS (SELECT 1 FROM audit_batch_rows r WHERE r.audit_id = l.id)`)
+      AND l.xact < (SELECT CASE h.xact WHEN 0 THEN 9223372036854775807 ELSE n.next END FROM horizon h, now n) AND ${UNSEALED}`)
   return { rows: Number(row?.rows ?? 0), oldestSeconds: row?.oldestSeconds ?? null }
 }
 
