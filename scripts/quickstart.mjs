@@ -46,7 +46,7 @@ await runMain(async () => {
   title('Tables, bucket, master keys')
   await runHere('migration', [join(checkout, 'packages/records/dist/migrate/main.js')], inHere)
   await runHere('making of the bucket', [join(checkout, 'scripts/bucket.mjs')], inHere)
-  await sealfleet('keys', ['keys', 'init'], inHere)
+  await sealfleet('keys', ['keys', 'init', '--with-audit'], inHere)
 
   title('Workers, maintenance and dashboard')
   const { services } = await startServices({ home, names: APPLICATIONS })

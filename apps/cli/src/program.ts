@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { auditVerbs } from './commands/audit.js'
 import { doctorVerb } from './commands/doctor.js'
 import { dlqVerbs } from './commands/dlq.js'
 import { domainsVerbs } from './commands/domains.js'
@@ -15,6 +16,7 @@ import { restoreVerb } from './commands/restore.js'
 import { shredVerb } from './commands/shred.js'
 import { recoverVerb } from './commands/recover.js'
 import { rewrapVerb } from './commands/rewrap.js'
+import { scrubVerbs } from './commands/scrub.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -83,6 +85,8 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   queueVerbs(program, runner)
   reconcileVerb(program, runner)
   sweepVerb(program, runner)
+  auditVerbs(program, runner)
+  scrubVerbs(program, runner)
   doctorVerb(program, runner)
   // Last, so that verbs don't inherit it: `--version` after a verb is the verb's own (`keys destroy --version 3`).
   program.enablePositionalOptions()

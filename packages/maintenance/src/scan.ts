@@ -1,6 +1,7 @@
 import { attemptOwners, listKeptObjects, type AttemptOwner, type KeptObject, type Records } from '@sealfleet/records'
 import type { ListedVersion } from '@sealfleet/store'
 
+import { AUDIT_PREFIX } from './audit-prefix.js'
 import { inBatches } from './batches.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
@@ -61,7 +62,7 @@ async function look(
   house: House,
 ): Promise<void> {
   if (owner === undefined) {
-    if (!entry.key.startsWith(PROBE_PREFIX)) report.unknown++
+    if (!entry.key.startsWith(PROBE_PREFIX) && !entry.key.startsWith(AUDIT_PREFIX)) report.unknown++
     return
   }
   const { kept, attemptId, fileId } = owner

@@ -3,10 +3,8 @@ import { StoreError, type ListedVersion, type Store, type StoreReader } from '@s
 
 import { setMaxListeners } from 'node:events'
 
+import { AUDIT_PREFIX } from './audit-prefix.js'
 import { PROBE_PREFIX } from './probes.js'
-
-/** Below this lie checkpoints and destruction records: the house's own papers, no sealed objects. */
-export const AUDIT_PREFIX = 'sealfleet-audit/'
 
 /** An object in the store, and what its header says (nothing of it authenticated) or why it has none. */
 export type StoredHeader =

@@ -9,6 +9,7 @@ export { claimFile, type ClaimInput, type ClaimOutcome } from './statements/clai
 export { renewLease, type LeaseInput } from './statements/renew-lease.js'
 export { openAttempt, type OpenAttemptInput } from './statements/open-attempt.js'
 export { commitAttempt, type CommitInput, type CommitOutcome } from './statements/commit-attempt.js'
+export { COMMIT_ACTIONS, commitEventDetail, type CommitAction } from './statements/commit-event.js'
 export { failAttempt, releaseFile, type FailInput } from './statements/fail-attempt.js'
 export { ensureDomain, getDomain, listDomains, type DomainInput } from './statements/domains.js'
 export {
@@ -45,7 +46,35 @@ export {
   type Unresolvable,
 } from './statements/resolve-dead-letter.js'
 export { abandonAttempt, listOrphanedAttempts } from './statements/abandon-attempt.js'
-export { appendAudit, listAudit, type AuditInput } from './statements/audit.js'
+export { appendAudit, listAudit, searchAudit, type AuditFilter, type AuditInput } from './statements/audit.js'
+export {
+  batchHash,
+  canonicalJsonText,
+  canonicalRow,
+  FIRST_PREVIOUS,
+  rowsDigest,
+  type ChainRow,
+} from './audit-canonical.js'
+export {
+  auditBacklog,
+  lastAuditBatch,
+  listAuditBatches,
+  sealAuditBatch,
+  sealedRowCount,
+  unsealedAudit,
+  type AuditBatchRow,
+  type Unsealed,
+} from './statements/audit-batches.js'
+export { listSealedRows, type SealedRow } from './statements/audit-sealed-rows.js'
+export {
+  addCheckpoint,
+  lastCheckpoint,
+  listCheckpoints,
+  markCheckpointStored,
+  type CheckpointRow,
+} from './statements/audit-checkpoints.js'
+export { commitsBesideEvents, type CommitBesideEvent } from './statements/commits-beside-events.js'
+export { eventsBesideAttempts, type EventBesideAttempt } from './statements/events-beside-attempts.js'
 export { forgetWorkers, heartbeat, listWorkers, type Heartbeat, type WorkerRow } from './statements/workers.js'
 export {
   clearHsmLatch,
@@ -159,3 +188,13 @@ export {
   type ShreddableFile,
   type ShredInput,
 } from './statements/shred-file.js'
+export {
+  currentScrub,
+  finishScrub,
+  listScrubs,
+  nextToScrub,
+  recordScrubbed,
+  scrubBacklog,
+  type ScrubFinding,
+  type ScrubRow,
+} from './statements/scrubs.js'

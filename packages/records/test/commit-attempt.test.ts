@@ -5,6 +5,7 @@ import {
   commitAttempt,
   failAttempt,
   getFile,
+  listAudit,
   openAttempt,
   registerMasterKey,
   renewLease,
@@ -128,6 +129,35 @@ describe('commitAttempt', () => {
     expect(stored?.committed?.nonces?.nonceSig.equals(input.nonceSig!)).toBe(true)
     expect(stored?.committed?.htag.equals(commit.htag)).toBe(true)
     expect(stored?.committed?.fmac.equals(commit.fmac)).toBe(true)
+  })
+
+  test('leaves one row in the audit log that names the object, its tags and its keys', async () => {
+    const input = await opened(f)
+    const commit = commitOf(input)
+    await commitAttempt(f.records, commit)
+    await commitAttempt(f.records, commit)
+    const rows = await listAudit(f.records, { subjectKind: 'file', subjectId: input.fileId })
+    expect(rows).toMatchObject([{ actor: input.owner, action: 'file.commit' }])
+    expect(rows[0]?.detail).toEqual({
+      attemptId: input.attemptId,
+      attemptNo: 1,
+      bucket: 'bucket',
+      objectKey: input.objectKey,
+      version: 'v1',
+      etag: '"etag"',
+      length: commit.objectLength,
+      htag: Buffer.from(commit.htag).toString('hex'),
+      fmac: Buffer.from(commit.fmac).toString('hex'),
+      enc: 1,
+      sig: 1,
+      kek: null,
+    })
+  })
+
+  test('leaves none when it is fenced', async () => {
+    const input = await opened(f)
+    expect(await commitAttempt(f.records, commitOf(input, { owner: 'other' }))).toBe('fenced')
+    expect(await listAudit(f.records, { subjectKind: 'file', subjectId: input.fileId })).toEqual([])
   })
 
   test('whose answer was lost is recognised as done, as often as one asks', async () => {

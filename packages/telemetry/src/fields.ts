@@ -74,6 +74,11 @@ const SHAPES = {
   uploadsAborted: 'number',
   workersForgotten: 'number',
   found: 'number',
+  chained: 'number',
+  // the head of a checkpoint: whoever collects logs keeps it where no database reaches
+  checkpoint: 'number',
+  batch: 'number',
+  checkpointSha256: 'sha256',
   // keys, by number
   suite: 'number',
   segLog2: 'number',
@@ -106,6 +111,7 @@ const PATTERNS: Readonly<Record<Exclude<ShapeName, 'number' | 'boolean'>, RegExp
   name: /^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$/,
   bucket: /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
   objectKey: /^(?:default|[0-9a-f-]{36})\/[0-9a-f-]{36}\/[0-9a-f-]{36}$/,
+  sha256: /^[0-9a-f]{64}$/,
   sqlState: /^[0-9A-Z]{5}$/,
 }
 

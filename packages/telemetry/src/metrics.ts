@@ -102,6 +102,10 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     maintenanceFindings: gauge('maintenance_findings', 'Things that a person must look at, as of the last time', [
       'task',
     ]),
+    auditUnsealed: gauge('audit_unsealed_rows', 'Rows of the audit log that are in no batch of its chain yet'),
+    auditUnsealedSeconds: gauge('audit_unsealed_oldest_seconds', 'Age of the oldest of them'),
+    auditCheckpoint: gauge('audit_checkpoint_timestamp_seconds', 'When the chain was last seen signed and copied'),
+
     outboxDepth: gauge('outbox_files', 'Files accepted in the outbox that have no job yet'),
     outboxOldestSeconds: gauge('outbox_oldest_seconds', 'Age of the oldest of them'),
 

@@ -262,6 +262,9 @@ CREATE TABLE "audit_checkpoints" (
 ALTER TABLE "audit_checkpoints"
   ADD CONSTRAINT "audit_checkpoints_batch_no_fkey" FOREIGN KEY ("batch_no") REFERENCES "audit_batches" ("no") ON DELETE NO ACTION ON UPDATE NO ACTION;
 
+-- The chain takes rows in the order of their transactions, from where the last batch ended.
+CREATE INDEX "audit_log_xact_id_idx" ON "audit_log" ("xact", "id");
+
 CREATE TRIGGER audit_batches_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_batches FOR EACH STATEMENT EXECUTE FUNCTION sealfleet_append_only();
 CREATE TRIGGER audit_batch_rows_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_batch_rows FOR EACH STATEMENT EXECUTE FUNCTION sealfleet_append_only();
 CREATE TRIGGER audit_checkpoints_never_deleted BEFORE DELETE OR TRUNCATE ON audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION sealfleet_never_deleted();

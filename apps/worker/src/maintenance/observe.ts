@@ -13,6 +13,7 @@ const THINGS = [
   'swept',
   'bytesDeleted',
   'found',
+  'chained',
 ] as const
 type Things = Partial<Record<(typeof THINGS)[number], number>>
 

@@ -54,7 +54,8 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     const stop = new AbortController()
     const { signal } = stop
     const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
-    const tasks = maintenanceTasks({ records, store, jobs, actor: `maintenance:${id}`, hsm }, config.maintenance)
+    const actor = `maintenance:${id}`
+    const tasks = maintenanceTasks({ records, store, jobs, actor, hsm, metrics, log }, config.maintenance)
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),

@@ -3,9 +3,12 @@ import type { QueueView } from '@sealfleet/jobs'
 import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
 
+import { auditTasks } from './audit.js'
 import { destroyTask } from './destroy-task.js'
 import type { MaintenanceHsm } from './hsm.js'
+import { scrubTasks } from './scrub.js'
 
 /** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
 const IDLE_S = 60
@@ -20,13 +23,13 @@ export interface TaskPorts {
   readonly actor: string
   /** Undefined where no HSM is configured: tasks that need one are not among those of this process. */
   readonly hsm?: MaintenanceHsm | undefined
+  readonly metrics: Metrics
+  readonly log: Logger
 }
 
 /** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
-export function maintenanceTasks(
-  { records, store, jobs, actor, hsm }: TaskPorts,
-  config: MaintenanceConfig,
-): readonly Task[] {
+export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig): readonly Task[] {
+  const { records, store, jobs, actor, hsm } = taskPorts
   const ports = { records, store, jobs }
   const sweeping = (signal: AbortSignal) => ({ graceSeconds: config.sweepGraceSeconds, actor, signal })
   const idleSeconds = Math.min(IDLE_S, config.reconcileSeconds)
@@ -53,6 +56,8 @@ export function maintenanceTasks(
         return { report, found: report.found > 0 }
       },
     },
+    ...auditTasks(taskPorts, config),
+    ...scrubTasks(taskPorts, config),
     ...(hsm === undefined ? [] : [destroyTask({ records, store, actor }, hsm, config)]),
   ]
 }

@@ -12,6 +12,13 @@ export interface MaintenanceConfig {
   readonly destroySeconds: number
   /** a destruction waits so many seconds at least */
   readonly destroyMinWaitSeconds: number
+  /** seconds between two looks for rows of the audit log that can be chained, and between two checkpoints of the chain */
+  readonly auditChainSeconds: number
+  readonly auditCheckpointSeconds: number
+  /** MiB of stored objects that scrubbing reads a second; undefined: it does not scrub */
+  readonly scrubMibPerSecond: number | undefined
+  /** days of one pass of scrubbing over the whole store */
+  readonly scrubEveryDays: number
   /** milliseconds between two looks into an empty outbox */
   readonly relayMs: number
   /** port of the maintenance process's own health and metrics; undefined: none */
@@ -54,6 +61,27 @@ const variables = {
     'the shortest time between scheduling the destruction of a master key and carrying it out',
     1,
   ),
+  auditChainSeconds: seconds('SEALFLEET_AUDIT_CHAIN_SECONDS', '10', 'how often maintenance chains the audit log', 1),
+  auditCheckpointSeconds: seconds(
+    'SEALFLEET_AUDIT_CHECKPOINT_SECONDS',
+    '3600',
+    "how often maintenance signs the audit log's chain; needs the HSM and an audit key",
+    1,
+  ),
+  scrubMibPerSecond: optional({
+    name: 'SEALFLEET_SCRUB_MIB_PER_SECOND',
+    about: 'MiB of stored objects that maintenance reads and verifies a second; unset: it does not; needs the HSM',
+    wants: 'a whole number of MiB from 1 to 100000',
+    example: '20',
+    schema: wholeNumber(1, 100_000),
+  }),
+  scrubEveryDays: withDefault('30', {
+    name: 'SEALFLEET_SCRUB_EVERY_DAYS',
+    about: 'how often every stored object is verified, once scrubbing is on',
+    wants: 'a whole number of days from 1 to 3650',
+    example: '30',
+    schema: wholeNumber(1, 3650),
+  }),
   relayMs: withDefault('500', {
     name: 'SEALFLEET_RELAY_MS',
     about: 'how often an empty outbox is looked into',

@@ -61,6 +61,21 @@ export const INTEGRITY = {
     'A nonce was drawn twice under one master key: the random source of this machine can’t be trusted.',
     'Stop that worker and find out why; the database refused the attempt, so nothing was sealed with it.',
   ),
+  AUDIT_BROKEN: integrity(
+    3,
+    'The audit log, its chain or its checkpoints are not what was sealed: somebody changed them.',
+    'Keep database and store as they are; run `npx sealfleet audit verify` and follow the runbook.',
+  ),
+  AUDIT_BEHIND: integrity(
+    3,
+    'Database or store are older than the last checkpoint: one was rolled back.',
+    'Run `npx sealfleet audit verify`. After a restore that was meant, `npx sealfleet audit adopt` goes on from it.',
+  ),
+  AUDIT_MISMATCH: integrity(
+    3,
+    'A file’s record is not what the audit log says was committed: an old record may have been put back.',
+    'Run `npx sealfleet audit verify` and `npx sealfleet trace ID`; keep record and object as evidence.',
+  ),
   S3_OBJECT_EXISTS: integrity(
     1,
     'Something that this attempt did not write sits under its object key.',

@@ -9,7 +9,7 @@ import {
 } from '@sealfleet/records'
 import { timingSafeEqual } from 'node:crypto'
 
-import { AUDIT_PREFIX } from '../store-headers.js'
+import { AUDIT_PREFIX } from '../audit-prefix.js'
 import { summaryOf } from './schedule.js'
 import type { KeyNeeds, KeyTokens, TokenProof } from './terms.js'
 

@@ -1,6 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { commitEventDetail } from './commit-event.js'
 
 export interface CommitInput {
   readonly attemptId: string
@@ -23,7 +24,7 @@ export type CommitOutcome = 'committed' | 'already' | 'fenced'
 /**
  * Makes an attempt the file's outcome, in one transaction of one statement: the file is RUNNING under this owner and this
  * attempt, its lease has not run out, the attempt is OPEN, and its keys, locked FOR SHARE against destruction, are ACTIVE
- * or DECRYPT_ONLY. When any of that fails nothing is written, and the record is read to tell a lost answer from a fence.
+ * or DECRYPT_ONLY. The audit log's row of it is written by the same statement. When any of that fails nothing is written, and the record is read to tell a lost answer from a fence.
  * @throws RecordsError INVALID when lengths or tags break the format's rules; DB_UNAVAILABLE: ask again, it is idempotent
  */
 export async function commitAttempt(db: Queryable, input: CommitInput): Promise<CommitOutcome> {
@@ -47,7 +48,10 @@ export async function commitAttempt(db: Queryable, input: CommitInput): Promise<
         object_sha256 = ${input.objectSha256 === undefined ? null : Buffer.from(input.objectSha256)}::bytea,
         ended_at = clock_timestamp()
       FROM held WHERE a.id = held.id AND (SELECT count(*) FROM usable) = held.keys
-      RETURNING a.id, a.file_id
+      RETURNING a.*
+    ), logged AS (
+      INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
+      SELECT c.owner, 'file.commit', 'file', c.file_id::text, ${commitEventDetail('c')} FROM committed c
     )
     UPDATE files f SET state = 'STORED', committed_attempt_id = c.id, stored_at = clock_timestamp(),
       lease_owner = NULL, lease_expires_at = NULL

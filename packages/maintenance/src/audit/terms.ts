@@ -1,0 +1,33 @@
+/**
+ * Terms. The audit log is *chained* by sealing its rows into *batches*, each of which names the hash of the one before. A
+ * *checkpoint* says which batch was the last at some time, under a MAC of the audit key in the HSM; its *copy* lies in the
+ * store. An *anchor* is a checkpoint that an auditor keeps where nobody who writes to database or store can reach it.
+ */
+import type { MasterKeyRef, Records } from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
+
+/** The HSM, as far as checkpoints go: structurally the pool of packages/hsm. */
+export interface AuditHsm {
+  hmac(key: MasterKeyRef, message: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Buffer>
+  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array): void
+}
+
+export interface AuditPorts {
+  readonly records: Records
+  readonly store: Store
+  readonly hsm: AuditHsm
+}
+
+export type AuditErrorCode = 'AUDIT_BEHIND' | 'AUDIT_BROKEN' | 'AUDIT_MISMATCH' | 'NO_ACTIVE_KEY' | 'BAD_STATE'
+
+export class AuditError extends Error {
+  override readonly name = 'AuditError'
+  readonly code: AuditErrorCode
+  readonly fix: string | undefined
+
+  constructor(code: AuditErrorCode, message: string, fix?: string) {
+    super(message)
+    this.code = code
+    this.fix = fix
+  }
+}

@@ -1,0 +1,52 @@
+import { verifyObject, type KeyDeriver, type NonceWrapper, type OpenOptions } from '@sealfleet/format'
+import { getMasterKey, type CommittedAttempt, type FileRow, type MasterKeyRef, type Records } from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
+
+/** The HSM as far as verifying goes: structurally the pool of packages/hsm. Only signing masters (and KEKs) are asked. */
+export interface VerifyHsm extends KeyDeriver, NonceWrapper {
+  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array): void
+  expectKekRecord(kek: { readonly domain: string; readonly version: number }, record: Uint8Array): void
+}
+
+/** Checks every byte of a stored file's object against its tags and its record. @throws the first failing check's code */
+export async function verifyStored(
+  { records, store, hsm }: { readonly records: Records; readonly store: Store; readonly hsm: VerifyHsm },
+  { file, committed }: { readonly file: FileRow; readonly committed: CommittedAttempt },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { objectKey: key, objectVersion, nonces, wrappedNonces } = committed
+  const head = await store.head(key, {
+    ...(signal !== undefined && { signal }),
+    ...(objectVersion !== null && { version: objectVersion }),
+  })
+  const pin = head.version === undefined ? { etag: head.etag } : { version: head.version }
+  const keyState: OpenOptions['keyState'] = async (ref) => {
+    const row = await getMasterKey(records, ref)
+    if (row === undefined) return 'unknown'
+    if (row.state === 'DESTROYED') return 'destroyed'
+    if (row.checkValue !== null) hsm.expectCheckValue(row, row.checkValue)
+    if (row.checkRecord !== null) hsm.expectKekRecord(row, row.checkRecord)
+    return 'usable'
+  }
+  await verifyObject(store.reader({ key, length: head.length, ...pin }), {
+    keys: hsm,
+    unwrapper: hsm,
+    context: file.context,
+    expectedFileId: file.id,
+    record: {
+      fileId: file.id,
+      attemptId: committed.id,
+      suite: committed.suite,
+      encKeyVersion: committed.encKeyVersion,
+      sigKeyVersion: committed.sigKeyVersion,
+      keyDomain: committed.domain,
+      objectLength: committed.objectLength,
+      htag: committed.htag,
+      fmac: committed.fmac,
+      ...(nonces ?? {}),
+    },
+    ...(wrappedNonces !== null && { wrappedNonces }),
+    keyState,
+    signal,
+  })
+}

@@ -1,0 +1,115 @@
+import { generateKeyPairSync, randomUUID, sign as signEd25519, type KeyObject } from 'node:crypto'
+
+import { HsmPool, openKeyAdmin, type TokenOptions } from '@sealfleet/hsm'
+import {
+  activateMasterKey,
+  addOperator,
+  addSignature,
+  createRequest,
+  enrolmentDetail,
+  rawPublicKey,
+  registerMasterKey,
+  signedBytes,
+  type NewOperator,
+  type RequestRow,
+} from '@sealfleet/records'
+import { freshToken } from '@sealfleet/testkit'
+import type pg from 'pg'
+import { expect } from 'vitest'
+
+import { chainAudit, checkpointAudit, verifyAudit, type AuditPorts, type AuditReport } from '../src/index.js'
+import { openHouse, type Begun, type House } from './support.js'
+
+/** A house whose log can be chained and signed: with a token that holds an audit key. */
+export interface AuditHouse extends House {
+  readonly ports: AuditPorts
+  readonly pool: HsmPool
+  /** A stored file. */
+  store1(): Promise<Begun>
+  /** Chains everything that there is and makes a checkpoint of it. */
+  checkpoint(): ReturnType<typeof checkpointAudit>
+  /** What somebody can do who owns the database: rules and triggers do not hold him. */
+  tamper(...statements: readonly string[]): Promise<void>
+  verify(options?: Parameters<typeof verifyAudit>[1]): Promise<AuditReport>
+}
+
+export async function openAuditHouse(): Promise<AuditHouse> {
+  const house = await openHouse('radosgw')
+  const token = await freshToken()
+  const options: TokenOptions = {
+    module: token.module,
+    token: token.label,
+    pin: { kind: 'file', path: token.pinFile },
+    env: token.env,
+  }
+  const ref = { role: 'audit', domain: 'default', suite: 1, version: 1 } as const
+  await using admin = await openKeyAdmin(options)
+  await admin.generate(ref)
+  await registerMasterKey(house.records, { ref, checkValue: await admin.checkValue(ref) })
+  await activateMasterKey(house.records, { ref })
+  const pool = await HsmPool.open({ tokens: [options], agents: 1, sessions: 2 })
+  const ports = { records: house.records, store: house.store, hsm: pool }
+  const settled = async () => {
+    // Transactions of other databases of the server hold the chain back for as long as they last.
+    await expect.poll(async () => (await chainAudit(house.records)).waiting.rows, { timeout: 30_000 }).toBe(0)
+  }
+  return {
+    ...house,
+    ports,
+    pool,
+    store1: async () => {
+      const begun = await house.begin({ fileId: randomUUID() })
+      await house.commit(begun, await house.upload(begun))
+      return begun
+    },
+    checkpoint: async () => {
+      await settled()
+      return checkpointAudit(ports)
+    },
+    tamper: async (...statements) => {
+      const client: pg.PoolClient = await house.sql.connect()
+      try {
+        await client.query('BEGIN; SET LOCAL session_replication_role = replica')
+        for (const statement of statements) await client.query(statement)
+        await client.query('COMMIT')
+      } finally {
+        client.release()
+      }
+    },
+    verify: (o) => verifyAudit(ports, o),
+    async [Symbol.asyncDispose]() {
+      await pool.close()
+      await house[Symbol.asyncDispose]()
+      await token[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Two officers, ann and bob, and an auditor, aud. */
+export async function enrolTwo({ records }: Pick<House, 'records'>) {
+  const keys = new Map<string, KeyObject>()
+  const sign = async (request: RequestRow, ...names: readonly string[]) => {
+    for (const operator of names) {
+      const key = keys.get(operator)
+      if (key === undefined) throw new Error(operator)
+      const signature = signEd25519(null, signedBytes(request.body), key)
+      await addSignature(records, { requestId: request.id, operator, signature })
+    }
+  }
+  for (const name of ['ann', 'bob', 'aud']) {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const role = name === 'aud' ? 'auditor' : 'officer'
+    const input: NewOperator = { name, role, publicKey: rawPublicKey(publicKey), enrolledBy: 'cli:root' }
+    let requestId: string | undefined
+    if (name === 'aud') {
+      const subject = { kind: 'operator', id: name }
+      const detail = enrolmentDetail(input)
+      const request = await createRequest(records, { kind: 'operators.add', subject, detail, createdBy: 'cli:root' })
+      await sign(request, 'ann', 'bob')
+      requestId = request.id
+    }
+    await records.transaction((tx) => addOperator(tx, { ...input, requestId }))
+    keys.set(name, privateKey)
+  }
+  return { sign }
+}

@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto'
+import { Prisma } from '../generated/client.js'
+import { uuid } from '../ids.js'
+import type { Queryable } from '../records.js'
+
+/** What a pass found wrong with one object; a code of the closed list. */
+export interface ScrubFinding {
+  readonly fileId: string
+  readonly attemptId: string
+  readonly code: string
+}
+
+/** One pass over every stored object. */
+export interface ScrubRow {
+  readonly id: string
+  readonly startedAt: Date
+  /** Null while it is under way. */
+  readonly finishedAt: Date | null
+  readonly objects: number
+  readonly bytes: number
+  readonly failed: number
+  /** The first thousand. */
+  readonly findings: readonly ScrubFinding[]
+}
+
+const MOST_FINDINGS = 1_000
+const COLUMNS = Prisma.raw(
+  `s.id, s.started_at AS "startedAt", s.finished_at AS "finishedAt", s.objects, s.bytes, s.failed, s.findings`,
+)
+
+/** Newest first. */
+export async function listScrubs(db: Queryable, limit = 10): Promise<ScrubRow[]> {
+  const rows = await db.query<RawScrub>(
+    Prisma.sql`SELECT ${COLUMNS} FROM scrubs s ORDER BY s.started_at DESC LIMIT ${limit}::int`,
+  )
+  return rows.map(scrubRow)
+}
+
+/**
+ * The pass that is under way; else a new one when the last began so many days ago (by the database's clock), or there
+ * never was one. Undefined: none is due.
+ */
+export async function currentScrub(db: Queryable, everyDays: number): Promise<ScrubRow | undefined> {
+  const open = (await listScrubs(db, 1)).find(({ finishedAt }) => finishedAt === null)
+  if (open !== undefined) return open
+  const [made] = await db.query<RawScrub>(Prisma.sql`
+    INSERT INTO scrubs AS s (id) SELECT ${randomUUID()}::uuid
+    WHERE NOT EXISTS (SELECT 1 FROM scrubs o WHERE o.finished_at IS NULL
+      OR o.started_at > clock_timestamp() - make_interval(days => ${everyDays}::int))
+    ON CONFLICT DO NOTHING
+    RETURNING ${COLUMNS}`)
+  return made === undefined ? undefined : scrubRow(made)
+}
+
+/** Writes down how one object fared, and when it was found whole. */
+export async function recordScrubbed(
+  db: Queryable,
+  input: {
+    readonly scrubId: string
+    readonly attemptId: string
+    readonly bytes: number
+    readonly finding?: ScrubFinding
+  },
+): Promise<void> {
+  const { finding } = input
+  const failed = finding === undefined ? 0 : 1
+  await db.query(Prisma.sql`
+    WITH seen AS (
+      UPDATE attempts SET verified_at = clock_timestamp()
+      WHERE id = ${uuid(input.attemptId, 'the attempt id')}::uuid AND ${failed}::int = 0
+    )
+    UPDATE scrubs SET objects = objects + 1, bytes = bytes + ${input.bytes}::bigint, failed = failed + ${failed}::int,
+      findings = CASE WHEN ${failed}::int = 1 AND jsonb_array_length(findings) < ${MOST_FINDINGS}::int
+        THEN findings || ${JSON.stringify(finding ?? {})}::jsonb ELSE findings END
+    WHERE id = ${input.scrubId}::uuid RETURNING id`)
+}
+
+export async function finishScrub(db: Queryable, id: string): Promise<ScrubRow | undefined> {
+  const [row] = await db.query<RawScrub>(Prisma.sql`
+    UPDATE scrubs s SET finished_at = clock_timestamp() WHERE s.id = ${id}::uuid AND s.finished_at IS NULL
+    RETURNING ${COLUMNS}`)
+  return row === undefined ? undefined : scrubRow(row)
+}
+
+/** Files whose object this pass has not seen yet, those first that were verified longest ago or never.
+ * What was committed after it began is the next pass's, so that a pass ends however much comes in. */
+export function nextToScrub(
+  db: Queryable,
+  page: { readonly startedAt: Date; readonly except: readonly string[]; readonly limit: number },
+): Promise<{ readonly fileId: string; readonly attemptId: string }[]> {
+  return db.query(Prisma.sql`
+    SELECT a.file_id AS "fileId", a.id AS "attemptId"
+    FROM attempts a JOIN files f ON f.committed_attempt_id = a.id AND f.state = 'STORED'
+    WHERE a.state = 'COMMITTED' AND (a.verified_at IS NULL OR a.verified_at < ${page.startedAt})
+      AND a.ended_at < ${page.startedAt} AND a.id <> ALL (${[...page.except]}::uuid[])
+    ORDER BY a.verified_at NULLS FIRST, a.id LIMIT ${page.limit}::int`)
+}
+
+/** What a pass has still to read. */
+export async function scrubBacklog(
+  db: Queryable,
+  startedAt: Date,
+): Promise<{ readonly objects: number; readonly bytes: number }> {
+  const [row] = await db.query<{ objects: bigint; bytes: bigint | null }>(Prisma.sql`
+    SELECT count(*) AS objects, sum(a.object_length)::bigint AS bytes
+    FROM attempts a JOIN files f ON f.committed_attempt_id = a.id AND f.state = 'STORED'
+    WHERE a.state = 'COMMITTED' AND (a.verified_at IS NULL OR a.verified_at < ${startedAt})
+      AND a.ended_at < ${startedAt}`)
+  return { objects: Number(row?.objects ?? 0), bytes: Number(row?.bytes ?? 0) }
+}
+
+type RawScrub = Omit<ScrubRow, 'bytes'> & { readonly bytes: bigint }
+
+function scrubRow(raw: RawScrub): ScrubRow {
+  return { ...raw, bytes: Number(raw.bytes) }
+}
