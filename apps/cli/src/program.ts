@@ -3,6 +3,7 @@ import { doctorVerb } from './commands/doctor.js'
 import { dlqVerbs } from './commands/dlq.js'
 import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
+import { holdsVerbs } from './commands/holds.js'
 import { hsmVerbs } from './commands/hsm.js'
 import { keysVerbs } from './commands/keys.js'
 import { listVerb } from './commands/list.js'
@@ -10,6 +11,8 @@ import { objectVerbs } from './commands/object.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
 import { restoreVerb } from './commands/restore.js'
+import { retentionVerbs } from './commands/retention.js'
+import { rmVerb } from './commands/rm.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -64,9 +67,12 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   traceVerb(program, runner)
   restoreVerb(program, runner)
   verifyVerb(program, runner)
+  rmVerb(program, runner)
   objectVerbs(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
+  holdsVerbs(program, runner)
+  retentionVerbs(program, runner)
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)

@@ -56,7 +56,7 @@ test('a wiped queue fills again by itself, the files are stored, and SIGTERM end
         timeout: 30_000,
       },
     )
-    .toEqual(['reconcile', 'reconcile-all', 'scan', 'sweep'])
+    .toEqual(['reconcile', 'reconcile-all', 'retention', 'scan', 'sweep'])
   const port = maintenance.lines.find(({ msg }) => msg === 'health and metrics')?.['port']
   const metrics = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text()
   expect(metrics).toMatch(

@@ -73,6 +73,7 @@ const SHAPES = {
   bytesDeleted: 'number',
   uploadsAborted: 'number',
   workersForgotten: 'number',
+  expired: 'number',
   found: 'number',
   // keys, by number
   suite: 'number',

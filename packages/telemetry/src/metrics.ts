@@ -102,6 +102,11 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     maintenanceFindings: gauge('maintenance_findings', 'Things that a person must look at, as of the last time', [
       'task',
     ]),
+    keyRotationDue: gauge('key_rotation_due', '1 when an active master key is older than its domain wants', [
+      'domain',
+      'role',
+    ]),
+    keyAgeDays: gauge('key_age_days', 'Age of the active master keys', ['domain', 'role']),
     outboxDepth: gauge('outbox_files', 'Files accepted in the outbox that have no job yet'),
     outboxOldestSeconds: gauge('outbox_oldest_seconds', 'Age of the oldest of them'),
 

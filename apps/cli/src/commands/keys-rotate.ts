@@ -12,7 +12,7 @@ import { Option, type Command } from 'commander'
 import { CliError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT } from '../exit-status.js'
-import { carryOut } from '../keys/carry-out.js'
+import { activateAll, carryOut } from '../keys/carry-out.js'
 import { planRotation, type KeyStep } from '../keys/plan.js'
 import { reportOf, reportTable, type KeyReport } from '../keys/report.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
@@ -76,9 +76,20 @@ async function activeRows(records: Records, domain: DomainPolicy, o: RotateOptio
         fix: `make its first keys with \`${init}${role === 'audit' ? ' --with-audit' : ''}\``,
       })
     }
+    assertBothWhenSuiteChanges(domain, active, o)
     rows.push(active)
   }
   return rows
+}
+
+/** Files are sealed by a pair of one suite: when the domain's has changed, enc and sig change together or not at all. */
+function assertBothWhenSuiteChanges(domain: DomainPolicy, active: KeyRow, { role }: RotateOptions): void {
+  if ((role !== 'enc' && role !== 'sig') || active.suite === domain.suite) return
+  const message = `domain ${domain.name} is now of suite ${domain.suite}, its active keys are of suite ${active.suite}: enc and sig change together`
+  throw new CliError('BAD_STATE', message, {
+    exitStatus: EXIT.failed,
+    fix: `sealfleet keys rotate --domain ${domain.name}`,
+  })
 }
 
 async function rotate(
@@ -109,12 +120,25 @@ async function rotate(
     ;(await compareKeys(admin, [active], token)).forEach(assertSound)
     plans.push({ steps, rows })
   }
+  const actor = `cli:${context.io.user}`
   for (const { steps, rows } of plans) {
     for (const step of steps) {
       context.signal.throwIfAborted()
-      const row = dryRun ? undefined : await carryOut(step, { records, admin, token, actor: `cli:${context.io.user}` })
-      reports.push(reportOf(step, row, rows))
+      if (step.kind === 'activate') continue
+      reports.push(reportOf(step, dryRun ? undefined : await carryOut(step, { records, admin, token, actor }), rows))
     }
   }
+  // All at once: there is no moment in which enc and sig are of different suites.
+  const activations = plans.flatMap(({ steps, rows }) =>
+    steps.flatMap((step) => (step.kind === 'activate' ? [{ step, rows }] : [])),
+  )
+  const activated = dryRun
+    ? []
+    : await activateAll(
+        records,
+        activations.map(({ step }) => step),
+        actor,
+      )
+  activations.forEach(({ step, rows }, i) => reports.push(reportOf(step, activated[i], rows)))
   return reports
 }

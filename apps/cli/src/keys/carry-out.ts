@@ -1,6 +1,7 @@
 import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
 import {
   activateMasterKey,
+  activateMasterKeyIn,
   appendAudit,
   registerMasterKey,
   type KeyRow,
@@ -25,6 +26,24 @@ export async function carryOut(
     await appendAudit(o.records, { actor: o.actor, action: `keys.${step.kind}`, ...subject, detail })
   }
   return row
+}
+
+/** Activates keys of several roles in one transaction with their audit rows: all of them or none. */
+export function activateAll(
+  records: Records,
+  steps: readonly (KeyStep & { readonly kind: 'activate' })[],
+  actor: string,
+): Promise<readonly KeyRow[]> {
+  return records.transaction(async (tx) => {
+    const rows: KeyRow[] = []
+    for (const { ref, replaces } of steps) {
+      const row = await activateMasterKeyIn(tx, { ref, replaces })
+      const detail = { label: row.label, checkValue: row.checkValue?.toString('hex') ?? null }
+      await appendAudit(tx, { actor, action: 'keys.activate', subjectKind: 'key', subjectId: row.id, detail })
+      rows.push(row)
+    }
+    return rows
+  })
 }
 
 async function perform(

@@ -9,11 +9,15 @@ import { Closers } from '../closers.js'
 import { startHeart } from '../heartbeat.js'
 import { startStatusServer } from '../http.js'
 import { storeOptions } from '../store-options.js'
+import { watchKeyAges } from './key-ages.js'
 import { taskObserver } from './observe.js'
 import { runRelay } from './relay.js'
 import { maintenanceTasks } from './tasks.js'
 
 export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintenance' | 'ops'>
+
+/** Between two looks at the ages of keys: days count, so a minute is soon enough. */
+const KEY_AGES_MS = 60_000
 
 export interface MaintenanceOptions {
   readonly config: MaintenanceSettings
@@ -53,6 +57,7 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
+      watchKeyAges({ records, metrics, log }, KEY_AGES_MS, signal),
     ])
     closers.defer(async () => {
       stop.abort(new Error('maintenance is shutting down'))

@@ -1,6 +1,6 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
 import type { QueueView } from '@sealfleet/jobs'
-import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
+import { expire, outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
@@ -23,7 +23,12 @@ export function maintenanceTasks(
   config: MaintenanceConfig,
 ): readonly Task[] {
   const ports = { records, store, jobs }
-  const sweeping = (signal: AbortSignal) => ({ graceSeconds: config.sweepGraceSeconds, actor, signal })
+  const sweeping = (signal: AbortSignal) => ({
+    graceSeconds: config.sweepGraceSeconds,
+    supersededGraceSeconds: config.supersededGraceSeconds,
+    actor,
+    signal,
+  })
   const idleSeconds = Math.min(IDLE_S, config.reconcileSeconds)
   const reconciling = (quick: boolean) => async (signal: AbortSignal) => {
     const report = await reconcile(ports, { quick, idleSeconds, signal })
@@ -39,6 +44,14 @@ export function maintenanceTasks(
         const report = await sweep(ports, sweeping(signal))
         return { report, found: report.found > 0 }
       },
+    },
+    {
+      name: 'retention',
+      everySeconds: config.retentionSeconds,
+      run: async (signal) => ({
+        report: await expire(ports, { actor, dryRun: !config.retentionDelete, signal }),
+        found: false,
+      }),
     },
     {
       name: 'scan',

@@ -1,5 +1,5 @@
 import { defineConcern } from '../concern.js'
-import { optional, wholeNumber, withDefault } from '../variable.js'
+import { flag, optional, wholeNumber, withDefault } from '../variable.js'
 
 export interface MaintenanceConfig {
   /** seconds between two looks for jobs that Redis lost; every 15th looks at each open file */
@@ -8,6 +8,11 @@ export interface MaintenanceConfig {
   readonly scanSeconds: number
   /** an attempt must have been over for so long before anything of it is deleted from the store */
   readonly sweepGraceSeconds: number
+  /** an attempt's place must have been taken by another for so long before its object is deleted */
+  readonly supersededGraceSeconds: number
+  readonly retentionSeconds: number
+  /** whether maintenance deletes what is past its retention, or only counts it */
+  readonly retentionDelete: boolean
   /** milliseconds between two looks into an empty outbox */
   readonly relayMs: number
   /** port of the maintenance process's own health and metrics; undefined: none */
@@ -38,6 +43,25 @@ const variables = {
     'how long an attempt must have been over before anything of it is deleted',
     0,
   ),
+  supersededGraceSeconds: seconds(
+    'SEALFLEET_SUPERSEDED_GRACE_SECONDS',
+    '86400',
+    'how long the old object of a file that was sealed anew stays for those who read it',
+    0,
+  ),
+  retentionSeconds: seconds(
+    'SEALFLEET_RETENTION_SECONDS',
+    '3600',
+    'how often maintenance looks for files past their retention',
+    1,
+  ),
+  retentionDelete: withDefault('false', {
+    name: 'SEALFLEET_RETENTION_DELETE',
+    about: 'whether maintenance deletes files past their retention that are under no hold; else it counts them',
+    wants: 'true or false',
+    example: 'true',
+    schema: flag,
+  }),
   relayMs: withDefault('500', {
     name: 'SEALFLEET_RELAY_MS',
     about: 'how often an empty outbox is looked into',

@@ -54,31 +54,36 @@ export async function registerMasterKey(
  * @param input.replaces the version that must be active now; null: none must be; undefined: whichever is
  * @throws RecordsError NOT_FOUND, BAD_STATE (retired or destroyed, or `replaces` is not what is active), INVALID
  */
-export async function activateMasterKey(
-  records: Records,
-  input: { readonly ref: Omit<MasterKeyRef, 'suite'>; readonly replaces?: number | null | undefined },
-): Promise<KeyRow> {
+export function activateMasterKey(records: Records, input: Activation): Promise<KeyRow> {
+  return records.transaction((tx) => activateMasterKeyIn(tx, input))
+}
+
+export interface Activation {
+  readonly ref: Omit<MasterKeyRef, 'suite'>
+  readonly replaces?: number | null | undefined
+}
+
+/** {@link activateMasterKey} as part of a transaction, with whatever else belongs to the deed. */
+export async function activateMasterKeyIn(tx: Queryable, input: Activation): Promise<KeyRow> {
   const domainId = domainToUuid(input.ref.domain)
   const role = input.ref.role.toUpperCase()
-  return records.transaction(async (tx) => {
-    // One rotation of a domain at a time.
-    await tx.query(Prisma.sql`SELECT 1 AS locked FROM key_domains WHERE id = ${domainId}::uuid FOR UPDATE`)
-    const key = await getMasterKey(tx, input.ref)
-    if (key === undefined) throw new RecordsError('NOT_FOUND', 'that key version is not registered')
-    if (key.state === 'ACTIVE') return key
-    const [active] = await tx.query<{ version: number }>(Prisma.sql`
-      SELECT version FROM master_keys WHERE domain_id = ${domainId}::uuid AND role = ${role}::key_role AND state = 'ACTIVE'`)
-    if (input.replaces !== undefined && (active?.version ?? null) !== input.replaces)
-      throw new RecordsError('BAD_STATE', `version ${active?.version ?? 'none'} is active: another rotation was faster`)
-    await tx.query(Prisma.sql`
-      UPDATE master_keys SET state = 'DECRYPT_ONLY', retired_at = clock_timestamp()
-      WHERE domain_id = ${domainId}::uuid AND role = ${role}::key_role AND state = 'ACTIVE' RETURNING id`)
-    const [row] = await tx.query<RawKey>(Prisma.sql`
-      UPDATE master_keys k SET state = 'ACTIVE', activated_at = clock_timestamp()
-      WHERE k.id = ${key.id}::uuid RETURNING ${KEY_COLUMNS}`)
-    if (row === undefined) throw new RecordsError('NOT_FOUND', 'that key version is gone')
-    return keyRow(row)
-  })
+  // One rotation of a domain at a time.
+  await tx.query(Prisma.sql`SELECT 1 AS locked FROM key_domains WHERE id = ${domainId}::uuid FOR UPDATE`)
+  const key = await getMasterKey(tx, input.ref)
+  if (key === undefined) throw new RecordsError('NOT_FOUND', 'that key version is not registered')
+  if (key.state === 'ACTIVE') return key
+  const [active] = await tx.query<{ version: number }>(Prisma.sql`
+    SELECT version FROM master_keys WHERE domain_id = ${domainId}::uuid AND role = ${role}::key_role AND state = 'ACTIVE'`)
+  if (input.replaces !== undefined && (active?.version ?? null) !== input.replaces)
+    throw new RecordsError('BAD_STATE', `version ${active?.version ?? 'none'} is active: another rotation was faster`)
+  await tx.query(Prisma.sql`
+    UPDATE master_keys SET state = 'DECRYPT_ONLY', retired_at = clock_timestamp()
+    WHERE domain_id = ${domainId}::uuid AND role = ${role}::key_role AND state = 'ACTIVE' RETURNING id`)
+  const [row] = await tx.query<RawKey>(Prisma.sql`
+    UPDATE master_keys k SET state = 'ACTIVE', activated_at = clock_timestamp()
+    WHERE k.id = ${key.id}::uuid RETURNING ${KEY_COLUMNS}`)
+  if (row === undefined) throw new RecordsError('NOT_FOUND', 'that key version is gone')
+  return keyRow(row)
 }
 
 export interface KeyFilter {
@@ -137,7 +142,9 @@ export async function activeKeys(db: Queryable, domain: string): Promise<ActiveK
   const [enc, sig, kek] = [of('ENC'), of('SIG'), of('KEK')]
   if (enc === undefined || sig === undefined) throw none(domain, enc === undefined ? 'enc' : 'sig')
   if (enc.suite !== sig.suite)
-    throw new RecordsError('NO_ACTIVE_KEY', `the active enc and sig keys of domain ${domain} are of different suites`)
+    throw new RecordsError('NO_ACTIVE_KEY', `the active enc and sig keys of domain ${domain} are of different suites`, {
+      fix: 'give it a pair of one suite: `npx sealfleet keys rotate`',
+    })
   if (kek === undefined && rows[0]?.detached === true) throw none(domain, 'kek')
   return { enc, sig, ...(kek !== undefined && { kek }) }
 }
