@@ -16,7 +16,7 @@ export interface MetricsOptions {
 
 /**
  * A registry with every metric of Sealfleet, so that names and labels are in one place and dashboards can trust them.
- * Labels have few values (codes, states, steps); ids, paths and messages never become labels. A registry belongs to
+ * Labels have few values (codes, states, steps, names of key domains); ids, paths and messages never become labels. A registry belongs to
  * one program; nothing is registered globally.
  */
 export function createMetrics({ processMetrics = true, defaultLabels }: MetricsOptions = {}) {
