@@ -3,15 +3,15 @@ import { Option, type Command } from 'commander'
 import { CliError, usageError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { wholeNumber } from '../verb.js'
-import { daysOption } from './days.js'
+import { daysOf, daysOption, type Days } from './days.js'
 
 /** Options of a domain's policy, as `domains add` and `domains set` take them. */
 export interface PolicyOptions {
   readonly suite?: '1' | '2'
   readonly nonces?: 'inline' | 'detached'
   readonly segment?: number
-  readonly rotationDays?: number | null
-  readonly retentionDays?: number | null
+  readonly rotationDays?: Days
+  readonly retentionDays?: Days
   readonly acceptLossWithDatabase?: boolean
 }
 
@@ -40,8 +40,8 @@ export function policyOf(o: PolicyOptions) {
     suite,
     nonceMode: o.nonces,
     segLog2: o.segment,
-    rotationDays: o.rotationDays,
-    retentionDays: o.retentionDays,
+    rotationDays: daysOf(o.rotationDays),
+    retentionDays: daysOf(o.retentionDays),
   } satisfies { readonly [P in Exclude<keyof DomainPolicy, 'id' | 'name'>]: DomainPolicy[P] | undefined }
 }
 
