@@ -16,7 +16,12 @@ interface Domain {
   readonly rotationDays: number | null
   readonly retentionDays: number | null
   readonly rotationDue: boolean
-  readonly keys: readonly { readonly role: string; readonly version: number; readonly suite: number; readonly due: boolean }[]
+  readonly keys: readonly {
+    readonly role: string
+    readonly version: number
+    readonly suite: number
+    readonly due: boolean
+  }[]
   readonly files: Readonly<Record<string, number>>
   readonly holds: readonly { readonly id: string }[]
 }
@@ -39,7 +44,7 @@ async function add(name: string, ...options: string[]): Promise<Domain> {
 
 async function auditOf(domain: string): Promise<AuditRow[]> {
   await using records = await openRecords(world.databaseUrl)
-  return listAudit(records, { subjectKind: 'domain', subjectId: domain })
+  return await listAudit(records, { subjectKind: 'domain', subjectId: domain })
 }
 
 async function sql(text: string, values: readonly unknown[] = []): Promise<void> {
@@ -63,9 +68,14 @@ describe('sealfleet domains', () => {
     expect((await world.inProcess(set)).stdout.toString()).toMatch(/rotationDays +365 +none/)
     const after = await show(made.id)
     expect(after).toMatchObject({ name: 'ledgers', rotationDays: null, retentionDays: 30, suite: 1 })
-    expect((await world.inProcess([...set.slice(0, 2), 'ledgers', ...set.slice(3)])).stdout.toString()).toContain('so already')
+    expect((await world.inProcess([...set.slice(0, 2), 'ledgers', ...set.slice(3)])).stdout.toString()).toContain(
+      'so already',
+    )
     const audit = await auditOf(made.id)
-    expect(audit.map(({ action, actor }) => `${action} ${actor}`)).toEqual(['domains.add cli:tester', 'domains.set cli:tester'])
+    expect(audit.map(({ action, actor }) => `${action} ${actor}`)).toEqual([
+      'domains.add cli:tester',
+      'domains.set cli:tester',
+    ])
     expect(audit[1]?.detail).toMatchObject({ name: { from: 'books', to: 'ledgers' } })
     expect((await world.inProcess(['keys', 'init', '--domain', 'ledgers'])).status).toBe(0)
     const list = await world.inProcess(['domains', 'list'])
@@ -113,7 +123,9 @@ describe('sealfleet domains', () => {
     expect((await world.inProcess(['status'])).stdout.toString()).toContain('keys rotate --domain old')
     const doctor = await world.sealfleet(['doctor', '--json'])
     const { findings } = doctor.json<{ findings: { check: string; state: string; detail: string }[] }>()
-    expect(findings).toContainEqual(expect.objectContaining({ check: 'rotation', state: 'warning', detail: 'due in old' }))
+    expect(findings).toContainEqual(
+      expect.objectContaining({ check: 'rotation', state: 'warning', detail: 'due in old' }),
+    )
     expect(doctor.status).toBe(0)
     expect((await world.sealfleet(['keys', 'rotate', '--domain', 'old'])).status).toBe(0)
     expect((await show('old')).rotationDue).toBe(false)
@@ -160,7 +172,11 @@ describe('a domain that goes from suite 1 to suite 2 while it is used', () => {
     expect(await sealedUnder('first')).toEqual([1, 1, 1])
     expect(await sealedUnder('between')).toEqual([1, 1, 1])
     expect(await sealedUnder('second')).toEqual([2, 2, 2])
-    for (let i = 0; i < 2; i++) expect([[1, 1, 1], [2, 2, 2]]).toContainEqual(await sealedUnder(`under-way-${i}`))
+    for (let i = 0; i < 2; i++)
+      expect([
+        [1, 1, 1],
+        [2, 2, 2],
+      ]).toContainEqual(await sealedUnder(`under-way-${i}`))
     for (const name of ['first', 'between', 'second', 'under-way-0', 'under-way-1']) await opens(name)
     // Of one suite again, one role can be rotated alone.
     expect((await world.inProcess(['keys', 'rotate', '--domain', 'growing', '--role', 'enc'])).status).toBe(0)
@@ -173,7 +189,9 @@ describe('a domain that goes from suite 1 to suite 2 while it is used', () => {
     await store('fourth')
     expect(await sealedUnder('fourth')).toEqual([1, 4, 3])
     for (const name of ['first', 'second', 'third', 'fourth']) await opens(name)
-    const keys = (await world.inProcess(['keys', 'list', '--domain', 'growing', '--json'])).json<{ keys: { label: string }[] }>()
+    const keys = (await world.inProcess(['keys', 'list', '--domain', 'growing', '--json'])).json<{
+      keys: { label: string }[]
+    }>()
     expect(keys.keys.map(({ label }) => label.replace(`sealfleet/${domain.id}/`, ''))).toEqual([
       ...['enc/s1/1', 'enc/s2/2', 'enc/s2/3', 'enc/s1/4'],
       ...['sig/s1/1', 'sig/s2/2', 'sig/s1/3'],
@@ -226,7 +244,9 @@ describe('holds, rm and retention', () => {
     expect(gone.json()).toMatchObject({ objects: { deleted: 2, left: null } })
     const status = await world.inProcess(['status', 'keep-1'])
     expect(status.stdout.toString()).toMatch(/deleted +removed at .* by cli:tester$/m)
-    expect((await world.inProcess(['trace', 'keep-1'])).stdout.toString()).toMatch(/files\.remove +cli:tester +the owner asked/)
+    expect((await world.inProcess(['trace', 'keep-1'])).stdout.toString()).toMatch(
+      /files\.remove +cli:tester +the owner asked/,
+    )
     expect((await world.inProcess(['list', '--state', 'deleted'])).stdout.toString()).toContain('DELETED (removed)')
     const restored = await world.sealfleet(['restore', 'keep-1', '-o', 'out', '--json'])
     expect(restored.status).toBe(4)
@@ -271,7 +291,8 @@ describe('holds, rm and retention', () => {
     await sql(`UPDATE files SET stored_at = stored_at - interval '11 days' WHERE domain_id = $1`, [id])
     expect((await world.inProcess(['holds', 'place', '--file', 'keep-4', '--reason', 'audit'])).status).toBe(0)
     const listed = await world.inProcess(['retention', 'list', '--domain', 'cases', '--json'])
-    const [one] = listed.json<{ domains: { due: number; held: number; dueFiles: unknown[]; heldFiles: unknown[] }[] }>().domains
+    const [one] = listed.json<{ domains: { due: number; held: number; dueFiles: unknown[]; heldFiles: unknown[] }[] }>()
+      .domains
     expect(one).toMatchObject({ due: 2, held: 1 })
     expect([one?.dueFiles.length, one?.heldFiles.length]).toEqual([2, 1])
     expect((await world.inProcess(['retention', 'list'])).stdout.toString()).toContain('kept by a hold')
