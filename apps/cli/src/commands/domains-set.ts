@@ -1,4 +1,11 @@
-import { appendAudit, setDomain, type DomainPolicy, type Queryable, type Records } from '@sealfleet/records'
+import {
+  appendAudit,
+  listMasterKeys,
+  setDomain,
+  type DomainPolicy,
+  type Queryable,
+  type Records,
+} from '@sealfleet/records'
 import type { Command } from 'commander'
 import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
@@ -59,11 +66,13 @@ async function setAction(context: CommandContext, [given = '']: readonly string[
   const rows = Object.entries(changes).map(([name, { from, to }]) => [name, shown(from), shown(to)])
   const columns = [{ title: 'POLICY' }, { title: 'BEFORE' }, { title: o.dryRun === true ? 'WOULD BE' : 'NOW' }]
   await context.print.text(rows.length === 0 ? `${after.name} is so already` : table(columns, rows))
-  if (changes['suite'] !== undefined && o.dryRun !== true)
+  const sealsAlready = (await listMasterKeys(records, { domain: domain.id, role: 'enc', state: 'ACTIVE' })).length > 0
+  if (changes['suite'] !== undefined && sealsAlready && o.dryRun !== true)
     await context.print.note(`it takes effect with: sealfleet keys rotate --domain ${after.name}`)
 }
 
-type Changes = Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>>
+type Value = DomainPolicy[keyof DomainPolicy]
+type Changes = Readonly<Record<string, { readonly from: Value; readonly to: Value }>>
 
 function differences(before: DomainPolicy, after: DomainPolicy): Changes {
   const names = Object.keys(before) as (keyof DomainPolicy)[]
@@ -72,7 +81,7 @@ function differences(before: DomainPolicy, after: DomainPolicy): Changes {
   )
 }
 
-function shown(value: unknown): string {
+function shown(value: Value): string {
   return value === null ? 'none' : String(value)
 }
 

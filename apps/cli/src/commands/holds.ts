@@ -1,4 +1,13 @@
-import { getDomain, getFile, getHold, listHolds, placeHold, releaseHold, type HoldRow } from '@sealfleet/records'
+import {
+  getDomain,
+  getFile,
+  getHold,
+  listHolds,
+  placeHold,
+  releaseHold,
+  type FileRow,
+  type HoldRow,
+} from '@sealfleet/records'
 import type { Command } from 'commander'
 import { CliError, missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
@@ -63,6 +72,7 @@ async function placeAction(context: CommandContext, _args: readonly string[], o:
   const fileId = o.file === undefined ? undefined : fileIdOf(o.file)
   const file = fileId === undefined ? undefined : await getFile(records, fileId)
   if (o.file !== undefined && fileId !== undefined && file === undefined) throw noSuchFile(o.file, fileId)
+  if (file?.file.state === 'DELETED' || file?.file.state === 'DISCARDED') throw nothingToHold(file.file)
   const domain =
     file === undefined ? await findDomain(records, o.domain ?? '') : await getDomain(records, file.file.domain)
   const target = fileId === undefined ? { domain: domain?.id ?? 'default' } : { fileId }
@@ -100,6 +110,13 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
   const holds = await listHolds(records, { domain, released: o.all })
   await context.print.document({ holds })
   await context.print.text(holds.length === 0 ? 'no holds' : holdsTable(holds))
+}
+
+function nothingToHold({ id, state }: FileRow): CliError {
+  return new CliError('BAD_STATE', `file ${id} is ${state} already: there is nothing to hold`, {
+    exitStatus: EXIT.failed,
+    fix: `sealfleet trace ${id}`,
+  })
 }
 
 function releasedBefore({ id, releasedBy }: HoldRow): CliError {

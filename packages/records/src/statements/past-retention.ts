@@ -6,11 +6,14 @@ import type { Source } from '../terms.js'
 const HELD = Prisma.raw(`EXISTS (SELECT FROM holds h WHERE h.domain_id = f.domain_id AND h.released_at IS NULL
   AND (h.file_id IS NULL OR h.file_id = f.id))`)
 
-/** That file `f` of domain `d` is stored and past its domain's retention; a day has 24 hours. */
+/**
+ * That file `f` of domain `d` is stored and past its domain's retention; a day has 24 hours. By now(), which an index may be asked
+ * with, unlike clock_timestamp(): at worst a file is due a moment later.
+ */
 export function pastRetention(which: 'unheld' | 'any'): Prisma.Sql {
   const unheld = which === 'unheld' ? Prisma.sql`AND NOT ${HELD}` : Prisma.empty
   return Prisma.sql`f.state = 'STORED' AND d.retention_days IS NOT NULL
-    AND f.stored_at <= clock_timestamp() - make_interval(hours => d.retention_days * 24) ${unheld}`
+    AND f.stored_at <= now() - make_interval(hours => d.retention_days * 24) ${unheld}`
 }
 
 /** Files of one domain that are past its retention. Counts of files, and the bytes of their objects. */
