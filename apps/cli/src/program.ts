@@ -4,6 +4,7 @@ import { doctorVerb } from './commands/doctor.js'
 import { dlqVerbs } from './commands/dlq.js'
 import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
+import { holdsVerbs } from './commands/holds.js'
 import { hsmVerbs } from './commands/hsm.js'
 import { keysVerbs } from './commands/keys.js'
 import { listVerb } from './commands/list.js'
@@ -17,6 +18,8 @@ import { shredVerb } from './commands/shred.js'
 import { recoverVerb } from './commands/recover.js'
 import { rewrapVerb } from './commands/rewrap.js'
 import { scrubVerbs } from './commands/scrub.js'
+import { retentionVerbs } from './commands/retention.js'
+import { rmVerb } from './commands/rm.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
@@ -71,6 +74,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   traceVerb(program, runner)
   restoreVerb(program, runner)
   verifyVerb(program, runner)
+  rmVerb(program, runner)
   objectVerbs(program, runner)
   shredVerb(program, runner)
   keysVerbs(program, runner)
@@ -80,6 +84,8 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   rewrapVerb(program, runner)
   recoverVerb(program, runner)
 
+  holdsVerbs(program, runner)
+  retentionVerbs(program, runner)
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)

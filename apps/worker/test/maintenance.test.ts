@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-import { getFile, listTasks, listWorkers } from '@sealfleet/records'
+import { getFile, listTasks, listWorkers, setDomain } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { startFleet, type Fleet } from './fleet.js'
@@ -56,7 +56,7 @@ test('a wiped queue fills again by itself, the files are stored, and SIGTERM end
         timeout: 30_000,
       },
     )
-    .toEqual(['audit-chain', 'audit-checkpoint', 'destroy', 'reconcile', 'reconcile-all', 'scan', 'sweep'])
+    .toEqual(['audit-chain', 'audit-checkpoint', 'destroy', 'reconcile', 'reconcile-all', 'retention', 'scan', 'sweep'])
   const port = maintenance.lines.find(({ msg }) => msg === 'health and metrics')?.['port']
   const metrics = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text()
   expect(metrics).toMatch(
@@ -93,6 +93,45 @@ test('what a worker left that died after its upload is swept away once the file 
   expect(await maintenance.closed).toEqual([0, null])
 })
 
+test('what is past its retention is counted, and deleted only where that is turned on; a rotation that is due is a metric', async () => {
+  await using _worker = await fleet.startWorker()
+  await fleet.writeSource('old', 'old')
+  const { fileId = '' } = await fleet.producer.client.enqueue({ root: 'in', path: 'old' })
+  await fleet.settled([fileId])
+  await fleet.records.transaction((tx) => setDomain(tx, 'default', { retentionDays: 30, rotationDays: 30 }))
+  await onDatabase(`UPDATE files SET stored_at = stored_at - interval '31 days' WHERE id = $1`, [fileId])
+  await onDatabase(`UPDATE master_keys SET activated_at = activated_at - interval '31 days' WHERE role = 'SIG'`)
+  const retention = async () => (await listTasks(fleet.records)).find(({ name }) => name === 'retention')?.report
+  const quick = { SEALFLEET_RETENTION_SECONDS: '1' }
+
+  const counting = startMaintenance(quick)
+  await expect.poll(retention, { timeout: 30_000 }).toMatchObject({ dryRun: true, due: 1, expired: 0 })
+  await expect.poll(() => portOf(counting), { timeout: 30_000 }).toEqual(expect.any(Number))
+  const metrics = async () => (await fetch(`http://127.0.0.1:${portOf(counting)}/metrics`)).text()
+  await expect
+    .poll(metrics, { timeout: 30_000 })
+    .toMatch(/sealfleet_key_rotation_due\{domain="default",role="sig",program="maintenance"\} 1/)
+  expect(await metrics()).toMatch(/sealfleet_key_rotation_due\{domain="default",role="enc",program="maintenance"\} 0/)
+  expect(await metrics()).toMatch(/sealfleet_key_age_days\{domain="default",role="sig",program="maintenance"\} 31\./)
+  expect((await getFile(fleet.records, fileId))?.file.state).toBe('STORED')
+  counting.child.kill('SIGTERM')
+  expect(await counting.closed).toEqual([0, null])
+
+  const deleting = startMaintenance({ ...quick, SEALFLEET_RETENTION_DELETE: 'true' })
+  await expect.poll(() => objectsOf(fileId), { timeout: 30_000 }).toEqual([])
+  expect((await getFile(fleet.records, fileId))?.file).toMatchObject({
+    state: 'DELETED',
+    deletion: { kind: 'EXPIRED' },
+  })
+  deleting.child.kill('SIGTERM')
+  expect(await deleting.closed).toEqual([0, null])
+})
+
+function portOf({ lines }: ReturnType<typeof startMaintenance>): number | undefined {
+  const port = lines.find(({ msg }) => msg === 'health and metrics')?.['port']
+  return typeof port === 'number' ? port : undefined
+}
+
 async function objectsOf(fileId: string): Promise<string[]> {
   const keys: string[] = []
   for await (const { key } of fleet.ports.store.list(`default/${fileId}/`)) keys.push(key)
@@ -100,11 +139,18 @@ async function objectsOf(fileId: string): Promise<string[]> {
 }
 
 async function ageFiles(): Promise<void> {
+  await onDatabase('ALTER TABLE files DISABLE TRIGGER files_guard')
+  await onDatabase(`UPDATE files SET updated_at = updated_at - interval '5 minutes'`)
+  await onDatabase('ALTER TABLE files ENABLE TRIGGER files_guard')
+}
+
+async function onDatabase(text: string, values: readonly unknown[] = []): Promise<void> {
   const { default: pg } = await import('pg')
   const client = new pg.Client({ connectionString: fleet.database.url })
   await client.connect()
-  await client.query('ALTER TABLE files DISABLE TRIGGER files_guard')
-  await client.query(`UPDATE files SET updated_at = updated_at - interval '5 minutes'`)
-  await client.query('ALTER TABLE files ENABLE TRIGGER files_guard')
-  await client.end()
+  try {
+    await client.query(text, [...values])
+  } finally {
+    await client.end()
+  }
 }

@@ -1,4 +1,4 @@
-import { appendAudit, type KeptObject } from '@sealfleet/records'
+import { appendAudit, attemptOwners, type KeptObject } from '@sealfleet/records'
 import type { ListedUpload, ListedVersion } from '@sealfleet/store'
 
 import { MOST_FINDINGS, type Finding, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
@@ -57,9 +57,16 @@ export class House {
       if (this.#there.size >= 10_000) this.#there.clear()
       this.#there.set(kept.attemptId, looking)
       const kind = await looking
-      if (kind !== undefined) this.find({ kind, fileId, attemptId: kept.attemptId, objectKey: kept.objectKey })
+      if (kind !== undefined && (await this.#isStillKept(kept)))
+        this.find({ kind, fileId, attemptId: kept.attemptId, objectKey: kept.objectKey })
     }
     return (await looking) === undefined
+  }
+
+  /** A file may have been deleted, or given another object, since its record was read: then its object may well be gone. */
+  async #isStillKept({ attemptId, bucket }: KeptObject): Promise<boolean> {
+    const owner = (await attemptOwners(this.#ports.records, bucket, [attemptId])).get(attemptId)
+    return owner?.kept?.attemptId === attemptId
   }
 
   find(finding: Finding): void {

@@ -7,7 +7,7 @@ import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
 import { PROBE_PREFIX } from './probes.js'
 import { abandonOrphans } from './sweep.js'
-import { emptyReport, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
+import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 const PAGE = 1_000
 
@@ -16,6 +16,7 @@ const PAGE = 1_000
  *
  * - objects of attempts that were not kept are deleted as by a sweep, also those that came late (a worker that stood still
  *   for longer than the grace), and further versions of kept objects that a doubled request made;
+ * - so are objects of DELETED files, and those of SUPERSEDED attempts after their grace;
  * - a STORED file whose object is missing or changed is a finding: nothing is done about it but telling;
  * - objects that the register has never heard of are counted and never deleted: the database may be older than the store.
  *
@@ -42,6 +43,7 @@ export async function scan(ports: StorePorts, options: SweepOptions): Promise<Sw
     )
     for (const entry of entries) {
       progress()
+      if (entry.key.startsWith(AUDIT_PREFIX)) continue
       await look(entry, owners.get(parseObjectKey(entry.key)?.attemptId ?? ''), options, report, house)
     }
     // What the register keeps up to here and the listing did not show is asked for by name: it may have come meanwhile, and
@@ -76,7 +78,11 @@ async function look(
     return
   }
   if (!ended(owner, options)) report.underWay++
-  else if (owner.state === 'COMMITTED' || owner.state === 'SUPERSEDED' || owner.state === 'OPEN') report.onlyCopies++
+  else if (owner.deleted) await house.delete(entry, owner)
+  else if (owner.state === 'SUPERSEDED' && kept !== null) {
+    if (!graceIsOver(owner, options)) report.underWay++
+    else if (await house.isKept(kept, fileId)) await house.delete(entry, owner)
+  } else if (owner.state === 'COMMITTED' || owner.state === 'SUPERSEDED' || owner.state === 'OPEN') report.onlyCopies++
   else if (kept === null && owner.fileState !== 'DISCARDED' && owner.fileState !== 'DELETED') report.onlyCopies++
   else if (kept === null || (await house.isKept(kept, fileId))) await house.delete(entry, owner)
 }
@@ -89,6 +95,14 @@ function isKept(entry: ListedVersion, kept: KeptObject): boolean {
 
 function ended({ endedSecondsAgo }: AttemptOwner, { graceSeconds }: SweepOptions): boolean {
   return endedSecondsAgo !== null && endedSecondsAgo >= graceSeconds
+}
+
+/** Whoever began to read it has had time to end, or to find the object that took its place. */
+function graceIsOver(
+  { supersededSecondsAgo }: AttemptOwner,
+  { supersededGraceSeconds = SUPERSEDED_GRACE_S }: SweepOptions,
+): boolean {
+  return supersededSecondsAgo !== null && supersededSecondsAgo >= supersededGraceSeconds
 }
 
 /** The kept objects in the order of their keys, a page at a time. */

@@ -1,24 +1,37 @@
-import { abandonAttempt, attemptOwners, listLeftovers, listOrphanedAttempts, markSwept } from '@sealfleet/records'
-import type { Leftover } from '@sealfleet/records'
+import {
+  abandonAttempt,
+  attemptOwners,
+  listDeletedObjects,
+  listLeftovers,
+  listObjectsOfDeleted,
+  listOrphanedAttempts,
+  listSuperseded,
+  markSwept,
+  type Leftover,
+} from '@sealfleet/records'
 
+import { AUDIT_PREFIX } from './audit-prefix.js'
 import { eachOf, inBatches } from './batches.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
 import { PROBE_PREFIX, sweepProbes } from './probes.js'
-import { emptyReport, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
+import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 const PAGE = 200
 /** Attempts looked at in the store at once. */
 const AT_ONCE = 4
 
 /**
- * Takes away what attempts that were not kept left in the store, by what the register knows of them (a scan finds the rest):
+ * Takes away what is kept no more, and what attempts that were not kept left in the store, by what the register knows of them
+ * (a scan finds the rest):
  *
  * 1. attempts whose worker is gone become ABANDONED, by compare-and-set: from then on they can not be committed;
  * 2. objects of ABANDONED and FAILED attempts go, by version, when their file is STORED elsewhere and that object is seen
- *    to be there, or when a person discarded or deleted the file; never a file's only copy;
- * 3. unfinished uploads of attempts that are over are aborted;
- * 4. what processes left that died while they tried the store out goes.
+ *    to be there, or when the file was discarded or deleted; never a file's only copy;
+ * 3. the object of a SUPERSEDED attempt goes after its own grace, when the one that took its place is seen to be there;
+ * 4. every object of a DELETED file goes;
+ * 5. unfinished uploads of attempts that are over are aborted;
+ * 6. what processes left that died while they tried the store out goes.
  *
  * Nothing that ended less than the grace ago is touched: a worker that was stopped and goes on finds its lease gone at its
  * next step, but a request may be under way. Safe to run at any time, any number of times, several at once.
@@ -33,7 +46,13 @@ export async function sweep(ports: StorePorts, options: SweepOptions): Promise<S
     options.onProgress?.(++looked)
   }
   await abandonOrphans(ports, options, report, progress)
-  await sweepLeftovers(ports, options, report, house, progress)
+  const { graceSeconds, supersededGraceSeconds = SUPERSEDED_GRACE_S } = options
+  const lists: readonly ListPage[] = [
+    (page) => listLeftovers(ports.records, { ...page, graceSeconds }),
+    (page) => listSuperseded(ports.records, { ...page, graceSeconds: supersededGraceSeconds }),
+    (page) => listDeletedObjects(ports.records, page),
+  ]
+  for (const list of lists) await sweepListed(list, ports, options, report, house, progress)
   await sweepUploads(ports, options, report, house, progress)
   await sweepProbes(ports, options, report)
   return report
@@ -59,7 +78,34 @@ export async function abandonOrphans(
   }
 }
 
-async function sweepLeftovers(
+/**
+ * Takes away at once all that the store holds of one DELETED file; attempts that are still OPEN are left to a sweep. Safe at any
+ * time, also beside a sweep. @throws StoreError, RecordsError, the signal's reason
+ */
+export async function sweepDeleted(
+  ports: StorePorts,
+  fileId: string,
+  options: Pick<SweepOptions, 'actor' | 'signal'>,
+): Promise<SweepReport> {
+  const report = emptyReport(false)
+  const whole = { ...options, graceSeconds: 0 }
+  const house = new House(ports, whole, report)
+  const gone: string[] = []
+  for (const leftover of await listObjectsOfDeleted(ports.records, fileId)) {
+    options.signal?.throwIfAborted()
+    if (leftover.bucket !== ports.store.bucket) continue
+    await removeAll(ports, whole, house, leftover)
+    gone.push(leftover.attemptId)
+  }
+  await markSwept(ports.records, gone)
+  report.swept += gone.length
+  return report
+}
+
+type ListPage = (page: { readonly limit: number; readonly after: Leftover | undefined }) => Promise<Leftover[]>
+
+async function sweepListed(
+  list: ListPage,
   ports: StorePorts,
   options: SweepOptions,
   report: SweepReport,
@@ -68,7 +114,7 @@ async function sweepLeftovers(
 ): Promise<void> {
   let after: Leftover | undefined
   do {
-    const page = await listLeftovers(ports.records, { graceSeconds: options.graceSeconds, limit: PAGE, after })
+    const page = await list({ limit: PAGE, after })
     const gone: string[] = []
     await eachOf(page, AT_ONCE, async (leftover) => {
       progress()
@@ -119,7 +165,7 @@ async function sweepUploads(
     )
     for (const upload of uploads) {
       progress()
-      if (upload.key.startsWith(PROBE_PREFIX)) continue
+      if (upload.key.startsWith(PROBE_PREFIX) || upload.key.startsWith(AUDIT_PREFIX)) continue
       const owner = owners.get(parseObjectKey(upload.key)?.attemptId ?? '')
       if (owner === undefined) report.unknown++
       else if (owner.endedSecondsAgo === null || owner.endedSecondsAgo < options.graceSeconds) report.underWay++

@@ -14,6 +14,8 @@ export interface StorePorts {
 
 export interface SweepOptions {
   readonly graceSeconds: number
+  /** How long the object of an attempt stays whose place another took, for readers that are at it. Default 86,400. */
+  readonly supersededGraceSeconds?: number | undefined
   /** Look and report, change nothing. */
   readonly dryRun?: boolean | undefined
   /** Who, for the audit log. */
@@ -65,6 +67,8 @@ export interface SweepReport {
   /** What this store can't be asked, in a sentence each. */
   readonly blind: string[]
 }
+
+export const SUPERSEDED_GRACE_S = 24 * 60 * 60
 
 export const MOST_FINDINGS = 100
 

@@ -12,6 +12,22 @@ export { commitAttempt, type CommitInput, type CommitOutcome } from './statement
 export { COMMIT_ACTIONS, commitEventDetail, type CommitAction } from './statements/commit-event.js'
 export { failAttempt, releaseFile, type FailInput } from './statements/fail-attempt.js'
 export { ensureDomain, getDomain, listDomains, type DomainInput } from './statements/domains.js'
+export { setDomain, type DomainChange } from './statements/set-domain.js'
+export { lockDomainForDeletion } from './statements/domain-lock.js'
+export { activeHolds, type ActiveHold } from './statements/active-holds.js'
+export { placeHold, type HoldInput } from './statements/place-hold.js'
+export { releaseHold } from './statements/release-hold.js'
+export { getHold, listHolds } from './statements/list-holds.js'
+export { removeFile, type RemovalInput, type RemovalOutcome } from './statements/remove-file.js'
+export { expireFiles } from './statements/expire-files.js'
+export {
+  countPastRetention,
+  listPastRetention,
+  type ExpiredFile,
+  type PastRetention,
+} from './statements/past-retention.js'
+export { keyAges, type KeyAge } from './statements/key-ages.js'
+export { countsByDomain, noFiles } from './statements/counts-by-domain.js'
 export {
   activateMasterKey,
   activateMasterKeyIn,
@@ -87,7 +103,10 @@ export {
 } from './statements/hsm-latch.js'
 export { fleetPinLatch, type LoginOutcome } from './pin-latch.js'
 export { countOpenFiles, listOpenFiles, type OpenFilesPage } from './statements/open-files.js'
-export { listLeftovers, markSwept, type KeptObject, type Leftover } from './statements/leftovers.js'
+export { listLeftovers, type KeptObject, type Leftover, type LeftoverPage } from './statements/leftovers.js'
+export { listSuperseded } from './statements/superseded-objects.js'
+export { listDeletedObjects, listObjectsOfDeleted } from './statements/deleted-objects.js'
+export { markSwept } from './statements/mark-swept.js'
 export { attemptOwners, type AttemptOwner } from './statements/attempt-owners.js'
 export { listKeptObjects } from './statements/kept-objects.js'
 export {
@@ -155,7 +174,6 @@ export {
 export type { RequestRow, RequestState, SignatureRow } from './rows/request-row.js'
 export { addSignature, type SignatureInput } from './statements/add-signature.js'
 export { consumeRequest, type ConsumeInput } from './statements/consume-request.js'
-export { activeHolds, type ActiveHold } from './statements/active-holds.js'
 export {
   bodyOfSignedBytes,
   parseRequestBody,

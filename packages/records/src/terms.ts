@@ -40,7 +40,14 @@ export interface DomainPolicy {
   readonly suite: Suite
   readonly nonceMode: 'inline' | 'detached'
   readonly segLog2: number
+  /** The age in days at which a rotation of the active enc and sig keys is due; null: never. */
+  readonly rotationDays: number | null
+  /** How many days after it was stored a file is kept; null: until somebody removes it. */
+  readonly retentionDays: number | null
 }
+
+/** Why a file is DELETED: removed by somebody, past its retention, or its nonces were shredded. */
+export type DeletionKind = 'REMOVED' | 'EXPIRED' | 'SHREDDED'
 
 export interface FileRow {
   readonly id: string
@@ -60,6 +67,13 @@ export interface FileRow {
   readonly acceptedAt: Date
   readonly updatedAt: Date
   readonly storedAt: Date | null
+  /** Of a DELETED file: what happened, when, by whom, and when the store was seen to hold its object no more. */
+  readonly deletion: {
+    readonly kind: DeletionKind
+    readonly at: Date
+    readonly by: string
+    readonly sweptAt: Date | null
+  } | null
 }
 
 /** An attempt as lists and traces show it: no nonces. */
@@ -117,6 +131,19 @@ export interface KeyRow extends MasterKeyRef {
   readonly retiredAt: Date | null
   readonly destroyAfter: Date | null
   readonly destroyedAt: Date | null
+}
+
+/** What keeps files from deletion, and the keys that open them from destruction, until it is released. */
+export interface HoldRow {
+  readonly id: string
+  readonly domain: string
+  /** Null: every file of the domain, present and to come. */
+  readonly fileId: string | null
+  readonly reason: string
+  readonly placedBy: string
+  readonly placedAt: Date
+  readonly releasedAt: Date | null
+  readonly releasedBy: string | null
 }
 
 export interface FailureRow {

@@ -38,7 +38,10 @@ describe('domains', () => {
     const made = await ensureDomain(f.records, { id, name: `tenant ${id}`, suite: 2, segLog2: 16 })
     expect(made).toEqual({
       created: true,
-      domain: { id, name: `tenant ${id}`, suite: 2, nonceMode: 'inline', segLog2: 16 },
+      domain: {
+        ...{ id, name: `tenant ${id}`, suite: 2, nonceMode: 'inline', segLog2: 16 },
+        ...{ rotationDays: null, retentionDays: null },
+      },
     })
     expect(await ensureDomain(f.records, { id })).toEqual({ ...made, created: false })
     expect(await listDomains(f.records)).toContainEqual(made.domain)

@@ -134,3 +134,10 @@ export async function leaseExpiry(fixture: Fixture, fileId: string): Promise<voi
     [fileId],
   )
 }
+
+/** A door that a test opens. */
+export function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = (): void => undefined
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  return { opened, open: () => open() }
+}

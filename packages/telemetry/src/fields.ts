@@ -73,6 +73,7 @@ const SHAPES = {
   bytesDeleted: 'number',
   uploadsAborted: 'number',
   workersForgotten: 'number',
+  expired: 'number',
   found: 'number',
   chained: 'number',
   // the head of a checkpoint: whoever collects logs keeps it where no database reaches

@@ -16,7 +16,7 @@ export interface MetricsOptions {
 
 /**
  * A registry with every metric of Sealfleet, so that names and labels are in one place and dashboards can trust them.
- * Labels have few values (codes, states, steps); ids, paths and messages never become labels. A registry belongs to
+ * Labels have few values (codes, states, steps, names of key domains); ids, paths and messages never become labels. A registry belongs to
  * one program; nothing is registered globally.
  */
 export function createMetrics({ processMetrics = true, defaultLabels }: MetricsOptions = {}) {
@@ -105,7 +105,11 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     auditUnsealed: gauge('audit_unsealed_rows', 'Rows of the audit log that are in no batch of its chain yet'),
     auditUnsealedSeconds: gauge('audit_unsealed_oldest_seconds', 'Age of the oldest of them'),
     auditCheckpoint: gauge('audit_checkpoint_timestamp_seconds', 'When the chain was last seen signed and copied'),
-
+    keyRotationDue: gauge('key_rotation_due', '1 when an active master key is older than its domain wants', [
+      'domain',
+      'role',
+    ]),
+    keyAgeDays: gauge('key_age_days', 'Age of the active master keys', ['domain', 'role']),
     outboxDepth: gauge('outbox_files', 'Files accepted in the outbox that have no job yet'),
     outboxOldestSeconds: gauge('outbox_oldest_seconds', 'Age of the oldest of them'),
 

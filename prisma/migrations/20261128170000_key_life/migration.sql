@@ -102,6 +102,8 @@ ALTER TABLE "files"
   ADD COLUMN "deleted_at" TIMESTAMPTZ(3),
   ADD COLUMN "deleted_by" TEXT,
   ADD COLUMN "deletion" "deletion",
+  ADD COLUMN "swept_at" TIMESTAMPTZ(3),
+  ADD CONSTRAINT "files_swept" CHECK ("swept_at" IS NULL OR "state" = 'DELETED'),
   ADD CONSTRAINT "files_deletion" CHECK (
     ("deleted_at" IS NULL) = ("deleted_by" IS NULL) AND ("deleted_at" IS NULL) = ("deletion" IS NULL)
     AND ("deleted_at" IS NULL OR "state" = 'DELETED'));
@@ -121,7 +123,7 @@ ALTER TABLE "attempts"
   ADD CONSTRAINT attempts_swept_after_end CHECK (swept_at IS NULL OR state <> 'OPEN');
 CREATE INDEX attempts_superseded_unswept ON attempts (superseded_at, id) WHERE swept_at IS NULL AND state = 'SUPERSEDED';
 CREATE INDEX attempts_scrub ON attempts (verified_at NULLS FIRST, id) WHERE state = 'COMMITTED';
-CREATE INDEX files_deleted ON files (deleted_at, id) WHERE state = 'DELETED';
+CREATE INDEX files_deleted_unswept ON files (deleted_at, id) WHERE state = 'DELETED' AND swept_at IS NULL;
 CREATE INDEX files_stored ON files (domain_id, stored_at, id) WHERE state = 'STORED';
 
 -- Re-encryption ----------------------------------------------------------------------------------------------------

@@ -1,89 +1,47 @@
-import { appendAudit, ensureDomain, listDomains, type Suite } from '@sealfleet/records'
-import { Option, type Command } from 'commander'
-import { randomUUID } from 'node:crypto'
-import { CliError, usageError } from '../cli-error.js'
+import type { Command } from 'commander'
+import { missingError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
-import { EXIT } from '../exit-status.js'
-import { table } from '../output/table.js'
-import { humanSize } from '../output/units.js'
+import { overview, overviewTable, overviewText } from '../domains/overview.js'
+import { findDomain } from '../services/domains.js'
 import { openDatabase } from '../services/records.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
-
-interface AddOptions extends CommonOptions {
-  readonly id?: string
-  readonly suite: string
-  readonly nonces: 'inline' | 'detached'
-  readonly segment: number
-  readonly acceptLossWithDatabase?: boolean
-}
+import { commonOptions, perform, type Runner } from '../verb.js'
+import { domainsAddVerb } from './domains-add.js'
+import { domainsSetVerb } from './domains-set.js'
 
 export function domainsVerbs(program: Command, runner: Runner): void {
   const domains = program
     .command('domains')
     .description('key domains (retention classes), each with its own master keys')
 
-  const list = domains.command('list').description('list the key domains and their policies')
+  const list = domains
+    .command('list')
+    .description('list the key domains: policies, active keys, the next rotation, files and holds')
   perform<CommonOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
-  const add = domains
-    .command('add')
-    .description('make a key domain; `keys init --domain NAME` then makes its keys')
-    .argument('<name>', 'what people call it')
-    .option('--id <uuid>', 'its id in every header; a fresh one when not given')
-    .addOption(new Option('--suite <n>', '1: AES-128-CTR, 2: AES-256-CTR').choices(['1', '2']).default('1'))
-    .addOption(new Option('--nonces <mode>', 'where nonces are kept').choices(['inline', 'detached']).default('inline'))
-    .addOption(wholeNumber('--segment <log2>', 'log2 of the segment size (16 to 24)', 16, 24).default(20))
-    .option('--accept-loss-with-database', 'for detached nonces: whoever loses the database loses the files')
-  perform<AddOptions>(commonOptions(add, { changes: true }), runner, addAction)
+  const show = domains
+    .command('show')
+    .description('one key domain: policy, the age of its active keys, the next rotation due, files by state, holds')
+    .argument('<name>', 'its name or id')
+  perform<CommonOptions>(commonOptions(show, { changes: false }), runner, showAction)
+
+  domainsAddVerb(domains, runner)
+  domainsSetVerb(domains, runner)
 }
 
 async function listAction(context: CommandContext): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
-  const domains = await listDomains(records)
+  const domains = await overview(records)
   await context.print.document({ domains })
-  const columns = [{ title: 'NAME' }, { title: 'ID' }, { title: 'SUITE' }, { title: 'NONCES' }, { title: 'SEGMENT' }]
-  const rows = domains.map((d) => [d.name, d.id, String(d.suite), d.nonceMode, humanSize(2 ** d.segLog2)])
   await context.print.text(
-    domains.length === 0 ? 'no domains yet: sealfleet keys init makes the default one' : table(columns, rows),
+    domains.length === 0 ? 'no domains yet: sealfleet keys init makes the default one' : overviewTable(domains),
   )
 }
 
-async function addAction(context: CommandContext, [name = '']: readonly string[], o: AddOptions): Promise<void> {
-  const id = o.id?.toLowerCase() ?? randomUUID()
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw usageError(`--id ${o.id ?? ''} is not a UUID`)
-  if (name === '' || name === 'default') throw usageError(`a domain can not be called ${JSON.stringify(name)}`)
-  if (o.nonces === 'detached' && o.acceptLossWithDatabase !== true) {
-    const message = 'with detached nonces, whoever loses the database loses every file of the domain'
-    throw new CliError('USAGE', message, {
-      exitStatus: EXIT.usage,
-      fix: 'if that is wanted: --accept-loss-with-database',
-    })
-  }
-  const suite: Suite = o.suite === '2' ? 2 : 1
-  const input = { id, name, suite, nonceMode: o.nonces, segLog2: o.segment, lossAcknowledged: o.nonces === 'detached' }
+async function showAction(context: CommandContext, [name = '']: readonly string[]): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
-  const taken = (await listDomains(records)).find((domain) => domain.name === name && domain.id !== id)
-  if (taken) {
-    const fix = `choose another name, or --id ${taken.id} if that one is meant`
-    throw new CliError('CONFLICT', `there is a domain "${name}" already: ${taken.id}`, { exitStatus: EXIT.failed, fix })
-  }
-  const created =
-    o.dryRun !== true &&
-    (await records.transaction(async (tx) => {
-      const made = await ensureDomain(tx, input)
-      const actor = `cli:${context.io.user}`
-      if (made.created) {
-        await appendAudit(tx, {
-          actor,
-          action: 'domains.add',
-          subjectKind: 'domain',
-          subjectId: id,
-          detail: { name, suite },
-        })
-      }
-      return made.created
-    }))
-  await context.print.document({ ...input, created, dryRun: o.dryRun === true })
-  await context.print.text(`${name}  ${id}${o.dryRun ? '  (would be made)' : created ? '' : '  (was there)'}`)
-  if (created) await context.print.note(`next: sealfleet keys init --domain ${name}`)
+  const { id } = await findDomain(records, name)
+  const domain = (await overview(records)).find((one) => one.id === id)
+  if (domain === undefined) throw missingError('NOT_FOUND', `there is no key domain "${name}"`)
+  await context.print.document(domain)
+  await context.print.text(overviewText(domain))
 }

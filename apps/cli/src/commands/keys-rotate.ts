@@ -104,9 +104,20 @@ async function activeRows(records: Records, domain: DomainPolicy, o: RotateOptio
         fix: `make its first keys with \`${init}${role === 'audit' ? ' --with-audit' : ''}\``,
       })
     }
+    assertBothWhenSuiteChanges(domain, active, o)
     rows.push(active)
   }
   return rows
+}
+
+/** Files are sealed by a pair of one suite: when the domain's has changed, enc and sig change together or not at all. */
+function assertBothWhenSuiteChanges(domain: DomainPolicy, active: KeyRow, { role }: RotateOptions): void {
+  if ((role !== 'enc' && role !== 'sig') || active.suite === domain.suite) return
+  const message = `domain ${domain.name} is now of suite ${domain.suite}, its active keys are of suite ${active.suite}: enc and sig change together`
+  throw new CliError('BAD_STATE', message, {
+    exitStatus: EXIT.failed,
+    fix: `sealfleet keys rotate --domain ${domain.name}`,
+  })
 }
 
 /** All plans before anything is done: nothing is made when one of them can not be. */

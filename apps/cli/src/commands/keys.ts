@@ -36,10 +36,14 @@ import { destructionsVerb } from './keys-destructions.js'
 import { retireVerb } from './keys-retire.js'
 import { rotateVerb } from './keys-rotate.js'
 
+/** Of a domain that does not exist yet. */
+const NO_PERIODS = { rotationDays: null, retentionDays: null }
+
 interface InitOptions extends CommonOptions, TwoPhaseOptions {
   readonly domain: string
   readonly suite?: string
   readonly withAudit?: boolean
+  readonly withKek?: boolean
 }
 
 interface ListOptions extends CommonOptions {
@@ -58,6 +62,7 @@ export function keysVerbs(program: Command, runner: Runner): void {
     .option('--domain <id|name>', 'the key domain', 'default')
     .addOption(new Option('--suite <n>', "the default domain's suite, when it is made here").choices(['1', '2']))
     .option('--with-audit', 'make the audit key too')
+    .option('--with-kek', 'make a KEK too, which a domain needs before its nonces can be detached')
   perform<InitOptions>(waitOptions(commonOptions(init, { changes: true })), runner, initAction)
 
   rotateVerb(keys, runner)
@@ -110,7 +115,7 @@ async function plansOf(
   o: InitOptions,
 ): Promise<readonly RolePlan[]> {
   const plans: RolePlan[] = []
-  for (const role of rolesOf(domain, o.withAudit === true)) {
+  for (const role of rolesOf(domain, o)) {
     const owner = role === 'audit' ? 'default' : domain.id
     const rows = o.dryRun && !domain.exists ? [] : await listMasterKeys(records, { domain: owner, role })
     const suite: Suite = role === 'enc' || role === 'sig' ? domain.suite : 1
@@ -127,18 +132,26 @@ async function domainFor(records: Records, o: InitOptions): Promise<DomainPolicy
     const found = (await listDomains(records)).find(({ id }) => id === 'default')
     return found
       ? { ...found, exists: true }
-      : { id: 'default', name: 'default', suite: suite ?? 1, nonceMode: 'inline', segLog2: 20, exists: false }
+      : {
+          id: 'default',
+          name: 'default',
+          suite: suite ?? 1,
+          nonceMode: 'inline',
+          segLog2: 20,
+          ...NO_PERIODS,
+          exists: false,
+        }
   }
   const { domain } = await ensureDomain(records, { id: 'default', ...(suite === undefined ? {} : { suite }) })
   return { ...domain, exists: true }
 }
 
-function rolesOf({ nonceMode }: DomainPolicy, withAudit: boolean): readonly Role[] {
+function rolesOf({ nonceMode }: DomainPolicy, { withAudit, withKek }: InitOptions): readonly Role[] {
   return [
     'enc',
     'sig',
-    ...(nonceMode === 'detached' ? (['kek'] as const) : []),
-    ...(withAudit ? (['audit'] as const) : []),
+    ...(nonceMode === 'detached' || withKek === true ? (['kek'] as const) : []),
+    ...(withAudit === true ? (['audit'] as const) : []),
   ]
 }
 

@@ -63,7 +63,7 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
   ]
   const rows = files.map(({ file, committed }) => [
     file.id,
-    file.state === 'DEAD' && file.lastFailure ? `DEAD (${file.lastFailure.code})` : file.state,
+    stateCell(file),
     committed?.plaintextLength == null ? '-' : humanSize(committed.plaintextLength),
     humanTime(file.acceptedAt),
     `${file.source.root}:${file.source.path}`,
@@ -80,6 +80,11 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
   if (nextCursor !== null) await context.print.note(`there are more: --cursor ${nextCursor}`)
 }
 
+function stateCell({ state, lastFailure, deletion }: ListedFile['file']): string {
+  if (state === 'DEAD' && lastFailure) return `DEAD (${lastFailure.code})`
+  return state === 'DELETED' && deletion ? `DELETED (${deletion.kind.toLowerCase()})` : state
+}
+
 function listed({ file, committed }: ListedFile): Record<string, unknown> {
   return {
     fileId: file.id,
@@ -89,6 +94,7 @@ function listed({ file, committed }: ListedFile): Record<string, unknown> {
     batchId: file.batchId,
     acceptedAt: file.acceptedAt,
     storedAt: file.storedAt,
+    deletion: file.deletion,
     plaintextLength: committed?.plaintextLength ?? null,
     encKeyVersion: committed?.encKeyVersion ?? null,
     sigKeyVersion: committed?.sigKeyVersion ?? null,

@@ -3,6 +3,7 @@ import {
   batchProgress,
   conservation,
   getFile,
+  keyAges,
   listTasks,
   listWorkers,
   outboxDepth,
@@ -12,6 +13,7 @@ import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { explainCode } from '../describe-error.js'
+import { deletionText } from '../files/deletion.js'
 import { pairs } from '../output/table.js'
 import { count, humanDuration, humanSize, humanTime } from '../output/units.js'
 import { fileIdOf, noSuchFile } from '../services/file-id.js'
@@ -44,7 +46,8 @@ async function oneFile(context: CommandContext, records: Records, given: string)
   const found = await getFile(records, fileId)
   if (found === undefined) throw noSuchFile(given, fileId)
   const { file, committed } = found
-  const failure = file.state === 'STORED' ? null : file.lastFailure
+  const deleted = deletionText(file)
+  const failure = file.state === 'STORED' || file.state === 'DELETED' ? null : file.lastFailure
   await context.print.document({
     fileId: file.id,
     state: file.state,
@@ -54,6 +57,7 @@ async function oneFile(context: CommandContext, records: Records, given: string)
     attempts: file.lastAttemptNo,
     acceptedAt: file.acceptedAt,
     storedAt: file.storedAt,
+    deletion: file.deletion,
     lastFailure: file.lastFailure,
     object: committed && {
       bucket: committed.bucket,
@@ -83,6 +87,7 @@ async function oneFile(context: CommandContext, records: Records, given: string)
       ['object', `s3://${committed.bucket}/${committed.objectKey}`],
     )
   }
+  if (deleted !== undefined) entries.push(['stored', humanTime(file.storedAt)], ['deleted', deleted])
   if (failure) {
     const { message, fix } = explainCode(failure.code)
     entries.push(['last failure', `${failure.code} at ${humanTime(failure.at)}: ${message}`], ['fix', fix])
@@ -116,8 +121,9 @@ async function everything(context: CommandContext, records: Records): Promise<vo
   const workers = (await listWorkers(records)).filter(isOfInterest)
   const maintenance = await listTasks(records)
   const outbox = await outboxDepth(records)
+  const rotations = (await keyAges(records)).filter(({ due }) => due)
   const { byState } = books
-  await context.print.document({ ...books, workers, maintenance, outbox })
+  await context.print.document({ ...books, workers, maintenance, outbox, rotationsDue: rotations })
   await context.print.text(
     pairs([
       ['accepted', String(books.accepted)],
@@ -141,6 +147,8 @@ async function everything(context: CommandContext, records: Records): Promise<vo
     const since = humanDuration(oldestSeconds * 1000)
     await context.print.text(`${count(waiting, 'file')} in the outbox without a job, the oldest for ${since}`)
   }
+  for (const domain of new Set(rotations.map(({ domainName }) => domainName)))
+    await context.print.text(`a rotation of domain ${domain} is due: sealfleet keys rotate --domain ${domain}`)
   if (workers.length > 0) await context.print.text(`\n${workerTable(context, workers)}`)
   if (maintenance.length > 0) await context.print.text(`\n${maintenanceTable(context, maintenance)}`)
   await context.print.note(`the queue \`${QUEUES.ingest}\` itself: sealfleet queue status`)

@@ -1,6 +1,7 @@
 import { traceFile, type FileTrace } from '@sealfleet/records'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
+import { deletionText } from '../files/deletion.js'
 import { pairs, table } from '../output/table.js'
 import { humanDuration, humanSize, humanTime } from '../output/units.js'
 import { fileIdOf, noSuchFile } from '../services/file-id.js'
@@ -38,9 +39,21 @@ function describe(trace: FileTrace): string {
     ['batch', file.batchId ?? '-'],
     ['accepted', humanTime(file.acceptedAt)],
     ['stored', humanTime(file.storedAt)],
+    ...deleted(file),
     ['lease', file.lease === null ? '-' : `${file.lease.owner}, until ${humanTime(file.lease.expiresAt)}`],
   ])
   return [head, section('attempts', attempts(trace)), section('events', events(trace))].join('\n\n')
+}
+
+function deleted(file: FileTrace['file']): [string, string][] {
+  const text = deletionText(file)
+  return text === undefined ? [] : [['deleted', text]]
+}
+
+/** The reason that a person gave, where the audit log has one. */
+function reasonIn(detail: unknown): string {
+  const reason = typeof detail === 'object' && detail !== null && 'reason' in detail ? detail.reason : undefined
+  return typeof reason === 'string' ? reason : ''
 }
 
 function section(title: string, body: string): string {
@@ -88,7 +101,7 @@ function events({ failures, deadLetters, audit, file }: FileTrace): string {
       who: d.owner ?? '-',
       text: `${d.code}: ${d.reason}${d.resolution === null ? '' : `; ${d.resolution}`}`,
     })),
-    ...audit.map((a) => ({ at: a.at, what: a.action, who: a.actor, text: '' })),
+    ...audit.map((a) => ({ at: a.at, what: a.action, who: a.actor, text: reasonIn(a.detail) })),
     ...(file.storedAt === null ? [] : [{ at: file.storedAt, what: 'stored', who: '-', text: '' }]),
   ]
   const rows = all

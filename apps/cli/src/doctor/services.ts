@@ -1,6 +1,6 @@
 import type { Config } from '@sealfleet/config'
 import { assertNoEviction, connectProducer, QUEUES, queueOptions } from '@sealfleet/jobs'
-import { conservation, migrationStatus, type Records } from '@sealfleet/records'
+import { conservation, keyAges, migrationStatus, type Records } from '@sealfleet/records'
 import { Queue } from 'bullmq'
 import { access, constants, stat } from 'node:fs/promises'
 import type { CommandContext } from '../context.js'
@@ -72,11 +72,21 @@ export async function checkDatabase(context: CommandContext, config: Config<'dat
         wrong
           ? failed('books', new Error(`conservation reads ${books.difference}, stray commits ${books.strayCommits}`))
           : ok('books', `${books.accepted} files accepted, records consistent`),
+        await checkRotations(records),
       ],
     }
   } catch (error) {
     return { findings: [failed('database', error, 'database')] }
   }
+}
+
+/** No active master key is older than its domain wants. */
+async function checkRotations(records: Records): Promise<Finding> {
+  const due = (await keyAges(records)).filter((key) => key.due)
+  const [first] = due
+  if (first === undefined) return ok('rotation', 'no rotation of master keys is due')
+  const names = [...new Set(due.map(({ domainName }) => domainName))].join(', ')
+  return warning('rotation', `due in ${names}`, `sealfleet keys rotate --domain ${first.domainName}`)
 }
 
 /** The bucket is there, takes and gives objects; says what the store can't do. */

@@ -6,6 +6,7 @@ import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { explainCode } from '../describe-error.js'
 import { EXIT } from '../exit-status.js'
+import { deletionText } from '../files/deletion.js'
 import { fileIdOf, noSuchFile } from './file-id.js'
 import { fleetLatch, openPool } from './hsm.js'
 import { openDatabase } from './records.js'
@@ -70,6 +71,13 @@ async function findStored(records: Records, given: string): Promise<StoredFile> 
   if (found === undefined) throw noSuchFile(given, fileId)
   const { file, committed } = found
   if (committed !== null) return { file, committed }
+  const deleted = deletionText(file)
+  if (deleted !== undefined) {
+    throw new CliError('FILE_NOT_STORED', `file ${file.id} is gone: it was ${deleted}`, {
+      exitStatus: EXIT.missing,
+      fix: `sealfleet trace ${file.id}`,
+    })
+  }
   const failure = file.state === 'DEAD' && file.lastFailure ? `: ${explainCode(file.lastFailure.code).message}` : ''
   throw new CliError('FILE_NOT_STORED', `file ${file.id} is ${file.state}, not STORED${failure}`, {
     exitStatus: EXIT.missing,

@@ -2,13 +2,14 @@ import { classify } from '@sealfleet/jobs'
 import type { TaskEvents } from '@sealfleet/maintenance'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 
-/** Figures of a report that add up from one time to the next; the first five are worth a line of log. */
+/** Figures of a report that add up from one time to the next; the first six are worth a line of log. */
 const THINGS = [
   'requeued',
   'abandoned',
   'objectsDeleted',
   'uploadsAborted',
   'workersForgotten',
+  'expired',
   'lost',
   'swept',
   'bytesDeleted',
@@ -29,7 +30,7 @@ export function taskObserver(metrics: Metrics, log: Logger): TaskEvents {
       metrics.maintenanceFindings.set({ task: name }, outcome === 'found' ? (things.found ?? 1) : 0)
       const line = { component: name, outcome, durationMs: Math.round(seconds * 1000), ...things }
       if (outcome === 'found') log.error(line, 'maintenance found something that a person must look at')
-      else log[THINGS.slice(0, 5).some((thing) => things[thing] !== undefined) ? 'info' : 'debug'](line, 'maintenance')
+      else log[THINGS.slice(0, 6).some((thing) => things[thing] !== undefined) ? 'info' : 'debug'](line, 'maintenance')
     },
     onError: ({ name }, error) => {
       const { code, failure } = classify(error)

@@ -11,12 +11,16 @@ import { setHsmStates } from '../hsm-states.js'
 import { startStatusServer } from '../http.js'
 import { storeOptions } from '../store-options.js'
 import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm } from './hsm.js'
+import { watchKeyAges } from './key-ages.js'
 import { taskObserver } from './observe.js'
 import { runRelay } from './relay.js'
 import { maintenanceTasks } from './tasks.js'
 
 export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintenance' | 'ops'> &
   Partial<Pick<Sections, 'hsm'>>
+
+/** Between two looks at the ages of keys: days count, so a minute is soon enough. */
+const KEY_AGES_MS = 60_000
 
 export interface MaintenanceOptions {
   readonly config: MaintenanceSettings
@@ -59,6 +63,7 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
+      watchKeyAges({ records, metrics, log }, KEY_AGES_MS, signal),
     ])
     closers.defer(async () => {
       stop.abort(new Error('maintenance is shutting down'))

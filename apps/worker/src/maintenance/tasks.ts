@@ -1,6 +1,6 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
 import type { QueueView } from '@sealfleet/jobs'
-import { outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
+import { expire, outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
@@ -31,7 +31,12 @@ export interface TaskPorts {
 export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig): readonly Task[] {
   const { records, store, jobs, actor, hsm } = taskPorts
   const ports = { records, store, jobs }
-  const sweeping = (signal: AbortSignal) => ({ graceSeconds: config.sweepGraceSeconds, actor, signal })
+  const sweeping = (signal: AbortSignal) => ({
+    graceSeconds: config.sweepGraceSeconds,
+    supersededGraceSeconds: config.supersededGraceSeconds,
+    actor,
+    signal,
+  })
   const idleSeconds = Math.min(IDLE_S, config.reconcileSeconds)
   const reconciling = (quick: boolean) => async (signal: AbortSignal) => {
     const report = await reconcile(ports, { quick, idleSeconds, signal })
@@ -47,6 +52,14 @@ export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig
         const report = await sweep(ports, sweeping(signal))
         return { report, found: report.found > 0 }
       },
+    },
+    {
+      name: 'retention',
+      everySeconds: config.retentionSeconds,
+      run: async (signal) => ({
+        report: await expire(ports, { actor, dryRun: !config.retentionDelete, signal }),
+        found: false,
+      }),
     },
     {
       name: 'scan',

@@ -1,5 +1,5 @@
 import { defineConcern } from '../concern.js'
-import { optional, wholeNumber, withDefault } from '../variable.js'
+import { flag, optional, wholeNumber, withDefault } from '../variable.js'
 
 export interface MaintenanceConfig {
   /** seconds between two looks for jobs that Redis lost; every 15th looks at each open file */
@@ -19,6 +19,11 @@ export interface MaintenanceConfig {
   readonly scrubMibPerSecond: number | undefined
   /** days of one pass of scrubbing over the whole store */
   readonly scrubEveryDays: number
+  /** an attempt's place must have been taken by another for so long before its object is deleted */
+  readonly supersededGraceSeconds: number
+  readonly retentionSeconds: number
+  /** whether maintenance deletes what is past its retention, or only counts it */
+  readonly retentionDelete: boolean
   /** milliseconds between two looks into an empty outbox */
   readonly relayMs: number
   /** port of the maintenance process's own health and metrics; undefined: none */
@@ -81,6 +86,25 @@ const variables = {
     wants: 'a whole number of days from 1 to 3650',
     example: '30',
     schema: wholeNumber(1, 3650),
+  }),
+  supersededGraceSeconds: seconds(
+    'SEALFLEET_SUPERSEDED_GRACE_SECONDS',
+    '86400',
+    'how long the old object of a file that was sealed anew stays for those who read it',
+    0,
+  ),
+  retentionSeconds: seconds(
+    'SEALFLEET_RETENTION_SECONDS',
+    '3600',
+    'how often maintenance looks for files past their retention',
+    1,
+  ),
+  retentionDelete: withDefault('false', {
+    name: 'SEALFLEET_RETENTION_DELETE',
+    about: 'whether maintenance deletes files past their retention that are under no hold; else it counts them',
+    wants: 'true or false',
+    example: 'true',
+    schema: flag,
   }),
   relayMs: withDefault('500', {
     name: 'SEALFLEET_RELAY_MS',

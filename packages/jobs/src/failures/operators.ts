@@ -3,12 +3,6 @@ import type { FailureEntry } from './terms.js'
 
 /** What needs operators, and what is wrong with their requests and signatures. */
 export const OPERATORS_REQUEST = {
-  HELD: permanent(
-    'security',
-    1,
-    'A hold forbids that this is deleted or destroyed.',
-    'Find out who placed it and why; nothing goes before it is released.',
-  ),
   REQUEST_NEEDED: permanent(
     'security',
     1,

@@ -40,6 +40,12 @@ export const PERMANENT_REQUEST = {
     'The step is not allowed from the present state of the file or key.',
     'See its state: `npx sealfleet trace ID`, `npx sealfleet keys list`.',
   ),
+  HELD: permanent(
+    'operator',
+    1,
+    'A hold forbids it: what it covers is not deleted, and the keys that open it are not destroyed.',
+    'See who placed it and why: `npx sealfleet holds list`. Nothing was changed; when it is released, ask again.',
+  ),
   OUTPUT_EXISTS: permanent(
     'operator',
     1,

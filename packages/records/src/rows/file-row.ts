@@ -1,6 +1,6 @@
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid } from '../ids.js'
-import type { FileRow, FileState } from '../terms.js'
+import type { DeletionKind, FileRow, FileState } from '../terms.js'
 
 /** Columns of `f` under the names below. */
 export const FILE_COLUMNS = Prisma.raw(`
@@ -8,7 +8,8 @@ export const FILE_COLUMNS = Prisma.raw(`
   f.context, f.fingerprint, f.generation, f.batch_id AS "batchId", f.last_attempt_no AS "lastAttemptNo", f.crashes,
   f.lease_owner AS "leaseOwner", f.lease_expires_at AS "leaseExpiresAt", f.committed_attempt_id AS "committedAttemptId",
   f.last_failure_code AS "lastFailureCode", f.last_failure_at AS "lastFailureAt", f.accepted_at AS "acceptedAt",
-  f.updated_at AS "updatedAt", f.stored_at AS "storedAt"`)
+  f.updated_at AS "updatedAt", f.stored_at AS "storedAt", f.deleted_at AS "deletedAt", f.deleted_by AS "deletedBy",
+  f.deletion::text AS deletion, f.swept_at AS "sweptAt"`)
 
 /** As Prisma reads it, and as FILE_COLUMNS name it. */
 export interface RawFile {
@@ -31,10 +32,14 @@ export interface RawFile {
   readonly acceptedAt: Date
   readonly updatedAt: Date
   readonly storedAt: Date | null
+  readonly deletedAt: Date | null
+  readonly deletedBy: string | null
+  readonly deletion: DeletionKind | null
+  readonly sweptAt: Date | null
 }
 
 export function fileRow(raw: RawFile): FileRow {
-  const { leaseOwner, leaseExpiresAt, lastFailureCode, lastFailureAt } = raw
+  const { leaseOwner, leaseExpiresAt, lastFailureCode, lastFailureAt, deletedAt, deletedBy, deletion } = raw
   return {
     id: raw.id,
     domain: domainFromUuid(raw.domainId),
@@ -53,5 +58,9 @@ export function fileRow(raw: RawFile): FileRow {
     acceptedAt: raw.acceptedAt,
     updatedAt: raw.updatedAt,
     storedAt: raw.storedAt,
+    deletion:
+      deletion !== null && deletedAt !== null && deletedBy !== null
+        ? { kind: deletion, at: deletedAt, by: deletedBy, sweptAt: raw.sweptAt }
+        : null,
   }
 }

@@ -13,6 +13,10 @@ export interface AttemptOwner {
   readonly live: boolean
   /** Null while it is OPEN. */
   readonly endedSecondsAgo: number | null
+  /** Null unless it is SUPERSEDED. */
+  readonly supersededSecondsAgo: number | null
+  /** Its file is DELETED, and it is written down when and by whom. */
+  readonly deleted: boolean
   /** Where the file is kept: by this attempt or another; null unless it is STORED. */
   readonly kept: KeptObject | null
 }
@@ -38,6 +42,8 @@ export async function attemptOwners(
       (a.state = 'OPEN' AND f.state = 'RUNNING' AND f.last_attempt_no = a.attempt_no
         AND f.lease_expires_at > clock_timestamp()) AS live,
       extract(epoch FROM clock_timestamp() - a.ended_at)::float8 AS "endedSecondsAgo",
+      extract(epoch FROM clock_timestamp() - a.superseded_at)::float8 AS "supersededSecondsAgo",
+      (f.state = 'DELETED' AND f.deleted_at IS NOT NULL) AS deleted,
       k.id AS "keptId", k.bucket AS "keptBucket", k.object_key AS "keptKey", k.object_version AS "keptVersion",
       k.etag AS "keptEtag", k.object_length AS "keptLength"
     FROM attempts a JOIN files f ON f.id = a.file_id

@@ -113,7 +113,7 @@ async function claim(db: Queryable, input: ClaimInput): Promise<Row | 'unknown-d
     SELECT f.claimed, f.fingerprint = ${Buffer.from(input.fingerprint)} AS "sameRequest", ${FILE_COLUMNS},
       (extract(epoch FROM f.lease_expires_at - clock_timestamp()) * 1000)::float8 AS "expiresInMs",
       d.name AS "domainName", d.suite AS "domainSuite", d.nonce_mode::text AS "domainNonceMode",
-      d.seg_log2 AS "domainSegLog2"
+      d.seg_log2 AS "domainSegLog2", d.rotation_days AS "domainRotationDays", d.retention_days AS "domainRetentionDays"
     FROM seen f JOIN key_domains d ON d.id = f.domain_id`),
   )
   return rows === 'unknown-domain' ? rows : rows[0]

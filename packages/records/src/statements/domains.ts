@@ -15,6 +15,10 @@ export interface DomainInput {
   readonly segLog2?: number | undefined
   /** Required for detached nonces: whoever loses the database then loses the files. */
   readonly lossAcknowledged?: boolean | undefined
+  /** Whole days from 1; null, the default: never. */
+  readonly rotationDays?: number | null | undefined
+  /** Whole days from 1; null, the default: for ever. */
+  readonly retentionDays?: number | null | undefined
 }
 
 export interface RawPolicy {
@@ -23,6 +27,8 @@ export interface RawPolicy {
   readonly domainSuite: number
   readonly domainNonceMode: 'INLINE' | 'DETACHED'
   readonly domainSegLog2: number
+  readonly domainRotationDays: number | null
+  readonly domainRetentionDays: number | null
 }
 
 export function domainPolicy(raw: RawPolicy): DomainPolicy {
@@ -32,12 +38,23 @@ export function domainPolicy(raw: RawPolicy): DomainPolicy {
     suite: raw.domainSuite as Suite,
     nonceMode: raw.domainNonceMode === 'DETACHED' ? 'detached' : 'inline',
     segLog2: raw.domainSegLog2,
+    rotationDays: raw.domainRotationDays,
+    retentionDays: raw.domainRetentionDays,
   }
 }
 
-const COLUMNS = Prisma.raw(`
+export const POLICY_COLUMNS = Prisma.raw(`
   id AS "domainId", name AS "domainName", suite AS "domainSuite", nonce_mode::text AS "domainNonceMode",
-  seg_log2 AS "domainSegLog2"`)
+  seg_log2 AS "domainSegLog2", rotation_days AS "domainRotationDays", retention_days AS "domainRetentionDays"`)
+
+/** A hundred years: times beyond what a timestamp holds would break every question about what is due. */
+const MOST_DAYS = 36_500
+
+/** Days of a policy: null, or whole and from 1 to 36,500. @throws RecordsError INVALID */
+export function policyDays(days: number | null, what: string): number | null {
+  if (days === null || (Number.isInteger(days) && days >= 1 && days <= MOST_DAYS)) return days
+  throw new RecordsError('INVALID', `${what} is a whole number of days from 1 to ${MOST_DAYS}`)
+}
 
 /**
  * Makes a domain, or finds it there with the same policy.
@@ -54,11 +71,13 @@ export async function ensureDomain(
     segLog2: input.segLog2 ?? 20,
   }
   const [created] = await db.query<RawPolicy>(Prisma.sql`
-    INSERT INTO key_domains (id, name, suite, nonce_mode, seg_log2, loss_acknowledged_at)
+    INSERT INTO key_domains (id, name, suite, nonce_mode, seg_log2, loss_acknowledged_at, rotation_days, retention_days)
     VALUES (${domainToUuid(input.id)}::uuid, ${wanted.name}, ${wanted.suite}::int, ${wanted.mode}::nonce_mode,
-      ${wanted.segLog2}::int, CASE WHEN ${input.lossAcknowledged === true} THEN clock_timestamp() END)
+      ${wanted.segLog2}::int, CASE WHEN ${input.lossAcknowledged === true} THEN clock_timestamp() END,
+      ${policyDays(input.rotationDays ?? null, 'a rotation period')}::int,
+      ${policyDays(input.retentionDays ?? null, 'a retention')}::int)
     ON CONFLICT (id) DO NOTHING
-    RETURNING ${COLUMNS}`)
+    RETURNING ${POLICY_COLUMNS}`)
   if (created !== undefined) return { created: true, domain: domainPolicy(created) }
   const domain = await getDomain(db, input.id)
   const differs =
@@ -66,19 +85,21 @@ export async function ensureDomain(
     (input.name !== undefined && domain.name !== input.name) ||
     (input.suite !== undefined && domain.suite !== input.suite) ||
     (input.nonceMode !== undefined && domain.nonceMode !== input.nonceMode) ||
-    (input.segLog2 !== undefined && domain.segLog2 !== input.segLog2)
+    (input.segLog2 !== undefined && domain.segLog2 !== input.segLog2) ||
+    (input.rotationDays !== undefined && domain.rotationDays !== input.rotationDays) ||
+    (input.retentionDays !== undefined && domain.retentionDays !== input.retentionDays)
   if (differs) throw new RecordsError('CONFLICT', `the key domain ${input.id} exists with another policy`)
   return { created: false, domain }
 }
 
 export async function getDomain(db: Queryable, id: string): Promise<DomainPolicy | undefined> {
   const [row] = await db.query<RawPolicy>(
-    Prisma.sql`SELECT ${COLUMNS} FROM key_domains WHERE id = ${domainToUuid(id)}::uuid`,
+    Prisma.sql`SELECT ${POLICY_COLUMNS} FROM key_domains WHERE id = ${domainToUuid(id)}::uuid`,
   )
   return row === undefined ? undefined : domainPolicy(row)
 }
 
 export async function listDomains(db: Queryable): Promise<DomainPolicy[]> {
-  const rows = await db.query<RawPolicy>(Prisma.sql`SELECT ${COLUMNS} FROM key_domains ORDER BY name`)
+  const rows = await db.query<RawPolicy>(Prisma.sql`SELECT ${POLICY_COLUMNS} FROM key_domains ORDER BY name`)
   return rows.map(domainPolicy)
 }

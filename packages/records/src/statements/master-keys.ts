@@ -142,7 +142,9 @@ export async function activeKeys(db: Queryable, domain: string): Promise<ActiveK
   const [enc, sig, kek] = [of('ENC'), of('SIG'), of('KEK')]
   if (enc === undefined || sig === undefined) throw none(domain, enc === undefined ? 'enc' : 'sig')
   if (enc.suite !== sig.suite)
-    throw new RecordsError('NO_ACTIVE_KEY', `the active enc and sig keys of domain ${domain} are of different suites`)
+    throw new RecordsError('NO_ACTIVE_KEY', `the active enc and sig keys of domain ${domain} are of different suites`, {
+      fix: 'give it a pair of one suite: `npx sealfleet keys rotate`',
+    })
   if (kek === undefined && rows[0]?.detached === true) throw none(domain, 'kek')
   return { enc, sig, ...(kek !== undefined && { kek }) }
 }

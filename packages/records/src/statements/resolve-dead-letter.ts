@@ -1,6 +1,6 @@
-import { RecordsError } from '../errors.js'
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
+import { reasonOf } from '../reason.js'
 import type { Queryable } from '../records.js'
 import { getDeadLetter } from './dead-letters.js'
 
@@ -94,14 +94,6 @@ export async function discardDeadLetter(
     )
     SELECT file_id::text AS "fileId", generation FROM letter`)
   return row === undefined ? await whyNot(db, id) : { outcome: 'done', ...row }
-}
-
-function reasonOf(given: string): string {
-  const reason = given.replaceAll('\0', '').trim()
-  if (reason === '' || reason.length > 2_000) {
-    throw new RecordsError('INVALID', 'a reason has 1 to 2,000 characters', { fix: 'say in a sentence why' })
-  }
-  return reason
 }
 
 async function whyNot(db: Queryable, id: string): Promise<ResolveOutcome> {

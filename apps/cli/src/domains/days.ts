@@ -1,0 +1,27 @@
+import { InvalidArgumentError, Option } from 'commander'
+
+/** A hundred years; the records refuse more. */
+const MOST_DAYS = 36_500
+
+/** What the option gives for the word that means none: of a null commander would make an empty text. */
+export type Days = number | 'none'
+
+/** An option that wants days, or a word for none. */
+export function daysOption(flags: string, description: string, none: string): Option {
+  return new Option(flags, description).argParser((text): Days => {
+    if (text === none) return 'none'
+    const value = Number(text)
+    if (!/^\d{1,5}$/.test(text) || value < 1 || value > MOST_DAYS)
+      throw new InvalidArgumentError(`It wants a whole number of days from 1 to ${MOST_DAYS}, or ${none}.`)
+    return value
+  })
+}
+
+export function daysOf(given: Days | undefined): number | null | undefined {
+  return given === 'none' ? null : given
+}
+
+/** A period for people. */
+export function daysText(days: number | null, none: string): string {
+  return days === null ? none : `${days} day${days === 1 ? '' : 's'}`
+}

@@ -1,0 +1,44 @@
+import { sweepDeleted } from '@sealfleet/maintenance'
+import type { Records } from '@sealfleet/records'
+import type { CommandContext } from '../context.js'
+import { describeError } from '../describe-error.js'
+import { openObjectStore } from '../services/store.js'
+
+/** What became of the objects of removed files. */
+export interface ObjectsReport {
+  readonly deleted: number
+  readonly bytes: number
+  /** Why the rest is left to the next sweep; null: nothing is. */
+  readonly left: { readonly code: string; readonly message: string } | null
+}
+
+/**
+ * Takes the objects of DELETED files away at once, by version, when the store is at hand. When it is not, that is no failure of the
+ * removal, which is decided already: the next sweep does it. Throws the signal's reason alone.
+ */
+export async function removeObjects(
+  context: CommandContext,
+  records: Records,
+  fileIds: readonly string[],
+  onProgress: (files: number) => void,
+): Promise<ObjectsReport> {
+  const { signal } = context
+  let deleted = 0
+  let bytes = 0
+  try {
+    const store = await openObjectStore(context.settings.load(['s3']), { access: 'read-write', signal })
+    context.defer(() => store.close())
+    for (const [i, fileId] of fileIds.entries()) {
+      signal.throwIfAborted()
+      const report = await sweepDeleted({ records, store }, fileId, { actor: `cli:${context.io.user}`, signal })
+      deleted += report.objectsDeleted
+      bytes += report.bytesDeleted
+      onProgress(i + 1)
+    }
+    return { deleted, bytes, left: null }
+  } catch (error) {
+    signal.throwIfAborted()
+    const { code, message } = describeError(error, 's3')
+    return { deleted, bytes, left: { code, message } }
+  }
+}

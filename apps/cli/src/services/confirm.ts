@@ -1,0 +1,41 @@
+import { createInterface } from 'node:readline'
+import { once } from 'node:events'
+import { CliError, usageError } from '../cli-error.js'
+import type { CommandContext } from '../context.js'
+import { EXIT } from '../exit-status.js'
+import { write, type Io } from '../io.js'
+
+/**
+ * Lets a person type what is to happen before it does. Resolves when they typed `word`; what is at stake has been said before.
+ * @throws USAGE when nobody can be asked (no terminal, or --json), CANCELLED when they typed something else or nothing; the
+ * signal's reason
+ */
+export async function confirm(context: CommandContext, word: string): Promise<void> {
+  const { io, print, signal } = context
+  if (print.json || !isTerminal(io.stdin))
+    throw usageError('this can not be taken back, and nobody is there to confirm it', '--yes')
+  signal.throwIfAborted()
+  await write(io.stderr, `This can not be taken back. Type "${word}" to go on: `)
+  if ((await typedLine(io.stdin, signal)).trim() === word) return
+  throw new CliError('CANCELLED', 'that was something else: nothing was changed', { exitStatus: EXIT.failed })
+}
+
+/** The next line; empty when the input ends before one. */
+async function typedLine(stdin: Io['stdin'], signal: AbortSignal): Promise<string> {
+  const lines = createInterface({ input: stdin })
+  let typed = ''
+  lines.once('line', (line) => {
+    typed = line
+    lines.close()
+  })
+  try {
+    await once(lines, 'close', { signal })
+    return typed
+  } finally {
+    lines.close()
+  }
+}
+
+function isTerminal(stdin: Io['stdin']): boolean {
+  return 'isTTY' in stdin && stdin.isTTY === true
+}
