@@ -67,7 +67,8 @@ export async function refuseRequest(records: Records, { fileId, fingerprint, ...
   })
 }
 
-function expectKey(pool: CheckValues, key: KeyRow): void {
+/** Makes a key known to the pool with its registered check: any other under its label is refused from now on. */
+export function expectKey(pool: CheckValues, key: KeyRow): void {
   if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue)
   if (key.checkRecord !== null) pool.expectKekRecord(key, key.checkRecord)
 }

@@ -173,6 +173,8 @@ CREATE UNIQUE INDEX "rekey_items_run_id_file_id_key" ON "rekey_items" ("run_id",
 CREATE INDEX "rekey_items_run_id_state_not_before_id_idx" ON "rekey_items" ("run_id", "state", "not_before", "id");
 -- Of one file, one sealing at a time, whatever run it belongs to.
 CREATE UNIQUE INDEX "rekey_items_one_running" ON "rekey_items" ("file_id") WHERE "state" = 'RUNNING';
+-- What a run gave jobs to in its last seconds: its pace.
+CREATE INDEX "rekey_items_given" ON "rekey_items" ("run_id", "queued_at") WHERE "queued_at" IS NOT NULL;
 ALTER TABLE "rekey_runs"
   ADD CONSTRAINT "rekey_runs_domain_id_fkey" FOREIGN KEY ("domain_id") REFERENCES "key_domains" ("id") ON DELETE NO ACTION ON UPDATE NO ACTION;
 ALTER TABLE "rekey_items"
