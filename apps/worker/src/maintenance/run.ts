@@ -1,5 +1,12 @@
 import type { Config } from '@sealfleet/config'
-import { assertNoEviction, classify, connectProducer, createIngestQueue, queueView } from '@sealfleet/jobs'
+import {
+  assertNoEviction,
+  classify,
+  connectProducer,
+  createIngestQueue,
+  createRekeyQueue,
+  queueView,
+} from '@sealfleet/jobs'
 import { runTasks } from '@sealfleet/maintenance'
 import { fileStates, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
@@ -10,6 +17,7 @@ import { startHeart } from '../heartbeat.js'
 import { startStatusServer } from '../http.js'
 import { storeOptions } from '../store-options.js'
 import { taskObserver } from './observe.js'
+import { runRekeyFeeder } from './rekey-feeder.js'
 import { runRelay } from './relay.js'
 import { maintenanceTasks } from './tasks.js'
 
@@ -43,16 +51,24 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     await assertNoEviction(redis)
     const queue = createIngestQueue(redis, { prefix: config.redis.prefix })
     closers.defer(() => queue.close())
+    const rekeyQueue = createRekeyQueue(redis, { prefix: config.redis.prefix })
+    closers.defer(() => rekeyQueue.close())
     const store = await openStore(storeOptions(config, log))
     closers.defer(() => store.close())
 
     const stop = new AbortController()
     const { signal } = stop
     const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
-    const tasks = maintenanceTasks({ records, store, jobs, actor: `maintenance:${id}` }, config.maintenance)
+    const actor = `maintenance:${id}`
+    const tasks = maintenanceTasks({ records, store, jobs, actor }, config.maintenance)
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
+      runRekeyFeeder(
+        { records, queue: rekeyQueue, metrics, log, actor },
+        { everyMs: config.maintenance.relayMs },
+        signal,
+      ),
     ])
     closers.defer(async () => {
       stop.abort(new Error('maintenance is shutting down'))

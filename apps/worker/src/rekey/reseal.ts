@@ -39,7 +39,8 @@ export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise
   const step = (name: RekeyStep, when: 'before' | 'after') => ports.step(`rekey-${name}`, when)
   await step('open-old', 'before')
   const kept = await ports.records.kept(fileId)
-  if (kept?.committed.id !== oldAttemptId) throw new FencedError('the file is no longer kept by the attempt that was claimed')
+  if (kept?.committed.id !== oldAttemptId)
+    throw new FencedError('the file is no longer kept by the attempt that was claimed')
   using old = await openOld(ports, fileId, kept, signal)
   await step('open-old', 'after')
 

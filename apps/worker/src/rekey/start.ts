@@ -95,7 +95,8 @@ export function startRekeying(parts: RekeyParts): Rekeying {
     consumer,
     pay: () => owed.pay(port),
     close: async () => {
-      for (const opened of await Promise.allSettled(others.values())) if (opened.status === 'fulfilled') opened.value.close()
+      for (const opened of await Promise.allSettled(others.values()))
+        if (opened.status === 'fulfilled') opened.value.close()
     },
   }
 }

@@ -61,7 +61,8 @@ export async function claimRekeyItem(
     return row === undefined ? { outcome: 'unknown' } : outcomeOf(row)
   } catch (error) {
     // Of one file, one sealing at a time: another run's item has it.
-    if (error instanceof RecordsError && error.constraint === 'rekey_items_one_running') return { outcome: 'leased', expiresInMs: OTHER_RUN_MS }
+    if (error instanceof RecordsError && error.constraint === 'rekey_items_one_running')
+      return { outcome: 'leased', expiresInMs: OTHER_RUN_MS }
     throw error
   }
 }

@@ -25,9 +25,13 @@ export async function assertRekeyable(db: Queryable, { domain, fromVersion }: Re
     })
   const active = own.find(({ state }) => state === 'ACTIVE')
   if (active !== undefined)
-    throw new RecordsError('BAD_STATE', `version ${fromVersion} of ${active.role} is active: files would stay under it`, {
-      fix: 'rotate first: `npx sealfleet keys rotate`',
-    })
+    throw new RecordsError(
+      'BAD_STATE',
+      `version ${fromVersion} of ${active.role} is active: files would stay under it`,
+      {
+        fix: 'rotate first: `npx sealfleet keys rotate`',
+      },
+    )
   await activeKeys(db, domain)
 }
 
