@@ -9,6 +9,7 @@ import { listVerb } from './commands/list.js'
 import { objectVerbs } from './commands/object.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
+import { rekeyVerbs } from './commands/rekey.js'
 import { restoreVerb } from './commands/restore.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
@@ -67,6 +68,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   objectVerbs(program, runner)
   keysVerbs(program, runner)
   domainsVerbs(program, runner)
+  rekeyVerbs(program, runner)
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)

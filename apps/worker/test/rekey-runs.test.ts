@@ -8,6 +8,8 @@ import {
   seedRekeyItems,
   type RekeyRun,
 } from '@sealfleet/records'
+import { openStore } from '@sealfleet/store'
+import { startFaultProxy } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -85,7 +87,7 @@ test('a worker that stood still past its lease finds itself fenced, and the othe
   expect((await fleet.restore(ids[0] ?? '')).equals(contents.get(ids[0] ?? '') ?? Buffer.alloc(0))).toBe(true)
 })
 
-test('a master key that was destroyed ends the item at once, and a plaintext that is cut off never becomes an object', async () => {
+test('a master key that was destroyed ends the item at once; the file stays as it is', async () => {
   const { domain, ids } = await rotated(1)
   const run = await startRun(fleet, { domain })
   const itemId = await onlyItem(run)
@@ -109,18 +111,22 @@ test('an outage of the store gives the item back and burns nothing', async () =>
   const { domain } = await rotated(1)
   const run = await startRun(fleet, { domain })
   const itemId = await onlyItem(run)
-  const ports = rekeyPorts(fleet)
-  const store = Object.assign(Object.create(ports.store) as typeof ports.store, {
-    put: () => Promise.reject(Object.assign(new Error('out'), { code: 'S3_UNAVAILABLE' })),
+  const { endpoint, region, bucket, accessKeyId, secretAccessKey } = fleet.bucket
+  await using proxy = await startFaultProxy(endpoint)
+  using store = await openStore({
+    ...{ endpoint: proxy.endpoint, region, bucket, accessKeyId, secretAccessKey },
+    maxAttempts: 1,
   })
-  expect(await rekeyItem({ ...ports, store }, { itemId, owner: 'one' }, never)).toMatchObject({
+  proxy.inject('PutObject', { kind: 'status', status: 503, code: 'ServiceUnavailable' })
+  expect(await rekeyItem(rekeyPorts(fleet, { store }), { itemId, owner: 'one' }, never)).toMatchObject({
     kind: 'failed',
-    failed: { code: 'S3_UNAVAILABLE' },
+    failed: { failure: { policy: { kind: 'hold', dependency: 's3' } } },
     decision: { action: 'hold' },
   })
   const { rows } = await db.query('SELECT state::text, tries FROM rekey_items WHERE id = $1', [itemId])
   expect(rows).toEqual([{ state: 'QUEUED', tries: 0 }])
-  expect(await rekeyItem(ports, { itemId, owner: 'two' }, never)).toMatchObject({ kind: 'done' })
+  proxy.heal()
+  expect(await rekeyItem(rekeyPorts(fleet, { store }), { itemId, owner: 'two' }, never)).toMatchObject({ kind: 'done' })
 })
 
 test('a run is paused, goes on where it was, and is cancelled; its pace is kept', async () => {
@@ -134,7 +140,12 @@ test('a run is paused, goes on where it was, and is cancelled; its pace is kept'
   // What was given before comes to its end or is put back.
   await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 10_000 }).toBe(0)
   const held = await itemsOf(fleet, run)
-  await db.query(`SELECT pg_sleep(1)`)
+  const waiting = await db.query<{ id: string }>(
+    `SELECT id FROM rekey_items WHERE run_id = $1 AND state = 'QUEUED' LIMIT 1`,
+    [run.id],
+  )
+  const asked = { itemId: waiting.rows[0]?.id ?? '', owner: 'one' }
+  expect(await rekeyItem(rekeyPorts(fleet), asked, never)).toEqual({ kind: 'halted' })
   expect(await itemsOf(fleet, run)).toEqual(held)
   await changeRekeyRun(fleet.records, run.id, 'resume')
   await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 20_000 }).toBeGreaterThan(held.DONE + 4)
