@@ -46,7 +46,7 @@ async function rotated(count: number): Promise<{ domain: string; ids: string[]; 
 async function onlyItem(run: RekeyRun): Promise<string> {
   await seedRekeyItems(fleet.records, run.id, 'test')
   const ids: string[] = []
-  await giveRekeyItems(fleet.records, run.id, async (items) => void ids.push(...items.map(({ id }) => id)), {
+  await giveRekeyItems(fleet.records, run.id, (items) => Promise.resolve(ids.push(...items.map(({ id }) => id))), {
     limit: 10,
     lostAfterSeconds: 60,
   })

@@ -104,7 +104,7 @@ describe('the runbook', () => {
 
   test('uses only commands that there are', () => {
     const verbs =
-      /^(enqueue|status|list|trace|restore|verify|object (inspect|open|verify)|keys (init|list|check|rotate)|dlq (ls|show|replay|discard)|hsm (latches|unlatch)|queue (status|pause|resume)|reconcile|sweep|doctor)\b/
+      /^(enqueue|status|list|trace|restore|verify|object (inspect|open|verify)|keys (init|list|check|rotate)|dlq (ls|show|replay|discard)|hsm (latches|unlatch)|queue (status|pause|resume)|reconcile|rekey (status|retry)|sweep|doctor)\b/
     const commands = [
       ...`${runbook}\n${Object.values(FAILURES)
         .map(({ fix }) => fix)

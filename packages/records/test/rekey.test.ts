@@ -86,7 +86,7 @@ const start = async (rate?: number) =>
 /** All items that the run would give now. */
 async function given(runId: string, o: { limit?: number; lostAfterSeconds?: number } = {}): Promise<DueItem[]> {
   const items: DueItem[] = []
-  await giveRekeyItems(f.records, runId, async (some) => void items.push(...some), {
+  await giveRekeyItems(f.records, runId, (some) => Promise.resolve(items.push(...some)), {
     limit: o.limit ?? 1_000,
     lostAfterSeconds: o.lostAfterSeconds ?? 60,
   })

@@ -60,11 +60,11 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'outcome',
     ]),
     rekeyBytes: counter('rekey_plaintext_bytes_total', 'Bytes of files sealed anew and committed'),
-    rekeyItems: gauge('rekey_items', 'Files of the rekey runs that are open or ended within a week, by state', [
-      'domain',
-      'version',
-      'state',
-    ]),
+    rekeyItems: gauge(
+      'rekey_items',
+      'Files of the latest rekey runs, those that are open or ended within a week, by state',
+      ['state'],
+    ),
     rekeyRuns: gauge('rekey_open_runs', 'Rekey runs that are not over, by state', ['state']),
 
     workerJobs: gauge('worker_jobs', 'Jobs this process is running', ['queue']),

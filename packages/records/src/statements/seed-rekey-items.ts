@@ -1,5 +1,5 @@
 import { Prisma } from '../generated/client.js'
-import { domainToUuid, uuid } from '../ids.js'
+import { uuid } from '../ids.js'
 import type { Queryable, Records } from '../records.js'
 import { coveredByLease } from '../rows/live-lease.js'
 import { underVersion } from '../rows/under-version.js'
