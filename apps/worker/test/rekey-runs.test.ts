@@ -129,7 +129,7 @@ test('an outage of the store gives the item back and burns nothing', async () =>
   expect(await rekeyItem(rekeyPorts(fleet, { store }), { itemId, owner: 'two' }, never)).toMatchObject({ kind: 'done' })
 })
 
-test('a run is paused, goes on where it was, and is cancelled; its pace is kept', async () => {
+test('a run is paused, goes on where it was, and is cancelled; its pace is kept', { timeout: 180_000 }, async () => {
   const { domain } = await rotated(40)
   await using _worker = await fleet.startWorker()
   await using _feeder = await startFeeder(fleet)
@@ -167,30 +167,34 @@ test('a run is paused, goes on where it was, and is cancelled; its pace is kept'
   expect((await itemsOf(fleet, next)).DONE).toBe(left.QUEUED)
 })
 
-test('Redis wiped in the middle: the items get new jobs, and each file is moved once', async () => {
-  const { domain, contents } = await rotated(24)
-  await using feeder = await startFeeder(fleet, { lostAfterSeconds: 1 })
-  const run = await startRun(fleet, { domain })
-  await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 10_000 }).toBe(24)
-  await feeder.queue.obliterate({ force: true })
-  {
-    await using _worker = await fleet.startWorker()
-    await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 20_000 }).toBeGreaterThan(3)
+test(
+  'Redis wiped in the middle: the items get new jobs, and each file is moved once',
+  { timeout: 180_000 },
+  async () => {
+    const { domain, contents } = await rotated(24)
+    await using feeder = await startFeeder(fleet, { lostAfterSeconds: 1 })
+    const run = await startRun(fleet, { domain })
+    await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 10_000 }).toBe(24)
     await feeder.queue.obliterate({ force: true })
-    await runDone(fleet, run)
-  }
-  expect(await itemsOf(fleet, run)).toMatchObject({ DONE: 24, FAILED: 0 })
-  for (const [id, content] of contents) {
-    const found = await getFile(fleet.records, id)
-    expect(found?.committed?.encKeyVersion).toBe(2)
-    expect((await fleet.restore(id)).equals(content)).toBe(true)
-  }
-  const { rows } = await db.query<{ n: string }>(
-    `SELECT count(*) AS n FROM attempts WHERE domain_id = $1 AND state = 'COMMITTED'`,
-    [domain],
-  )
-  expect(rows[0]?.n).toBe('24')
-})
+    {
+      await using _worker = await fleet.startWorker()
+      await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 20_000 }).toBeGreaterThan(3)
+      await feeder.queue.obliterate({ force: true })
+      await runDone(fleet, run)
+    }
+    expect(await itemsOf(fleet, run)).toMatchObject({ DONE: 24, FAILED: 0 })
+    for (const [id, content] of contents) {
+      const found = await getFile(fleet.records, id)
+      expect(found?.committed?.encKeyVersion).toBe(2)
+      expect((await fleet.restore(id)).equals(content)).toBe(true)
+    }
+    const { rows } = await db.query<{ n: string }>(
+      `SELECT count(*) AS n FROM attempts WHERE domain_id = $1 AND state = 'COMMITTED'`,
+      [domain],
+    )
+    expect(rows[0]?.n).toBe('24')
+  },
+)
 
 test('a worker with SEALFLEET_REKEY_CONCURRENCY=0 takes none; a job of another form is refused', async () => {
   const { domain } = await rotated(1)

@@ -68,64 +68,68 @@ describe('re-encryption on a store with versions', () => {
     await fleet?.[Symbol.asyncDispose]()
   })
 
-  test('60 files of two domains move to the active keys with two workers, while they are restored over and over', async () => {
-    await using _one = await fleet.startWorker({ env: { SEALFLEET_REKEY_CONCURRENCY: '2' } })
-    await using _two = await fleet.startWorker({ env: { SEALFLEET_REKEY_CONCURRENCY: '2' } })
-    const size = (i: number) => SIZES[i % SIZES.length] ?? 0
-    const inline = await store(32, { size })
-    const detached = await store(28, { size, domain: DETACHED })
-    const before = new Map<string, string>()
-    for (const id of [...inline.keys(), ...detached.keys()]) before.set(id, (await committed(id)).id)
-    await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
-    await makeKeys(fleet.records, fleet.token, detachedDomain, 2)
+  test(
+    '60 files of two domains move to the active keys with two workers, while they are restored over and over',
+    { timeout: 180_000 },
+    async () => {
+      await using _one = await fleet.startWorker({ env: { SEALFLEET_REKEY_CONCURRENCY: '2' } })
+      await using _two = await fleet.startWorker({ env: { SEALFLEET_REKEY_CONCURRENCY: '2' } })
+      const size = (i: number) => SIZES[i % SIZES.length] ?? 0
+      const inline = await store(32, { size })
+      const detached = await store(28, { size, domain: DETACHED })
+      const before = new Map<string, string>()
+      for (const id of [...inline.keys(), ...detached.keys()]) before.set(id, (await committed(id)).id)
+      await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
+      await makeKeys(fleet.records, fleet.token, detachedDomain, 2)
 
-    await using _feeder = await startFeeder(fleet)
-    const runs = [await startRun(fleet), await startRun(fleet, { domain: DETACHED })]
-    const all = new Map([...inline, ...detached])
-    let over = false
-    let reads = 0
-    const imbalances: number[][] = []
-    const reading = async (): Promise<void> => {
-      while (!over) {
-        for (const [id, content] of all) {
-          if (over) return
-          // The old object stays until its grace is over, so a reader that found the old record goes on with it.
-          expect((await fleet.restore(id)).equals(content)).toBe(true)
-          reads += 1
+      await using _feeder = await startFeeder(fleet)
+      const runs = [await startRun(fleet), await startRun(fleet, { domain: DETACHED })]
+      const all = new Map([...inline, ...detached])
+      let over = false
+      let reads = 0
+      const imbalances: number[][] = []
+      const reading = async (): Promise<void> => {
+        while (!over) {
+          for (const [id, content] of all) {
+            if (over) return
+            // The old object stays until its grace is over, so a reader that found the old record goes on with it.
+            expect((await fleet.restore(id)).equals(content)).toBe(true)
+            reads += 1
+          }
         }
       }
-    }
-    const counting = async (): Promise<void> => {
-      while (!over) imbalances.push(await books())
-    }
-    const loops = [reading(), counting()]
-    // Files that come meanwhile are stored as ever.
-    const meanwhile = await store(5)
-    for (const run of runs) await runDone(fleet, run, 120_000)
-    over = true
-    await Promise.all(loops)
+      const counting = async (): Promise<void> => {
+        while (!over) imbalances.push(await books())
+      }
+      const loops = [reading(), counting()]
+      // Files that come meanwhile are stored as ever.
+      const meanwhile = await store(5)
+      for (const run of runs) await runDone(fleet, run, 120_000)
+      over = true
+      await Promise.all(loops)
 
-    expect(await itemsOf(fleet, runs[0] ?? { id: '' })).toMatchObject({ DONE: 32, FAILED: 0, SKIPPED: 0 })
-    expect(await itemsOf(fleet, runs[1] ?? { id: '' })).toMatchObject({ DONE: 28, FAILED: 0, SKIPPED: 0 })
-    await expectWhole(all, 2)
-    await expectWhole(meanwhile, 2)
-    expect(reads).toBeGreaterThan(20)
-    expect(imbalances.length).toBeGreaterThan(5)
-    expect(imbalances.every((one) => one.every((n) => n === 0))).toBe(true)
-    for (const [id, old] of before) {
-      const attempts = (await traceFile(fleet.records, id))?.attempts ?? []
-      expect(attempts.map(({ state }) => state)).toEqual(['SUPERSEDED', 'COMMITTED'])
-      expect(attempts[0]?.id).toBe(old)
-    }
-    // Fresh nonces for each attempt; detached ones are wrapped, and in no column in the clear.
-    const { rows } = await db.query<{ n: string; ids: string; bare: string }>(
-      `SELECT count(*) AS n, count(DISTINCT nonce_id_enc) + count(DISTINCT nonce_id_sig) AS ids,
+      expect(await itemsOf(fleet, runs[0] ?? { id: '' })).toMatchObject({ DONE: 32, FAILED: 0, SKIPPED: 0 })
+      expect(await itemsOf(fleet, runs[1] ?? { id: '' })).toMatchObject({ DONE: 28, FAILED: 0, SKIPPED: 0 })
+      await expectWhole(all, 2)
+      await expectWhole(meanwhile, 2)
+      expect(reads).toBeGreaterThan(20)
+      expect(imbalances.length).toBeGreaterThan(5)
+      expect(imbalances.every((one) => one.every((n) => n === 0))).toBe(true)
+      for (const [id, old] of before) {
+        const attempts = (await traceFile(fleet.records, id))?.attempts ?? []
+        expect(attempts.map(({ state }) => state)).toEqual(['SUPERSEDED', 'COMMITTED'])
+        expect(attempts[0]?.id).toBe(old)
+      }
+      // Fresh nonces for each attempt; detached ones are wrapped, and in no column in the clear.
+      const { rows } = await db.query<{ n: string; ids: string; bare: string }>(
+        `SELECT count(*) AS n, count(DISTINCT nonce_id_enc) + count(DISTINCT nonce_id_sig) AS ids,
          count(*) FILTER (WHERE domain_id = $1 AND (nonce_enc IS NOT NULL OR wrapped_nonces IS NULL)) AS bare FROM attempts`,
-      [DETACHED],
-    )
-    expect(Number(rows[0]?.ids)).toBe(2 * Number(rows[0]?.n))
-    expect(rows[0]?.bare).toBe('0')
-  })
+        [DETACHED],
+      )
+      expect(Number(rows[0]?.ids)).toBe(2 * Number(rows[0]?.n))
+      expect(rows[0]?.bare).toBe('0')
+    },
+  )
 
   test('also moves a domain to its present suite, nonce mode and segment size', async () => {
     await using _worker = await fleet.startWorker()
