@@ -13,6 +13,7 @@ import { operatorsVerbs } from './commands/operators.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
 import { requestsVerbs } from './commands/requests.js'
+import { rekeyVerbs } from './commands/rekey.js'
 import { restoreVerb } from './commands/restore.js'
 import { shredVerb } from './commands/shred.js'
 import { recoverVerb } from './commands/recover.js'
@@ -86,6 +87,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
 
   holdsVerbs(program, runner)
   retentionVerbs(program, runner)
+  rekeyVerbs(program, runner)
   hsmVerbs(program, runner)
   dlqVerbs(program, runner)
   queueVerbs(program, runner)

@@ -3,12 +3,13 @@ import { HsmPool } from '@sealfleet/hsm'
 import { assertNoEviction, classify, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/jobs'
 import { fleetPinLatch, openRecords, type KeyReport } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
-import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
 import { randomUUID } from 'node:crypto'
 
 import { ByteBudget } from './attempt/byte-budget.js'
-import type { IngestOutcome } from './attempt/ingest.js'
+import { countIngest } from './attempt/count.js'
 import { OwedEnds } from './attempt/owed.js'
+import type { FailInput } from './attempt/ports.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
 import { Breakers, holdsIntake, type OpenBreaker } from './breakers/breakers.js'
 import { hsmProbe, redisProbe, rememberingKeys } from './breakers/probes.js'
@@ -22,6 +23,7 @@ import { startStatusServer } from './http.js'
 import { startKeyWatch } from './key-watch.js'
 import { startIngestWorker, type IngestWorker } from './queue/ingest-worker.js'
 import { ingestRecords, refuseRequest } from './records-port.js'
+import { startRekeying, type Rekeying } from './rekey/start.js'
 import { storeOptions } from './store-options.js'
 import { Activity } from './watchdog/activity.js'
 import { queueLook } from './watchdog/queue-look.js'
@@ -119,14 +121,20 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
 
     const { keys: checkValues, lastUsed } = rememberingKeys(pool)
     const port = ingestRecords(records, checkValues)
-    const owed = new OwedEnds()
+    const owed = new OwedEnds<FailInput>()
     const { prefix } = config.redis
     const rootsOut = new RootsOut(config.roots)
+    let rekeying: Rekeying | undefined
+    const payAll = async (): Promise<void> => {
+      await owed.pay(port)
+      await rekeying?.pay()
+    }
     let ready = false
     const breakers = new Breakers({
       ...breakerObserver(metrics, log),
       onIntake: (taking) => {
         ingest.intake(taking)
+        rekeying?.consumer.intake(taking)
         metrics.workerReady.set(taking && ready ? 1 : 0)
       },
       probes: {
@@ -135,7 +143,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         // A claim is a write: a database that only answers reads is no use.
         database: async () => {
           await heart.beat()
-          await owed.pay(port)
+          await payAll()
         },
         redis: redisProbe(connection, prefix),
         roots: rootsOut.probe,
@@ -170,9 +178,33 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       rootsOut,
       onUnrecorded: (end) => owed.add(end),
       refuse: (refusal) => refuseRequest(records, refusal),
-      onOutcome: (outcome, seconds) => count(metrics, outcome, seconds),
+      onOutcome: (outcome, seconds) => countIngest(metrics, outcome, seconds),
     })
-    const queue = queueLook(connection, prefix)
+    const { worker: limits } = config
+    if (limits.rekeyConcurrency > 0) {
+      rekeying = startRekeying({
+        connection,
+        prefix,
+        workerId,
+        concurrency: limits.rekeyConcurrency,
+        leaseSeconds: limits.leaseSeconds,
+        leaseRenewSeconds: limits.leaseRenewSeconds,
+        records,
+        pool,
+        keys: checkValues,
+        store,
+        storeOptions: storeOptions(config, log),
+        budget,
+        activity,
+        step: options.step ?? noStepHook,
+        log,
+        metrics,
+        onOutage: (dependency, code) => breakers.failed(dependency, code),
+      })
+    }
+    closers.defer(() => rekeying?.close())
+    const queues = [QUEUES.ingest, ...(rekeying === undefined ? [] : [QUEUES.rekey])]
+    const queue = queueLook(connection, prefix, queues)
     closers.defer(() => queue[Symbol.asyncDispose]())
     const watchdog = startWatchdog({
       limitMs: config.worker.watchdogSeconds * 1000,
@@ -186,15 +218,17 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       metrics.workerReady.set(0)
       log.info({ inFlight: activity.jobs.length }, 'draining')
       const said = heart.become('DRAINING')
-      await ingest.drain(config.worker.shutdownGraceSeconds * 1000)
+      const graceMs = config.worker.shutdownGraceSeconds * 1000
+      await Promise.all([ingest.drain(graceMs), rekeying?.consumer.drain(graceMs)])
       await said
       try {
-        await owed.pay(port)
+        await payAll()
       } catch (error) {
         log.warn({ code: classify(error).code, count: owed.size, err: error }, 'ends of attempts stay unrecorded')
       }
     })
     await ingest.worker.waitUntilReady()
+    await rekeying?.consumer.worker.waitUntilReady()
     ready = true
     metrics.workerReady.set(open().some(holdsIntake) ? 0 : 1)
     await heart.become('READY')
@@ -206,7 +240,9 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         alive: watchdog.alive,
         metrics: () => {
           metrics.workerBytesInFlight.set(budget.inUse)
-          metrics.workerJobs.set({ queue: QUEUES.ingest }, activity.jobs.length)
+          const anew = activity.jobs.filter(({ jobId }) => jobId.startsWith('r-')).length
+          metrics.workerJobs.set({ queue: QUEUES.ingest }, activity.jobs.length - anew)
+          metrics.workerJobs.set({ queue: QUEUES.rekey }, anew)
           setHsmStates(metrics, pool.health(), hsm.sessions)
           metrics.workerLastProgress.set(Date.now() / 1000 - (performance.now() - activity.movedAt) / 1000)
           return metrics.registry.metrics()
@@ -225,16 +261,5 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   } catch (error) {
     await closers[Symbol.asyncDispose]()
     throw error
-  }
-}
-
-function count(metrics: Metrics, outcome: IngestOutcome, seconds: number): void {
-  const code = outcome.kind === 'failed' ? outcome.failed.code : ''
-  metrics.attempts.inc({ outcome: outcome.kind, code })
-  metrics.attemptSeconds.observe({ outcome: outcome.kind }, seconds)
-  if (outcome.kind === 'failed') countFailure(metrics, outcome.failed.failure)
-  if (outcome.kind === 'stored') {
-    metrics.plaintextBytes.inc(outcome.object.plaintextLength)
-    metrics.objectBytes.inc(outcome.object.objectLength)
   }
 }

@@ -35,7 +35,7 @@ import {
 import { ByteBudget } from '../src/attempt/byte-budget.js'
 import type { IngestPorts } from '../src/attempt/ports.js'
 import { noStepHook, type StepHook } from '../src/attempt/steps.js'
-import { ingestRecords } from '../src/records-port.js'
+import { ingestRecords, type CheckValues } from '../src/records-port.js'
 import { Closers } from '../src/closers.js'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 
@@ -59,6 +59,8 @@ export interface Fleet extends AsyncDisposable {
     moduleEnv?: Readonly<Record<string, string>>
     step?: StepHook
   }): Promise<RunningWorker>
+  /** Where the fleet's own HSM pool is told of check values. */
+  readonly checkValues: CheckValues
   /** What an attempt needs, for running one without a queue. */
   readonly ports: IngestPorts
   writeSource(name: string, content: Uint8Array | string): Promise<void>
@@ -71,7 +73,7 @@ export interface Fleet extends AsyncDisposable {
 }
 
 export async function startFleet(
-  options: { s3?: S3ServerKind; domains?: readonly DomainInput[] } = {},
+  options: { s3?: S3ServerKind; versioning?: boolean; domains?: readonly DomainInput[] } = {},
 ): Promise<Fleet> {
   const closers = new Closers()
   const own = <T extends AsyncDisposable>(thing: T): T => {
@@ -83,7 +85,9 @@ export async function startFleet(
     await mkdir(path.join(root, 'in'))
     const database = own(await freshDatabase())
     const token = own(await freshToken())
-    const bucket = own(await freshBucket(options.s3 ?? 's3rver'))
+    const bucket = own(
+      await freshBucket(options.s3 ?? 's3rver', options.versioning === true ? { versioning: true } : {}),
+    )
     await migrate(database.url)
     const records = own(await openRecords(database.url))
     for (const domain of [{ id: 'default' }, ...(options.domains ?? [])]) await makeKeys(records, token, domain)
@@ -122,6 +126,7 @@ export async function startFleet(
     }
     return {
       ports,
+      checkValues: hsm,
       root,
       database,
       token,

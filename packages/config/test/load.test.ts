@@ -66,6 +66,7 @@ test('a complete environment gives typed sections and their defaults', () => {
   expect(config.worker).toEqual({
     concurrency: 8,
     partsInFlight: 2,
+    rekeyConcurrency: 1,
     bytesInFlight: 168 * 2 ** 20,
     leaseSeconds: 60,
     leaseRenewSeconds: 15,

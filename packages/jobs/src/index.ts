@@ -68,6 +68,16 @@ export { CHUNK_SIZE, deliverJobs, type OpenFile } from './client/deliver.js'
 export { createIngestQueue, ingestJobEntry, jobPresence, type IngestQueue, type Presence } from './client/queue.js'
 export { queueView, type QueueView } from './client/queue-view.js'
 export {
+  addRekeyJobs,
+  createRekeyQueue,
+  liveRekeyJobs,
+  parseRekeyJob,
+  REKEY_JOB,
+  rekeyJobId,
+  type RekeyJobV1,
+  type RekeyQueue,
+} from './rekey/job.js'
+export {
   isIngestProgress,
   waitForFiles,
   type IngestProgress,

@@ -216,3 +216,23 @@ export {
   type ScrubFinding,
   type ScrubRow,
 } from './statements/scrubs.js'
+export {
+  getRekeyRun,
+  listRekeyRuns,
+  REKEY_ITEM_STATES,
+  type RekeyItemState,
+  type RekeyRun,
+  type RekeyRunState,
+} from './statements/rekey-runs.js'
+export { rekeyScope, type RekeyScope } from './statements/rekey-scope.js'
+export { assertRekeyable, startRekeyRun, type RekeyRequest } from './statements/start-rekey-run.js'
+export { changeRekeyRun, type RekeyChange } from './statements/change-rekey-run.js'
+export { retryRekeyItems } from './statements/retry-rekey-items.js'
+export { failedRekeyItems, rekeyCounts, type FailedItem, type RekeyCounts } from './statements/rekey-counts.js'
+export { seedRekeyItems, type Seeding } from './statements/seed-rekey-items.js'
+export { giveRekeyItems, type DueItem, type GiveOptions } from './statements/give-rekey-items.js'
+export { claimRekeyItem, type RekeyClaim, type RekeyClaimOutcome } from './statements/claim-rekey-item.js'
+export { renewRekeyLease, type RekeyLease } from './statements/renew-rekey-lease.js'
+export { openRekeyAttempt, type OpenRekeyAttemptInput } from './statements/open-rekey-attempt.js'
+export { commitRekey, type CommitRekeyInput } from './statements/commit-rekey.js'
+export { endRekeyItem, type EndRekeyInput } from './statements/end-rekey-item.js'

@@ -11,6 +11,7 @@ const SHAPES = {
   attemptId: 'uuid',
   batchId: 'uuid',
   requestId: 'uuid',
+  runId: 'uuid',
   domain: 'domain',
   jobId: 'jobId',
   queue: 'word',
@@ -106,7 +107,7 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const PATTERNS: Readonly<Record<Exclude<ShapeName, 'number' | 'boolean'>, RegExp>> = {
   uuid: UUID,
   domain: /^(?:default|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/,
-  jobId: /^(?:f-[0-9a-f-]{36}-g\d{1,10}|[a-z]{1,16}-[0-9a-f-]{36}|\d{1,16})$/,
+  jobId: /^(?:f-[0-9a-f-]{36}-g\d{1,10}|r-[0-9a-f-]{36}-t\d{1,10}|[a-z]{1,16}-[0-9a-f-]{36}|\d{1,16})$/,
   // Codes, states, names of steps: letters with dashes, dots and underscores; few digits, as in S3 or HMAC256.
   word: /^(?!.*\d{5})[A-Za-z][A-Za-z0-9_.-]{0,63}$/,
   name: /^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$/,

@@ -51,6 +51,22 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     objectBytes: counter('object_bytes_total', 'Bytes of sealed objects committed'),
     openedBytes: counter('opened_bytes_total', 'Bytes of files decrypted', ['purpose']),
 
+    /** outcome: done, skipped, failed, retried, released, fenced */
+    rekeyAttempts: counter('rekey_attempts_total', 'Tries at sealing a stored file anew, by outcome and failure code', [
+      'outcome',
+      'code',
+    ]),
+    rekeySeconds: histogram('rekey_duration_seconds', 'Duration of tries at sealing a stored file anew', LONG_S, [
+      'outcome',
+    ]),
+    rekeyBytes: counter('rekey_plaintext_bytes_total', 'Bytes of files sealed anew and committed'),
+    rekeyItems: gauge(
+      'rekey_items',
+      'Files of the latest rekey runs, those that are open or ended within a week, by state',
+      ['state'],
+    ),
+    rekeyRuns: gauge('rekey_open_runs', 'Rekey runs that are not over, by state', ['state']),
+
     workerJobs: gauge('worker_jobs', 'Jobs this process is running', ['queue']),
     workerBytesInFlight: gauge('worker_bytes_in_flight', 'Bytes of part buffers this process holds'),
     workerBytesBudget: gauge('worker_bytes_budget', 'Bytes of part buffers this process may hold'),

@@ -175,6 +175,8 @@ CREATE UNIQUE INDEX "rekey_items_run_id_file_id_key" ON "rekey_items" ("run_id",
 CREATE INDEX "rekey_items_run_id_state_not_before_id_idx" ON "rekey_items" ("run_id", "state", "not_before", "id");
 -- Of one file, one sealing at a time, whatever run it belongs to.
 CREATE UNIQUE INDEX "rekey_items_one_running" ON "rekey_items" ("file_id") WHERE "state" = 'RUNNING';
+-- What a run gave jobs to in its last seconds: its pace.
+CREATE INDEX "rekey_items_given" ON "rekey_items" ("run_id", "queued_at") WHERE "queued_at" IS NOT NULL;
 ALTER TABLE "rekey_runs"
   ADD CONSTRAINT "rekey_runs_domain_id_fkey" FOREIGN KEY ("domain_id") REFERENCES "key_domains" ("id") ON DELETE NO ACTION ON UPDATE NO ACTION;
 ALTER TABLE "rekey_items"
@@ -285,3 +287,15 @@ CREATE TABLE "scrubs" (
   CONSTRAINT "scrubs_pkey" PRIMARY KEY ("id")
 );
 CREATE UNIQUE INDEX "scrubs_one_open" ON "scrubs" ((1)) WHERE "finished_at" IS NULL;
+
+-- Files that are stored already ------------------------------------------------------------------------------------
+-- From now on each commit writes its row of the audit log, and verifying compares files with it: those before get theirs here.
+
+INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
+SELECT 'migration', 'file.commit', 'file', a.file_id::text, jsonb_build_object('attemptId', a.id, 'attemptNo', a.attempt_no,
+  'bucket', a.bucket, 'objectKey', a.object_key, 'version', a.object_version, 'etag', a.etag, 'length', a.object_length,
+  'htag', encode(a.htag, 'hex'), 'fmac', encode(a.fmac, 'hex'),
+  'enc', (SELECT k.version FROM master_keys k WHERE k.id = a.enc_key_id),
+  'sig', (SELECT k.version FROM master_keys k WHERE k.id = a.sig_key_id),
+  'kek', (SELECT k.version FROM master_keys k WHERE k.id = a.kek_key_id))
+FROM attempts a WHERE a.state = 'COMMITTED' ORDER BY a.ended_at, a.id;

@@ -1,4 +1,3 @@
-import { openObject } from '@sealfleet/format'
 import type { Command } from 'commander'
 import path from 'node:path'
 import { missingError, usageError } from '../cli-error.js'
@@ -14,6 +13,7 @@ import { count, humanSize } from '../output/units.js'
 import { restoreMany, type RestoreOutcome } from '../restore/many.js'
 import { planRestore, type RestorePlan } from '../restore/plan.js'
 import { openDatabase } from '../services/records.js'
+import { openReading } from '../services/reading.js'
 import { choosesMany, selectStored, type SelectionOptions } from '../services/selection.js'
 import { openLibrary } from '../services/stored.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
@@ -77,15 +77,14 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
     await context.print.document({ ...about, output: o.output ?? '-', bytes: end - start, dryRun: true })
     return context.print.text(`would restore ${humanSize(end - start)} to ${o.output ?? 'standard output'}`)
   }
-  const { reader, options } = await library.object(stored)
-  using opened = await openObject(reader, options)
+  using reading = await openReading(library, id)
   const bar = { noun: 'files', items: 1, totalBytes: end - start, quiet: wantsNoProgress(context, destination) }
   const progress = createProgress(context.io, bar)
   try {
     const delivered = await deliver(
       context,
       destination,
-      (signal) => (range ? opened.readRange(start, end, { signal }) : opened.readAll({ signal })),
+      (signal) => (range ? reading.readRange(start, end, signal) : reading.readAll(signal)),
       (done) => progress.update(file.source.path, done, end - start),
     )
     progress.stop()

@@ -1,4 +1,3 @@
-import { verifyObject } from '@sealfleet/format'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
@@ -8,6 +7,7 @@ import { createProgress } from '../output/progress.js'
 import { printable } from '../output/printable.js'
 import { table } from '../output/table.js'
 import { count, humanSize } from '../output/units.js'
+import { verifyStored } from '../services/reading.js'
 import { choosesMany, selectStored, type SelectedFile, type SelectionOptions } from '../services/selection.js'
 import { sideBySide } from '../services/side-by-side.js'
 import { openLibrary, type Library } from '../services/stored.js'
@@ -42,14 +42,10 @@ async function verifyAction(
 
 async function one(context: CommandContext, library: Library, id: string): Promise<void> {
   const stored = await library.find(id)
-  const { reader, options } = await library.object(stored)
   const totalBytes = stored.committed.objectLength
   const progress = createProgress(context.io, { noun: 'objects', items: 1, totalBytes, quiet: context.print.json })
   try {
-    const result = await verifyObject(reader, {
-      ...options,
-      onProgress: (done, total) => progress.update(id, done, total),
-    })
+    const result = await verifyStored(library, stored, (done, total) => progress.update(id, done, total))
     progress.stop()
     const { segments, plaintextLength, contextChecked } = result
     await context.print.document({ fileId: stored.file.id, verified: true, contextChecked, segments, plaintextLength })
@@ -95,8 +91,7 @@ async function verifyOne(
   onProgress: (done: number, total: number) => void,
 ): Promise<ErrorReport | undefined> {
   try {
-    const { reader, options } = await library.object(await library.find(file.fileId))
-    await verifyObject(reader, { ...options, onProgress })
+    await verifyStored(library, await library.find(file.fileId), onProgress)
     return undefined
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason

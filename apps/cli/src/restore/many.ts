@@ -1,4 +1,3 @@
-import { openObject } from '@sealfleet/format'
 import { lstat } from 'node:fs/promises'
 import path from 'node:path'
 import type { CommandContext } from '../context.js'
@@ -9,6 +8,7 @@ import { prepareBelow } from '../files/safe-path.js'
 import type { Progress } from '../output/progress.js'
 import { printable } from '../output/printable.js'
 import { humanSize } from '../output/units.js'
+import { openReading } from '../services/reading.js'
 import { sideBySide } from '../services/side-by-side.js'
 import type { SelectedFile } from '../services/selection.js'
 import type { Library } from '../services/stored.js'
@@ -69,10 +69,9 @@ async function restoreOne(
     if (o.skipExisting && (await exists(final))) return { file, output, outcome: 'exists' }
     // Before anything is read: an output that is in the way must not cost a download.
     await using target = await OutputFile.create(final, { force: o.force })
-    const { reader, options } = await library.object(await library.find(file.fileId))
-    using opened = await openObject(reader, options)
+    using reading = await openReading(library, file.fileId)
     let done = 0
-    for await (const plaintext of opened.readAll({ signal: context.signal })) {
+    for await (const plaintext of reading.readAll(context.signal)) {
       await target.write(plaintext)
       done += plaintext.length
       plaintext.fill(0)

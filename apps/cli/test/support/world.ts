@@ -17,6 +17,7 @@ import { run } from '../../src/program.js'
 
 const BIN = path.resolve(import.meta.dirname, '../../bin/sealfleet.mjs')
 const WORKER = path.resolve(import.meta.dirname, '../../../worker/dist/main.js')
+const MAINTENANCE = path.resolve(import.meta.dirname, '../../../worker/dist/maintenance.js')
 
 /** What a finished command left behind. */
 export interface Ran {
@@ -43,6 +44,8 @@ export interface World extends AsyncDisposable {
   start(args: readonly string[], o?: RunOptions): ReturnType<typeof spawn>
   /** starts one worker, with these variables added; resolves when it takes jobs */
   worker(added?: Readonly<Record<string, string>>): Promise<AsyncDisposable>
+  /** starts the maintenance process; resolves when it keeps house */
+  maintenance(): Promise<AsyncDisposable>
 }
 
 export interface RunOptions {
@@ -97,7 +100,8 @@ export async function createWorld(o: { store?: S3ServerKind; versioning?: boolea
     start,
     sealfleet: async (args, run) => finished(start(args, run)),
     inProcess: (args, options = {}) => runInProcess(args, { cwd: options.cwd ?? data, env: merged(options) }),
-    worker: (added = {}) => startWorker({ ...env, ...added }, dir.path),
+    worker: (added = {}) => startProcess(WORKER, 'taking jobs', { ...env, ...added }, dir.path),
+    maintenance: () => startProcess(MAINTENANCE, 'keeping house', env, dir.path),
     async [Symbol.asyncDispose]() {
       for (const one of [dir, bucket, token, database]) await one[Symbol.asyncDispose]()
     },
@@ -139,16 +143,21 @@ async function runInProcess(args: readonly string[], o: { cwd: string; env: Reco
   return { status, signal: null, stdout, stderr, json: <T>() => JSON.parse(stdout.toString()) as T }
 }
 
-async function startWorker(env: Readonly<Record<string, string>>, cwd: string): Promise<AsyncDisposable> {
-  const child = spawn(process.execPath, [WORKER], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
+async function startProcess(
+  program: string,
+  saying: string,
+  env: Readonly<Record<string, string>>,
+  cwd: string,
+): Promise<AsyncDisposable> {
+  const child = spawn(process.execPath, [program], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
   const closed = once(child, 'close')
   let log = ''
   await new Promise<void>((resolve, reject) => {
     child.stdout.on('data', (chunk: Buffer) => {
       log += chunk.toString()
-      if (log.includes('"taking jobs"')) resolve()
+      if (log.includes(`"${saying}"`)) resolve()
     })
-    void closed.then(() => reject(new Error(`the worker ended: ${log}`)))
+    void closed.then(() => reject(new Error(`${program} ended: ${log}`)))
   })
   return {
     async [Symbol.asyncDispose]() {

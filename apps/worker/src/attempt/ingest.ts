@@ -1,6 +1,7 @@
 import { classify, decide, type Classified, type Decision } from '@sealfleet/jobs'
 
 import { Lease, LeaseExpiredError } from './lease.js'
+import { messageOf } from './message.js'
 import { UnrecordedError } from './owed.js'
 import type { Claim, ClaimRequest, FailInput, IngestPorts } from './ports.js'
 import { storeFile, type StoredObject } from './store-file.js'
@@ -93,7 +94,7 @@ async function underClaim(
   }
 }
 
-class PoisonError extends Error {
+export class PoisonError extends Error {
   override readonly name = 'PoisonError'
   readonly code = 'POISON'
 
@@ -127,19 +128,10 @@ async function recordFailure(
     if (recorded === 'fenced' || failed.code === 'FENCED') return { kind: 'fenced' }
     return { kind: 'failed', failed, error, decision }
   } catch (cause) {
-    throw new UnrecordedError({ ...end, disposition: 'release' }, { cause })
+    throw new UnrecordedError<FailInput>({ ...end, disposition: 'release' }, { cause })
   }
 }
 
 function dispositionOf({ action }: Decision): FailInput['disposition'] {
   return action === 'dead' || action === 'retry' ? action : 'release'
-}
-
-/** Our own coded errors have messages made to be shown; of anything else only the code's summary is kept. */
-function messageOf(failed: Classified, error: unknown): string {
-  const { from } = failed
-  const own = from instanceof Error && 'code' in from && from.code === failed.code
-  const text = own ? from.message : failed.failure.summary
-  const name = error instanceof Error ? error.name : typeof error
-  return (own ? text : `${text} [${name}]`).slice(0, 1000)
 }

@@ -1,14 +1,12 @@
 import { classify } from '@sealfleet/jobs'
 
-import type { FailInput, IngestRecords } from './ports.js'
-
 /** An attempt is over and the database could not be told so. Its code is that of its cause. */
-export class UnrecordedError extends Error {
+export class UnrecordedError<End> extends Error {
   override readonly name = 'UnrecordedError'
   /** What is to be told as soon as somebody listens. It burns nothing: the outage came first. */
-  readonly owed: FailInput
+  readonly owed: End
 
-  constructor(owed: FailInput, options: { readonly cause: unknown }) {
+  constructor(owed: End, options: { readonly cause: unknown }) {
     super('the end of an attempt could not be recorded', options)
     this.owed = owed
   }
@@ -18,11 +16,11 @@ export class UnrecordedError extends Error {
  * Ends of attempts that an outage of the database kept from being recorded. Told when it is back, the files are free at once
  * and nobody is blamed; untold, each lease would run out and count as a crash, and after three of them a file is dead.
  */
-export class OwedEnds {
+export class OwedEnds<End extends { readonly owner: string }> {
   /** By owner, which is one activation of a job. */
-  readonly #owed = new Map<string, FailInput>()
+  readonly #owed = new Map<string, End>()
 
-  add(end: FailInput): void {
+  add(end: End): void {
     this.#owed.set(end.owner, end)
   }
 
@@ -31,7 +29,7 @@ export class OwedEnds {
   }
 
   /** Tells them all. Throws what an outage makes of it; what is told by then is told. */
-  async pay(records: Pick<IngestRecords, 'fail'>): Promise<void> {
+  async pay(records: { readonly fail: (end: End) => Promise<unknown> }): Promise<void> {
     for (const [owner, end] of this.#owed) {
       try {
         await records.fail(end)

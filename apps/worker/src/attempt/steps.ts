@@ -14,7 +14,12 @@ export const STEPS = [
   'wipe',
 ] as const
 
-export type Step = (typeof STEPS)[number]
+/** The same for a file that is sealed anew. */
+export const REKEY_STEPS = ['claim', 'open-old', 'nonces', 'derive', 'upload', 'complete', 'commit', 'wipe'] as const
+
+export type RekeyStep = (typeof REKEY_STEPS)[number]
+
+export type Step = (typeof STEPS)[number] | `rekey-${RekeyStep}`
 
 /** Called before and after each step; awaited. Production passes `noStepHook`. */
 export type StepHook = (step: Step, when: 'before' | 'after') => void | Promise<void>

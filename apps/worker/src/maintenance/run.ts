@@ -1,5 +1,12 @@
 import type { Config, Sections } from '@sealfleet/config'
-import { assertNoEviction, classify, connectProducer, createIngestQueue, queueView } from '@sealfleet/jobs'
+import {
+  assertNoEviction,
+  classify,
+  connectProducer,
+  createIngestQueue,
+  createRekeyQueue,
+  queueView,
+} from '@sealfleet/jobs'
 import { runTasks } from '@sealfleet/maintenance'
 import { fileStates, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
@@ -13,6 +20,7 @@ import { storeOptions } from '../store-options.js'
 import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm } from './hsm.js'
 import { watchKeyAges } from './key-ages.js'
 import { taskObserver } from './observe.js'
+import { runRekeyFeeder } from './rekey-feeder.js'
 import { runRelay } from './relay.js'
 import { maintenanceTasks } from './tasks.js'
 
@@ -50,6 +58,8 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     await assertNoEviction(redis)
     const queue = createIngestQueue(redis, { prefix: config.redis.prefix })
     closers.defer(() => queue.close())
+    const rekeyQueue = createRekeyQueue(redis, { prefix: config.redis.prefix })
+    closers.defer(() => rekeyQueue.close())
     const store = await openStore(storeOptions(config, log))
     closers.defer(() => store.close())
     const hsm = await openMaintenanceHsm(config, { records, log, metrics, id })
@@ -64,6 +74,11 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
       watchKeyAges({ records, metrics, log }, KEY_AGES_MS, signal),
+      runRekeyFeeder(
+        { records, queue: rekeyQueue, metrics, log, actor },
+        { everyMs: config.maintenance.relayMs },
+        signal,
+      ),
     ])
     closers.defer(async () => {
       stop.abort(new Error('maintenance is shutting down'))

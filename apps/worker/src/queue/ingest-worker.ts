@@ -9,12 +9,11 @@ import {
   JobsError,
   parseIngestJob,
   QUEUES,
-  type Failure,
   type FailureCode,
   type IngestJobV1,
 } from '@sealfleet/jobs'
 import type { Logger } from '@sealfleet/telemetry'
-import { UnrecoverableError, Worker, type Job } from 'bullmq'
+import { UnrecoverableError, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 
 import { ingest, type IngestOutcome } from '../attempt/ingest.js'
@@ -23,21 +22,9 @@ import type { ClaimRequest, FailInput, IngestPorts } from '../attempt/ports.js'
 import type { Guarded } from '../breakers/breaker.js'
 import type { RootsOut } from '../breakers/roots-out.js'
 import type { Activity } from '../watchdog/activity.js'
-import { backSoon, backToTheQueue, backWhenRootsAre, settle, type IngestReport } from './settle.js'
+import { outageOf, startConsumer, type Consumer } from './consumer.js'
 import { throttledProgress } from './progress.js'
-
-/** Why running attempts stop when the process does. Burns no attempt. */
-export class ShutdownError extends Error {
-  override readonly name = 'ShutdownError'
-  readonly code = 'SHUTDOWN'
-
-  constructor() {
-    super('the worker is shutting down')
-  }
-}
-
-/** Jobs a second that nobody reaches. */
-export const NO_LIMIT = 1_000_000
+import { backSoon, backWhenRootsAre, settle, type IngestReport } from './settle.js'
 
 export interface IngestWorkerOptions {
   readonly connection: Redis
@@ -68,33 +55,15 @@ export interface Refusal {
   readonly fingerprint?: Buffer
 }
 
-/** The ingest queue's consumer: a BullMQ worker, and the way to stop it. */
-export interface IngestWorker {
-  readonly worker: Worker<unknown, IngestReport>
-  /** Stops taking jobs, or takes them again; what runs goes on. After `drain` nothing is taken any more. */
-  intake(open: boolean): void
-  /**
-   * Takes no new jobs; waits up to `graceMs` for the running ones, then cancels them: their uploads are aborted and
-   * their jobs given back without burning an attempt. Resolves when nothing runs any more.
-   */
-  drain(graceMs: number): Promise<void>
-}
+/** The ingest queue's consumer. */
+export type IngestWorker = Consumer<IngestReport>
 
 export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
-  const { log, ports, activity } = options
-  const shutdown = new AbortController()
-  let held = false
-  let draining = false
-  // BullMQ hands over an AbortSignal only to functions of three declared parameters.
-  const process = async (job: Job<unknown>, token: string | undefined, cancel?: AbortSignal): Promise<IngestReport> => {
-    using _active = activity.began(String(job.id))
+  const { log, ports } = options
+  const process = async (job: Job<unknown>, token: string | undefined, signal: AbortSignal): Promise<IngestReport> => {
     const startedAt = performance.now()
-    if (shutdown.signal.aborted) return await backToTheQueue(job, token)
-    // A paused worker of BullMQ may still take the one job that it was waiting for.
-    if (held) return await backSoon(job, token)
     const request = await requestFrom(options, job, token)
     if (options.rootsOut.has(request.root)) return await backWhenRootsAre(job, token)
-    const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
     const outcome = await ingestOrHold(options, request, { signal, onProgress: throttledProgress(job) })
     if (outcome.kind === 'conflict' || outcome.kind === 'unknown-domain') {
       await refuseOrHold(options, job, token, refusalOf(job, request, outcome.kind))
@@ -103,51 +72,21 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     options.onOutcome?.(outcome, seconds)
     logOutcome(log, job, request, outcome, seconds)
     if (outcome.kind === 'failed' && outcome.failed.code === 'ROOT_UNAVAILABLE') options.rootsOut.lost(request.root)
-    return await settle({ worker, onOutage: options.onOutage }, job, token, outcome)
+    return await settle({ worker: consumer.worker, onOutage: options.onOutage }, job, token, outcome)
   }
-  const worker = new Worker<unknown, IngestReport>(QUEUES.ingest, process, {
+  const consumer = startConsumer<IngestReport>({
+    queue: QUEUES.ingest,
     connection: options.connection,
     prefix: options.prefix,
-    name: options.workerId,
     concurrency: options.concurrency,
-    // As long as the lease in Postgres, so that a dead worker's job and its file come free at about the same time.
-    lockDuration: ports.leaseSeconds * 1000,
-    stalledInterval: ports.leaseSeconds * 500,
-    // Crashes are counted in Postgres (POISON after three); BullMQ must never bury a job on its own.
-    maxStalledCount: 1_000_000,
-    // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which too much demand slows the whole fleet.
-    limiter: { max: NO_LIMIT, duration: 1_000 },
+    workerId: options.workerId,
+    leaseSeconds: ports.leaseSeconds,
+    log,
+    activity: options.activity,
+    onOutage: options.onOutage,
+    process,
   })
-  worker.on('error', (error) => {
-    const { code, failure } = classify(error, { during: 'redis' })
-    log.warn({ code, err: error }, 'queue trouble')
-    // BullMQ asks a Redis that refuses (full, a replica) again at once, for ever. Closing says good-bye by errors, too.
-    if (outageOf(failure) === 'redis' && !draining) options.onOutage('redis', code)
-  })
-  return {
-    worker,
-    intake: (open) => {
-      held = !open
-      if (held) void worker.pause(true)
-      // In a turn of its own: a main loop that has just run out says so in the microtasks of this one, and a worker resumed
-      // in between would stay without a loop (BullMQ 6.7, `resume` and the `finally` of `run`).
-      else {
-        setImmediate(() => {
-          if (!held && !draining) void worker.resume()
-        })
-      }
-    },
-    drain: async (graceMs) => {
-      draining = true
-      const closed = worker.close()
-      const grace = setTimeout(() => shutdown.abort(new ShutdownError()), graceMs)
-      try {
-        await closed
-      } finally {
-        clearTimeout(grace)
-      }
-    },
-  }
+  return consumer
 }
 
 async function requestFrom(
@@ -197,12 +136,6 @@ async function refuseOrHold(
   }
 }
 
-/** Whose outage a failure is; undefined for every other kind of failure. */
-function outageOf({ policy }: Failure): Guarded | undefined {
-  const outage = policy.kind === 'hold' || policy.kind === 'pause'
-  return outage && policy.dependency !== 'process' ? policy.dependency : undefined
-}
-
 /** A failure that could not even be recorded is an outage of the database: hold, and record it when that is over. */
 async function ingestOrHold(
   { ports, onUnrecorded }: IngestWorkerOptions,
@@ -212,7 +145,7 @@ async function ingestOrHold(
   try {
     return await ingest(ports, request, options)
   } catch (error) {
-    if (error instanceof UnrecordedError) onUnrecorded(error.owed)
+    if (error instanceof UnrecordedError) onUnrecorded((error as UnrecordedError<FailInput>).owed)
     const failed = classify(error, { during: 'database' })
     return { kind: 'failed', failed, error, decision: decide(failed.failure, { burned: 1 }) }
   }

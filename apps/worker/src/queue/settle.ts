@@ -17,11 +17,11 @@ export interface IngestReport {
 }
 
 /** Milliseconds by which a job comes back after a lease of somebody else ended. */
-const AFTER_LEASE_MS = 500
+export const AFTER_LEASE_MS = 500
 /** A file whose domain's keys are in trouble asks again, until somebody has repaired them. */
 const KEY_TROUBLE_MS = 30_000
 /** A fenced job asks again soon: the record will say whether there is anything left to do. */
-const AFTER_FENCE_MS = 2_000
+export const AFTER_FENCE_MS = 2_000
 /** A job that an outage of this worker gave back is soon taken by a worker that has none. */
 const AFTER_OUTAGE_MS = 1_000
 
@@ -79,11 +79,12 @@ export async function settle(
   }
 }
 
-async function settleFailure(
+/** @see settle; the policy's decision is recorded already */
+export async function settleFailure(
   ports: SettlePorts,
   job: Job,
   token: string | undefined,
-  { failed, decision }: Extract<IngestOutcome, { kind: 'failed' }>,
+  { failed, decision }: Pick<Extract<IngestOutcome, { kind: 'failed' }>, 'failed' | 'decision'>,
 ): Promise<IngestReport> {
   const { code, failure } = failed
   switch (decision.action) {
@@ -124,7 +125,8 @@ export function backWhenRootsAre(job: Job, token: string | undefined): Promise<n
   return later(job, token, ROOT_OUT_MS * (1 + Math.random()))
 }
 
-async function later(job: Job, token: string | undefined, delayMs: number): Promise<never> {
+/** Gives a job back to be taken so much later. */
+export async function later(job: Job, token: string | undefined, delayMs: number): Promise<never> {
   await job.moveToDelayed(Date.now() + delayMs, token)
   throw new DelayedError()
 }

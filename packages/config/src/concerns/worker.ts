@@ -4,6 +4,8 @@ import { byteSize, optional, wholeNumber, withDefault } from '../variable.js'
 export interface WorkerConfig {
   /** jobs at once in one process */
   readonly concurrency: number
+  /** stored files sealed anew at once, beside those; 0: this process takes no part in re-encryption */
+  readonly rekeyConcurrency: number
   /** parts of one upload under way at once */
   readonly partsInFlight: number
   /** bytes of part buffers that all jobs of the process may hold together; a job that doesn't fit waits */
@@ -30,6 +32,13 @@ const variables = {
     wants: 'a whole number from 1 to 256',
     example: '8',
     schema: wholeNumber(1, 256),
+  }),
+  rekeyConcurrency: withDefault('1', {
+    name: 'SEALFLEET_REKEY_CONCURRENCY',
+    about: 'stored files one worker process seals anew at once, beside the files it stores; 0: none',
+    wants: 'a whole number from 0 to 64',
+    example: '1',
+    schema: wholeNumber(0, 64),
   }),
   partsInFlight: withDefault('2', {
     name: 'SEALFLEET_PARTS_IN_FLIGHT',

@@ -1,6 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { coveredByLease } from '../rows/live-lease.js'
 
 /**
  * Maintenance's first step with an attempt that nobody finishes: OPEN → ABANDONED by compare-and-set, and only when no
@@ -13,7 +14,7 @@ export async function abandonAttempt(db: Queryable, attemptId: string): Promise<
     UPDATE attempts a SET state = 'ABANDONED', ended_at = clock_timestamp()
     FROM files f
     WHERE a.id = ${uuid(attemptId, 'the attempt id')}::uuid AND a.state = 'OPEN' AND f.id = a.file_id
-      AND NOT (f.state = 'RUNNING' AND f.last_attempt_no = a.attempt_no AND f.lease_expires_at > clock_timestamp())
+      AND NOT ${coveredByLease('f')}
     RETURNING a.id`)
   return rows.length === 1
 }
@@ -27,6 +28,6 @@ export function listOrphanedAttempts(
     SELECT a.id, a.file_id AS "fileId", a.bucket, a.object_key AS "objectKey"
     FROM attempts a JOIN files f ON f.id = a.file_id
     WHERE a.state = 'OPEN' AND a.opened_at < ${options.openedBefore}
-      AND NOT (f.state = 'RUNNING' AND f.last_attempt_no = a.attempt_no AND f.lease_expires_at > clock_timestamp())
+      AND NOT ${coveredByLease('f')}
     ORDER BY a.opened_at LIMIT ${options.limit ?? 100}::int`)
 }

@@ -1,5 +1,6 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../records.js'
+import { coveredByLease } from '../rows/live-lease.js'
 import type { AttemptState, FileState } from '../terms.js'
 import type { KeptObject } from './leftovers.js'
 
@@ -39,8 +40,7 @@ export async function attemptOwners(
   if (attemptIds.length === 0) return new Map()
   const rows = await db.query<Row>(Prisma.sql`
     SELECT a.id AS "attemptId", a.file_id AS "fileId", a.state::text AS state, f.state::text AS "fileState",
-      (a.state = 'OPEN' AND f.state = 'RUNNING' AND f.last_attempt_no = a.attempt_no
-        AND f.lease_expires_at > clock_timestamp()) AS live,
+      (a.state = 'OPEN' AND ${coveredByLease('f')}) AS live,
       extract(epoch FROM clock_timestamp() - a.ended_at)::float8 AS "endedSecondsAgo",
       extract(epoch FROM clock_timestamp() - a.superseded_at)::float8 AS "supersededSecondsAgo",
       (f.state = 'DELETED' AND f.deleted_at IS NOT NULL) AS deleted,

@@ -1,6 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { coveredByLease } from '../rows/live-lease.js'
 import { FILE_STATES, type FileState } from '../terms.js'
 
 export type Counts = Readonly<Record<FileState, number>>
@@ -48,9 +49,8 @@ export async function conservation(db: Queryable): Promise<Conservation> {
       count(*) FILTER (WHERE f.state = 'RUNNING' AND f.lease_expires_at <= clock_timestamp())::int AS "expiredLeases",
       count(*) FILTER (WHERE f.state = 'DEAD' AND NOT EXISTS (
         SELECT FROM dead_letters d WHERE d.file_id = f.id AND d.state = 'OPEN' AND d.job_id IS NULL))::int AS "deadWithoutLetter",
-      (SELECT count(*)::int FROM attempts a JOIN files o ON o.id = a.file_id WHERE a.state = 'OPEN' AND NOT (
-        o.state = 'RUNNING' AND o.last_attempt_no = a.attempt_no AND o.lease_expires_at > clock_timestamp())
-      ) AS "orphanedAttempts",
+      (SELECT count(*)::int FROM attempts a JOIN files o ON o.id = a.file_id WHERE a.state = 'OPEN'
+        AND NOT ${coveredByLease('o')}) AS "orphanedAttempts",
       (SELECT count(*)::int FROM attempts a JOIN files o ON o.id = a.file_id WHERE a.state = 'COMMITTED'
         AND (o.committed_attempt_id IS DISTINCT FROM a.id OR o.state NOT IN ('STORED', 'DELETED'))) AS "strayCommits"
     FROM files f`)

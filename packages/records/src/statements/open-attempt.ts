@@ -1,36 +1,9 @@
-import { RecordsError } from '../errors.js'
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
-import type { LeaseInput } from './renew-lease.js'
+import { assertOpened, newAttempt, type NewAttempt, type Opened } from '../rows/new-attempt.js'
 
-export interface OpenAttemptInput extends LeaseInput {
-  readonly attemptId: string
-  readonly encKeyId: string
-  readonly sigKeyId: string
-  /** Detached mode only. */
-  readonly kekKeyId?: string | undefined
-  /** Inline mode: both nonces, 32 bytes each. */
-  readonly nonceEnc?: Uint8Array | undefined
-  readonly nonceSig?: Uint8Array | undefined
-  /** Detached mode: 92 bytes. */
-  readonly wrappedNonces?: Uint8Array | undefined
-  /** SHA-256(label `SFV1/nonce-id` ‖ nonce), in both modes. */
-  readonly nonceIdEnc: Uint8Array
-  readonly nonceIdSig: Uint8Array
-  readonly suite: 1 | 2
-  readonly segLog2: number
-  readonly bucket: string
-  /** `<domain>/<file id>/<attempt id>`, below a prefix if there is one. */
-  readonly objectKey: string
-  readonly sourceFingerprint?: Readonly<Record<string, string>> | undefined
-}
-
-interface Row {
-  readonly held: boolean
-  readonly usableKeys: number
-  readonly opened: boolean
-}
+export type OpenAttemptInput = NewAttempt
 
 /**
  * Records an attempt with its nonces before the first byte of ciphertext leaves memory. Only for the holder of the lease,
@@ -39,38 +12,13 @@ interface Row {
  *   NOT_FOUND (a key of another role, suite or domain)
  */
 export async function openAttempt(db: Queryable, input: OpenAttemptInput): Promise<void> {
-  const keyIds = [input.encKeyId, input.sigKeyId, ...(input.kekKeyId === undefined ? [] : [input.kekKeyId])].map((id) =>
-    uuid(id, 'the key id'),
-  )
-  const [row] = await db.query<Row>(Prisma.sql`
+  const [row] = await db.query<Opened>(Prisma.sql`
     WITH held AS MATERIALIZED (
       SELECT id, domain_id, generation FROM files
       WHERE id = ${uuid(input.fileId, 'the file id')}::uuid AND state = 'RUNNING' AND lease_owner = ${input.owner}
         AND last_attempt_no = ${input.attemptNo}::int AND lease_expires_at > clock_timestamp()
       FOR SHARE
-    ), usable AS MATERIALIZED (
-      SELECT id FROM master_keys WHERE id::text IN (${Prisma.join(keyIds)}) AND state IN ('ACTIVE', 'DECRYPT_ONLY') FOR SHARE
-    ), opened AS (
-      INSERT INTO attempts (id, file_id, domain_id, attempt_no, generation, owner, suite, seg_log2, enc_key_id, sig_key_id,
-        kek_key_id, nonce_enc, nonce_sig, wrapped_nonces, nonce_id_enc, nonce_id_sig, source_fingerprint, bucket, object_key)
-      SELECT ${uuid(input.attemptId, 'the attempt id')}::uuid, held.id, held.domain_id, ${input.attemptNo}::int,
-        held.generation, ${input.owner}, ${input.suite}::int, ${input.segLog2}::int, ${input.encKeyId}::uuid,
-        ${input.sigKeyId}::uuid, ${input.kekKeyId ?? null}::uuid, ${bytes(input.nonceEnc)}::bytea,
-        ${bytes(input.nonceSig)}::bytea, ${bytes(input.wrappedNonces)}::bytea, ${bytes(input.nonceIdEnc)}::bytea,
-        ${bytes(input.nonceIdSig)}::bytea, ${JSON.stringify(input.sourceFingerprint ?? {})}::jsonb, ${input.bucket},
-        ${input.objectKey}
-      FROM held WHERE (SELECT count(*) FROM usable) = ${keyIds.length}::int
-      RETURNING id
-    )
-    SELECT EXISTS (SELECT FROM held) AS held, (SELECT count(*)::int FROM usable) AS "usableKeys",
-      EXISTS (SELECT FROM opened) AS opened`)
-  if (row?.opened === true) return
-  if (row?.held !== true) throw new RecordsError('FENCED', 'the lease on the file is not, or no longer, ours')
-  throw new RecordsError('NO_ACTIVE_KEY', 'a master key of the attempt does not exist or may no longer seal', {
-    fix: 'see `npx sealfleet keys list`',
-  })
-}
-
-function bytes(value: Uint8Array | undefined): Buffer | null {
-  return value === undefined ? null : Buffer.from(value)
+    ), ${newAttempt(input)}
+    SELECT EXISTS (SELECT FROM held) AS held, EXISTS (SELECT FROM opened) AS opened`)
+  assertOpened(row)
 }

@@ -1,6 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { domainToUuid, uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { commitEventDetail } from './commit-event.js'
 import type { Source, Suite } from '../terms.js'
 
 /** An attempt as its object tells of it: everything here is authenticated by the header's tag, but the place. */
@@ -93,7 +94,10 @@ export async function recoverFile(db: Queryable, input: FileRecovery): Promise<'
       FROM file, jsonb_to_recordset(${attempts}::jsonb) AS a (id uuid, no int, state text, suite int, seg_log2 int, enc uuid,
         sig uuid, nonce_enc text, nonce_sig text, id_enc text, id_sig text, bucket text, key text, version text, etag text,
         length bigint, plain bigint, htag text, fmac text, code text, verified boolean)
-      RETURNING id
+      RETURNING *
+    ), logged AS (
+      INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
+      SELECT c.owner, 'file.recover', 'file', c.file_id::text, ${commitEventDetail('c')} FROM written c WHERE c.state = 'COMMITTED'
     )
     SELECT (SELECT count(*)::int FROM usable) AS "usableKeys", EXISTS (SELECT FROM written) AS recovered`)
   if (row?.recovered === true) return 'recovered'

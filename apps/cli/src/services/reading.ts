@@ -1,0 +1,147 @@
+import { openObject, verifyObject, type OpenedObject, type VerifyOptions, type VerifyResult } from '@sealfleet/format'
+import { StoreError } from '@sealfleet/store'
+import type { Library, StoredFile } from './stored.js'
+
+/**
+ * How often one reading goes on in another object. A file is sealed anew once a rotation, and its old object stays for a grace
+ * of hours: more than a few means that something else deletes objects.
+ */
+const MOST_MOVES = 5
+
+/** A stored file, open for one reading that outlives a re-encryption. Dispose of it: it holds keys. */
+export interface Reading extends Disposable {
+  readonly stored: StoredFile
+  /** Bytes of the file. */
+  readonly length: number
+  /**
+   * The whole plaintext, in buffers that belong to the caller. Success only at its end. When the object goes while it is
+   * read, since it was sealed anew and its grace is over, the record is read again and the reading goes on at its offset in
+   * the new object, every byte of it authenticated there. Throws as openObject and its readers do.
+   */
+  readAll(signal: AbortSignal): AsyncGenerator<Buffer, void, void>
+  /** Bytes [start, end) likewise. */
+  readRange(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer, void, void>
+}
+
+/** Opens a stored file. Throws NOT_FOUND, FILE_NOT_STORED, and what openObject throws. */
+export async function openReading(library: Library, given: string): Promise<Reading> {
+  return onPresentObject(library, await library.find(given), async (stored) => {
+    const { reader, options } = await library.object(stored)
+    return new StoredReading(library, stored, await openObject(reader, options))
+  })
+}
+
+/** Verifies a stored file's object: all of one, whichever it is kept in when the last byte has been read. */
+export async function verifyStored(
+  library: Library,
+  stored: StoredFile,
+  onProgress: NonNullable<VerifyOptions['onProgress']>,
+): Promise<VerifyResult> {
+  return onPresentObject(library, stored, async (present) => {
+    const { reader, options } = await library.object(present)
+    return verifyObject(reader, { ...options, onProgress })
+  })
+}
+
+class StoredReading implements Reading {
+  readonly stored: StoredFile
+  readonly length: number
+  readonly #library: Library
+  #present: StoredFile
+  #opened: OpenedObject
+  #moves = 0
+
+  constructor(library: Library, stored: StoredFile, opened: OpenedObject) {
+    this.#library = library
+    this.stored = stored
+    this.length = opened.plaintextLength
+    this.#present = stored
+    this.#opened = opened
+  }
+
+  async *readAll(signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    yield* this.#read(0, this.length, signal, () => this.#opened.readAll({ signal }))
+  }
+
+  async *readRange(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    yield* this.#read(start, end, signal, () => this.#opened.readRange(start, end, { signal }))
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened.wipe()
+  }
+
+  async *#read(
+    start: number,
+    end: number,
+    signal: AbortSignal,
+    first: () => AsyncGenerator<Buffer, void, void>,
+  ): AsyncGenerator<Buffer, void, void> {
+    let position = start
+    let bytes = first()
+    for (;;) {
+      try {
+        for await (const buffer of bytes) {
+          // Once it is yielded it is the caller's, who may wipe it: counted before.
+          position += buffer.length
+          yield buffer
+        }
+        return
+      } catch (error) {
+        if (!isGone(error)) throw error
+        await this.#move(error)
+        // Before the first byte it begins anew, as what it was: a whole reading checks more than its bytes.
+        bytes = position === start ? first() : this.#opened.readRange(position, end, { signal })
+      }
+    }
+  }
+
+  /** Opens the object that the file is kept in by now. Throws `gone` when it is the same, or another file's length. */
+  async #move(gone: StoreError): Promise<void> {
+    this.#moves += 1
+    if (this.#moves > MOST_MOVES) throw gone
+    const { stored, opened } = await onPresentObject(
+      this.#library,
+      await newerThan(this.#library, this.#present, gone),
+      async (present) => {
+        const { reader, options } = await this.#library.object(present)
+        return { stored: present, opened: await openObject(reader, options) }
+      },
+    )
+    if (opened.plaintextLength !== this.length) {
+      opened.wipe()
+      throw gone
+    }
+    this.#opened.wipe()
+    this.#present = stored
+    this.#opened = opened
+  }
+}
+
+/** Runs `use` on the object that the record names; when that object is gone and the record names another by now, on that. */
+async function onPresentObject<T>(
+  library: Library,
+  stored: StoredFile,
+  use: (stored: StoredFile) => Promise<T>,
+): Promise<T> {
+  let present = stored
+  for (let moves = 0; ; moves++) {
+    try {
+      return await use(present)
+    } catch (error) {
+      if (!isGone(error) || moves === MOST_MOVES) throw error
+      present = await newerThan(library, present, error)
+    }
+  }
+}
+
+/** The file as the record has it now. Throws `gone` when it is still kept by the same attempt: that object is lost. */
+async function newerThan(library: Library, stored: StoredFile, gone: StoreError): Promise<StoredFile> {
+  const now = await library.find(stored.file.id)
+  if (now.committed.id === stored.committed.id) throw gone
+  return now
+}
+
+function isGone(error: unknown): error is StoreError {
+  return error instanceof StoreError && error.code === 'S3_NO_SUCH_OBJECT'
+}

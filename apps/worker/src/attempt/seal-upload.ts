@@ -1,0 +1,135 @@
+import {
+  createSealer,
+  freshNonces,
+  objectLength,
+  wrapNonces,
+  type KeyDeriver,
+  type NoncePair,
+  type NonceWrapper,
+  type SealResult,
+} from '@sealfleet/format'
+import { objectMetadata, type PutResult, type Store } from '@sealfleet/store'
+
+import { PartPool } from './part-pool.js'
+import type { ActiveKeys } from './ports.js'
+
+/** Which keys a new object is sealed under, and for whom. */
+export interface NewObject {
+  readonly fileId: string
+  readonly attemptId: string
+  readonly domain: string
+  readonly keys: ActiveKeys
+  readonly nonces: NoncePair<Buffer>
+  readonly nonceMode: 'inline' | 'detached'
+}
+
+/** A new attempt at storing a file: an id, fresh nonces, an object key; nothing of it is recorded yet. */
+export function newObject(
+  newId: () => string,
+  of: Pick<NewObject, 'fileId' | 'domain' | 'keys' | 'nonceMode'>,
+): NewObject & { readonly objectKey: string } {
+  const attemptId = newId()
+  return { ...of, attemptId, nonces: freshNonces(), objectKey: `${of.domain}/${of.fileId}/${attemptId}` }
+}
+
+/** With detached nonces: both of them wrapped under the domain's KEK, as the record keeps them. Else undefined. */
+export async function wrappedNoncesOf(
+  hsm: NonceWrapper,
+  object: NewObject,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  if (object.nonceMode === 'inline') return undefined
+  return wrapNonces(hsm, kekOf(object.keys), identityOf(object), object.nonces, { signal })
+}
+
+/** How an object of this plaintext goes up, and the bytes of buffers that takes. Throws SOURCE_TOO_LARGE. */
+export function planUpload(
+  store: Pick<Store, 'partSizeFor' | 'queueSizeFor'>,
+  plaintextLength: number,
+  segLog2: number,
+): { readonly length: number; readonly partSize: number; readonly bufferBytes: number } {
+  const length = objectLength(plaintextLength, segLog2)
+  const partSize = store.partSizeFor(length)
+  const buffers = Math.min(store.queueSizeFor(length) + 1, Math.ceil(length / partSize))
+  return { length, partSize, bufferBytes: buffers * Math.min(partSize, length) }
+}
+
+export interface SealUploadPorts {
+  readonly hsm: KeyDeriver
+  readonly store: Pick<Store, 'put'>
+  readonly nowMs: () => number
+  readonly step: (step: 'derive' | 'upload' | 'complete', when: 'before' | 'after') => void | Promise<void>
+  readonly moved?: (() => void) | undefined
+}
+
+export interface SealUpload {
+  readonly object: NewObject & { readonly objectKey: string }
+  readonly attemptNo: number
+  readonly segLog2: number
+  readonly context: Uint8Array
+  readonly plaintext: AsyncIterable<Uint8Array>
+  readonly plaintextLength: number
+  readonly plan: { readonly length: number; readonly partSize: number }
+  readonly signal: AbortSignal
+  readonly onProgress?: ((confirmed: number, total: number) => void) | undefined
+}
+
+/** Derives the attempt's keys, seals the plaintext as it comes and uploads it; resolves when the object is complete. */
+export async function sealAndUpload(
+  ports: SealUploadPorts,
+  { object, plan, signal, ...o }: SealUpload,
+): Promise<{ readonly sealed: SealResult; readonly put: PutResult }> {
+  await ports.step('derive', 'before')
+  using sealer = await createSealer(
+    {
+      ...identityOf(object),
+      ...object.nonces,
+      attemptNo: o.attemptNo,
+      kekVersion: object.nonceMode === 'detached' ? kekOf(object.keys) : 0,
+      segLog2: o.segLog2,
+      context: o.context,
+      createdMs: ports.nowMs(),
+    },
+    ports.hsm,
+    { signal },
+  )
+  await ports.step('derive', 'after')
+  await ports.step('upload', 'before')
+  const pool = new PartPool(Math.min(plan.partSize, plan.length))
+  const parts = sealer.seal(o.plaintext, {
+    chunkSize: plan.partSize,
+    plaintextLength: o.plaintextLength,
+    allocate: (size) => pool.allocate(size),
+    signal,
+  })
+  const put = await ports.store.put({
+    key: object.objectKey,
+    body: parts,
+    length: plan.length,
+    metadata: objectMetadata({ fileId: object.fileId, attemptId: object.attemptId, context: o.context }),
+    signal,
+    onPartSettled: (part) => {
+      ports.moved?.()
+      pool.release(part)
+    },
+    ...(o.onProgress !== undefined && { onProgress: ({ confirmed, total }) => o.onProgress?.(confirmed, total) }),
+  })
+  await ports.step('complete', 'after')
+  return { sealed: sealer.result(), put }
+}
+
+function identityOf({ fileId, attemptId, domain, keys }: NewObject) {
+  return {
+    suite: keys.enc.suite,
+    fileId,
+    attemptId,
+    encKeyVersion: keys.enc.version,
+    sigKeyVersion: keys.sig.version,
+    keyDomain: domain,
+  }
+}
+
+function kekOf(keys: ActiveKeys): number {
+  if (keys.kek === undefined) throw new Error('a domain with detached nonces has no KEK among its active keys')
+  return keys.kek.version
+}

@@ -1,0 +1,68 @@
+/** What sealing a stored file anew needs from the world; filled by the composition root, and by tests with the same. */
+import type { KeyDeriver, NonceWrapper, OpenOptions } from '@sealfleet/format'
+import type {
+  CommitRekeyInput,
+  CommittedAttempt,
+  EndRekeyInput,
+  RekeyClaim,
+  RekeyClaimOutcome,
+  RekeyLease,
+} from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
+
+import type { ByteBudget } from '../attempt/byte-budget.js'
+import type { ActiveKeys } from '../attempt/ports.js'
+import type { StepHook } from '../attempt/steps.js'
+
+/** The file as it is kept now. */
+export interface KeptFile {
+  readonly context: Uint8Array
+  readonly committed: CommittedAttempt
+}
+
+/** An item's end; its owner is one activation of its job. */
+export type RekeyEnd = EndRekeyInput
+
+export interface OpenRekeyInput {
+  readonly claim: RekeyClaim
+  readonly owner: string
+  readonly attemptId: string
+  readonly keys: ActiveKeys
+  readonly nonceEnc: Uint8Array
+  readonly nonceSig: Uint8Array
+  /** Given in detached mode: then the plain nonces are not recorded. */
+  readonly wrappedNonces?: Uint8Array | undefined
+  readonly bucket: string
+  readonly objectKey: string
+}
+
+export interface RekeyRecords {
+  claim(itemId: string, owner: string, leaseSeconds: number): Promise<RekeyClaimOutcome>
+  renew(lease: RekeyLease, leaseSeconds: number): Promise<boolean>
+  /** Undefined when the file is not STORED. */
+  kept(fileId: string): Promise<KeptFile | undefined>
+  activeKeys(domain: string): Promise<ActiveKeys>
+  openAttempt(input: OpenRekeyInput): Promise<void>
+  commit(input: CommitRekeyInput): Promise<'committed' | 'already' | 'fenced'>
+  fail(end: RekeyEnd): Promise<'recorded' | 'fenced'>
+  readonly keyState: NonNullable<OpenOptions['keyState']>
+}
+
+export interface RekeyPorts {
+  readonly records: RekeyRecords
+  /** Derives for the new object, each key twice. */
+  readonly hsm: KeyDeriver & NonceWrapper
+  /** Derives for the old one, whose tags tell a wrong key. */
+  readonly opener: KeyDeriver & NonceWrapper
+  readonly store: Store
+  /** Where an old object lies: another bucket than today's, perhaps. */
+  readonly storeOf: (bucket: string) => Promise<Pick<Store, 'reader'>>
+  readonly budget: ByteBudget
+  readonly leaseSeconds: number
+  readonly leaseRenewSeconds: number
+  readonly newId: () => string
+  readonly nowMs: () => number
+  readonly step: StepHook
+  /** Told whenever bytes moved: read from the store, or settled by it. */
+  readonly moved?: () => void
+}

@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto'
+
+import type { HsmPool } from '@sealfleet/hsm'
+import type { FailureCode } from '@sealfleet/jobs'
+import type { Records } from '@sealfleet/records'
+import { openStore, type Store, type StoreOptions } from '@sealfleet/store'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
+import type { Redis } from 'ioredis'
+
+import type { ByteBudget } from '../attempt/byte-budget.js'
+import { OwedEnds } from '../attempt/owed.js'
+import type { StepHook } from '../attempt/steps.js'
+import type { Guarded } from '../breakers/breaker.js'
+import { startRekeyWorker, type RekeyWorker } from '../queue/rekey-worker.js'
+import type { CheckValues } from '../records-port.js'
+import type { Activity } from '../watchdog/activity.js'
+import { countRekey } from './count.js'
+import type { RekeyEnd } from './ports.js'
+import { rekeyRecords } from './records-port.js'
+
+export interface RekeyParts {
+  readonly connection: Redis
+  readonly prefix: string
+  readonly workerId: string
+  readonly concurrency: number
+  readonly leaseSeconds: number
+  readonly leaseRenewSeconds: number
+  readonly records: Records
+  readonly pool: HsmPool
+  readonly keys: CheckValues
+  readonly store: Store
+  /** For other buckets with the same credentials. */
+  readonly storeOptions: StoreOptions
+  readonly budget: ByteBudget
+  readonly activity: Activity
+  readonly step: StepHook
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly onOutage: (dependency: Guarded, code: FailureCode) => void
+}
+
+/** A worker's part in re-encryption. */
+export interface Rekeying {
+  readonly consumer: RekeyWorker
+  /** Records the ends that an outage kept from being recorded. */
+  pay(): Promise<void>
+  /** Closes what `consumer` used, once it is drained. */
+  close(): Promise<void>
+}
+
+/** Begins to take jobs of the rekey queue, under the same breakers, byte budget and watchdog as the files that are stored. */
+export function startRekeying(parts: RekeyParts): Rekeying {
+  const { records, pool, activity, metrics } = parts
+  const owed = new OwedEnds<RekeyEnd>()
+  const others = new Map<string, Promise<Store>>()
+  const storeOf = async (bucket: string): Promise<Store> => {
+    if (bucket === parts.store.bucket) return parts.store
+    const opening = others.get(bucket) ?? openStore({ ...parts.storeOptions, bucket, access: 'read-only' })
+    others.set(bucket, opening)
+    try {
+      return await opening
+    } catch (error) {
+      others.delete(bucket)
+      throw error
+    }
+  }
+  const port = rekeyRecords(records, parts.keys)
+  const consumer = startRekeyWorker({
+    connection: parts.connection,
+    prefix: parts.prefix,
+    concurrency: parts.concurrency,
+    workerId: parts.workerId,
+    log: parts.log,
+    activity,
+    onOutage: parts.onOutage,
+    onUnrecorded: (end) => owed.add(end),
+    onOutcome: (outcome, seconds) => countRekey(metrics, outcome, seconds),
+    ports: {
+      records: port,
+      // Derived twice, on two agents: a flipped bit is found before it makes a file that nobody can open.
+      hsm: pool.confirmed(),
+      opener: pool,
+      store: parts.store,
+      storeOf,
+      budget: parts.budget,
+      leaseSeconds: parts.leaseSeconds,
+      leaseRenewSeconds: parts.leaseRenewSeconds,
+      newId: randomUUID,
+      nowMs: Date.now,
+      step: parts.step,
+      moved: () => activity.moved(),
+    },
+  })
+  return {
+    consumer,
+    pay: () => owed.pay(port),
+    close: async () => {
+      for (const opened of await Promise.allSettled(others.values()))
+        if (opened.status === 'fulfilled') opened.value.close()
+    },
+  }
+}
