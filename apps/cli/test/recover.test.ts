@@ -147,7 +147,7 @@ describe.each([
       const [someId = ''] = contents.keys()
       expect(
         (await listAudit(records, { subjectKind: 'file', subjectId: someId })).map(({ action }) => action),
-      ).toEqual(['recover.file'])
+      ).toEqual(['file.recover', 'recover.file'])
       expect((await listMasterKeys(records)).every(({ state }) => state !== 'PENDING')).toBe(true)
       expect((await world.inProcess(['keys', 'check'], { env })).status).toBe(0)
     },

@@ -179,12 +179,15 @@ describe('the life of master keys', { timeout: 300_000 }, () => {
 
   test('200 files in two domains, keys rotated twice under load: three versions, every file opens', async () => {
     await wave(1)
-    const load = (async () => {
-      for (let n = 2; n < WAVES; n++) await wave(n)
-    })()
+    // The first rotation meets the first wave under way, the second one the next two.
+    const second = wave(2)
     for (const domain of DOMAINS) await sealfleet('keys', 'rotate', '--domain', domain)
-    await load
-    for (const domain of DOMAINS) await sealfleet('keys', 'rotate', '--domain', domain)
+    await second
+    await wave(3)
+    for (const domain of DOMAINS) {
+      await until(async () => [...(await versionsOf(domain)).values()].includes(2))
+      await sealfleet('keys', 'rotate', '--domain', domain)
+    }
     await wave(WAVES)
     await settled()
     for (const domain of DOMAINS) {

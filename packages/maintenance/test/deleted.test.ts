@@ -92,7 +92,12 @@ describe.each([
     const trace = await traceFile(house.records, kept.fileId)
     expect(trace?.file.deletion).toMatchObject({ kind: 'REMOVED', by: 'somebody', sweptAt: expect.any(Date) as Date })
     expect(trace?.attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
-    expect(trace?.audit.map(({ action }) => action)).toEqual(['files.remove', 'sweep.delete', 'sweep.delete'])
+    expect(trace?.audit.map(({ action }) => action)).toEqual([
+      'file.commit',
+      'files.remove',
+      'sweep.delete',
+      'sweep.delete',
+    ])
     expect(await conservation(house.records)).toMatchObject({ difference: 0, strayCommits: 0 })
   })
 
@@ -201,7 +206,7 @@ describe.each([
     expect(await sweep(house, HOUR)).toMatchObject({ objectsDeleted: 4 })
     expect((await keys()).filter((key) => files.some((file) => file.key === key))).toEqual([held?.key])
     const audit = await listAudit(house.records, { subjectKind: 'file', subjectId: ids[1] ?? '' })
-    expect(audit.map(({ action }) => action)).toEqual(['files.expire', 'sweep.delete'])
+    expect(audit.map(({ action }) => action)).toEqual(['file.commit', 'files.expire', 'sweep.delete'])
     await releaseHold(house.records, { id: hold.id, reason: 'over', actor: 'test' })
     const stopped = AbortSignal.abort(new Error('stopped'))
     await expect(expire(house, { actor: 'test', signal: stopped })).rejects.toThrow('stopped')

@@ -29,17 +29,24 @@ export class Records implements Queryable, AsyncDisposable {
     return rowsOf(this.#prisma, sql)
   }
 
-  /**
-   * One of Prisma's typed reads, with this package's errors. A read with relations is a query for each of them: all see one
-   * snapshot, so that a file is never seen beside an attempt that has just given way to another.
-   */
-  async read<T>(run: (prisma: Pick<PrismaClient, 'file'>) => Prisma.PrismaPromise<T>): Promise<T> {
+  /** One of Prisma's typed reads, with this package's errors. */
+  async read<T>(run: (prisma: PrismaClient) => Promise<T>): Promise<T> {
     try {
-      const [found] = await this.#prisma.$transaction([run(this.#prisma)], { isolationLevel: 'RepeatableRead' })
-      return found as T
+      return await run(this.#prisma)
     } catch (error) {
       throw recordsError(error)
     }
+  }
+
+  /**
+   * The same for one read with relations, which is a query for each of them: all see one snapshot, so that a file is never seen
+   * beside an attempt that has just given way to another.
+   */
+  readSnapshot<T>(run: (prisma: Pick<PrismaClient, 'file'>) => Prisma.PrismaPromise<T>): Promise<T> {
+    return this.read(async (prisma) => {
+      const [found] = await prisma.$transaction([run(prisma)], { isolationLevel: 'RepeatableRead' })
+      return found as T
+    })
   }
 
   /**

@@ -13,6 +13,7 @@ import {
   listAudit,
   listOperators,
   listRequests,
+  placeHold,
   rawPublicKey,
   revocationDetail,
   revokeOperator,
@@ -405,7 +406,7 @@ test('active holds are those of the domain and of the file, and none can be plac
   let placing: Promise<unknown> | undefined
   await f.records.transaction(async (tx) => {
     expect(await activeHolds(tx, { domain: 'default', fileId })).toEqual([])
-    placing = place(null, false)
+    placing = placeHold(f.records, { target: { domain: 'default' }, reason: 'court', actor: 'x' })
     const race = await Promise.race([placing.then(() => 'placed'), blocked().then(() => 'waits')])
     expect(race).toBe('waits')
   })

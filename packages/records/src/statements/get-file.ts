@@ -12,7 +12,7 @@ export interface FileWithObject {
 
 /** A file and, when it is STORED, what a reader needs to open its object. Undefined when there is no such file. */
 export async function getFile(records: Records, id: string): Promise<FileWithObject | undefined> {
-  const raw = await records.read((prisma) =>
+  const raw = await records.readSnapshot((prisma) =>
     prisma.file.findUnique({
       where: { id: uuid(id, 'the file id') },
       include: { committedAttempt: { select: COMMITTED_SELECT } },

@@ -37,7 +37,7 @@ export async function listFiles(
 ): Promise<{ readonly files: ListedFile[]; readonly nextCursor: string | null }> {
   const order = newestFirst ? 'desc' : 'asc'
   const take = Math.min(Math.max(1, Math.trunc(limit)), 1_000)
-  const rows = await records.read((prisma) =>
+  const rows = await records.readSnapshot((prisma) =>
     prisma.file.findMany({
       where: {
         ...(filter.state !== undefined && { state: filter.state }),

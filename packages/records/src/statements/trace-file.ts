@@ -18,7 +18,7 @@ export interface FileTrace {
 
 /** All that is known of one file. Undefined when there is no such file. */
 export async function traceFile(records: Records, id: string): Promise<FileTrace | undefined> {
-  const raw = await records.read((prisma) =>
+  const raw = await records.readSnapshot((prisma) =>
     prisma.file.findUnique({
       where: { id: uuid(id, 'the file id') },
       include: { attempts: { select: ATTEMPT_SELECT, orderBy: { attemptNo: 'asc' } } },
