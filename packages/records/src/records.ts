@@ -45,7 +45,7 @@ export class Records implements Queryable, AsyncDisposable {
   readSnapshot<T>(run: (prisma: Pick<PrismaClient, 'file'>) => Prisma.PrismaPromise<T>): Promise<T> {
     return this.read(async (prisma) => {
       const [found] = await prisma.$transaction([run(prisma)], { isolationLevel: 'RepeatableRead' })
-      return found as T
+      return found
     })
   }
 
