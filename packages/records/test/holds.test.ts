@@ -55,7 +55,7 @@ describe('a hold', () => {
       `holds.release ${ACTOR}`,
       `files.remove ${ACTOR}`,
     ])
-    expect(audit.map(({ detail }) => (detail as { reason: string }).reason)).toEqual([
+    expect(deeds.map(({ detail }) => (detail as { reason: string }).reason)).toEqual([
       'lawsuit',
       'settled',
       'asked by its owner',
