@@ -135,7 +135,8 @@ describe('sealfleet restore', () => {
   })
 
   it.each([
-    [{ SEALFLEET_PKCS11_PIN: '0000-wrong' }, 6, 'HSM_ACCESS_DENIED'],
+    // Under an id of its own: a rejected PIN is latched for all who share its id.
+    [{ SEALFLEET_PKCS11_PIN: '0000-wrong', SEALFLEET_PKCS11_PIN_ID: 'mistyped' }, 6, 'HSM_ACCESS_DENIED'],
     [{ SEALFLEET_PKCS11_TOKEN: 'no such token' }, 6, 'HSM_'],
     [{ SEALFLEET_S3_ENDPOINT: 'http://127.0.0.1:1' }, 6, 'S3_UNAVAILABLE'],
     [{ SEALFLEET_S3_BUCKET: 'no-such-bucket' }, 6, 'S3_NO_BUCKET'],

@@ -39,17 +39,6 @@ export class Records implements Queryable, AsyncDisposable {
   }
 
   /**
-   * The same for one read with relations, which is a query for each of them: all see one snapshot, so that a file is never seen
-   * beside an attempt that has just given way to another.
-   */
-  readSnapshot<T>(run: (prisma: Pick<PrismaClient, 'file'>) => Prisma.PrismaPromise<T>): Promise<T> {
-    return this.read(async (prisma) => {
-      const [found] = await prisma.$transaction([run(prisma)], { isolationLevel: 'RepeatableRead' })
-      return found
-    })
-  }
-
-  /**
    * Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement can not say. What `run`
    * itself throws comes out as it is; what the database does to the transaction as a whole is a RecordsError.
    */

@@ -1,8 +1,10 @@
+import { RecordsError } from '../errors.js'
 import { uuid } from '../ids.js'
 import type { Records } from '../records.js'
 import { COMMITTED_SELECT, committedAttempt } from '../rows/attempt-row.js'
 import { fileRow } from '../rows/file-row.js'
 import type { CommittedAttempt, FileRow } from '../terms.js'
+import { isWhole, readWhole } from './read-whole.js'
 
 export interface FileWithObject {
   readonly file: FileRow
@@ -12,13 +14,17 @@ export interface FileWithObject {
 
 /** A file and, when it is STORED, what a reader needs to open its object. Undefined when there is no such file. */
 export async function getFile(records: Records, id: string): Promise<FileWithObject | undefined> {
-  const raw = await records.readSnapshot((prisma) =>
-    prisma.file.findUnique({
-      where: { id: uuid(id, 'the file id') },
-      include: { committedAttempt: { select: COMMITTED_SELECT } },
-    }),
+  const where = { id: uuid(id, 'the file id') }
+  const include = { committedAttempt: { select: COMMITTED_SELECT } } as const
+  const raw = await readWhole(
+    () => records.read((prisma) => prisma.file.findUnique({ where, include })),
+    (found) => found === null || isWhole(found, found.committedAttempt),
   )
   if (raw === null) return undefined
   const { committedAttempt: attempt } = raw
+  if (!isWhole(raw, attempt))
+    throw new RecordsError('DB_ERROR', `the record of file ${id} names a committed attempt that is not there`, {
+      fix: 'The database was restored without its constraints: restore it whole, or see docs/OPERATIONS.md on recover.',
+    })
   return { file: fileRow(raw), committed: attempt === null ? null : committedAttempt(attempt) }
 }

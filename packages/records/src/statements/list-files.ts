@@ -1,9 +1,11 @@
 import { RecordsError } from '../errors.js'
+import type { Prisma } from '../generated/client.js'
 import { domainToUuid, uuid } from '../ids.js'
 import type { Records } from '../records.js'
 import { ATTEMPT_SELECT, attemptRow } from '../rows/attempt-row.js'
 import { fileRow } from '../rows/file-row.js'
 import type { AttemptRow, FileRow, FileState } from '../terms.js'
+import { isWhole, readWhole } from './read-whole.js'
 
 export interface FileFilter {
   readonly state?: FileState | undefined
@@ -37,20 +39,22 @@ export async function listFiles(
 ): Promise<{ readonly files: ListedFile[]; readonly nextCursor: string | null }> {
   const order = newestFirst ? 'desc' : 'asc'
   const take = Math.min(Math.max(1, Math.trunc(limit)), 1_000)
-  const rows = await records.readSnapshot((prisma) =>
-    prisma.file.findMany({
-      where: {
-        ...(filter.state !== undefined && { state: filter.state }),
-        ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
-        ...(filter.batchId !== undefined && { batchId: uuid(filter.batchId, 'the batch id') }),
-        ...(filter.root !== undefined && { sourceRoot: filter.root }),
-        ...(filter.prefix !== undefined && { sourcePath: { startsWith: escapeLike(filter.prefix) } }),
-        ...(cursor !== undefined && after(cursor, newestFirst)),
-      },
-      include: { committedAttempt: { select: ATTEMPT_SELECT } },
-      orderBy: [{ acceptedAt: order }, { id: order }],
-      take: take + 1,
-    }),
+  const query = {
+    where: {
+      ...(filter.state !== undefined && { state: filter.state }),
+      ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
+      ...(filter.batchId !== undefined && { batchId: uuid(filter.batchId, 'the batch id') }),
+      ...(filter.root !== undefined && { sourceRoot: filter.root }),
+      ...(filter.prefix !== undefined && { sourcePath: { startsWith: escapeLike(filter.prefix) } }),
+      ...(cursor !== undefined && after(cursor, newestFirst)),
+    },
+    include: { committedAttempt: { select: ATTEMPT_SELECT } },
+    orderBy: [{ acceptedAt: order }, { id: order }],
+    take: take + 1,
+  } satisfies Prisma.FileFindManyArgs
+  const rows = await readWhole(
+    () => records.read((prisma) => prisma.file.findMany(query)),
+    (found) => found.every((raw) => isWhole(raw, raw.committedAttempt)),
   )
   const page = rows.slice(0, take)
   const last = page.at(-1)

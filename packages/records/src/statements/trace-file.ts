@@ -6,6 +6,7 @@ import type { AttemptRow, AuditRow, DeadLetterRow, FailureRow, FileRow } from '.
 import { listAudit } from './audit.js'
 import { listDeadLetters } from './dead-letters.js'
 import { listFailures } from './failures.js'
+import { isWhole, readWhole } from './read-whole.js'
 
 export interface FileTrace {
   readonly file: FileRow
@@ -18,11 +19,16 @@ export interface FileTrace {
 
 /** All that is known of one file. Undefined when there is no such file. */
 export async function traceFile(records: Records, id: string): Promise<FileTrace | undefined> {
-  const raw = await records.readSnapshot((prisma) =>
-    prisma.file.findUnique({
-      where: { id: uuid(id, 'the file id') },
-      include: { attempts: { select: ATTEMPT_SELECT, orderBy: { attemptNo: 'asc' } } },
-    }),
+  const where = { id: uuid(id, 'the file id') }
+  const include = { attempts: { select: ATTEMPT_SELECT, orderBy: { attemptNo: 'asc' } } } as const
+  const raw = await readWhole(
+    () => records.read((prisma) => prisma.file.findUnique({ where, include })),
+    (found) =>
+      found === null ||
+      isWhole(
+        found,
+        found.attempts.find(({ state, id }) => state === 'COMMITTED' && id === found.committedAttemptId),
+      ),
   )
   if (raw === null) return undefined
   const [failures, deadLetters, audit] = await Promise.all([
