@@ -42,6 +42,7 @@ export {
   type KeyFilter,
   type KeyRegistration,
 } from './statements/master-keys.js'
+export { destroyedAmong } from './statements/destroyed-among.js'
 export { listPendingKeys } from './statements/pending-keys.js'
 export { listLiveWorkers, type KeyReport, type LackedKey, type LiveWorker } from './statements/live-workers.js'
 export { fileStates, type FileStatus } from './statements/file-states.js'
