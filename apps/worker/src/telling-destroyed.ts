@@ -11,7 +11,8 @@ export function tellingDestroyed(records: Records, hsm: KeyDeriver & NonceWrappe
     try {
       return await answer
     } catch (error) {
-      if (!(error instanceof HsmError) || error.code !== 'E_KEY_UNKNOWN') throw error
+      // Of a secondary a key that is not there is KEY_MISMATCH.
+      if (!(error instanceof HsmError && ['E_KEY_UNKNOWN', 'KEY_MISMATCH'].includes(error.code))) throw error
       const label = keyLabel(key)
       const [row] = await destroyedAmong(records, [label])
       if (row === undefined) throw error

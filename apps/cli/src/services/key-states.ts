@@ -34,7 +34,8 @@ export function registeredKeys(records: Records, pool: HsmPool): RegisteredKeys 
     try {
       return await answer
     } catch (error) {
-      if (!(error instanceof HsmError) || error.code !== 'E_KEY_UNKNOWN') throw error
+      // Of a secondary a key that is not there is KEY_MISMATCH.
+      if (!(error instanceof HsmError && ['E_KEY_UNKNOWN', 'KEY_MISMATCH'].includes(error.code))) throw error
       usable.delete(keyLabel(key))
       if ((await keyState(key)) !== 'destroyed') throw error
       throw destroyed(key, error)
