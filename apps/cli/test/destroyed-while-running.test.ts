@@ -40,7 +40,7 @@ async function freePort(): Promise<number> {
 interface Watched {
   readonly port: number
   /** A figure summed over the series that have all of these labels. */
-  figure(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  readonly figure: (name: string, labels?: Readonly<Record<string, string>>) => Promise<number>
 }
 
 function watched(port: number): Watched {

@@ -47,6 +47,8 @@ test('a file that was given up with its key is in order, there or gone with its 
 test('a destruction that gave no file up explains none; a record that was changed is not the one that was signed', async () => {
   await tamper(`UPDATE destructions SET shred = FALSE`)
   expect(await kinds()).toEqual([`deletion-mismatch file ${file.fileId}`])
-  await tamper(`UPDATE destructions SET shred = TRUE, record = convert_to(replace(convert_from(record, 'UTF8'), '"none"', '"some"'), 'UTF8')`)
+  await tamper(
+    `UPDATE destructions SET shred = TRUE, record = convert_to(replace(convert_from(record, 'UTF8'), '"none"', '"some"'), 'UTF8')`,
+  )
   expect(await kinds()).toEqual([`key-mismatch key ${key.label}`])
 })

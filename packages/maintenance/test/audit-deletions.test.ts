@@ -60,7 +60,11 @@ describe('a file that is gone', () => {
       /does not say who/,
     ],
     ['and nobody is named', `state = 'DELETED'`, /does not say who/],
-    ['and is queued again', `state = 'QUEUED', committed_attempt_id = NULL`, /is QUEUED, and event \d+ of the log committed it/],
+    [
+      'and is queued again',
+      `state = 'QUEUED', committed_attempt_id = NULL`,
+      /is QUEUED, and event \d+ of the log committed it/,
+    ],
     ['and looks discarded', `state = 'DISCARDED', committed_attempt_id = NULL`, /is DISCARDED/],
   ])('%s, is found', async (_what, change, message) => {
     await set(kept, change)

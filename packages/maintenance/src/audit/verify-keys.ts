@@ -28,7 +28,8 @@ export async function compareKeys(
   for (const row of await listDestructions(records)) {
     signal?.throwIfAborted()
     const problem = await problemOf({ records, hsm }, row)
-    if (problem !== undefined) findings.add('key-mismatch', `key ${row.label}`, `destruction of ${row.label}: ${problem}`)
+    if (problem !== undefined)
+      findings.add('key-mismatch', `key ${row.label}`, `destruction of ${row.label}: ${problem}`)
   }
   return { keys: looked }
 }

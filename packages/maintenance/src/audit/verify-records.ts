@@ -46,8 +46,13 @@ export async function compareRecords(
     const page = await eventsBesideAttempts(records, { after, limit: PAGE })
     for (const { eventId, fileId, why } of page.found)
       if (why === 'key')
-        findings.add('key-mismatch', `key ${fileId}`, `event ${eventId} destroyed a key that the records do not know any more`)
-      else findings.add('event-mismatch', `file ${fileId}`, `event ${eventId} committed file ${fileId}, but ${WHY[why]}`)
+        findings.add(
+          'key-mismatch',
+          `key ${fileId}`,
+          `event ${eventId} destroyed a key that the records do not know any more`,
+        )
+      else
+        findings.add('event-mismatch', `file ${fileId}`, `event ${eventId} committed file ${fileId}, but ${WHY[why]}`)
     events += page.events
     options.onLooked?.(files + events)
     after = page.last
