@@ -13,11 +13,12 @@ import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { Closers } from '../closers.js'
+import { DESTROYED_KEYS_MS, watchDestroyedKeys, type DestroyedKeysPorts } from '../destroyed-keys.js'
 import { startHeart } from '../heartbeat.js'
 import { setHsmStates } from '../hsm-states.js'
 import { startStatusServer } from '../http.js'
 import { storeOptions } from '../store-options.js'
-import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm } from './hsm.js'
+import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm, type MaintenanceHsm } from './hsm.js'
 import { watchKeyAges } from './key-ages.js'
 import { taskObserver } from './observe.js'
 import { runRekeyFeeder } from './rekey-feeder.js'
@@ -79,6 +80,9 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
         { everyMs: config.maintenance.relayMs },
         signal,
       ),
+      ...(hsm === undefined
+        ? []
+        : [watchDestroyedKeys({ records, log, ...forgetting(hsm) }, DESTROYED_KEYS_MS, signal)]),
     ])
     closers.defer(async () => {
       stop.abort(new Error('maintenance is shutting down'))
@@ -110,4 +114,8 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     await closers[Symbol.asyncDispose]()
     throw error
   }
+}
+
+function forgetting({ pool }: MaintenanceHsm): Pick<DestroyedKeysPorts, 'pool' | 'forget'> {
+  return { pool, forget: (key) => pool.forget(key) }
 }
