@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 import type { Config, Sections } from '@sealfleet/config'
 import {
   assertNoEviction,
@@ -30,6 +32,10 @@ export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintena
 
 /** Between two looks at the ages of keys: days count, so a minute is soon enough. */
 const KEY_AGES_MS = 60_000
+/** Loops beside the tasks: outbox, ages of keys, feeder of re-encryption. */
+const OTHER_LOOPS = 3
+/** What one loop waits for at a time with the signal to stop: its pause, or a request to the store and one to the HSM. */
+const WAITS_OF_A_LOOP = 3
 
 export interface MaintenanceOptions {
   readonly config: MaintenanceSettings
@@ -71,6 +77,8 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
     const actor = `maintenance:${id}`
     const tasks = maintenanceTasks({ records, store, jobs, actor, hsm, metrics, log }, config.maintenance)
+    // More than Node's ten wait for it, all life long; more than these would be a leak.
+    setMaxListeners((tasks.length + OTHER_LOOPS) * WAITS_OF_A_LOOP, signal)
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
