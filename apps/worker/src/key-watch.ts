@@ -67,16 +67,23 @@ async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], si
   const confirmed: string[] = []
   const lacking: LackedKey[] = []
   // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
-  const stopped = once(signal, 'abort').then((): [] => [])
-  for (const key of keys) {
-    signal.throwIfAborted()
-    const states = await Promise.race([statesOf(pool, key), stopped])
-    signal.throwIfAborted()
-    const missing = states.filter(({ state }) => state !== 'ok')
-    if (missing.length === 0) confirmed.push(key.id)
-    lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
+  const looked = new AbortController()
+  const none = (): [] => []
+  // Ended with each look, or every look would leave a listener at the signal.
+  const stopped = once(signal, 'abort', { signal: looked.signal }).then(none, none)
+  try {
+    for (const key of keys) {
+      signal.throwIfAborted()
+      const states = await Promise.race([statesOf(pool, key), stopped])
+      signal.throwIfAborted()
+      const missing = states.filter(({ state }) => state !== 'ok')
+      if (missing.length === 0) confirmed.push(key.id)
+      lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
+    }
+    return { confirmed, lacking }
+  } finally {
+    looked.abort()
   }
-  return { confirmed, lacking }
 }
 
 async function statesOf(pool: KeyWatchOptions['pool'], key: KeyRow): ReturnType<HsmPool['keyOnTokens']> {
