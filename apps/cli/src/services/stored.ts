@@ -1,6 +1,13 @@
 import { FormatError, type ObjectReader, type OpenOptions } from '@sealfleet/format'
 import { keyLabel, type HsmPool } from '@sealfleet/hsm'
-import { getFile, getMasterKey, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
+import {
+  getFile,
+  getMasterKey,
+  objectRecord,
+  type CommittedAttempt,
+  type FileRow,
+  type Records,
+} from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
@@ -136,24 +143,13 @@ function openOptions(
   { file, committed }: StoredFile,
   signal: AbortSignal,
 ): OpenOptions {
-  const { nonces, wrappedNonces } = committed
+  const { wrappedNonces } = committed
   return {
     keys: pool,
     unwrapper: pool,
     context: file.context,
     expectedFileId: file.id,
-    record: {
-      fileId: file.id,
-      attemptId: committed.id,
-      suite: committed.suite,
-      encKeyVersion: committed.encKeyVersion,
-      sigKeyVersion: committed.sigKeyVersion,
-      keyDomain: committed.domain,
-      objectLength: committed.objectLength,
-      htag: committed.htag,
-      fmac: committed.fmac,
-      ...(nonces ?? {}),
-    },
+    record: objectRecord(file.id, committed),
     ...(wrappedNonces === null ? {} : { wrappedNonces }),
     keyState,
     signal,
