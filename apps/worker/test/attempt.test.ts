@@ -47,6 +47,24 @@ describe('an attempt', () => {
     expect((await fleet.restore(asking.fileId)).toString()).toBe('content')
   })
 
+  test('wipes its nonces at its end, and when they could not even be recorded', async () => {
+    const seen: Uint8Array[] = []
+    const ending = async (end: 'recorded' | 'unrecorded') => {
+      const ports = withRecords({
+        openAttempt: async (input) => {
+          seen.push(input.nonceEnc, input.nonceSig)
+          if (end === 'unrecorded') throw new RecordsError('INVALID', 'refused')
+          await fleet.ports.records.openAttempt(input)
+          expect(input.nonceEnc.every((byte) => byte === 0)).toBe(false)
+        },
+      })
+      return ingest(ports, request(), idle)
+    }
+    expect(await ending('recorded')).toMatchObject({ kind: 'stored' })
+    expect(await ending('unrecorded')).toMatchObject({ kind: 'failed' })
+    expect(seen.map((nonce) => nonce.every((byte) => byte === 0))).toEqual([true, true, true, true])
+  })
+
   test('waits out a database that is away at the commit instead of doing all the work again', async () => {
     let asked = 0
     const asking = request()

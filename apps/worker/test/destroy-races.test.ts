@@ -14,7 +14,11 @@ test('a hold of the domain or of a file refuses, also one that is placed after s
   const key = await house.key('enc', 1)
   await house.schedule(key, { shred: 1 })
   await hold(fileId)
-  expect((await carryOutDue(house, house.options)).findings).toEqual([{ label: key.label, code: 'HELD' }])
+  // What the records refuse costs no look at the store, however often it is asked.
+  const looked: number[] = []
+  const options = { ...house.options, onProgress: (n: number) => void looked.push(n) }
+  expect((await carryOutDue(house, options)).findings).toEqual([{ label: key.label, code: 'HELD' }])
+  expect(looked).toEqual([])
   await house.sql.query(`UPDATE holds SET released_at = clock_timestamp(), released_by = 'legal'`)
   await hold()
   expect((await carryOutDue(house, house.options)).findings).toEqual([{ label: key.label, code: 'HELD' }])

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
   assertRekeyable,
@@ -5,6 +6,7 @@ import {
   claimRekeyItem,
   commitAttempt,
   commitRekey,
+  countRekeyItems,
   getRekeyRun,
   listAudit,
   rekeyScope,
@@ -67,6 +69,10 @@ describe('a run', () => {
     const claims = await Promise.all(items.map(({ id }) => claimed(id)))
     expect(claims.map(({ fileId }) => fileId).sort()).toEqual(old.map(({ fileId }) => fileId).sort())
     expect(claims.map(({ attemptNo }) => attemptNo)).toEqual([2, 2])
+    expect(await countRekeyItems(f.records, [run.id, randomUUID()])).toEqual({
+      ...{ QUEUED: 0, RUNNING: 2, DONE: 0, SKIPPED: 0, FAILED: 0 },
+    })
+    expect((await countRekeyItems(f.records, [])).RUNNING).toBe(0)
   })
 
   test('without a file is done after one more look; with an ingest under way under its version only when that has ended', async () => {

@@ -1,5 +1,5 @@
 import { FormatError, type ObjectReader, type OpenOptions } from '@sealfleet/format'
-import { getFile, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
+import { getFile, objectRecord, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
@@ -116,24 +116,13 @@ function openOptions(
   { file, committed }: StoredFile,
   signal: AbortSignal,
 ): OpenOptions {
-  const { nonces, wrappedNonces } = committed
+  const { wrappedNonces } = committed
   return {
     keys: hsm,
     unwrapper: hsm,
     context: file.context,
     expectedFileId: file.id,
-    record: {
-      fileId: file.id,
-      attemptId: committed.id,
-      suite: committed.suite,
-      encKeyVersion: committed.encKeyVersion,
-      sigKeyVersion: committed.sigKeyVersion,
-      keyDomain: committed.domain,
-      objectLength: committed.objectLength,
-      htag: committed.htag,
-      fmac: committed.fmac,
-      ...(nonces ?? {}),
-    },
+    record: objectRecord(file.id, committed),
     ...(wrappedNonces === null ? {} : { wrappedNonces }),
     keyState,
     signal,

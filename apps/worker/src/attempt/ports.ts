@@ -109,18 +109,24 @@ export interface IngestRecords {
   history(fileId: string, generation: number, code: string): Promise<FailureHistory>
 }
 
-export interface IngestPorts {
-  readonly records: IngestRecords
+/** What sealing a file needs, be it for the first time or anew. */
+export interface SealingPorts {
+  /** Derives for the new object. */
   readonly hsm: KeyDeriver & NonceWrapper
+  /** Where the new object goes. */
   readonly store: Store
-  /** Root name → absolute path. */
-  readonly roots: ReadonlyMap<string, string>
   readonly budget: ByteBudget
   readonly leaseSeconds: number
   readonly leaseRenewSeconds: number
   readonly newId: () => string
   readonly nowMs: () => number
   readonly step: StepHook
-  /** Told whenever bytes moved: read from the source, or settled by the store. */
+  /** Told whenever bytes moved: read from the source or the store, or settled by the store. */
   readonly moved?: () => void
+}
+
+export interface IngestPorts extends SealingPorts {
+  readonly records: IngestRecords
+  /** Root name → absolute path. */
+  readonly roots: ReadonlyMap<string, string>
 }

@@ -6,15 +6,14 @@ import {
   type KeyDeriver,
   type NoncePair,
   type NonceWrapper,
-  type SealResult,
 } from '@sealfleet/format'
-import { objectMetadata, type PutResult, type Store } from '@sealfleet/store'
+import { objectMetadata, type Store } from '@sealfleet/store'
 
 import { PartPool } from './part-pool.js'
-import type { ActiveKeys } from './ports.js'
+import type { ActiveKeys, CommitInput } from './ports.js'
 
-/** Which keys a new object is sealed under, and for whom. */
-export interface NewObject {
+/** Which keys a new object is sealed under, and for whom. Disposing wipes its nonces. */
+export interface NewObject extends Disposable {
   readonly fileId: string
   readonly attemptId: string
   readonly domain: string
@@ -23,13 +22,33 @@ export interface NewObject {
   readonly nonceMode: 'inline' | 'detached'
 }
 
-/** A new attempt at storing a file: an id, fresh nonces, an object key; nothing of it is recorded yet. */
-export function newObject(
+/** An object with its place in the store. */
+export type PlacedObject = NewObject & { readonly objectKey: string }
+
+/**
+ * A new attempt at storing a file: an id, fresh nonces, an object key; nothing of it is derived yet. Resolves when `record`
+ * has recorded it; when that throws, the nonces are wiped.
+ */
+export async function newObject(
   newId: () => string,
   of: Pick<NewObject, 'fileId' | 'domain' | 'keys' | 'nonceMode'>,
-): NewObject & { readonly objectKey: string } {
+  record: (object: PlacedObject) => Promise<void>,
+): Promise<PlacedObject> {
   const attemptId = newId()
-  return { ...of, attemptId, nonces: freshNonces(), objectKey: `${of.domain}/${of.fileId}/${attemptId}` }
+  const nonces = freshNonces()
+  const wipe = (): void => {
+    nonces.nonceEnc.fill(0)
+    nonces.nonceSig.fill(0)
+  }
+  const objectKey = `${of.domain}/${of.fileId}/${attemptId}`
+  const object = { ...of, attemptId, nonces, objectKey, [Symbol.dispose]: wipe }
+  try {
+    await record(object)
+  } catch (error) {
+    wipe()
+    throw error
+  }
+  return object
 }
 
 /** With detached nonces: both of them wrapped under the domain's KEK, as the record keeps them. Else undefined. */
@@ -63,7 +82,7 @@ export interface SealUploadPorts {
 }
 
 export interface SealUpload {
-  readonly object: NewObject & { readonly objectKey: string }
+  readonly object: PlacedObject
   readonly attemptNo: number
   readonly segLog2: number
   readonly context: Uint8Array
@@ -74,11 +93,14 @@ export interface SealUpload {
   readonly onProgress?: ((confirmed: number, total: number) => void) | undefined
 }
 
+/** What the record keeps of an object, as a commit wants it. */
+export type UploadedObject = Omit<CommitInput, 'attemptId' | 'fileId' | 'owner'>
+
 /** Derives the attempt's keys, seals the plaintext as it comes and uploads it; resolves when the object is complete. */
 export async function sealAndUpload(
   ports: SealUploadPorts,
   { object, plan, signal, ...o }: SealUpload,
-): Promise<{ readonly sealed: SealResult; readonly put: PutResult }> {
+): Promise<UploadedObject> {
   await ports.step('derive', 'before')
   using sealer = await createSealer(
     {
@@ -115,7 +137,8 @@ export async function sealAndUpload(
     ...(o.onProgress !== undefined && { onProgress: ({ confirmed, total }) => o.onProgress?.(confirmed, total) }),
   })
   await ports.step('complete', 'after')
-  return { sealed: sealer.result(), put }
+  const { objectLength: length, plaintextLength, htag, fmac } = sealer.result()
+  return { objectVersion: put.version, etag: put.etag, objectLength: length, plaintextLength, htag, fmac }
 }
 
 function identityOf({ fileId, attemptId, domain, keys }: NewObject) {

@@ -32,7 +32,7 @@ export interface StoreFileOptions {
  *
  * Returns when the file is STORED. Throws whatever stopped it (SourceError, HsmError, StoreError, RecordsError,
  * FencedError, the signal's reason); then no record names the object, and what may lie in the store belongs to an
- * attempt that maintenance can find. Keys and part buffers are wiped or released on every path.
+ * attempt that maintenance can find. Keys, nonces and part buffers are wiped or released on every path.
  */
 export async function storeFile(ports: IngestPorts, options: StoreFileOptions): Promise<StoredObject> {
   const { request, claim, signal } = options
@@ -43,9 +43,9 @@ export async function storeFile(ports: IngestPorts, options: StoreFileOptions): 
   const plan = planUpload(ports.store, source.size, claim.segLog2) // SOURCE_TOO_LARGE, before the first byte
   using _reserved = await ports.budget.acquire(plan.bufferBytes, signal)
 
-  const object = await openAttempt(ports, options, source)
+  using object = await openAttempt(ports, options, source)
   options.onOpened(object.attemptId)
-  const { sealed, put } = await sealAndUpload(ports, {
+  const made = await sealAndUpload(ports, {
     object,
     attemptNo: claim.attemptNo,
     segLog2: claim.segLog2,
@@ -62,12 +62,7 @@ export async function storeFile(ports: IngestPorts, options: StoreFileOptions): 
     attemptId: object.attemptId,
     fileId: request.fileId,
     owner: request.owner,
-    objectVersion: put.version,
-    etag: put.etag,
-    objectLength: sealed.objectLength,
-    plaintextLength: sealed.plaintextLength,
-    htag: sealed.htag,
-    fmac: sealed.fmac,
+    ...made,
   }
   const outcome = await commitWhileLeased(options, () => ports.records.commit(input))
   if (outcome === 'fenced') throw new FencedError('another attempt has the file; this one may not commit')
@@ -75,9 +70,9 @@ export async function storeFile(ports: IngestPorts, options: StoreFileOptions): 
   return {
     attemptId: object.attemptId,
     objectKey: object.objectKey,
-    version: put.version,
-    plaintextLength: sealed.plaintextLength,
-    objectLength: sealed.objectLength,
+    version: made.objectVersion,
+    plaintextLength: made.plaintextLength,
+    objectLength: made.objectLength,
     encKeyVersion: object.keys.enc.version,
     sigKeyVersion: object.keys.sig.version,
   }
@@ -88,19 +83,21 @@ async function openAttempt(ports: IngestPorts, { request, claim, signal }: Store
   await ports.step('nonces', 'before')
   const keys = await ports.records.activeKeys(claim.domain)
   const { fileId } = request
-  const object = newObject(ports.newId, { fileId, domain: claim.domain, keys, nonceMode: claim.nonceMode })
-  const wrappedNonces = await wrappedNoncesOf(ports.hsm, object, signal)
-  await ports.records.openAttempt({
-    attemptId: object.attemptId,
-    fileId,
-    owner: request.owner,
-    claim,
-    keys,
-    ...object.nonces,
-    ...(wrappedNonces !== undefined && { wrappedNonces }),
-    sourceFingerprint: fingerprintJson(source.fingerprint),
-    bucket: ports.store.bucket,
-    objectKey: object.objectKey,
+  const of = { fileId, domain: claim.domain, keys, nonceMode: claim.nonceMode }
+  const object = await newObject(ports.newId, of, async (made) => {
+    const wrappedNonces = await wrappedNoncesOf(ports.hsm, made, signal)
+    await ports.records.openAttempt({
+      attemptId: made.attemptId,
+      fileId,
+      owner: request.owner,
+      claim,
+      keys,
+      ...made.nonces,
+      ...(wrappedNonces !== undefined && { wrappedNonces }),
+      sourceFingerprint: fingerprintJson(source.fingerprint),
+      bucket: ports.store.bucket,
+      objectKey: made.objectKey,
+    })
   })
   await ports.step('nonces', 'after')
   return object

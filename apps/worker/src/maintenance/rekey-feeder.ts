@@ -12,6 +12,8 @@ const JOBS_AHEAD = 500
 const LOST_AFTER_S = 60
 /** Between two counts of a run's items. */
 const COUNT_MS = 15_000
+/** Open runs that are fed: one a domain and version, so every one of any house. */
+const MOST_RUNS = 10_000
 /** Between two rounds while a dependency is out. */
 const OUT_MS = 1_000
 
@@ -48,7 +50,7 @@ export async function runRekeyFeeder(
   while (!signal.aborted) {
     let more = false
     try {
-      for (const run of await listRekeyRuns(records, { open: true })) {
+      for (const run of await listRekeyRuns(records, { open: true, limit: MOST_RUNS })) {
         signal.throwIfAborted()
         if (run.state === 'ACTIVE' && (await feed(ports, run, options))) more = true
       }

@@ -1,4 +1,4 @@
-import { listRekeyRuns, REKEY_ITEM_STATES, rekeyCounts, type Records } from '@sealfleet/records'
+import { countRekeyItems, listRekeyRuns, REKEY_ITEM_STATES, type Records } from '@sealfleet/records'
 import type { Metrics } from '@sealfleet/telemetry'
 
 /** What ended longer ago is history: whoever repairs its failed files finds them by `sealfleet rekey status`. */
@@ -15,11 +15,12 @@ export async function observeRekeyRuns(records: Records, metrics: Metrics): Prom
   metrics.rekeyRuns.set({ state: 'paused' }, of('PAUSED'))
   // The newest run of a version speaks for it: what failed in an older one was taken again.
   const newest = new Map(runs.toReversed().map((run) => [`${run.domain} ${run.fromVersion}`, run]))
-  const sums = new Map(REKEY_ITEM_STATES.map((state) => [state, 0]))
-  for (const { id, finishedAt } of newest.values()) {
-    if (finishedAt !== null && Date.now() - finishedAt.getTime() > RECENT_MS) continue
-    const { items } = await rekeyCounts(records, id)
-    for (const [state, n] of sums) sums.set(state, n + items[state])
-  }
-  for (const [state, n] of sums) metrics.rekeyItems.set({ state: state.toLowerCase() }, n)
+  const recent = [...newest.values()].filter(
+    ({ finishedAt }) => finishedAt === null || Date.now() - finishedAt.getTime() <= RECENT_MS,
+  )
+  const items = await countRekeyItems(
+    records,
+    recent.map(({ id }) => id),
+  )
+  for (const state of REKEY_ITEM_STATES) metrics.rekeyItems.set({ state: state.toLowerCase() }, items[state])
 }

@@ -32,8 +32,8 @@ export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintena
 
 /** Between two looks at the ages of keys: days count, so a minute is soon enough. */
 const KEY_AGES_MS = 60_000
-/** Loops beside the tasks: outbox, ages of keys, feeder of re-encryption. */
-const OTHER_LOOPS = 3
+/** Loops beside the tasks: outbox, ages of keys, feeder of re-encryption, destroyed keys. */
+const OTHER_LOOPS = 4
 /** What one loop waits for at a time with the signal to stop: its pause, or a request to the store and one to the HSM. */
 const WAITS_OF_A_LOOP = 3
 

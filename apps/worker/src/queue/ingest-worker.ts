@@ -75,15 +75,9 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     return await settle({ worker: consumer.worker, onOutage: options.onOutage }, job, token, outcome)
   }
   const consumer = startConsumer<IngestReport>({
+    ...options,
     queue: QUEUES.ingest,
-    connection: options.connection,
-    prefix: options.prefix,
-    concurrency: options.concurrency,
-    workerId: options.workerId,
     leaseSeconds: ports.leaseSeconds,
-    log,
-    activity: options.activity,
-    onOutage: options.onOutage,
     process,
   })
   return consumer

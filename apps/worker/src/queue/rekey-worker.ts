@@ -40,15 +40,9 @@ export type RekeyWorker = Consumer<RekeyReport>
 export function startRekeyWorker(options: RekeyWorkerOptions): RekeyWorker {
   const { log, ports } = options
   const consumer: RekeyWorker = startConsumer<RekeyReport>({
+    ...options,
     queue: QUEUES.rekey,
-    connection: options.connection,
-    prefix: options.prefix,
-    concurrency: options.concurrency,
-    workerId: options.workerId,
     leaseSeconds: ports.leaseSeconds,
-    log,
-    activity: options.activity,
-    onOutage: options.onOutage,
     process: async (job, token, signal) => {
       const startedAt = performance.now()
       // One owner per activation: two deliveries of one job inside one process must not share a lease.

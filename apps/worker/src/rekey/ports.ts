@@ -10,9 +10,7 @@ import type {
 } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
-import type { ByteBudget } from '../attempt/byte-budget.js'
-import type { ActiveKeys } from '../attempt/ports.js'
-import type { StepHook } from '../attempt/steps.js'
+import type { ActiveKeys, SealingPorts } from '../attempt/ports.js'
 
 /** The file as it is kept now. */
 export interface KeptFile {
@@ -48,21 +46,10 @@ export interface RekeyRecords {
   readonly keyState: NonNullable<OpenOptions['keyState']>
 }
 
-export interface RekeyPorts {
+export interface RekeyPorts extends SealingPorts {
   readonly records: RekeyRecords
-  /** Derives for the new object, each key twice. */
-  readonly hsm: KeyDeriver & NonceWrapper
   /** Derives for the old one, whose tags tell a wrong key. */
   readonly opener: KeyDeriver & NonceWrapper
-  readonly store: Store
   /** Where an old object lies: another bucket than today's, perhaps. */
   readonly storeOf: (bucket: string) => Promise<Pick<Store, 'reader'>>
-  readonly budget: ByteBudget
-  readonly leaseSeconds: number
-  readonly leaseRenewSeconds: number
-  readonly newId: () => string
-  readonly nowMs: () => number
-  readonly step: StepHook
-  /** Told whenever bytes moved: read from the store, or settled by it. */
-  readonly moved?: () => void
 }

@@ -1,5 +1,5 @@
 import { openObject, type OpenedObject } from '@sealfleet/format'
-import type { CommittedAttempt, RekeyClaim } from '@sealfleet/records'
+import { objectRecord, type RekeyClaim } from '@sealfleet/records'
 
 import { commitWhileLeased } from '../attempt/commit-while-leased.js'
 import { FencedError, type Lease } from '../attempt/lease.js'
@@ -31,7 +31,7 @@ export interface ResealOptions {
  *
  * The new object can not be completed before the old one has proved whole: its trailer is written after the last check.
  * Until the exchange every reader finds the old object, afterwards the new one. Throws whatever stopped it; then the file is
- * as it was. Keys, plaintext and part buffers are wiped or released on every path.
+ * as it was. Keys, nonces, plaintext and part buffers are wiped or released on every path.
  */
 export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise<Resealed> {
   const { claim, owner, signal } = options
@@ -48,8 +48,8 @@ export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise
   // One segment of the old object is being used while the next is read.
   using _reserved = await ports.budget.acquire(plan.bufferBytes + 2 * 2 ** kept.committed.segLog2, signal)
 
-  const object = await openAttempt(ports, options)
-  const { sealed, put } = await sealAndUpload(
+  using object = await openAttempt(ports, options)
+  const made = await sealAndUpload(
     { ...ports, step },
     {
       object,
@@ -70,12 +70,7 @@ export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise
       attemptId: object.attemptId,
       fileId,
       owner,
-      objectVersion: put.version,
-      etag: put.etag,
-      objectLength: sealed.objectLength,
-      plaintextLength: sealed.plaintextLength,
-      htag: sealed.htag,
-      fmac: sealed.fmac,
+      ...made,
     }),
   )
   if (outcome === 'fenced') throw new FencedError('the item or its file is another’s; this attempt may not commit')
@@ -83,7 +78,7 @@ export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise
   return {
     attemptId: object.attemptId,
     objectKey: object.objectKey,
-    plaintextLength: sealed.plaintextLength,
+    plaintextLength: made.plaintextLength,
     encKeyVersion: object.keys.enc.version,
     sigKeyVersion: object.keys.sig.version,
   }
@@ -103,17 +98,11 @@ async function openOld(
     unwrapper: ports.opener,
     context,
     expectedFileId: fileId,
-    record: recordOf(fileId, committed),
+    record: objectRecord(fileId, committed),
     ...(committed.wrappedNonces !== null && { wrappedNonces: committed.wrappedNonces }),
     keyState: ports.records.keyState,
     signal,
   })
-}
-
-function recordOf(fileId: string, committed: CommittedAttempt) {
-  const { id: attemptId, suite, encKeyVersion, sigKeyVersion, domain: keyDomain, objectLength, htag, fmac } = committed
-  const nonces = committed.nonces ?? {}
-  return { fileId, attemptId, suite, encKeyVersion, sigKeyVersion, keyDomain, objectLength, htag, fmac, ...nonces }
 }
 
 /** Fresh nonces, recorded before anything is derived from them. */
@@ -121,11 +110,12 @@ async function openAttempt(ports: RekeyPorts, { claim, owner, signal }: ResealOp
   await ports.step('rekey-nonces', 'before')
   const { id: domain, nonceMode } = claim.domain
   const keys = await ports.records.activeKeys(domain)
-  const object = newObject(ports.newId, { fileId: claim.fileId, domain, keys, nonceMode })
-  const wrappedNonces = await wrappedNoncesOf(ports.hsm, object, signal)
-  const { attemptId, objectKey, nonces } = object
-  const { bucket } = ports.store
-  await ports.records.openAttempt({ claim, owner, attemptId, keys, ...nonces, wrappedNonces, bucket, objectKey })
+  const of = { fileId: claim.fileId, domain, keys, nonceMode }
+  const object = await newObject(ports.newId, of, async ({ attemptId, objectKey, nonces, ...made }) => {
+    const wrappedNonces = await wrappedNoncesOf(ports.hsm, { ...made, attemptId, nonces }, signal)
+    const { bucket } = ports.store
+    await ports.records.openAttempt({ claim, owner, attemptId, keys, ...nonces, wrappedNonces, bucket, objectKey })
+  })
   await ports.step('rekey-nonces', 'after')
   return object
 }

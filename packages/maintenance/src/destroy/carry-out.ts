@@ -73,6 +73,8 @@ async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions
   if (!planned.due) return { outcome: 'left', why: 'early' }
   const [key] = (await listMasterKeys(records)).filter((row) => row.id === planned.keyId)
   if (key === undefined) throw new RecordsError('NOT_FOUND', 'the destruction names a key that is not registered')
+  // What the records alone refuse is refused before every header in the store is read, each time anew.
+  assertNotNeeded(key, await keyNeeds(records, key, NOTHING), planned.shred ? Infinity : null)
   const inStore = await storeNeeds(ports, key, options)
   const result = await records.transaction((tx) => underLock(ports, tx, planned, inStore, options), {
     timeoutMs: HSM_MS,
@@ -80,6 +82,9 @@ async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions
   if (result.outcome === 'destroyed') await options.onStep?.('committed')
   return result
 }
+
+/** Of a store that was not looked at. */
+const NOTHING: StoreNeeds = { looked: 0, unreadable: 0, objects: 0, beyondRecords: 0, lost: 0, first: [] }
 
 async function underLock(
   { records, tokens }: DestroyPorts,

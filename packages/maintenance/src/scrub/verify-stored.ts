@@ -1,5 +1,12 @@
 import { verifyObject, type KeyDeriver, type NonceWrapper, type OpenOptions } from '@sealfleet/format'
-import { getMasterKey, type CommittedAttempt, type FileRow, type MasterKeyRef, type Records } from '@sealfleet/records'
+import {
+  getMasterKey,
+  objectRecord,
+  type CommittedAttempt,
+  type FileRow,
+  type MasterKeyRef,
+  type Records,
+} from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
 /** The HSM as far as verifying goes: structurally the pool of packages/hsm. Only signing masters (and KEKs) are asked. */
@@ -14,7 +21,7 @@ export async function verifyStored(
   { file, committed }: { readonly file: FileRow; readonly committed: CommittedAttempt },
   signal?: AbortSignal,
 ): Promise<void> {
-  const { objectKey: key, objectVersion, nonces, wrappedNonces } = committed
+  const { objectKey: key, objectVersion, wrappedNonces } = committed
   const head = await store.head(key, {
     ...(signal !== undefined && { signal }),
     ...(objectVersion !== null && { version: objectVersion }),
@@ -33,18 +40,7 @@ export async function verifyStored(
     unwrapper: hsm,
     context: file.context,
     expectedFileId: file.id,
-    record: {
-      fileId: file.id,
-      attemptId: committed.id,
-      suite: committed.suite,
-      encKeyVersion: committed.encKeyVersion,
-      sigKeyVersion: committed.sigKeyVersion,
-      keyDomain: committed.domain,
-      objectLength: committed.objectLength,
-      htag: committed.htag,
-      fmac: committed.fmac,
-      ...(nonces ?? {}),
-    },
+    record: objectRecord(file.id, committed),
     ...(wrappedNonces !== null && { wrappedNonces }),
     keyState,
     signal,

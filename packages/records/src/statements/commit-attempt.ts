@@ -24,7 +24,8 @@ export type CommitOutcome = 'committed' | 'already' | 'fenced'
 /**
  * Makes an attempt the file's outcome, in one transaction of one statement: the file is RUNNING under this owner and this
  * attempt, its lease has not run out, the attempt is OPEN, and its keys, locked FOR SHARE against destruction, are ACTIVE
- * or DECRYPT_ONLY. The audit log's row of it is written by the same statement. When any of that fails nothing is written, and the record is read to tell a lost answer from a fence.
+ * or DECRYPT_ONLY. The audit log's row of it is written by the same statement. When any of that fails
+ * nothing is written, and the record is read to tell a lost answer from a fence.
  * @throws RecordsError INVALID when lengths or tags break the format's rules; DB_UNAVAILABLE: ask again, it is idempotent
  */
 export async function commitAttempt(db: Queryable, input: CommitInput): Promise<CommitOutcome> {
@@ -38,7 +39,7 @@ export async function commitAttempt(db: Queryable, input: CommitInput): Promise<
         AND f.lease_expires_at > clock_timestamp() AND a.id = ${attemptId}::uuid AND a.state = 'OPEN'
       FOR UPDATE OF f, a
     ), usable AS MATERIALIZED (
-      SELECT k.id FROM attempts a JOIN master_keys k ON k.id IN (a.enc_key_id, a.sig_key_id, a.kek_key_id)
+      SELECT k.id, k.version FROM attempts a JOIN master_keys k ON k.id IN (a.enc_key_id, a.sig_key_id, a.kek_key_id)
       WHERE a.id = ${attemptId}::uuid AND k.state IN ('ACTIVE', 'DECRYPT_ONLY')
       FOR SHARE OF k
     ), committed AS (
@@ -51,7 +52,7 @@ export async function commitAttempt(db: Queryable, input: CommitInput): Promise<
       RETURNING a.*
     ), logged AS (
       INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
-      SELECT c.owner, 'file.commit', 'file', c.file_id::text, ${commitEventDetail('c')} FROM committed c
+      SELECT c.owner, 'file.commit', 'file', c.file_id::text, ${commitEventDetail('c', 'usable')} FROM committed c
     )
     UPDATE files f SET state = 'STORED', committed_attempt_id = c.id, stored_at = clock_timestamp(),
       lease_owner = NULL, lease_expires_at = NULL

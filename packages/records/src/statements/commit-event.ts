@@ -17,12 +17,13 @@ export type CommitAction = (typeof COMMIT_ACTIONS)[number]
  *   INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
  *   SELECT ${actor}, 'file.rekey', 'file', c.file_id::text, ${commitEventDetail('c')} FROM committed c)
  */
-export function commitEventDetail(alias: 'a' | 'c'): Prisma.Sql {
+export function commitEventDetail(alias: 'a' | 'c', keys: 'master_keys' | 'usable' = 'master_keys'): Prisma.Sql {
   const c = Prisma.raw(alias)
+  const from = Prisma.raw(keys)
   return Prisma.sql`jsonb_build_object('attemptId', ${c}.id, 'attemptNo', ${c}.attempt_no, 'bucket', ${c}.bucket,
     'objectKey', ${c}.object_key, 'version', ${c}.object_version, 'etag', ${c}.etag, 'length', ${c}.object_length,
     'htag', encode(${c}.htag, 'hex'), 'fmac', encode(${c}.fmac, 'hex'),
-    'enc', (SELECT k.version FROM master_keys k WHERE k.id = ${c}.enc_key_id),
-    'sig', (SELECT k.version FROM master_keys k WHERE k.id = ${c}.sig_key_id),
-    'kek', (SELECT k.version FROM master_keys k WHERE k.id = ${c}.kek_key_id))`
+    'enc', (SELECT k.version FROM ${from} k WHERE k.id = ${c}.enc_key_id),
+    'sig', (SELECT k.version FROM ${from} k WHERE k.id = ${c}.sig_key_id),
+    'kek', (SELECT k.version FROM ${from} k WHERE k.id = ${c}.kek_key_id))`
 }

@@ -4,7 +4,7 @@ import type { KeptObject } from './leftovers.js'
 
 /**
  * The objects that STORED files are kept in, in the byte order of their keys, page by page: to be read beside a listing of
- * the bucket.
+ * the bucket. A file has one COMMITTED attempt at most.
  */
 export async function listKeptObjects(
   db: Queryable,
@@ -15,7 +15,7 @@ export async function listKeptObjects(
   >(Prisma.sql`
     SELECT a.id AS "attemptId", a.file_id AS "fileId", a.bucket, a.object_key AS "objectKey",
       a.object_version AS version, a.etag, a.object_length AS length
-    FROM attempts a JOIN files f ON f.committed_attempt_id = a.id AND f.id = a.file_id
+    FROM attempts a JOIN files f ON f.id = a.file_id
     WHERE a.bucket = ${page.bucket} AND a.object_key > ${page.after ?? ''} AND a.state = 'COMMITTED' AND f.state = 'STORED'
     ORDER BY a.object_key LIMIT ${page.limit}::int`)
   return rows.map((row) => ({ ...row, length: Number(row.length) }))

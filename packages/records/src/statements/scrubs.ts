@@ -86,15 +86,18 @@ export async function finishScrub(db: Queryable, id: string): Promise<ScrubRow |
 const GIVEN_UP = Prisma.sql`EXISTS (SELECT FROM master_keys k WHERE k.state = 'DESTROYED'
   AND (k.id = a.sig_key_id OR k.id = a.kek_key_id AND a.wrapped_nonces IS NOT NULL))`
 
-/** Files whose object this pass has not seen yet, those first that were verified longest ago or never.
- * What was committed after it began is the next pass's, so that a pass ends however much comes in. */
+/**
+ * Files whose object this pass has not seen yet, those first that were verified longest ago or never. What was committed
+ * after it began is the next pass's, so that a pass ends however much comes in. (A file has one COMMITTED attempt at most. To
+ * ask for its id as well would say nothing more, and make the planner expect one row, and read all files for each page.)
+ */
 export function nextToScrub(
   db: Queryable,
   page: { readonly startedAt: Date; readonly except: readonly string[]; readonly limit: number },
 ): Promise<{ readonly fileId: string; readonly attemptId: string }[]> {
   return db.query(Prisma.sql`
     SELECT a.file_id AS "fileId", a.id AS "attemptId"
-    FROM attempts a JOIN files f ON f.committed_attempt_id = a.id AND f.state = 'STORED'
+    FROM attempts a JOIN files f ON f.id = a.file_id AND f.state = 'STORED'
     WHERE a.state = 'COMMITTED' AND (a.verified_at IS NULL OR a.verified_at < ${page.startedAt})
       AND a.ended_at < ${page.startedAt} AND NOT ${GIVEN_UP} AND a.id <> ALL (${[...page.except]}::uuid[])
     ORDER BY a.verified_at NULLS FIRST, a.id LIMIT ${page.limit}::int`)
@@ -107,7 +110,7 @@ export async function scrubBacklog(
 ): Promise<{ readonly objects: number; readonly bytes: number }> {
   const [row] = await db.query<{ objects: bigint; bytes: bigint | null }>(Prisma.sql`
     SELECT count(*) AS objects, sum(a.object_length)::bigint AS bytes
-    FROM attempts a JOIN files f ON f.committed_attempt_id = a.id AND f.state = 'STORED'
+    FROM attempts a JOIN files f ON f.id = a.file_id AND f.state = 'STORED'
     WHERE a.state = 'COMMITTED' AND (a.verified_at IS NULL OR a.verified_at < ${startedAt})
       AND a.ended_at < ${startedAt} AND NOT ${GIVEN_UP}`)
   return { objects: Number(row?.objects ?? 0), bytes: Number(row?.bytes ?? 0) }
