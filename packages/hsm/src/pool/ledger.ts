@@ -29,6 +29,10 @@ export interface Submission {
 
 export type Outcome = (HsmEvent & { type: 'operation' })['outcome']
 
+function noListener(): void {
+  // Nothing listens to a signal that was not given.
+}
+
 /** Opens and closes requests: their numbers, their bytes, the one answer each of them gets. */
 export class Ledger {
   readonly #clock: Clock
@@ -57,9 +61,27 @@ export class Ledger {
     }
     const id = this.#nextId
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1
-    const times = { submittedAt: now, deadlineAt: deadlineAt ?? now + this.#deadlineMs, startedAt: now }
-    const fresh = { slowReported: false, replays: 0, avoid: undefined, settled: false, release: () => undefined }
-    return { id, name, role, label, payload, only, answeredBy, moves, elsewhere, resolve, reject, ...times, ...fresh }
+    return {
+      id,
+      name,
+      role,
+      label,
+      payload,
+      submittedAt: now,
+      deadlineAt: deadlineAt ?? now + this.#deadlineMs,
+      startedAt: now,
+      slowReported: false,
+      replays: 0,
+      avoid: undefined,
+      only,
+      answeredBy,
+      moves,
+      elsewhere,
+      settled: false,
+      resolve,
+      reject,
+      release: noListener,
+    }
   }
 
   /** Rejects the request with the signal's reason as soon as it is aborted; `leave` takes it out of the queue. */
