@@ -9,6 +9,7 @@ import { profileOf } from '../errors/classify.js'
 import { AdminServer } from './admin-serve.js'
 import { CkrError } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
+import { Lane } from './lane.js'
 import { watchLifeline } from './lifeline.js'
 import { LoginGate } from './login.js'
 import { NoToken, Pkcs11Module } from './module.js'
@@ -119,7 +120,9 @@ class Agent {
   }
 
   async #startPool(gate: LoginGate, config: AgentConfig, profile?: VendorProfile): Promise<number> {
-    const operations = new Operations(this.#requireModule(), {
+    const module = this.#requireModule()
+    module.useLane(new Lane(config.module))
+    const operations = new Operations(module, {
       sessions: config.sessions,
       hardTimeoutMs: config.hardTimeoutMs,
       profile,
