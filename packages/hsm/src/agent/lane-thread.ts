@@ -56,6 +56,12 @@ function run(raw: InstanceType<typeof PKCS11>, ring: LaneRing, work: LaneWork): 
   }
 }
 
-if (!isMainThread && parentPort !== null && typeof workerData === 'object' && workerData !== null && 'lane' in workerData) {
+if (
+  !isMainThread &&
+  parentPort !== null &&
+  typeof workerData === 'object' &&
+  workerData !== null &&
+  'lane' in workerData
+) {
   serve(workerData as LaneData, parentPort)
 }

@@ -66,7 +66,10 @@ export class Lane {
     // As for the lifeline: a thread that runs a loop and holds next to nothing.
     const limits = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 4, stackSizeMb: 1 }
     const data: LaneData = { lane: this.#ring.memory, library: this.#library }
-    const thread = new Worker(new URL('./lane-thread.js', import.meta.url), { workerData: data, resourceLimits: limits })
+    const thread = new Worker(new URL('./lane-thread.js', import.meta.url), {
+      workerData: data,
+      resourceLimits: limits,
+    })
     thread.unref()
     thread.on('message', (message) => {
       if (message === 'ready') this.#state = 'ready'

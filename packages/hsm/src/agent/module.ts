@@ -170,7 +170,8 @@ export class Pkcs11Module implements Cryptoki {
   }
 
   async hmac(session: Handle, key: Handle, message: Buffer, out: Buffer): Promise<void> {
-    const length = (await this.#lane?.sign(session, key, message, out)) ?? (await this.#sign(session, key, message, out))
+    const length =
+      (await this.#lane?.sign(session, key, message, out)) ?? (await this.#sign(session, key, message, out))
     if (length !== HMAC_LENGTH) throw new WrongAnswer(`an HMAC-SHA-256 of ${length} bytes`)
   }
 

@@ -139,7 +139,7 @@ function refused(text: string): OperationFailure {
 
 /** The frame is wiped when its handler returns; what the module works on must last. */
 function copyOf(bytes: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  const copy = Buffer.allocUnsafe(bytes.length)
   copy.set(bytes)
   return copy
 }

@@ -46,15 +46,17 @@ export class Ledger {
     this.#emit = options.emit
   }
 
-  /** Copies the parts into memory of its own, so that a replay sends what the first try sent. */
+  /** Copies the parts, so that a replay sends what the first try sent. */
   open(
     { name, role, label, parts, only, answeredBy, moves, elsewhere, deadlineAt }: Submission,
     resolve: (bytes: Buffer) => void,
     reject: (error: unknown) => void,
   ): PoolRequest {
     const now = this.#clock.now()
-    const payload = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0))
     let offset = 0
+    for (const part of parts) offset += part.length
+    const payload = Buffer.allocUnsafe(offset)
+    offset = 0
     for (const part of parts) {
       payload.set(part, offset)
       offset += part.length
