@@ -204,12 +204,13 @@ describe('a lane over a token', () => {
     )
     try {
       const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
-      expect(JSON.parse((await lines.next()).value ?? '{}')).toEqual({ warm: true, same: true, tooLong: true })
+      const next = async () => JSON.parse(String((await lines.next()).value)) as Record<string, number>
+      expect(await next()).toEqual({ warm: true, same: true, tooLong: true })
       await faulty.rules(rule)
       child.stdin.write('\n')
-      const settled = JSON.parse((await lines.next()).value ?? '{}') as { right: number; back: number }
+      const settled = await next()
       expect(settled).toMatchObject({ wrong: 0, loop: true, refused: true, ...expected })
-      expect(settled.right + settled.back).toBe(7)
+      expect((settled['right'] ?? 0) + (settled['back'] ?? 0)).toBe(7)
     } finally {
       child.kill('SIGKILL')
       await once(child, 'exit')
