@@ -80,6 +80,14 @@ describe('the ring of a lane', () => {
     )
   })
 
+  it('tells the loop of answers once, until it has looked', () => {
+    const loop = new LaneRing()
+    const thread = new LaneRing(loop.memory)
+    expect([thread.mustTell(), thread.mustTell()]).toEqual([true, false])
+    loop.reap()
+    expect([thread.mustTell(), thread.mustTell()]).toEqual([true, false])
+  })
+
   it('keeps no message and no answer once a request is settled', () => {
     const loop = new LaneRing()
     const thread = new LaneRing(loop.memory)

@@ -5,7 +5,8 @@ import type { Handle } from './cryptoki.js'
  * ring of slots that the loop fills in order and the thread works through in that order.
  *
  * FREE → QUEUED → TAKEN → DONE → FREE. What the thread has not taken yet the loop may have back: QUEUED → WITHDRAWN → FREE.
- * Word 0 counts the requests ever put; the thread sleeps on it. Each slot has six words (state, bytes in, bytes out,
+ * Word 0 counts the requests ever put, and the thread sleeps on it; word 1 says that the loop was told of answers and has
+ * not looked yet. Each slot has six words (state, bytes in, bytes out,
  * return value, function, microseconds) and the bytes: two handles, the message, the output. The loop wipes message and
  * output as soon as a request is settled.
  */
@@ -13,13 +14,15 @@ const SLOTS = 64
 const STATE = { free: 0, queued: 1, taken: 2, done: 3, withdrawn: 4 } as const
 const WORD = { state: 0, input: 1, output: 2, ckr: 3, fn: 4, micros: 5 } as const
 const WORDS = 6
+const HEAD = { put: 0, told: 1 } as const
+const HEAD_WORDS = 2
 const HANDLE = 8
 /** A derivation input has 32 or 106 bytes; longer messages don't take the lane. */
 const MAX_MESSAGE = 112
 /** Room for what a careless module writes beyond the 32 bytes, as sessions.ts has it. */
 const OUT = 128
 const SLOT_BYTES = 2 * HANDLE + MAX_MESSAGE + OUT
-const FIRST_SLOT = Math.ceil(((1 + SLOTS * WORDS) * 4) / 64) * 64
+const FIRST_SLOT = Math.ceil(((HEAD_WORDS + SLOTS * WORDS) * 4) / 64) * 64
 const RING_BYTES = FIRST_SLOT + SLOTS * SLOT_BYTES
 
 const FUNCTIONS = ['C_SignInit', 'C_Sign'] as const
@@ -58,7 +61,7 @@ export class LaneRing {
 
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(RING_BYTES)) {
     this.memory = memory
-    this.#words = new Int32Array(memory, 0, 1 + SLOTS * WORDS)
+    this.#words = new Int32Array(memory, 0, HEAD_WORDS + SLOTS * WORDS)
     this.#bytes = new Uint8Array(memory)
   }
 
@@ -82,14 +85,15 @@ export class LaneRing {
     this.#handlers[slot] = handler
     Atomics.store(this.#words, word(slot, WORD.state), STATE.queued)
     this.#put += 1
-    Atomics.store(this.#words, 0, this.#put | 0)
-    Atomics.notify(this.#words, 0)
+    Atomics.store(this.#words, HEAD.put, this.#put | 0)
+    Atomics.notify(this.#words, HEAD.put)
     return true
   }
 
   /** Settles what the thread has done; returns how many that were. */
   reap(): number {
     let reaped = 0
+    Atomics.store(this.#words, HEAD.told, 0)
     for (; this.#seen < this.#put; this.#seen += 1) {
       const slot = this.#seen % SLOTS
       if (this.#handlers[slot] === undefined) continue
@@ -118,7 +122,7 @@ export class LaneRing {
 
   /** The next request, now the thread's own; undefined when there is none. */
   next(): LaneWork | undefined {
-    while (this.#next !== Atomics.load(this.#words, 0)) {
+    while (this.#next !== Atomics.load(this.#words, HEAD.put)) {
       const slot = (this.#next >>> 0) % SLOTS
       const state = word(slot, WORD.state)
       this.#next = (this.#next + 1) | 0
@@ -132,7 +136,7 @@ export class LaneRing {
 
   /** Sleeps until there is something that {@link next} has not seen. */
   wait(): void {
-    Atomics.wait(this.#words, 0, this.#next)
+    Atomics.wait(this.#words, HEAD.put, this.#next)
   }
 
   done({ slot }: LaneWork, result: { length: number } | { ckr: number; fn: LaneFunction }, micros: number): void {
@@ -141,6 +145,11 @@ export class LaneRing {
     this.#words[word(slot, WORD.fn)] = 'fn' in result ? FUNCTIONS.indexOf(result.fn) : 0
     this.#words[word(slot, WORD.micros)] = Math.min(micros, 0x7fff_ffff)
     Atomics.store(this.#words, word(slot, WORD.state), STATE.done)
+  }
+
+  /** Whether the loop must be told of what is done: not while it has yet to look after it was told before. */
+  mustTell(): boolean {
+    return Atomics.exchange(this.#words, HEAD.told, 1) === 0
   }
 
   #state(slot: number): number {
@@ -186,5 +195,5 @@ export class LaneRing {
 }
 
 function word(slot: number, name: number): number {
-  return 1 + slot * WORDS + name
+  return HEAD_WORDS + slot * WORDS + name
 }

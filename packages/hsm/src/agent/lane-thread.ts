@@ -33,7 +33,7 @@ function serve({ lane, library }: LaneData, port: MessagePort): never {
       untold += 1
       if (untold < TELL) continue
     }
-    if (untold > 0) port.postMessage('done')
+    if (untold > 0 && ring.mustTell()) port.postMessage('done')
     untold = 0
     if (work === undefined) ring.wait()
   }
