@@ -1,11 +1,11 @@
 /** So many operations within so long are a load that is worth a lane: 1,000 a second. */
 const SAMPLE = 256
 const SAMPLE_MS = 256
-/** Calls that take longer than this are better made side by side, by libuv's threads. */
-const SLOW_MICROS = 500
-/** One call says little: the operating system may have taken the thread off its core. */
-const COUNTED_MICROS = 2_000
-const WEIGHT = 1 / 8
+/** Calls that take longer than this are better made side by side by libuv's threads: to hand one over costs half of it. */
+const SLOW_MICROS = 100
+/** Half of the last calls or so must be slow: one says little, the operating system may have taken the thread off its core. */
+const WEIGHT = 1 / 16
+const MOST_SLOW = 1 / 2
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 64_000
 /** Having been used for so long, the lane is tried again soon. */
@@ -21,7 +21,8 @@ export class LanePace {
   #onSince = 0
   #counted = 0
   #countedSince: number
-  #meanMicros = 0
+  /** Share of slow calls, the latest counting most. */
+  #slow = 0
   #pauseMs = FIRST_PAUSE_MS
   #pausedUntil = -Infinity
 
@@ -46,15 +47,15 @@ export class LanePace {
     else if (!this.#on && now >= this.#pausedUntil) {
       this.#on = true
       this.#onSince = now
-      this.#meanMicros = 0
+      this.#slow = 0
     }
     return this.#on
   }
 
   /** A call on the lane took so long. */
   took(micros: number): void {
-    this.#meanMicros += (Math.min(micros, COUNTED_MICROS) - this.#meanMicros) * WEIGHT
-    if (this.#meanMicros > SLOW_MICROS) this.leave()
+    this.#slow += ((micros > SLOW_MICROS ? 1 : 0) - this.#slow) * WEIGHT
+    if (this.#slow > MOST_SLOW) this.leave()
   }
 
   /** A call on the lane failed, or does not come back. */
