@@ -5,16 +5,16 @@ import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 
-const dist = new URL('../dist/agent/', import.meta.url)
-const { Lane } = await import(new URL('lane.js', dist).href)
-const { Pkcs11Module } = await import(new URL('module.js', dist).href)
+import { Lane } from '../dist/agent/lane.js'
+import { Pkcs11Module } from '../dist/agent/module.js'
 
 const [library = '', token = '', pin = '', label = ''] = process.argv.slice(2)
 const module = Pkcs11Module.load(library)
 module.selectToken(token)
 module.login(module.openSession(false), pin)
 const sessions = Array.from({ length: 8 }, () => module.openSession(false))
-const [key] = module.findKeys(sessions[0], { label })
+const [first = Buffer.alloc(0)] = sessions
+const [key = Buffer.alloc(0)] = module.findKeys(first, { label })
 
 /** @param {Buffer} session @param {Buffer} message */
 const without = async (session, message) => {
@@ -22,9 +22,10 @@ const without = async (session, message) => {
   await module.hmac(session, key, message, out)
   return out.toString('hex', 0, 32)
 }
-const messages = sessions.map((_, index) => randomBytes(index % 2 === 0 ? 32 : 106))
+const calls = sessions.map((session, index) => ({ session, message: randomBytes(index % 2 === 0 ? 32 : 106) }))
+/** @type {string[]} */
 const expected = []
-for (const message of messages) expected.push(await without(sessions[0], message))
+for (const { message } of calls) expected.push(await without(first, message))
 
 // A clock that stands still, so that any load is a busy one, but for the ends of pauses (this machine may be slow).
 let now = 0
@@ -32,9 +33,9 @@ const lane = new Lane(library, () => now)
 let taken = 0
 let refusals = 0
 const all = async () => {
-  const answers = sessions.map(async (session, index) => {
+  const answers = calls.map(async ({ session, message }) => {
     const out = Buffer.alloc(128)
-    const length = await lane.sign(session, key, messages[index], out)
+    const length = await lane.sign(session, key, message, out)
     if (length === undefined) return undefined
     taken += 1
     return out.toString('hex', 0, length)
@@ -49,16 +50,16 @@ for (let whole = false; taken < 800 || !whole;) {
   same &&= answers.every((answer, index) => answer === undefined || answer === expected[index])
   await delay(1)
 }
-const tooLong = lane.sign(sessions[0], key, Buffer.alloc(200), Buffer.alloc(128)) === undefined
+const tooLong = lane.sign(first, key, Buffer.alloc(200), Buffer.alloc(128)) === undefined
 console.log(JSON.stringify({ warm: true, same, tooLong }))
 
 for await (const _line of createInterface(process.stdin)) {
   const settled = { right: 0, wrong: 0, back: 0, failed: /** @type {string[]} */ ([]) }
   let beats = 0
   const beat = setInterval(() => (beats += 1), 5)
-  sessions.forEach((session, index) => {
+  calls.forEach(({ session, message }, index) => {
     const out = Buffer.alloc(128)
-    const answer = lane.sign(session, key, messages[index], out)
+    const answer = lane.sign(session, key, message, out)
     if (answer === undefined) settled.back += 1
     answer?.then(
       (length) => {
@@ -66,12 +67,13 @@ for await (const _line of createInterface(process.stdin)) {
         else if (out.toString('hex', 0, length) === expected[index]) settled.right += 1
         else settled.wrong += 1
       },
-      (error) => settled.failed.push(`${error.fn}:${error.ckr}`),
+      (/** @type {import('../dist/agent/cryptoki.js').CkrError} */ error) =>
+        settled.failed.push(`${error.fn}:${error.ckr}`),
     )
   })
   while (settled.right + settled.wrong + settled.back + settled.failed.length < 7 || beats === 0) await delay(5)
   await delay(50)
   clearInterval(beat)
-  const refused = lane.sign(sessions[0], key, messages[0], Buffer.alloc(128)) === undefined
+  const refused = lane.sign(first, key, Buffer.alloc(32), Buffer.alloc(128)) === undefined
   console.log(JSON.stringify({ ...settled, loop: beats > 0, refused }))
 }
