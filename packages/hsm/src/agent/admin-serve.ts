@@ -3,7 +3,8 @@ import { parseKeyLabel } from '../labels.js'
 import type { VendorProfile } from '../errors/classes.js'
 import { classifyCkr } from '../errors/classify.js'
 import type { AdminRequest, RawEvidence, RawListing } from '../wire/admin-messages.js'
-import { decodeJson, encodeJson, KIND, type Frame, type FrameWriter } from '../wire/frames.js'
+import type { FrameWriter } from '../wire/frame-writer.js'
+import { decodeJson, KIND, type Frame } from '../wire/frames.js'
 import { readAttribute, readAttributes } from './attributes.js'
 import { CKA, CKO_SECRET_KEY } from './constants.js'
 import { CkrError, type Handle } from './cryptoki.js'
@@ -50,9 +51,9 @@ export class AdminServer {
     this.#pending += 1
     this.#queue = this.#queue.then(async () => {
       try {
-        this.#writer.send(encodeJson(KIND.OK, id, await this.#answer(request)))
+        this.#writer.sendJson(KIND.OK, id, await this.#answer(request))
       } catch (error) {
-        this.#writer.send(encodeJson(KIND.ERROR, id, this.#failureOf(error).toMessage()))
+        this.#writer.sendJson(KIND.ERROR, id, this.#failureOf(error).toMessage())
       } finally {
         this.#pending -= 1
       }

@@ -2,7 +2,8 @@ import { setTimeout } from 'node:timers/promises'
 
 import type { ErrorClass, VendorProfile } from '../errors/classes.js'
 import { classifyCkr } from '../errors/classify.js'
-import { encodeJson, KIND, type FrameWriter } from '../wire/frames.js'
+import type { FrameWriter } from '../wire/frame-writer.js'
+import { KIND } from '../wire/frames.js'
 import type { LoggedIn, WantLogin } from '../wire/messages.js'
 import { CKF } from './constants.js'
 import { CkrError, type Handle } from './cryptoki.js'
@@ -58,7 +59,7 @@ export class LoginGate {
     const { token, flags } = this.#module.identity()
     const want: WantLogin = { token, pin: pinState(flags) }
     const allowed = new Promise<void>((resolve) => (this.#allowed = resolve))
-    this.#writer.send(encodeJson(KIND.WANT_LOGIN, 0, want))
+    this.#writer.sendJson(KIND.WANT_LOGIN, 0, want)
     await allowed
     try {
       if (want.pin === 'on-device') this.#module.login(session, undefined)
@@ -71,12 +72,12 @@ export class LoginGate {
       const ckr = error instanceof CkrError ? error.ckr : undefined
       const rejected = this.#classOf(error) === 'login'
       const outcome: LoggedIn = { accepted: false, rejected, text: describe(error), ckr }
-      this.#writer.send(encodeJson(KIND.LOGGED_IN, 0, outcome))
+      this.#writer.sendJson(KIND.LOGGED_IN, 0, outcome)
       if (!rejected) throw error
       throw new OperationFailure('login', describe(error), error)
     }
     const outcome: LoggedIn = { accepted: true, rejected: false, text: '' }
-    this.#writer.send(encodeJson(KIND.LOGGED_IN, 0, outcome))
+    this.#writer.sendJson(KIND.LOGGED_IN, 0, outcome)
   }
 
   #classOf(error: unknown): ErrorClass | undefined {

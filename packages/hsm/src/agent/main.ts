@@ -1,13 +1,15 @@
 import { Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 
-import { decodeJson, encodeJson, FrameParser, FrameWriter, KIND, type Frame } from '../wire/frames.js'
+import { FrameWriter } from '../wire/frame-writer.js'
+import { decodeJson, FrameParser, KIND, type Frame } from '../wire/frames.js'
 import type { AgentConfig, Beat, Failed, Ready, StartStage } from '../wire/messages.js'
 import type { VendorProfile } from '../errors/classes.js'
 import { profileOf } from '../errors/classify.js'
 import { AdminServer } from './admin-serve.js'
 import { CkrError } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
+import { Lane } from './lane.js'
 import { watchLifeline } from './lifeline.js'
 import { LoginGate } from './login.js'
 import { NoToken, Pkcs11Module } from './module.js'
@@ -80,7 +82,7 @@ class Agent {
         config.mode === 'admin' ? await this.#startAdmin(gate, profile) : await this.#startPool(gate, config, profile)
       const { token } = this.#module.identity()
       const ready: Ready = { pid: process.pid, token, mechanisms, sessions }
-      this.#writer.send(encodeJson(KIND.READY, 0, ready))
+      this.#writer.sendJson(KIND.READY, 0, ready)
     } catch (error) {
       const cause = error instanceof OperationFailure ? (error.cause ?? error) : error
       const source = cause instanceof CkrError ? { ckr: cause.ckr, fn: cause.fn } : {}
@@ -91,7 +93,8 @@ class Agent {
         rejected,
         ...source,
       }
-      this.#writer.send(encodeJson(KIND.FAILED, 0, failed))
+      this.#writer.sendJson(KIND.FAILED, 0, failed)
+      this.#writer.flush()
       this.#socket.end()
     }
   }
@@ -117,13 +120,15 @@ class Agent {
   }
 
   async #startPool(gate: LoginGate, config: AgentConfig, profile?: VendorProfile): Promise<number> {
-    const operations = new Operations(this.#requireModule(), {
+    const module = this.#requireModule()
+    module.useLane(new Lane(config.module))
+    const operations = new Operations(module, {
       sessions: config.sessions,
       hardTimeoutMs: config.hardTimeoutMs,
       profile,
       login: async (anchor) => gate.login(anchor),
       notice: (notice) => {
-        this.#writer.send(encodeJson(KIND.NOTICE, 0, notice))
+        this.#writer.sendJson(KIND.NOTICE, 0, notice)
       },
     })
     const opened = await operations.start()
@@ -139,7 +144,7 @@ class Agent {
     const beat = () => {
       const counts = operations.sessions.counts()
       const body: Beat = { rss: process.memoryUsage.rss(), epoch: operations.sessions.epoch, ...counts }
-      this.#writer.send(encodeJson(KIND.BEAT, 0, body))
+      this.#writer.sendJson(KIND.BEAT, 0, body)
     }
     setInterval(beat, config.beatMs)
     return opened

@@ -1,6 +1,7 @@
 import { isAllowedHmacInput, isNoncesAad, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { parseKeyLabel } from '../labels.js'
-import { decodeJson, encodeFrame, encodeJson, KIND, type Frame, type FrameWriter } from '../wire/frames.js'
+import type { FrameWriter } from '../wire/frame-writer.js'
+import { decodeJson, KIND, type Frame } from '../wire/frames.js'
 import { unpackAead, unpackKeyed, type Expect } from '../wire/messages.js'
 import { CkrError } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
@@ -47,27 +48,27 @@ export class PoolServer {
     }
   }
 
-  #answer(id: number, reply: Promise<Buffer>): void {
-    reply.then(
-      (frame) => {
-        this.#writer.send(frame)
-      },
-      (error: unknown) => {
-        this.#writer.send(encodeJson(KIND.ERROR, id, failureOf(error).toMessage()))
-      },
-    )
+  /** `reply` sends its own OK frame, while the bytes still lie in the session's buffer. */
+  #answer(id: number, reply: Promise<void>): void {
+    reply.catch((error: unknown) => {
+      this.#writer.sendJson(KIND.ERROR, id, failureOf(error).toMessage())
+    })
   }
 
-  async #hmac({ id, payload }: Frame): Promise<Buffer> {
+  #ok(id: number, ...parts: readonly Uint8Array[]): void {
+    this.#writer.send(KIND.OK, id, parts)
+  }
+
+  async #hmac({ id, payload }: Frame): Promise<void> {
     const { label, message } = unpackKeyed(payload)
     const ref = parseKeyLabel(label)
     if (ref === null || !isAllowedHmacInput(ref, message)) throw refused('not an input of this key')
     const input = copyOf(message)
     try {
-      return await this.#operations.run(label, async (session, key) => {
+      await this.#operations.run(label, async (session, key) => {
         session.input = [input]
         await this.#operations.keys.hmac(session, key, input)
-        return encodeFrame(KIND.OK, id, [session.out.subarray(0, HMAC_LENGTH)])
+        this.#ok(id, session.out.subarray(0, HMAC_LENGTH))
       })
     } finally {
       input.fill(0)
@@ -75,54 +76,56 @@ export class PoolServer {
   }
 
   /** Finds the key and checks it; an empty answer. */
-  async #bind({ id, payload }: Frame): Promise<Buffer> {
+  async #bind({ id, payload }: Frame): Promise<void> {
     const { label } = unpackKeyed(payload)
     if (parseKeyLabel(label) === null) throw refused('not the label of a master key')
-    return this.#operations.run(label, () => Promise.resolve(encodeFrame(KIND.OK, id, [])))
+    await this.#operations.run(label, () => Promise.resolve())
+    this.#ok(id)
   }
 
   /** One round trip through a session of the token; an empty answer. */
-  async #ping({ id }: Frame): Promise<Buffer> {
+  async #ping({ id }: Frame): Promise<void> {
     await this.#operations.ping()
-    return encodeFrame(KIND.OK, id, [])
+    this.#ok(id)
   }
 
-  async #checkValue({ id, payload }: Frame): Promise<Buffer> {
+  async #checkValue({ id, payload }: Frame): Promise<void> {
     const { label } = unpackKeyed(payload)
     const ref = parseKeyLabel(label)
     if (ref === null || ref.role === 'kek') throw refused('a key that has no check value')
-    return this.#operations.run(label, async (session, key) => {
-      return encodeFrame(KIND.OK, id, [await this.#operations.keys.comparedValue(label, session, key)])
-    })
+    this.#ok(
+      id,
+      await this.#operations.run(label, (session, key) => this.#operations.keys.comparedValue(label, session, key)),
+    )
   }
 
-  async #wrap({ id, payload }: Frame): Promise<Buffer> {
+  async #wrap({ id, payload }: Frame): Promise<void> {
     const { label, aad, input } = unpackAead(payload)
     if (parseKeyLabel(label)?.role !== 'kek' || !isNoncesAad(aad) || input.length !== NONCES_LENGTH) {
       throw refused('not a pair of nonces')
     }
     const [data, plaintext] = [copyOf(aad), copyOf(input)]
     try {
-      return await this.#operations.run(label, async (session, key) => {
+      await this.#operations.run(label, async (session, key) => {
         session.input = [plaintext, data]
-        return encodeFrame(KIND.OK, id, [await this.#operations.keys.encrypt(session, key, data, plaintext)])
+        this.#ok(id, await this.#operations.keys.encrypt(session, key, data, plaintext))
       })
     } finally {
       plaintext.fill(0)
     }
   }
 
-  async #unwrap({ id, payload }: Frame): Promise<Buffer> {
+  async #unwrap({ id, payload }: Frame): Promise<void> {
     const { label, aad, input } = unpackAead(payload)
     if (parseKeyLabel(label)?.role !== 'kek' || !isNoncesAad(aad) || input.length !== WRAPPED_LENGTH) {
       throw refused('not a record of wrapped nonces')
     }
     const [data, wrapped] = [copyOf(aad), copyOf(input)]
-    return this.#operations.run(label, async (session, key) => {
+    await this.#operations.run(label, async (session, key) => {
       session.input = [wrapped, data]
       const nonces = await this.#operations.keys.decrypt(session, key, data, wrapped)
       try {
-        return encodeFrame(KIND.OK, id, [nonces])
+        this.#ok(id, nonces)
       } finally {
         nonces.fill(0)
       }
@@ -136,7 +139,7 @@ function refused(text: string): OperationFailure {
 
 /** The frame is wiped when its handler returns; what the module works on must last. */
 function copyOf(bytes: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  const copy = Buffer.allocUnsafe(bytes.length)
   copy.set(bytes)
   return copy
 }

@@ -5,16 +5,8 @@ import type { Socket } from 'node:net'
 
 import { HsmError } from '../errors/hsm-error.js'
 import type { PinSource, TokenOptions } from '../options.js'
-import {
-  decodeJson,
-  encodeFrame,
-  encodeJson,
-  FrameParser,
-  FrameWriter,
-  KIND,
-  type Frame,
-  type Kind,
-} from '../wire/frames.js'
+import { FrameWriter } from '../wire/frame-writer.js'
+import { decodeJson, FrameParser, KIND, type Frame, type Kind } from '../wire/frames.js'
 import type { AgentConfig } from '../wire/messages.js'
 import type { AgentEvents, AgentLink } from './link.js'
 
@@ -130,11 +122,11 @@ class AgentProcess implements AgentLink {
   }
 
   send(kind: Kind, id: number, parts: readonly Uint8Array[]): void {
-    this.#writer.send(encodeFrame(kind, id, parts))
+    this.#writer.send(kind, id, parts)
   }
 
   sendJson(kind: Kind, value: unknown): void {
-    this.#writer.send(encodeJson(kind, 0, value))
+    this.#writer.sendJson(kind, 0, value)
   }
 
   allowLogin(): void {

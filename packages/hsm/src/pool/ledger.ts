@@ -29,6 +29,10 @@ export interface Submission {
 
 export type Outcome = (HsmEvent & { type: 'operation' })['outcome']
 
+function noListener(): void {
+  // Nothing listens to a signal that was not given.
+}
+
 /** Opens and closes requests: their numbers, their bytes, the one answer each of them gets. */
 export class Ledger {
   readonly #clock: Clock
@@ -42,24 +46,44 @@ export class Ledger {
     this.#emit = options.emit
   }
 
-  /** Copies the parts into memory of its own, so that a replay sends what the first try sent. */
+  /** Copies the parts, so that a replay sends what the first try sent. */
   open(
     { name, role, label, parts, only, answeredBy, moves, elsewhere, deadlineAt }: Submission,
     resolve: (bytes: Buffer) => void,
     reject: (error: unknown) => void,
   ): PoolRequest {
     const now = this.#clock.now()
-    const payload = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0))
     let offset = 0
+    for (const part of parts) offset += part.length
+    const payload = Buffer.allocUnsafe(offset)
+    offset = 0
     for (const part of parts) {
       payload.set(part, offset)
       offset += part.length
     }
     const id = this.#nextId
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1
-    const times = { submittedAt: now, deadlineAt: deadlineAt ?? now + this.#deadlineMs, startedAt: now }
-    const fresh = { slowReported: false, replays: 0, avoid: undefined, settled: false, release: () => undefined }
-    return { id, name, role, label, payload, only, answeredBy, moves, elsewhere, resolve, reject, ...times, ...fresh }
+    return {
+      id,
+      name,
+      role,
+      label,
+      payload,
+      submittedAt: now,
+      deadlineAt: deadlineAt ?? now + this.#deadlineMs,
+      startedAt: now,
+      slowReported: false,
+      replays: 0,
+      avoid: undefined,
+      only,
+      answeredBy,
+      moves,
+      elsewhere,
+      settled: false,
+      resolve,
+      reject,
+      release: noListener,
+    }
   }
 
   /** Rejects the request with the signal's reason as soon as it is aborted; `leave` takes it out of the queue. */

@@ -22,7 +22,7 @@ export interface PoolRequest {
   readonly name: OperationName
   readonly role: Role
   readonly label: string
-  /** The frame's payload; dedicated, wiped when the request settles. */
+  /** The frame's payload: a copy, wiped when the request settles. */
   readonly payload: Buffer
   readonly submittedAt: number
   readonly deadlineAt: number

@@ -1,5 +1,3 @@
-import type { Socket } from 'node:net'
-
 /**
  * The wire between a process and its agent: frames on an inherited socket pair.
  *
@@ -48,25 +46,36 @@ export interface Frame {
   readonly payload: Buffer
 }
 
-/** One frame in a dedicated buffer; the caller's parts are copied, not wiped. */
-export function encodeFrame(kind: Kind, id: number, parts: readonly Uint8Array[]): Buffer {
+/** Bytes of a frame with these parts. Throws RangeError above {@link MAX_FRAME}. */
+export function frameSize(parts: readonly Uint8Array[]): number {
   let length = HEADER
   for (const part of parts) length += part.length
   if (length > MAX_FRAME) throw new RangeError(`a frame of ${length} bytes is longer than ${MAX_FRAME}`)
-  const frame = Buffer.allocUnsafeSlow(length)
-  frame.writeUInt32BE(length - 4, 0)
-  frame.writeUInt8(kind, 4)
-  frame.writeUInt32BE(id, 5)
-  let offset = HEADER
-  for (const part of parts) {
-    frame.set(part, offset)
-    offset += part.length
-  }
-  return frame
+  return length
 }
 
-export function encodeJson(kind: Kind, id: number, value: unknown): Buffer {
-  return encodeFrame(kind, id, [Buffer.from(JSON.stringify(value), 'utf8')])
+/** Writes a frame of `length` bytes (its {@link frameSize}) at `offset`; the caller's parts are copied, not wiped. */
+export function putFrame(
+  into: Buffer,
+  offset: number,
+  frame: { readonly kind: Kind; readonly id: number; readonly parts: readonly Uint8Array[]; readonly length: number },
+): void {
+  into.writeUInt32BE(frame.length - 4, offset)
+  into[offset + 4] = frame.kind
+  into.writeUInt32BE(frame.id, offset + 5)
+  let at = offset + HEADER
+  for (const part of frame.parts) {
+    into.set(part, at)
+    at += part.length
+  }
+}
+
+/** One frame in a dedicated buffer. */
+export function encodeFrame(kind: Kind, id: number, parts: readonly Uint8Array[]): Buffer {
+  const length = frameSize(parts)
+  const frame = Buffer.allocUnsafeSlow(length)
+  putFrame(frame, 0, { kind, id, parts, length })
+  return frame
 }
 
 /** The JSON payload of a frame. Both ends are built together, so its shape is the sender's word. */
@@ -147,27 +156,4 @@ function frameLength(bytes: Buffer): number {
   const length = bytes.readUInt32BE(0) + 4
   if (length < HEADER || length > MAX_FRAME) throw new RangeError('a frame of impossible length')
   return length
-}
-
-/** Writes frames; those of one turn of the event loop leave in one system call. */
-export class FrameWriter {
-  readonly #socket: Socket
-  #corked = false
-
-  constructor(socket: Socket) {
-    this.#socket = socket
-  }
-
-  /** Takes the frame over and wipes it once it is written or can't be. */
-  send(frame: Buffer): void {
-    if (!this.#corked) {
-      this.#corked = true
-      this.#socket.cork()
-      process.nextTick(() => {
-        this.#corked = false
-        this.#socket.uncork()
-      })
-    }
-    this.#socket.write(frame, () => frame.fill(0))
-  }
 }

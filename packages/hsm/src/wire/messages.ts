@@ -113,7 +113,9 @@ const MAX_LABEL = 255
 export function packKeyed(label: string, message?: Uint8Array): Uint8Array[] {
   const name = Buffer.from(label, 'latin1')
   if (name.length > MAX_LABEL) throw new RangeError('a key label of more than 255 bytes')
-  const head = Buffer.concat([Buffer.from([name.length]), name])
+  const head = Buffer.allocUnsafe(1 + name.length)
+  head[0] = name.length
+  head.set(name, 1)
   return message === undefined ? [head] : [head, message]
 }
 
