@@ -173,7 +173,7 @@ export {
 } from './statements/requests.js'
 export type { RequestRow, RequestState, SignatureRow } from './rows/request-row.js'
 export { addSignature, type SignatureInput } from './statements/add-signature.js'
-export { consumeRequest, type ConsumeInput } from './statements/consume-request.js'
+export { assertUsedRequest, consumeRequest, type ConsumeInput } from './statements/consume-request.js'
 export {
   bodyOfSignedBytes,
   parseRequestBody,
