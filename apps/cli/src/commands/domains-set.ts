@@ -1,11 +1,4 @@
-import {
-  appendAudit,
-  listMasterKeys,
-  setDomain,
-  type DomainPolicy,
-  type Queryable,
-  type Records,
-} from '@sealfleet/records'
+import { appendAudit, listMasterKeys, setDomain, type DomainPolicy, type Queryable } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
@@ -19,6 +12,7 @@ import {
 import { table } from '../output/table.js'
 import { findDomain } from '../services/domains.js'
 import { openDatabase } from '../services/records.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface SetOptions extends CommonOptions, PolicyOptions {
@@ -61,7 +55,7 @@ async function setAction(context: CommandContext, [given = '']: readonly string[
     }
     return { after, changes }
   }
-  const { after, changes } = o.dryRun === true ? await undone(records, run) : await records.transaction(run)
+  const { after, changes } = await inTransaction(records, o.dryRun, run)
   await context.print.document({ ...after, changes, dryRun: o.dryRun === true })
   const rows = Object.entries(changes).map(([name, { from, to }]) => [name, shown(from), shown(to)])
   const columns = [{ title: 'POLICY' }, { title: 'BEFORE' }, { title: o.dryRun === true ? 'WOULD BE' : 'NOW' }]
@@ -83,20 +77,4 @@ function differences(before: DomainPolicy, after: DomainPolicy): Changes {
 
 function shown(value: Value): string {
   return value === null ? 'none' : String(value)
-}
-
-class Undone extends Error {}
-
-/** Does it, so that everything which forbids it is found, and takes it back. */
-async function undone<T>(records: Records, run: (tx: Queryable) => Promise<T>): Promise<T> {
-  let done: { readonly value: T } | undefined
-  try {
-    return await records.transaction(async (tx) => {
-      done = { value: await run(tx) }
-      throw new Undone('a dry run is rolled back')
-    })
-  } catch (error) {
-    if (error instanceof Undone && done !== undefined) return done.value
-    throw error
-  }
 }

@@ -11,6 +11,7 @@ import { Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { parseAge } from '../dlq/select.js'
 import { count, humanTime } from '../output/units.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { wholeNumber } from '../verb.js'
 import { deedOf } from './describe-request.js'
 
@@ -52,13 +53,16 @@ export async function askFor(
     ({ detail, intact, required }) =>
       intact && required === o.signatures && canonicalJson(detail) === canonicalJson(wanted.detail),
   )
-  if (same !== undefined || o.dryRun === true) return same
-  return createRequest(records, {
-    ...wanted,
-    required: o.signatures,
-    expiresSeconds: Math.floor(o.expires / 1_000),
-    createdBy: `cli:${context.io.user}`,
-  })
+  if (same !== undefined) return same
+  const made = await inTransaction(records, o.dryRun, (tx) =>
+    createRequest(tx, {
+      ...wanted,
+      required: o.signatures,
+      expiresSeconds: Math.floor(o.expires / 1_000),
+      createdBy: `cli:${context.io.user}`,
+    }),
+  )
+  return o.dryRun === true ? undefined : made
 }
 
 /** Says what was asked for and what comes next; `then` is the command that uses the signed request, without --request. */
