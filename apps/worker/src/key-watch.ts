@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import type { HsmPool } from '@sealfleet/hsm'
@@ -62,21 +61,32 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
   }
 }
 
-/** One key after the other: jobs have the HSM before a rotation has. */
-async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], signal: AbortSignal): Promise<KeyReport> {
+/** One key after the other: jobs have the HSM before a rotation has. Nothing listens to the signal afterwards. */
+export async function lookAt(
+  pool: KeyWatchOptions['pool'],
+  keys: readonly KeyRow[],
+  signal: AbortSignal,
+): Promise<KeyReport> {
   const confirmed: string[] = []
   const lacking: LackedKey[] = []
   // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
-  const stopped = once(signal, 'abort').then((): [] => [])
-  for (const key of keys) {
-    signal.throwIfAborted()
-    const states = await Promise.race([statesOf(pool, key), stopped])
-    signal.throwIfAborted()
-    const missing = states.filter(({ state }) => state !== 'ok')
-    if (missing.length === 0) confirmed.push(key.id)
-    lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
+  let onAbort = (): void => undefined
+  const stopped = new Promise<[]>((resolve) => (onAbort = () => resolve([])))
+  signal.addEventListener('abort', onAbort)
+  try {
+    for (const key of keys) {
+      signal.throwIfAborted()
+      const states = await Promise.race([statesOf(pool, key), stopped])
+      signal.throwIfAborted()
+      const missing = states.filter(({ state }) => state !== 'ok')
+      if (missing.length === 0) confirmed.push(key.id)
+      lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
+    }
+    return { confirmed, lacking }
+  } finally {
+    // A look every two seconds for months: each must take its listener along.
+    signal.removeEventListener('abort', onAbort)
   }
-  return { confirmed, lacking }
 }
 
 async function statesOf(pool: KeyWatchOptions['pool'], key: KeyRow): ReturnType<HsmPool['keyOnTokens']> {

@@ -152,6 +152,7 @@ export {
 } from './statements/destruction-steps.js'
 export {
   addOperator,
+  assertEnrollable,
   countOfficers,
   enrolmentDetail,
   FREE_OFFICERS,

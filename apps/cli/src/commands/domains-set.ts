@@ -11,12 +11,14 @@ import {
 } from '../domains/policy-options.js'
 import { table } from '../output/table.js'
 import { findDomain } from '../services/domains.js'
+import { statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface SetOptions extends CommonOptions, PolicyOptions {
   readonly rename?: string
+  readonly reason?: string
 }
 
 export function domainsSetVerb(domains: Command, runner: Runner): void {
@@ -25,6 +27,7 @@ export function domainsSetVerb(domains: Command, runner: Runner): void {
     .description('change the policy of a key domain; files that are stored already stay as they are')
     .argument('<name>', 'its name or id')
     .option('--rename <name>', 'what people call it from now on')
+    .option('--reason <text>', 'for the audit log')
   policyOptions(set, { suite: '1: AES-128-CTR, 2: AES-256-CTR; from the next `keys rotate` on' }).addHelpText(
     'after',
     `
@@ -36,6 +39,7 @@ active KEK first (\`keys init --domain NAME --with-kek\`). A shorter retention m
 }
 
 async function setAction(context: CommandContext, [given = '']: readonly string[], o: SetOptions): Promise<void> {
+  const reason = statedIfGiven(o.reason)
   const policy = policyOf(o)
   if (o.rename === undefined && Object.values(policy).every((value) => value === undefined))
     throw usageError('what is to be changed?', 'see --help for the options')
@@ -51,7 +55,8 @@ async function setAction(context: CommandContext, [given = '']: readonly string[
     const changes = differences(before, after)
     if (Object.keys(changes).length > 0) {
       const subject = { subjectKind: 'domain', subjectId: domain.id }
-      await appendAudit(tx, { ...subject, actor: `cli:${context.io.user}`, action: 'domains.set', detail: changes })
+      const detail = reason === undefined ? changes : { ...changes, reason }
+      await appendAudit(tx, { ...subject, actor: `cli:${context.io.user}`, action: 'domains.set', detail })
     }
     return { after, changes }
   }

@@ -8,6 +8,7 @@ import {
   type RequestRow,
 } from '@sealfleet/records'
 import { Option, type Command } from 'commander'
+import { missingError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { parseAge } from '../dlq/select.js'
 import { count, humanTime } from '../output/units.js'
@@ -106,8 +107,12 @@ export function quoted(text: string): string {
   return /^[\w./@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
-/** The reason that was signed, so that nobody has to type it twice. */
+/** The reason that was signed, so that nobody has to type it twice. @throws NOT_FOUND for a request that is not there */
 export async function signedReason(records: Records, request: string | undefined): Promise<string> {
-  const reason = request === undefined ? undefined : (await getRequest(records, request))?.detail['reason']
+  if (request === undefined) return ''
+  const found = await getRequest(records, request)
+  if (found === undefined)
+    throw missingError('NOT_FOUND', `there is no request ${request}`, 'see `sealfleet requests list`')
+  const { reason } = found.detail
   return typeof reason === 'string' ? reason : ''
 }
