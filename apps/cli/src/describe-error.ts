@@ -53,6 +53,8 @@ const OF_ARGUMENTS = {
 
 function usualFix(code: string): string | undefined {
   if (code === 'USAGE') return OF_ARGUMENTS.INVALID.fix
+  // Theirs is for a file that was cancelled; here somebody has answered no.
+  if (code === 'CANCELLED') return 'give the command again, and type exactly what it asks for'
   return isFailureCode(code) ? FAILURES[code].fix : undefined
 }
 
