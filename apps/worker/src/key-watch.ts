@@ -4,6 +4,7 @@ import type { HsmPool } from '@sealfleet/hsm'
 import { listPendingKeys, type KeyReport, type KeyRow, type LackedKey, type Records } from '@sealfleet/records'
 
 import { expectKey, type CheckValues } from './records-port.js'
+import { unlessAborted } from './unless-aborted.js'
 
 /** Between two looks for key versions that are about to be activated, milliseconds. */
 const LOOK_MS = 2_000
@@ -15,6 +16,8 @@ export interface KeyWatchOptions {
   readonly onChange: () => Promise<void>
   /** Told of the first look that fails, and not again before one has worked. */
   readonly onFailure: (error: unknown) => void
+  /** Between two looks, milliseconds. */
+  readonly lookMs?: number
 }
 
 /** This worker's part of a rotation: nobody seals with a version before every worker has found it right on every token. */
@@ -29,7 +32,7 @@ export interface KeyWatch extends AsyncDisposable {
  * alone: no job is taken before it. A look that fails changes nothing: the report is what was seen last.
  */
 export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch> {
-  const { records, pool } = options
+  const { records, pool, lookMs = LOOK_MS } = options
   const stop = new AbortController()
   const { signal } = stop
   let report: KeyReport = { confirmed: [], lacking: [] }
@@ -48,7 +51,7 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
     }
   }
   const goOn = async (): Promise<void> => {
-    while (await pause(LOOK_MS, signal)) if (await look()) await options.onChange()
+    while (await pause(lookMs, signal)) if (await look()) await options.onChange()
   }
   await look()
   const running = goOn()
@@ -61,32 +64,19 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
   }
 }
 
-/** One key after the other: jobs have the HSM before a rotation has. Nothing listens to the signal afterwards. */
-export async function lookAt(
-  pool: KeyWatchOptions['pool'],
-  keys: readonly KeyRow[],
-  signal: AbortSignal,
-): Promise<KeyReport> {
+/** One key after the other: jobs have the HSM before a rotation has. */
+async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], signal: AbortSignal): Promise<KeyReport> {
   const confirmed: string[] = []
   const lacking: LackedKey[] = []
-  // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
-  let onAbort = (): void => undefined
-  const stopped = new Promise<[]>((resolve) => (onAbort = () => resolve([])))
-  signal.addEventListener('abort', onAbort)
-  try {
-    for (const key of keys) {
-      signal.throwIfAborted()
-      const states = await Promise.race([statesOf(pool, key), stopped])
-      signal.throwIfAborted()
-      const missing = states.filter(({ state }) => state !== 'ok')
-      if (missing.length === 0) confirmed.push(key.id)
-      lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
-    }
-    return { confirmed, lacking }
-  } finally {
-    // A look every two seconds for months: each must take its listener along.
-    signal.removeEventListener('abort', onAbort)
+  for (const key of keys) {
+    signal.throwIfAborted()
+    // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
+    const states = await unlessAborted(statesOf(pool, key), signal)
+    const missing = states.filter(({ state }) => state !== 'ok')
+    if (missing.length === 0) confirmed.push(key.id)
+    lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
   }
+  return { confirmed, lacking }
 }
 
 async function statesOf(pool: KeyWatchOptions['pool'], key: KeyRow): ReturnType<HsmPool['keyOnTokens']> {

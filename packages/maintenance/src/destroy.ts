@@ -22,6 +22,8 @@ export {
 } from './destroy/carry-out.js'
 export { carryOutDue, type DestroyReport } from './destroy/due.js'
 export { copyDestruction, readCopy } from './destroy/copy.js'
+export { recoveredDestruction } from './destroy/recovered.js'
+export { checkSignatures, type SignedBy, type Signer } from './destroy/signatures.js'
 export {
   destructionCopy,
   destructionStoreKey,
