@@ -45,7 +45,7 @@ function unwritable(error: Error): CliError {
 
 for (const name of SIGNALS) process.on(name, onSignal)
 // A reader that goes away is seen where it is written to (EPIPE); the event alone must not end the process.
-process.stdout.on('error', (error) =>
+process.stdout.on('error', (error: Error) =>
   abort.abort(hasCode(error, 'EPIPE') ? new Interrupted('SIGPIPE') : unwritable(error)),
 )
 

@@ -119,7 +119,7 @@ it('groups explain themselves, and the whole is ordered by headings', () => {
 
 /** A command line as a shell would split it; what is redirected is not ours. */
 function wordsOf(line: string): readonly string[] {
-  const [command = ''] = line.split(/ [>|#] ?|  # /)
+  const [command = ''] = line.split(/ [>|#] ?| {2}# /)
   return [...command.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? '')
 }
 
