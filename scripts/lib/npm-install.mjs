@@ -33,10 +33,13 @@ export async function isInstalled() {
   })
 }
 
-/** `npm ci`, with npm's own output. */
+/** `npm ci`, with npm's own errors. Its warnings are of packages that we do not run, and frighten whoever tries us out. */
 export async function install() {
   say('npm ci: the lockfile and node_modules differ')
-  const child = spawn('npm', ['ci', '--no-audit', '--no-fund'], { cwd: checkout, stdio: ['ignore', 2, 2] })
+  const child = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], {
+    cwd: checkout,
+    stdio: ['ignore', 2, 2],
+  })
   const [code] = await once(child, 'exit')
   if (code !== 0) throw new Refusal(`\`npm ci\` failed (exit status ${code}); see above.`)
   if (!(await isInstalled())) throw new Refusal('`npm ci` ran, but node_modules is still not what the lockfile says.')

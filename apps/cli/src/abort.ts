@@ -6,7 +6,10 @@ export class Interrupted extends CliError {
   readonly signalName: NodeJS.Signals
 
   constructor(signalName: NodeJS.Signals) {
-    super('CANCELLED', `stopped by ${signalName}`, { exitStatus: EXIT.failed })
+    super('CANCELLED', `stopped by ${signalName}`, {
+      exitStatus: EXIT.failed,
+      fix: 'what was done stays done; the same command goes on from there, or begins again',
+    })
     this.signalName = signalName
   }
 }

@@ -21,12 +21,18 @@ export interface ErrorReport {
 export function describeError(thrown: unknown, during?: ClassifyContext['during']): ErrorReport {
   const error = firstFailure(thrown)
   if (error instanceof CliError) {
-    const { code, message, fix, exitStatus } = error
+    const { code, exitStatus } = error
+    const fix = error.fix ?? usualFix(code)
+    const message = shortened(error.message)
     return { code, message, exitStatus, ...(fix === undefined ? {} : { fix }) }
   }
   if (error instanceof ConfigError) return configReport(error)
   if (hasCode(error, 'EPIPE')) {
     return { code: 'OUTPUT_IO', message: 'the reader of the output went away', exitStatus: EXIT.failed }
+  }
+  if (error instanceof RecordsError && error.code in OF_ARGUMENTS) {
+    const { fix, ...shown } = OF_ARGUMENTS[error.code as keyof typeof OF_ARGUMENTS]
+    return { ...shown, message: shortened(error.message), fix: fixOf(error) ?? fix }
   }
   const { code, failure, from } = classify(error, during === undefined ? {} : { during })
   const own = textOfOwn(from, code)
@@ -37,6 +43,27 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
     fix: ownFix ?? failure.fix,
     exitStatus: failure.exitStatus,
   }
+}
+
+/** To a producer these mean that a request is wrong; whoever typed a command has typed something wrong. */
+const OF_ARGUMENTS = {
+  INVALID: { code: 'USAGE', exitStatus: EXIT.usage, fix: 'see --help of the verb' },
+  CONFLICT: { code: 'CONFLICT', exitStatus: EXIT.failed, fix: 'look at what is there, and name another or the same' },
+} as const
+
+function usualFix(code: string): string | undefined {
+  if (code === 'USAGE') return OF_ARGUMENTS.INVALID.fix
+  // Theirs is for a file that was cancelled; here somebody has answered no.
+  if (code === 'CANCELLED') return 'give the command again, and type exactly what it asks for'
+  return isFailureCode(code) ? FAILURES[code].fix : undefined
+}
+
+const LONGEST = 2_000
+
+/** A message that repeats what was typed (a pasted file, a name that drives a terminal) stays one that can be read. */
+export function shortened(message: string): string {
+  const shown = printable(message).replaceAll('\\x0a', '\n')
+  return shown.length <= LONGEST ? shown : `${shown.slice(0, LONGEST)}… (${shown.length} characters)`
 }
 
 /** A failure that a record names by its code alone, e.g. that of a dead letter. */

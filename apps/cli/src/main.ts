@@ -1,5 +1,8 @@
 import { userInfo } from 'node:os'
 import { Interrupted } from './abort.js'
+import { CliError } from './cli-error.js'
+import { EXIT } from './exit-status.js'
+import { errnoOf, hasCode } from './files/errno.js'
 import { removeUnfinished } from './files/output-file.js'
 import { run } from './program.js'
 
@@ -31,9 +34,20 @@ function userName(): string {
   }
 }
 
+/** What goes to a full disk must not look like what was written. */
+function unwritable(error: Error): CliError {
+  return new CliError('OUTPUT_IO', `standard output can not be written to (${errnoOf(error) ?? error.name})`, {
+    exitStatus: EXIT.failed,
+    fix: 'make room where it goes, or send it elsewhere',
+    cause: error,
+  })
+}
+
 for (const name of SIGNALS) process.on(name, onSignal)
 // A reader that goes away is seen where it is written to (EPIPE); the event alone must not end the process.
-process.stdout.on('error', () => abort.abort(new Interrupted('SIGPIPE')))
+process.stdout.on('error', (error: Error) =>
+  abort.abort(hasCode(error, 'EPIPE') ? new Interrupted('SIGPIPE') : unwritable(error)),
+)
 
 process.exitCode = await run(process.argv.slice(2), {
   stdin: process.stdin,

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { auditVerbs } from './commands/audit.js'
-import { doctorVerb } from './commands/doctor.js'
 import { dlqVerbs } from './commands/dlq.js'
+import { doctorVerb } from './commands/doctor.js'
 import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
 import { holdsVerbs } from './commands/holds.js'
@@ -12,26 +12,40 @@ import { objectVerbs } from './commands/object.js'
 import { operatorsVerbs } from './commands/operators.js'
 import { queueVerbs } from './commands/queue.js'
 import { reconcileVerb } from './commands/reconcile.js'
-import { requestsVerbs } from './commands/requests.js'
-import { rekeyVerbs } from './commands/rekey.js'
-import { restoreVerb } from './commands/restore.js'
-import { shredVerb } from './commands/shred.js'
 import { recoverVerb } from './commands/recover.js'
-import { rewrapVerb } from './commands/rewrap.js'
-import { scrubVerbs } from './commands/scrub.js'
+import { rekeyVerbs } from './commands/rekey.js'
+import { requestsVerbs } from './commands/requests.js'
+import { restoreVerb } from './commands/restore.js'
 import { retentionVerbs } from './commands/retention.js'
+import { rewrapVerb } from './commands/rewrap.js'
 import { rmVerb } from './commands/rm.js'
+import { scrubVerbs } from './commands/scrub.js'
+import { shredVerb } from './commands/shred.js'
 import { statusVerb } from './commands/status.js'
 import { sweepVerb } from './commands/sweep.js'
 import { traceVerb } from './commands/trace.js'
 import { verifyVerb } from './commands/verify.js'
-import { describeError } from './describe-error.js'
+import { describeError, shortened } from './describe-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
+import { addExamples } from './help/add-examples.js'
 import { write, type Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
 import { reportError, type Runner } from './verb.js'
 
+/** The verbs as `--help` shows them: what is done every day first, what is done once in a life last. */
+const GROUPS: readonly (readonly [heading: string, verbs: readonly ((program: Command, runner: Runner) => void)[]])[] =
+  [
+    ['Files:', [enqueueVerb, statusVerb, listVerb, traceVerb, restoreVerb, verifyVerb, rmVerb, shredVerb]],
+    ['Keeping and deleting:', [domainsVerbs, holdsVerbs, retentionVerbs]],
+    ['Master keys:', [keysVerbs, rekeyVerbs, rewrapVerb, hsmVerbs]],
+    ['People:', [operatorsVerbs, requestsVerbs]],
+    ['Proof:', [auditVerbs, scrubVerbs]],
+    ['Running the fleet:', [doctorVerb, queueVerbs, dlqVerbs, reconcileVerb, sweepVerb]],
+    ['When all else is lost:', [objectVerbs, recoverVerb]],
+  ]
+
 const AFTER = `
+Every verb has --help with examples and --json; those that change something have --dry-run, and leave a row in the audit log.
 Settings are SEALFLEET_… variables, or lines of a file given by --config; without either, .sealfleet/env of this
 folder or one above. Exit status: 0 done; 1 failed; 2 usage; 3 an E_ code; 4 no such file or object; 5 key unknown or
 destroyed; 6 a dependency is out of reach.`
@@ -69,33 +83,12 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
       writeErr: onError,
     })
     .addHelpText('after', AFTER)
-  enqueueVerb(program, runner)
-  statusVerb(program, runner)
-  listVerb(program, runner)
-  traceVerb(program, runner)
-  restoreVerb(program, runner)
-  verifyVerb(program, runner)
-  rmVerb(program, runner)
-  objectVerbs(program, runner)
-  shredVerb(program, runner)
-  keysVerbs(program, runner)
-  domainsVerbs(program, runner)
-  operatorsVerbs(program, runner)
-  requestsVerbs(program, runner)
-  rewrapVerb(program, runner)
-  recoverVerb(program, runner)
-
-  holdsVerbs(program, runner)
-  retentionVerbs(program, runner)
-  rekeyVerbs(program, runner)
-  hsmVerbs(program, runner)
-  dlqVerbs(program, runner)
-  queueVerbs(program, runner)
-  reconcileVerb(program, runner)
-  sweepVerb(program, runner)
-  auditVerbs(program, runner)
-  scrubVerbs(program, runner)
-  doctorVerb(program, runner)
+  for (const [heading, verbs] of GROUPS) {
+    program.commandsGroup(heading)
+    for (const add of verbs) add(program, runner)
+  }
+  program.commandsGroup('Help:').helpCommand(true)
+  addExamples(program)
   // Last, so that verbs don't inherit it: `--version` after a verb is the verb's own (`keys destroy --version 3`).
   program.enablePositionalOptions()
   return program
@@ -108,7 +101,7 @@ async function usage(error: CommanderError, io: Io, print: Printer, said: string
     await write(io.stderr, said)
     return EXIT.usage
   }
-  const message = noVerb ? 'a verb is missing' : error.message.replace(/^error: /, '').replace(/\n/g, ' ')
+  const message = noVerb ? 'a verb is missing' : shortened(error.message.replace(/^error: /, '').replace(/\n/g, ' '))
   await reportError(io, print, { code: 'USAGE', message, fix: 'see --help of the verb', exitStatus: EXIT.usage })
   return EXIT.usage
 }

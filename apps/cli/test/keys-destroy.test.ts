@@ -84,7 +84,7 @@ describe('sealfleet keys destroy', { timeout: 180_000 }, () => {
     expect([refused.status, codeOf(refused)]).toEqual([1, 'STILL_REFERENCED'])
     expect(refused.json<Refused>().needs).toMatchObject({ lost: 1, first: [{ fileId }] })
     const dry = await destroy(...WHY, '--dry-run')
-    expect([dry.status, dry.json<{ refusal: string }>().refusal]).toEqual([0, 'STILL_REFERENCED'])
+    expect([dry.status, dry.json<{ refusal: string }>().refusal]).toEqual([1, 'STILL_REFERENCED'])
     expect(await sql('SELECT id FROM requests')).toEqual([])
   })
 

@@ -14,7 +14,12 @@ export { assertNotNeeded, keyNeeds, storeNeeds, type ScanOptions } from './destr
 export { lookAtKey, requestDestruction, scheduleByRequest } from './destroy/schedule.js'
 export { DESTROY_KIND, requestDetail, termsOf, type DestructionTerms } from './destroy/request.js'
 export { cancelScheduled } from './destroy/cancel.js'
-export { carryOutDestruction, type CarryOutOptions, type CarryOutResult } from './destroy/carry-out.js'
+export {
+  carryOutDestruction,
+  rehearseDestruction,
+  type CarryOutOptions,
+  type CarryOutResult,
+} from './destroy/carry-out.js'
 export { carryOutDue, type DestroyReport } from './destroy/due.js'
 export { copyDestruction, readCopy } from './destroy/copy.js'
 export { recoveredDestruction } from './destroy/recovered.js'

@@ -12,7 +12,7 @@ export * from './destroy.js'
 /** The audit log: chained, signed, copied, verified. */
 export { AuditError, type AuditErrorCode, type AuditHsm, type AuditPorts } from './audit/terms.js'
 export { chainAudit, type ChainReport } from './audit/chain.js'
-export { checkpointAudit, type CheckpointHead, type CheckpointReport } from './audit/checkpoint.js'
+export { assertSignable, checkpointAudit, type CheckpointHead, type CheckpointReport } from './audit/checkpoint.js'
 export { CHECKPOINT_PREFIX, checkpointKey } from './audit/body.js'
 export { formatAnchor, parseAnchor, parseExpectation, type Anchor } from './audit/anchor.js'
 export type { AuditFinding } from './audit/findings.js'

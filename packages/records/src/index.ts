@@ -157,6 +157,7 @@ export {
 } from './statements/destruction-steps.js'
 export {
   addOperator,
+  assertEnrollable,
   countOfficers,
   enrolmentDetail,
   FREE_OFFICERS,

@@ -61,6 +61,14 @@ export class Records implements Queryable, AsyncDisposable {
     }
   }
 
+  /**
+   * The same records with every transaction rolled back at its end: whoever is given them does all that they would do, meets every
+   * refusal, and changes nothing. What is written outside of a transaction is written: give them to nobody who does that.
+   */
+  rehearsal(): Records {
+    return new Rehearsal(this.#prisma, this.#pool)
+  }
+
   async close(): Promise<void> {
     await this.#prisma.$disconnect()
     if (!this.#pool.ended) await this.#pool.end()
@@ -68,6 +76,33 @@ export class Records implements Queryable, AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+}
+
+/** Carries a result out of a transaction that is to be rolled back. */
+class Rehearsed<T> extends Error {
+  override readonly name = 'Rehearsed'
+  readonly result: T
+
+  constructor(result: T) {
+    super('a rehearsal is rolled back')
+    this.result = result
+  }
+}
+
+class Rehearsal extends Records {
+  override async transaction<T>(
+    run: (tx: Queryable) => Promise<T>,
+    options: { readonly timeoutMs?: number } = {},
+  ): Promise<T> {
+    try {
+      return await super.transaction(async (tx): Promise<T> => {
+        throw new Rehearsed(await run(tx))
+      }, options)
+    } catch (error) {
+      if (error instanceof Rehearsed) return error.result as T
+      throw error
+    }
   }
 }
 

@@ -1,8 +1,10 @@
-import { ADOPTION, adoptAudit, adoptionDetail, chainAudit } from '@sealfleet/maintenance'
-import { createRequest } from '@sealfleet/records'
+import { ADOPTION, adoptAudit, adoptionDetail, chainAudit, type AdoptionDetail } from '@sealfleet/maintenance'
+import { consumeRequest, createRequest, type Records } from '@sealfleet/records'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { openAuditPorts } from '../services/audit.js'
+import { stated } from '../services/reason.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface AdoptOptions extends CommonOptions {
@@ -29,11 +31,13 @@ is reported by \`audit verify\` for ever.`,
 
 async function adoptAction(context: CommandContext, _args: readonly string[], o: AdoptOptions): Promise<void> {
   const { signal } = context
+  const reason = stated(o.reason)
   const ports = await openAuditPorts(context, { access: o.request === undefined ? 'read-only' : 'read-write' })
-  const detail = await adoptionDetail(ports, o.reason, signal)
+  const detail = await adoptionDetail(ports, reason, signal)
   const gap = `checkpoints ${detail.database + 1} to ${detail.no} of the store are not in this database`
   const actor = `cli:${context.io.user}`
   if (o.dryRun === true) {
+    await rehearse(ports.records, { request: o.request, detail, actor })
     await context.print.document({ dryRun: true, ...detail })
     return context.print.text(
       `${gap}; ${o.request === undefined ? 'a request would be made' : 'they would be adopted'}`,
@@ -48,7 +52,19 @@ async function adoptAction(context: CommandContext, _args: readonly string[], o:
     )
   }
   await chainAudit(ports.records, { signal })
-  const report = await adoptAudit(ports, { request: o.request, reason: o.reason, actor, signal })
+  const report = await adoptAudit(ports, { request: o.request, reason, actor, signal })
   await context.print.document({ dryRun: false, ...detail, ...report })
   await context.print.text(report.made === null ? gap : `${gap}: adopted\n${report.made.no}:${report.made.sha256}`)
+}
+
+/** Makes the request, or uses the signed one, and takes it back: what forbids it is said by a dry run too. */
+function rehearse(
+  records: Records,
+  { request, detail, actor }: { request: string | undefined; detail: AdoptionDetail; actor: string },
+): Promise<unknown> {
+  return inTransaction(records, true, (tx) =>
+    request === undefined
+      ? createRequest(tx, { ...ADOPTION, detail, createdBy: actor })
+      : consumeRequest(tx, { id: request, ...ADOPTION, consumedBy: actor, detail }),
+  )
 }

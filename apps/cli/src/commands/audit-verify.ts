@@ -8,11 +8,13 @@ import {
 } from '@sealfleet/maintenance'
 import type { Command } from 'commander'
 import { randomUUID } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, constants, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { usageError } from '../cli-error.js'
+import { CliError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
+import { hasCode } from '../files/errno.js'
+import { unreadable } from '../operators/small-file.js'
 import { createCounter } from '../output/counter.js'
 import { pairs, table } from '../output/table.js'
 import { humanDuration } from '../output/units.js'
@@ -59,6 +61,7 @@ no batch yet are protected by nothing; they are counted. Writes nothing but the 
 
 async function verifyAction(context: CommandContext, _args: readonly string[], o: VerifyOptions): Promise<ExitStatus> {
   const file = o.anchor === undefined ? undefined : path.resolve(context.io.cwd, o.anchor)
+  if (file !== undefined) await assertWritable(file)
   const anchors = [...(o.expect ?? []).map(expectation), ...(file === undefined ? [] : await kept(file))]
   const ports = await openAuditPorts(context, { access: 'read-only' })
   const counter = createCounter(context.io, { noun: 'rows and files looked at', quiet: context.print.json })
@@ -116,8 +119,8 @@ async function kept(file: string): Promise<readonly Anchor[]> {
   try {
     text = await readFile(file, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-    throw error
+    if (hasCode(error, 'ENOENT')) return []
+    throw unreadable(file, error)
   }
   try {
     return [parseAnchor(text)]
@@ -125,6 +128,20 @@ async function kept(file: string): Promise<readonly Anchor[]> {
     throw usageError(
       `${file} is no anchor: name the file that an earlier \`audit verify --anchor\` wrote, or a new one`,
     )
+  }
+}
+
+/** Said before the log is read: an hour later nobody wants to hear that the result can not be kept. */
+async function assertWritable(file: string): Promise<void> {
+  const folder = path.dirname(file)
+  try {
+    await access(folder, constants.W_OK)
+  } catch (error) {
+    throw new CliError('OUTPUT_FOLDER', `the folder ${folder} does not exist, or you may not write to it`, {
+      exitStatus: EXIT.failed,
+      fix: 'name a file in a folder of your own',
+      cause: error,
+    })
   }
 }
 

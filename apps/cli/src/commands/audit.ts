@@ -1,4 +1,4 @@
-import { AuditError, chainAudit, checkpointAudit } from '@sealfleet/maintenance'
+import { assertSignable, AuditError, chainAudit, checkpointAudit } from '@sealfleet/maintenance'
 import { appendAudit, auditBacklog, searchAudit } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { usageError } from '../cli-error.js'
@@ -87,6 +87,7 @@ async function checkpointAction(
   const { records } = ports
   const { signal } = context
   if (o.dryRun === true) {
+    await assertSignable(ports, { signal })
     const waiting = await auditBacklog(records)
     await context.print.document({ dryRun: true, waiting })
     await context.print.text(`${waiting.rows} rows would be chained and signed`)

@@ -7,7 +7,6 @@ import {
   type DeadLetterState,
 } from '@sealfleet/records'
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { Replay, type ReplayTally } from '../dlq/replay.js'
 import { chooseLetters, findLetter, letterFilter, letterOptions, maxOption, type LetterOptions } from '../dlq/select.js'
@@ -15,6 +14,7 @@ import { openIngest } from '../enqueue/ports.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
 import { pairs, table } from '../output/table.js'
 import { count, humanTime } from '../output/units.js'
+import { stated, statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
 
@@ -158,6 +158,7 @@ function resolution(letter: DeadLetterRow): string {
 }
 
 async function replayAction(context: CommandContext, ids: readonly string[], o: ReplayOptions): Promise<ExitStatus> {
+  const reason = statedIfGiven(o.reason)
   const config = context.settings.load(['database', 'redis'])
   const records = await openDatabase(context, config)
   const letters = await chooseLetters(records, ids, o, context.signal)
@@ -166,7 +167,7 @@ async function replayAction(context: CommandContext, ids: readonly string[], o: 
   if (letters.length > 0 && (await ingest.queue.isPaused())) {
     await context.print.note('note: the queue is paused: sealfleet queue resume')
   }
-  const settings = { ...o, wait: o.wait === true, reason: o.reason, actor: `cli:${context.io.user}` }
+  const settings = { ...o, wait: o.wait === true, reason, actor: `cli:${context.io.user}` }
   const replay = new Replay(records, ingest.client, context.signal, settings)
   let said = performance.now()
   try {
@@ -225,8 +226,7 @@ async function reportReplay(
 }
 
 async function discardAction(context: CommandContext, ids: readonly string[], o: ChangeOptions): Promise<ExitStatus> {
-  const reason = o.reason ?? ''
-  if (reason.trim() === '') throw usageError('--reason is empty', 'say in a sentence why')
+  const reason = stated(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const letters = await chooseLetters(records, ids, o, context.signal)
   if (o.dryRun === true) return await wouldBe(context, letters, 'discarded')

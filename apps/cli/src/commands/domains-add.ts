@@ -12,6 +12,7 @@ import {
 } from '../domains/policy-options.js'
 import { EXIT } from '../exit-status.js'
 import { openDatabase } from '../services/records.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface AddOptions extends CommonOptions, PolicyOptions {
@@ -47,17 +48,16 @@ async function addAction(context: CommandContext, [name = '']: readonly string[]
     const fix = `choose another name, or --id ${taken.id} if that one is meant`
     throw new CliError('CONFLICT', `there is a domain "${name}" already: ${taken.id}`, { exitStatus: EXIT.failed, fix })
   }
-  const created =
-    o.dryRun !== true &&
-    (await records.transaction(async (tx) => {
-      const made = await ensureDomain(tx, input)
-      if (made.created) {
-        const subject = { subjectKind: 'domain', subjectId: id }
-        await appendAudit(tx, { ...subject, actor: `cli:${context.io.user}`, action: 'domains.add', detail: policy })
-      }
-      return made.created
-    }))
-  await context.print.document({ ...input, created, dryRun: o.dryRun === true })
-  await context.print.text(`${name}  ${id}${o.dryRun ? '  (would be made)' : created ? '' : '  (was there)'}`)
-  if (created) await context.print.note(`next: sealfleet keys init --domain ${name}`)
+  const created = await inTransaction(records, o.dryRun, async (tx) => {
+    const made = await ensureDomain(tx, input)
+    if (made.created) {
+      const subject = { subjectKind: 'domain', subjectId: id }
+      await appendAudit(tx, { ...subject, actor: `cli:${context.io.user}`, action: 'domains.add', detail: policy })
+    }
+    return made.created
+  })
+  await context.print.document({ ...input, created: created && o.dryRun !== true, dryRun: o.dryRun === true })
+  const remark = !created ? '  (was there)' : o.dryRun === true ? '  (would be made)' : ''
+  await context.print.text(`${name}  ${id}${remark}`)
+  if (created && o.dryRun !== true) await context.print.note(`next: sealfleet keys init --domain ${name}`)
 }

@@ -1,11 +1,4 @@
-import {
-  appendAudit,
-  listMasterKeys,
-  setDomain,
-  type DomainPolicy,
-  type Queryable,
-  type Records,
-} from '@sealfleet/records'
+import { appendAudit, listMasterKeys, setDomain, type DomainPolicy, type Queryable } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
@@ -18,11 +11,14 @@ import {
 } from '../domains/policy-options.js'
 import { table } from '../output/table.js'
 import { findDomain } from '../services/domains.js'
+import { statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface SetOptions extends CommonOptions, PolicyOptions {
   readonly rename?: string
+  readonly reason?: string
 }
 
 export function domainsSetVerb(domains: Command, runner: Runner): void {
@@ -31,6 +27,7 @@ export function domainsSetVerb(domains: Command, runner: Runner): void {
     .description('change the policy of a key domain; files that are stored already stay as they are')
     .argument('<name>', 'its name or id')
     .option('--rename <name>', 'what people call it from now on')
+    .option('--reason <text>', 'for the audit log')
   policyOptions(set, { suite: '1: AES-128-CTR, 2: AES-256-CTR; from the next `keys rotate` on' }).addHelpText(
     'after',
     `
@@ -42,6 +39,7 @@ active KEK first (\`keys init --domain NAME --with-kek\`). A shorter retention m
 }
 
 async function setAction(context: CommandContext, [given = '']: readonly string[], o: SetOptions): Promise<void> {
+  const reason = statedIfGiven(o.reason)
   const policy = policyOf(o)
   if (o.rename === undefined && Object.values(policy).every((value) => value === undefined))
     throw usageError('what is to be changed?', 'see --help for the options')
@@ -57,11 +55,12 @@ async function setAction(context: CommandContext, [given = '']: readonly string[
     const changes = differences(before, after)
     if (Object.keys(changes).length > 0) {
       const subject = { subjectKind: 'domain', subjectId: domain.id }
-      await appendAudit(tx, { ...subject, actor: `cli:${context.io.user}`, action: 'domains.set', detail: changes })
+      const detail = reason === undefined ? changes : { ...changes, reason }
+      await appendAudit(tx, { ...subject, actor: `cli:${context.io.user}`, action: 'domains.set', detail })
     }
     return { after, changes }
   }
-  const { after, changes } = o.dryRun === true ? await undone(records, run) : await records.transaction(run)
+  const { after, changes } = await inTransaction(records, o.dryRun, run)
   await context.print.document({ ...after, changes, dryRun: o.dryRun === true })
   const rows = Object.entries(changes).map(([name, { from, to }]) => [name, shown(from), shown(to)])
   const columns = [{ title: 'POLICY' }, { title: 'BEFORE' }, { title: o.dryRun === true ? 'WOULD BE' : 'NOW' }]
@@ -83,20 +82,4 @@ function differences(before: DomainPolicy, after: DomainPolicy): Changes {
 
 function shown(value: Value): string {
   return value === null ? 'none' : String(value)
-}
-
-class Undone extends Error {}
-
-/** Does it, so that everything which forbids it is found, and takes it back. */
-async function undone<T>(records: Records, run: (tx: Queryable) => Promise<T>): Promise<T> {
-  let done: { readonly value: T } | undefined
-  try {
-    return await records.transaction(async (tx) => {
-      done = { value: await run(tx) }
-      throw new Undone('a dry run is rolled back')
-    })
-  } catch (error) {
-    if (error instanceof Undone && done !== undefined) return done.value
-    throw error
-  }
 }

@@ -1,10 +1,11 @@
 import type { EnqueueResult, IngestQueue } from '@sealfleet/jobs'
-import { activeKeys, type Records } from '@sealfleet/records'
+import { activeKeys, appendAudit, type Records } from '@sealfleet/records'
 import type { QueueEvents } from 'bullmq'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { batchOfFiles, namedBatch } from '../enqueue/batch.js'
+import { foretell } from '../enqueue/foretell.js'
 import { openIngest } from '../enqueue/ports.js'
 import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
 import { planFile, type PlannedFile } from '../enqueue/requests.js'
@@ -67,16 +68,17 @@ async function enqueueAction(
       'enqueue them one by one, or without --id',
     )
   }
-  const plan = (domain: string): readonly PlannedFile[] =>
-    found.files.map((file) => planFile(file, { domain, context: bound, id: o.id }))
-  if (o.dryRun === true) return dryRun(context, plan(o.domain), found)
-
-  const config = context.settings.load(['database', 'redis'])
+  const config = context.settings.load(o.dryRun === true ? ['database'] : ['database', 'redis'])
   const records = await openDatabase(context, config)
   const domain = await findDomain(records, o.domain)
   // Without keys nothing would ever be stored; better said now than by workers that pause.
   await activeKeys(records, domain.id)
-  const planned = plan(domain.id)
+  const planned = found.files.map((file) => planFile(file, { domain: domain.id, context: bound, id: o.id }))
+  if (o.dryRun === true) {
+    const reports = await foretell(records, planned, { idWasGiven: o.id !== undefined, signal: context.signal })
+    await printReport(context.print, reports, found, { dryRun: true })
+    return statusOf(reports)
+  }
   const batchId = await openBatch(context, records, o.batch, planned)
   const events = o.wait === true ? openQueueEvents(context, config) : undefined
   const ingest = await openIngest(context, config, records)
@@ -90,12 +92,30 @@ async function enqueueAction(
     for await (const chunk of chunks) results.push(...chunk)
   } finally {
     counter.stop()
+    await audit(context, records, { domain: domain.id, batchId, results })
   }
   const ended = events && (await wait(context, { records, planned, results, events, queue: ingest.queue }))
   const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)
   await printReport(context.print, reports, found, batchId === undefined ? {} : { batchId })
   if (ended === undefined && !context.print.json) await context.print.note(hint(o.batch ?? batchId, planned))
   return statusOf(reports)
+}
+
+/** One row for all files that this command brought, also of one that was stopped: what was accepted stays accepted. */
+async function audit(
+  { io }: CommandContext,
+  records: Records,
+  o: { domain: string; batchId: string | undefined; results: readonly EnqueueResult[] },
+): Promise<void> {
+  const accepted = o.results.filter(({ outcome }) => outcome === 'queued' || outcome === 'requeued')
+  const [first] = accepted
+  if (first?.fileId === undefined) return
+  const subject =
+    o.batchId === undefined
+      ? { subjectKind: 'file', subjectId: first.fileId }
+      : { subjectKind: 'batch', subjectId: o.batchId }
+  const detail = { files: accepted.length, domain: o.domain }
+  await appendAudit(records, { actor: `cli:${io.user}`, action: 'files.enqueue', ...subject, detail })
 }
 
 const UNDER_WAY: ReadonlySet<string> = new Set(['queued', 'already-queued', 'requeued'])
@@ -130,18 +150,6 @@ function openBatch(
 ): Promise<string | undefined> {
   const createdBy = `cli:${io.user}`
   return name === undefined ? batchOfFiles(records, planned, createdBy) : namedBatch(records, name, createdBy)
-}
-
-async function dryRun(context: CommandContext, planned: readonly PlannedFile[], found: Expansion): Promise<void> {
-  const reports = planned.map((file) => ({
-    path: file.shown,
-    root: file.root,
-    relativePath: file.path,
-    size: file.size,
-    fileId: file.fileId,
-    outcome: 'would be enqueued',
-  }))
-  await printReport(context.print, reports, found, { dryRun: true })
 }
 
 function nothing(paths: readonly string[], { skipped }: Expansion) {

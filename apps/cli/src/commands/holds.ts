@@ -15,7 +15,9 @@ import { holdsTable } from '../domains/overview.js'
 import { EXIT } from '../exit-status.js'
 import { findDomain } from '../services/domains.js'
 import { fileIdOf, noSuchFile } from '../services/file-id.js'
+import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
+import { rehearsedIf } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface PlaceOptions extends CommonOptions {
@@ -76,13 +78,14 @@ async function placeAction(context: CommandContext, _args: readonly string[], o:
   const domain =
     file === undefined ? await findDomain(records, o.domain ?? '') : await getDomain(records, file.file.domain)
   const target = fileId === undefined ? { domain: domain?.id ?? 'default' } : { fileId }
+  const actor = `cli:${context.io.user}`
+  const hold = await placeHold(rehearsedIf(o.dryRun, records), { target, reason, actor })
   if (o.dryRun === true) {
     await context.print.document({ target, reason, dryRun: true })
     return context.print.text(
       `a hold on ${fileId === undefined ? `domain ${domain?.name ?? ''}` : `file ${fileId}`} would be placed`,
     )
   }
-  const hold = await placeHold(records, { target, reason, actor: `cli:${context.io.user}` })
   await context.print.document({ hold, dryRun: false })
   await context.print.text(holdsTable([hold]))
 }
@@ -99,7 +102,9 @@ async function releaseAction(
   const known = await getHold(records, id)
   if (known === undefined) throw missingError('NOT_FOUND', `there is no hold ${id}`, 'see `sealfleet holds list --all`')
   if (known.releasedAt !== null) throw releasedBefore(known)
-  const hold = o.dryRun === true ? known : await releaseHold(records, { id, reason, actor: `cli:${context.io.user}` })
+  const actor = `cli:${context.io.user}`
+  const released = await releaseHold(rehearsedIf(o.dryRun, records), { id, reason, actor })
+  const hold = o.dryRun === true ? known : released
   await context.print.document({ hold, dryRun: o.dryRun === true })
   await context.print.text(o.dryRun === true ? `would be released:\n${holdsTable([hold])}` : holdsTable([hold]))
 }
@@ -122,9 +127,4 @@ function nothingToHold({ id, state }: FileRow): CliError {
 function releasedBefore({ id, releasedBy }: HoldRow): CliError {
   const message = `hold ${id} was released before, by ${releasedBy ?? 'somebody'}`
   return new CliError('BAD_STATE', message, { exitStatus: EXIT.failed, fix: 'see `sealfleet holds list --all`' })
-}
-
-function stated(reason: string): string {
-  if (reason.trim() === '') throw usageError('--reason is empty', 'say in a sentence why')
-  return reason
 }

@@ -1,9 +1,10 @@
 import { appendAudit, clearHsmLatch, getHsmLatch, listHsmLatches, type HsmLatch } from '@sealfleet/records'
 import type { Command } from 'commander'
-import { missingError, usageError } from '../cli-error.js'
+import { missingError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
+import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
@@ -58,8 +59,7 @@ async function unlatchAction(
   [tokenSerial = '', pinId = 'default']: readonly string[],
   o: UnlatchOptions,
 ): Promise<void> {
-  const reason = (o.reason ?? '').trim()
-  if (reason === '') throw usageError('--reason is empty', 'say in a sentence what was done about the PIN')
+  const reason = stated(o.reason, { fix: 'say in a sentence what was done about the PIN' })
   const records = await openDatabase(context, context.settings.load(['database']))
   const name = { tokenSerial, pinId }
   const known = await getHsmLatch(records, name)

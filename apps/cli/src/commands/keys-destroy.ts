@@ -5,6 +5,7 @@ import {
   copyDestruction,
   DestructionRefused,
   lookAtKey,
+  rehearseDestruction,
   requestDestruction,
   scheduleByRequest,
 } from '@sealfleet/maintenance'
@@ -17,6 +18,8 @@ import { EXIT, type ExitStatus } from '../exit-status.js'
 import { findNamed, openRegister, openStoreFor, openTokens, type NamedKey } from '../keys/destroy/house.js'
 import { needsText, reportRefusal } from '../keys/destroy/report.js'
 import { createCounter } from '../output/counter.js'
+import { stated } from '../services/reason.js'
+import { rehearsedIf } from '../services/rehearsal.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
 
 interface DestroyOptions extends CommonOptions, NamedKey {
@@ -31,7 +34,6 @@ interface DestroyOptions extends CommonOptions, NamedKey {
 }
 
 const DAY_S = 86_400
-const LONGEST_TEXT = 2_000
 
 const HELP = `
 Destroying a version makes every file sealed under it unreadable for ever. It takes four steps, on purpose:
@@ -84,23 +86,22 @@ async function destroyAction(
   }
 }
 
-async function prepare(context: CommandContext, o: DestroyOptions): Promise<void> {
+async function prepare(context: CommandContext, o: DestroyOptions): Promise<ExitStatus | void> {
   const { records, config, actor } = await openRegister(context)
   const { domain, key } = await findNamed(records, o)
   const terms = {
-    reason: wanted(o.reason, '--reason'),
-    backups: wanted(
-      o.backups,
-      '--backups',
-      'name the backups of the HSM that hold the key and what becomes of them; "none" is an answer',
-    ),
+    reason: stated(o.reason),
+    backups: stated(o.backups, {
+      option: '--backups',
+      fix: 'name the backups of the HSM that hold the key and what becomes of them; "none" is an answer',
+    }),
     waitSeconds: Math.ceil(o.waitDays * DAY_S),
   }
   const least = config.maintenance.destroyMinWaitSeconds
   if (terms.waitSeconds < least)
     throw usageError(
-      `--wait-days is ${terms.waitSeconds} seconds; here it is ${least} at least`,
-      'wait longer (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)',
+      `--wait-days ${o.waitDays} is ${terms.waitSeconds} s, and ${least} s is the least here`,
+      `--wait-days ${least / DAY_S} or more (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)`,
     )
   const store = await openStoreFor(context, config, 'read-write')
   const needs = await counted(context, (onProgress) =>
@@ -108,19 +109,12 @@ async function prepare(context: CommandContext, o: DestroyOptions): Promise<void
   )
   const shred = o.shred === true ? needs.lost : null
   if (o.dryRun === true) {
-    const refusal = refusalOf(() => assertNotNeeded(key, needs, shred))
-    await context.print.document({
-      dryRun: true,
-      key: key.label,
-      state: key.state,
-      needs,
-      shred,
-      refusal: refusal?.code ?? null,
-    })
-    await context.print.text(needsText(needs))
-    return context.print.text(
-      refusal === undefined ? 'nothing stands in the way' : `${refusal.code}: ${refusal.message}`,
-    )
+    const refused = refusalOf(() => assertNotNeeded(key, needs, shred))
+    const about = { dryRun: true, key: key.label, state: key.state, shred, refusal: refused?.code ?? null }
+    if (refused !== undefined) return reportRefusal(context, refused, about)
+    await requestDestruction({ records: records.rehearsal() }, key, { terms: { ...terms, shred }, needs, actor })
+    await context.print.document({ ...about, needs })
+    return context.print.text(`${needsText(needs)}\nnothing stands in the way`)
   }
   assertNotNeeded(key, needs, shred)
   const text = `destroy ${needs.lost} files of ${domain.name}`
@@ -146,15 +140,8 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
   const { records, config, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
   const store = await openStoreFor(context, config, 'read-write')
-  if (o.dryRun === true) {
-    const needs = await counted(context, (onProgress) =>
-      lookAtKey({ records, store }, key, { signal: context.signal, onProgress }),
-    )
-    await context.print.document({ dryRun: true, key: key.label, state: key.state, needs, request: requestId })
-    return context.print.text(`${needsText(needs)}\nwould use request ${requestId}`)
-  }
   const row = await counted(context, (onProgress) =>
-    scheduleByRequest({ records, store }, key, {
+    scheduleByRequest({ records: rehearsedIf(o.dryRun, records), store }, key, {
       requestId,
       minWaitSeconds: config.maintenance.destroyMinWaitSeconds,
       actor,
@@ -163,6 +150,10 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
     }),
   )
   const { id, executeAfter } = row
+  if (o.dryRun === true) {
+    await context.print.document({ dryRun: true, key: key.label, state: key.state, request: requestId, executeAfter })
+    return context.print.text(`request ${requestId} would be used, and ${key.label} be scheduled for destruction`)
+  }
   await context.print.document({
     dryRun: false,
     key: key.label,
@@ -175,18 +166,19 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
 }
 
 async function cancel(context: CommandContext, o: DestroyOptions): Promise<void> {
-  const reason = wanted(o.reason, '--reason')
+  const reason = stated(o.reason)
   const { records, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
-  if (o.dryRun === true) {
-    const [open] = await listDestructions(records, { keyId: key.id, only: 'open' })
-    await context.print.document({ dryRun: true, key: key.label, state: key.state, destruction: open?.id ?? null })
-    return context.print.text(
-      open === undefined ? `${key.label}: nothing to cancel` : `would take back the destruction of ${key.label}`,
-    )
-  }
   const tokens = () => openTokens(context, records)
-  const { id } = await cancelScheduled({ records, tokens }, key, { actor, reason, signal: context.signal })
+  const { id } = await cancelScheduled({ records: rehearsedIf(o.dryRun, records), tokens }, key, {
+    actor,
+    reason,
+    signal: context.signal,
+  })
+  if (o.dryRun === true) {
+    await context.print.document({ dryRun: true, key: key.label, state: key.state, destruction: { id } })
+    return context.print.text(`would take back the destruction of ${key.label}`)
+  }
   await context.print.document({ dryRun: false, key: key.label, state: 'DECRYPT_ONLY', destruction: { id } })
   await context.print.text(`${key.label} stays: it is DECRYPT_ONLY again`)
 }
@@ -203,16 +195,18 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
     throw new DestructionRefused('BAD_STATE', `${key.label} waits until ${open.executeAfter.toISOString()}`, {
       fix: 'wait; or take it back with --cancel',
     })
-  if (o.dryRun === true) {
-    await context.print.document({
-      dryRun: true,
-      key: key.label,
-      destruction: { id: open.id, executeAfter: open.executeAfter },
-    })
-    return context.print.text(`would destroy ${key.label} now`)
-  }
   const store = await openStoreFor(context, config, 'read-write')
   const tokens = await openTokens(context, records)
+  if (o.dryRun === true) {
+    const outcome = await counted(context, (onProgress) =>
+      rehearseDestruction({ records, store, tokens }, open.id, { signal: context.signal, onProgress }),
+    )
+    const destruction = { id: open.id, executeAfter: open.executeAfter }
+    await context.print.document({ dryRun: true, key: key.label, outcome, destruction })
+    if (outcome === 'ready') return context.print.text(`would destroy ${key.label} now`)
+    await context.print.text(leftText(key.label))
+    return EXIT.failed
+  }
   const codeOf = (error: unknown) => classify(error).code
   const result = await counted(context, (onProgress) =>
     carryOutDestruction({ records, store, tokens }, open.id, { actor, codeOf, signal: context.signal, onProgress }),
@@ -220,9 +214,7 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
   if (result.outcome === 'refused') throw result.error
   if (result.outcome === 'left') {
     await context.print.document({ dryRun: false, key: key.label, outcome: result.why })
-    await context.print.text(
-      `${key.label}: another process is at it, or it has ended: see \`sealfleet keys destructions\``,
-    )
+    await context.print.text(leftText(key.label))
     return EXIT.failed
   }
   const { id, carriedOutAt, storeKey } = result.destruction
@@ -235,6 +227,10 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
   await context.print.text(`${key.label} is destroyed; no token holds it any more, and the record is signed`)
   // After the fact is told: a copy that fails is tried again by maintenance.
   await copyDestruction({ records, store }, result.destruction, context.signal)
+}
+
+function leftText(label: string): string {
+  return `${label}: another process is at it, or it has ended: see \`sealfleet keys destructions\``
 }
 
 async function counted<T>(
@@ -257,13 +253,6 @@ function refusalOf(check: () => void): DestructionRefused | undefined {
     if (error instanceof DestructionRefused) return error
     throw error
   }
-}
-
-function wanted(text: string | undefined, option: string, fix = 'say why, for those who ask later'): string {
-  const trimmed = text?.trim() ?? ''
-  if (trimmed === '') throw usageError(`${option} is missing`, fix)
-  if (trimmed.length > LONGEST_TEXT) throw usageError(`${option} has more than ${LONGEST_TEXT} characters`)
-  return trimmed
 }
 
 function days(text: string): number {

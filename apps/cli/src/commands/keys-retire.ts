@@ -4,6 +4,7 @@ import { CliError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT } from '../exit-status.js'
 import { findDomain } from '../services/domains.js'
+import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
@@ -34,19 +35,20 @@ new version: to go on sealing, use \`keys rotate\` instead, which leaves no gap.
 }
 
 async function retireAction(context: CommandContext, _args: readonly string[], o: RetireOptions): Promise<void> {
-  const reason = o.reason.trim()
-  if (reason === '') throw usageError('--reason is empty')
+  const reason = stated(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const named = await findDomain(records, o.domain)
   const domain = o.role === 'audit' ? { ...named, id: 'default' } : named
   const [active] = await listMasterKeys(records, { domain: domain.id, role: o.role, state: 'ACTIVE' })
   if (active === undefined)
     throw nothingActive(o, (await getMasterKey(records, { domain: domain.id, role: o.role, version: 1 })) !== undefined)
+  const actor = `cli:${context.io.user}`
   const effect =
     o.role === 'audit'
       ? 'checkpoints and destructions can not be signed until a new audit key is made'
       : `domain ${domain.name} takes no new files (NO_ACTIVE_KEY) until it is given a new ${o.role} key`
   if (o.dryRun === true) {
+    await retireMasterKey(records.rehearsal(), { ref: { domain: domain.id, role: o.role }, actor, reason })
     await context.print.document({ dryRun: true, label: active.label, state: active.state, effect })
     return context.print.text(`would retire ${active.label}: ${effect}`)
   }
@@ -54,7 +56,7 @@ async function retireAction(context: CommandContext, _args: readonly string[], o
     throw usageError(`retiring ${active.label} means: ${effect}`, 'say so with --yes, or use `sealfleet keys rotate`')
   const row = await retireMasterKey(records, {
     ref: { domain: domain.id, role: o.role },
-    actor: `cli:${context.io.user}`,
+    actor,
     reason,
   })
   await context.print.document({ dryRun: false, label: row.label, state: row.state, effect })

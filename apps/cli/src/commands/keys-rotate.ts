@@ -28,12 +28,14 @@ import {
 import { count } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
 import { fleetLatch, openAdmin } from '../services/hsm.js'
+import { statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface RotateOptions extends CommonOptions, TwoPhaseOptions {
   readonly domain: string
   readonly role: 'files' | 'enc' | 'sig' | 'kek' | 'audit'
+  readonly reason?: string
 }
 
 export function rotateVerb(keys: Command, runner: Runner): void {
@@ -46,6 +48,7 @@ export function rotateVerb(keys: Command, runner: Runner): void {
         .choices(['files', 'enc', 'sig', 'kek', 'audit'])
         .default('files'),
     )
+    .option('--reason <text>', 'for the audit log: on schedule, or since somebody may have used the old version')
     .addHelpText(
       'after',
       `
@@ -62,6 +65,7 @@ Take a backup of the HSM afterwards, before you rely on the new version.`,
 }
 
 async function rotateAction(context: CommandContext, _args: readonly string[], o: RotateOptions): Promise<void> {
+  const reason = statedIfGiven(o.reason)
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
   const domain = await findDomain(records, o.domain)
@@ -85,7 +89,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   // Waiting may take long, and needs no session of the HSM.
   await admin.close()
   const confirmedBy = await confirmed(context, records, prepared, o)
-  const keys = await underKeysLock(records, domain.id, (tx) => activate(tx, prepared, { actor, confirmedBy }))
+  const keys = await underKeysLock(records, domain.id, (tx) => activate(tx, prepared, { actor, reason, confirmedBy }))
   await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: false, keys, confirmedBy })
   await context.print.text(reportTable(keys, o))
 }

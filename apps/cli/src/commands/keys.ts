@@ -1,7 +1,7 @@
 import { keyLabel, type KeyListing } from '@sealfleet/hsm'
 import {
+  appendAudit,
   ensureDomain,
-  listDomains,
   listMasterKeys,
   type DomainPolicy,
   type KeyRow,
@@ -30,14 +30,12 @@ import { humanTime } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
 import { fleetLatch, openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { destroyVerb } from './keys-destroy.js'
 import { destructionsVerb } from './keys-destructions.js'
 import { retireVerb } from './keys-retire.js'
 import { rotateVerb } from './keys-rotate.js'
-
-/** Of a domain that does not exist yet. */
-const NO_PERIODS = { rotationDays: null, retentionDays: null }
 
 interface InitOptions extends CommonOptions, TwoPhaseOptions {
   readonly domain: string
@@ -88,8 +86,8 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
   const records = await openDatabase(context, config)
   const admin = await openAdmin(config, fleetLatch(context, records))
   context.defer(() => admin.close())
-  const domain = await domainFor(records, o)
   const actor = `cli:${context.io.user}`
+  const domain = await domainFor(records, o, actor)
   const plan = (token: readonly KeyListing[]) => plansOf(records, domain, token, o)
   if (o.dryRun === true) {
     const keys = foretold(await plan(await admin.list()))
@@ -110,14 +108,14 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
 
 async function plansOf(
   records: Records,
-  domain: DomainPolicy & { readonly exists: boolean },
+  domain: DomainPolicy,
   token: readonly KeyListing[],
   o: InitOptions,
 ): Promise<readonly RolePlan[]> {
   const plans: RolePlan[] = []
   for (const role of rolesOf(domain, o)) {
     const owner = role === 'audit' ? 'default' : domain.id
-    const rows = o.dryRun && !domain.exists ? [] : await listMasterKeys(records, { domain: owner, role })
+    const rows = await listMasterKeys(records, { domain: owner, role })
     const suite: Suite = role === 'enc' || role === 'sig' ? domain.suite : 1
     plans.push({ steps: planRole({ role, domain: owner, suite, rows, token }), rows })
   }
@@ -125,25 +123,15 @@ async function plansOf(
 }
 
 /** The default domain is made where it is missing; any other must exist, since its policy is a decision. */
-async function domainFor(records: Records, o: InitOptions): Promise<DomainPolicy & { readonly exists: boolean }> {
-  if (o.domain !== 'default') return { ...(await findDomain(records, o.domain)), exists: true }
+async function domainFor(records: Records, o: InitOptions, actor: string): Promise<DomainPolicy> {
+  if (o.domain !== 'default') return findDomain(records, o.domain)
   const suite: Suite | undefined = o.suite === undefined ? undefined : o.suite === '2' ? 2 : 1
-  if (o.dryRun === true) {
-    const found = (await listDomains(records)).find(({ id }) => id === 'default')
-    return found
-      ? { ...found, exists: true }
-      : {
-          id: 'default',
-          name: 'default',
-          suite: suite ?? 1,
-          nonceMode: 'inline',
-          segLog2: 20,
-          ...NO_PERIODS,
-          exists: false,
-        }
-  }
-  const { domain } = await ensureDomain(records, { id: 'default', ...(suite === undefined ? {} : { suite }) })
-  return { ...domain, exists: true }
+  return inTransaction(records, o.dryRun, async (tx) => {
+    const { domain, created } = await ensureDomain(tx, { id: 'default', ...(suite === undefined ? {} : { suite }) })
+    const { id, ...detail } = domain
+    if (created) await appendAudit(tx, { actor, action: 'domains.add', subjectKind: 'domain', subjectId: id, detail })
+    return domain
+  })
 }
 
 function rolesOf({ nonceMode }: DomainPolicy, { withAudit, withKek }: InitOptions): readonly Role[] {

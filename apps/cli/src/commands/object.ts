@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { readContext, type ContextOptions } from '../files/context.js'
-import { checkDestination, deliver, wantsNoProgress } from '../files/deliver.js'
+import { checkDestination, deliver, rehearseDelivery, wantsNoProgress } from '../files/deliver.js'
 import { parseRange, resolveRange } from '../files/range.js'
 import { createProgress } from '../output/progress.js'
 import { pairs } from '../output/table.js'
@@ -44,7 +44,7 @@ export function objectVerbs(program: Command, runner: Runner): void {
     .option('--force', 'replace an existing file')
     .option('--range <a-b>', 'only these bytes: A-B (both ends count), A- or -N (the last N)')
   perform<OpenVerbOptions>(
-    contextOptions(sourceArgument(commonOptions(openVerb, { changes: false }))),
+    contextOptions(sourceArgument(commonOptions(openVerb, { changes: true }))),
     runner,
     openAction,
   )
@@ -104,6 +104,19 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
     signal: context.signal,
   })
   const { start, end } = range ? resolveRange(range, opened.plaintextLength) : { start: 0, end: opened.plaintextLength }
+  const about = {
+    object: source.where,
+    ...(range ? { range: { start, end } } : {}),
+    contextChecked: opened.contextChecked,
+    contextFrom: chosen.from,
+    fileId: opened.info.fileId,
+    attemptId: opened.info.attemptId,
+  }
+  if (o.dryRun === true) {
+    await rehearseDelivery(context, destination)
+    await context.print.document({ ...about, output: o.output ?? '-', bytes: end - start, dryRun: true })
+    return context.print.text(`would write ${humanSize(end - start)} to ${o.output ?? 'standard output'}`)
+  }
   const progress = createProgress(context.io, {
     noun: 'object',
     items: 1,
@@ -119,14 +132,9 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
     )
     progress.stop()
     await context.print.document({
-      object: source.where,
+      ...about,
       output: delivered.path ?? '-',
       bytes: delivered.bytes,
-      ...(range ? { range: { start, end } } : {}),
-      contextChecked: opened.contextChecked,
-      contextFrom: chosen.from,
-      fileId: opened.info.fileId,
-      attemptId: opened.info.attemptId,
     })
     if (delivered.path !== undefined) await context.print.text(`${delivered.path}  ${humanSize(delivered.bytes)}`)
     await reportContext(context, chosen)

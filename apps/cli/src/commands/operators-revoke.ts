@@ -7,7 +7,7 @@ import {
   type OperatorRow,
 } from '@sealfleet/records'
 import type { Command } from 'commander'
-import { CliError, missingError, usageError } from '../cli-error.js'
+import { CliError, missingError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-status.js'
 import {
@@ -19,6 +19,7 @@ import {
   tellHowToSign,
   type SignedOptions,
 } from '../operators/ask-for.js'
+import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
@@ -48,8 +49,7 @@ async function revokeAction(context: CommandContext, [given = '']: readonly stri
   if (operator === undefined) {
     throw missingError('OPERATOR_UNKNOWN', `there is no operator ${given}`, 'see `sealfleet operators list`')
   }
-  const reason = (o.reason ?? (await signedReason(records, o.request))).trim()
-  if (reason === '') throw usageError('--reason is missing or empty', 'say in a sentence why')
+  const reason = stated(o.reason ?? (await signedReason(records, o.request)))
   const dryRun = o.dryRun === true
   const { id, name, revokedAt } = operator
   const officers = await countOfficers(records)

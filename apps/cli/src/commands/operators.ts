@@ -1,5 +1,6 @@
 import {
   addOperator,
+  assertEnrollable,
   countOfficers,
   enrolmentDetail,
   FREE_OFFICERS,
@@ -89,6 +90,7 @@ async function addAction(context: CommandContext, [name = '']: readonly string[]
       subject: { kind: 'operator', id: name },
       detail: enrolmentDetail({ ...o, publicKey }),
     } as const
+    await records.transaction((tx) => assertEnrollable(tx, { name, publicKey }))
     const request = await askFor(context, records, wanted, o)
     await context.print.document({ operator: null, request: request ? requestReport(request) : null, dryRun })
     const role = o.role === 'officer' ? '' : ` --role ${o.role}`

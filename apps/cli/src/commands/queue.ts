@@ -1,9 +1,17 @@
 import { connectProducer, QUEUE_NAMES, queueOptions, type QueueName } from '@sealfleet/jobs'
+import { appendAudit } from '@sealfleet/records'
 import { Queue } from 'bullmq'
 import { Argument, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { table } from '../output/table.js'
+import { statedIfGiven } from '../services/reason.js'
+import { openDatabase } from '../services/records.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+
+interface SwitchOptions extends CommonOptions {
+  readonly reason?: string
+}
 
 export function queueVerbs(program: Command, runner: Runner): void {
   const queue = program.command('queue').description('the queues in Redis')
@@ -14,18 +22,20 @@ export function queueVerbs(program: Command, runner: Runner): void {
   const pause = queue
     .command('pause')
     .description('let no worker take another job; what runs goes on to its end, what is accepted stays accepted')
-  perform<CommonOptions>(commonOptions(queueArgument(pause), { changes: true }), runner, (context, args, o) =>
+  perform<SwitchOptions>(commonOptions(queueArgument(pause), { changes: true }), runner, (context, args, o) =>
     switchQueue(context, args, o, true),
   )
 
   const resume = queue.command('resume').description('let workers take jobs again')
-  perform<CommonOptions>(commonOptions(queueArgument(resume), { changes: true }), runner, (context, args, o) =>
+  perform<SwitchOptions>(commonOptions(queueArgument(resume), { changes: true }), runner, (context, args, o) =>
     switchQueue(context, args, o, false),
   )
 }
 
 function queueArgument(command: Command): Command {
-  return command.addArgument(new Argument('[queue]', 'which').choices(QUEUE_NAMES).default('ingest'))
+  return command
+    .addArgument(new Argument('[queue]', 'which').choices(QUEUE_NAMES).default('ingest'))
+    .option('--reason <text>', 'for the audit log')
 }
 
 const COUNTED = ['waiting', 'active', 'delayed', 'completed', 'failed'] as const
@@ -59,16 +69,30 @@ async function statusAction(context: CommandContext): Promise<void> {
 async function switchQueue(
   context: CommandContext,
   [name]: readonly string[],
-  { dryRun }: CommonOptions,
+  { dryRun, reason: given }: SwitchOptions,
   pause: boolean,
 ): Promise<void> {
+  const reason = statedIfGiven(given)
   const [queue] = await openQueues(
     context,
     QUEUE_NAMES.filter((one) => one === (name ?? 'ingest')),
   )
   if (queue === undefined) throw new Error('the argument parser lets only known queues through')
   const was = await queue.isPaused()
-  if (dryRun !== true && was !== pause) await (pause ? queue.pause() : queue.resume())
+  const records = await openDatabase(context, context.settings.load(['database']))
+  await inTransaction(records, dryRun, async (tx) => {
+    if (was === pause) return
+    const detail = reason === undefined ? {} : { reason }
+    const subject = { subjectKind: 'queue', subjectId: queue.name }
+    await appendAudit(tx, {
+      actor: `cli:${context.io.user}`,
+      action: `queue.${pause ? 'pause' : 'resume'}`,
+      ...subject,
+      detail,
+    })
+    // Last: what fails takes its row along.
+    if (dryRun !== true) await (pause ? queue.pause() : queue.resume())
+  })
   await context.print.document({
     queue: queue.name,
     paused: dryRun === true ? was : pause,

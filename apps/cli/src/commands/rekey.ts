@@ -19,7 +19,9 @@ import { count, humanSize } from '../output/units.js'
 import { reportOf, runsText, runText, type RunReport } from '../rekey/report.js'
 import { waitForRun } from '../rekey/wait.js'
 import { findDomain } from '../services/domains.js'
+import { statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
 
 interface ReasonOption extends CommonOptions {
@@ -114,18 +116,18 @@ async function startAction(context: CommandContext, _args: readonly string[], o:
   const scope = await rekeyScope(records, domain.id, o.from)
   assertOpenable(o.from, scope)
   const about = `${count(scope.files, 'file')}, ${humanSize(scope.bytes)}`
-  if (o.dryRun === true) {
-    await context.print.document({ ...request, ...scope, dryRun: true })
-    await context.print.text(`would move ${about} of domain ${domain.name} away from version ${o.from}`)
-    return EXIT.done
-  }
   const actor = `cli:${context.io.user}`
-  const { created, run } = await records.transaction(async (tx) => {
+  const { created, run } = await inTransaction(records, o.dryRun, async (tx) => {
     const started = await startRekeyRun(tx, { ...request, filesPerSecond: o.rate, createdBy: actor })
     const detail = { ...request, rate: started.run.filesPerSecond, created: started.created, ...reasonOf(o) }
     await appendAudit(tx, { actor, action: 'rekey.start', ...subject(started.run.id), detail })
     return started
   })
+  if (o.dryRun === true) {
+    await context.print.document({ ...request, ...scope, dryRun: true })
+    await context.print.text(`would move ${about} of domain ${domain.name} away from version ${o.from}`)
+    return EXIT.done
+  }
   if (o.wait !== true) {
     await context.print.document({ ...(await reportOf(records, run)), created })
     await context.print.text(`${created ? 'begun' : 'resumed'}: run ${run.id}, ${about}`)
@@ -176,18 +178,18 @@ async function changeAction(
 ): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
   const id = runId(given)
-  if (o.dryRun === true) {
-    const { state } = await getRekeyRun(records, id)
-    await context.print.document({ id, state, change, dryRun: true })
-    return context.print.text(`would ${change} run ${id}, which is ${state}`)
-  }
-  const { changed, run } = await records.transaction(async (tx) => {
+  const { state } = await getRekeyRun(records, id)
+  const { changed, run } = await inTransaction(records, o.dryRun, async (tx) => {
     const done = await changeRekeyRun(tx, id, change)
     const actor = `cli:${context.io.user}`
     if (done.changed)
       await appendAudit(tx, { actor, action: `rekey.${change}`, ...subject(id), detail: { ...reasonOf(o) } })
     return done
   })
+  if (o.dryRun === true) {
+    await context.print.document({ id, state, change, changed, dryRun: true })
+    return context.print.text(`would ${change} run ${id}, which is ${state}${changed ? '' : ' already'}`)
+  }
   await context.print.document({ ...(await reportOf(records, run)), changed })
   await context.print.text(`run ${run.id} ${changed ? 'is now' : 'was'} ${run.state}${changed ? '' : ' already'}`)
 }
@@ -195,18 +197,14 @@ async function changeAction(
 async function retryAction(context: CommandContext, [given = '']: readonly string[], o: ReasonOption): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
   const id = runId(given)
-  const retried = o.dryRun === true ? await wouldRetry(records, id) : await retry(context, records, id, o)
+  const retried = await retry(context, records, id, o)
   await context.print.document({ id, retried, dryRun: o.dryRun === true })
   const what = o.dryRun === true ? 'would get another try' : 'will be tried again'
   await context.print.text(retried === 0 ? 'no file of that run failed' : `${count(retried, 'file')} ${what}`)
 }
 
-async function wouldRetry(records: Records, id: string): Promise<number> {
-  return (await reportOf(records, await getRekeyRun(records, id))).items.FAILED
-}
-
 function retry(context: CommandContext, records: Records, id: string, o: ReasonOption): Promise<number> {
-  return records.transaction(async (tx) => {
+  return inTransaction(records, o.dryRun, async (tx) => {
     const retried = await retryRekeyItems(tx, id)
     const actor = `cli:${context.io.user}`
     if (retried > 0)
@@ -229,6 +227,7 @@ function subject(id: string) {
   return { subjectKind: 'rekey-run', subjectId: id } as const
 }
 
-function reasonOf({ reason }: ReasonOption): { readonly reason?: string } {
+function reasonOf({ reason: given }: ReasonOption): { readonly reason?: string } {
+  const reason = statedIfGiven(given)
   return reason === undefined ? {} : { reason }
 }

@@ -19,6 +19,7 @@ import { describeRequest, signedDigest } from '../operators/describe-request.js'
 import { readSmallFile } from '../operators/small-file.js'
 import { pairs, table } from '../output/table.js'
 import { count, humanTime } from '../output/units.js'
+import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
@@ -156,11 +157,11 @@ async function approveAction(context: CommandContext, [id = '']: readonly string
 }
 
 async function cancelAction(context: CommandContext, [id = '']: readonly string[], o: CancelOptions): Promise<void> {
-  if (o.reason.trim() === '') throw usageError('--reason is empty', 'say in a sentence why')
+  const reason = stated(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   await findRequest(records, id)
   const dryRun = o.dryRun === true
-  const input = { id, actor: `cli:${context.io.user}`, reason: o.reason }
+  const input = { id, actor: `cli:${context.io.user}`, reason }
   const request = await inTransaction(records, dryRun, (tx) => cancelRequest(tx, input))
   await context.print.document({ request: requestReport(request), dryRun })
   await context.print.text(`request ${id} ${dryRun ? 'would be' : 'is'} cancelled`)

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
-import { checkDestination, deliver, wantsNoProgress } from '../files/deliver.js'
+import { checkDestination, deliver, rehearseDelivery, wantsNoProgress } from '../files/deliver.js'
 import { parseRange, resolveRange } from '../files/range.js'
 import { ensureOutputFolder, isPlainRelative } from '../files/safe-path.js'
 import { createProgress } from '../output/progress.js'
@@ -73,11 +73,12 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
     ? resolveRange(range, committed.plaintextLength)
     : { start: 0, end: committed.plaintextLength }
   const about = { fileId: file.id, source: file.source, ...(range ? { range: { start, end } } : {}) }
+  using reading = await openReading(library, id)
   if (o.dryRun === true) {
+    await rehearseDelivery(context, destination)
     await context.print.document({ ...about, output: o.output ?? '-', bytes: end - start, dryRun: true })
     return context.print.text(`would restore ${humanSize(end - start)} to ${o.output ?? 'standard output'}`)
   }
-  using reading = await openReading(library, id)
   const bar = { noun: 'files', items: 1, totalBytes: end - start, quiet: wantsNoProgress(context, destination) }
   const progress = createProgress(context.io, bar)
   try {

@@ -16,7 +16,7 @@ import { table } from '../output/table.js'
 import { count } from '../output/units.js'
 import { rewrapAll, type RewrapReport } from '../rewrap/run.js'
 import { findDomain } from '../services/domains.js'
-import { openPool } from '../services/hsm.js'
+import { fleetLatch, openPool } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
 
@@ -68,7 +68,7 @@ async function rewrapAction(
     await say(context, versions, `${count(toDo, 'attempt')} would be wrapped under version ${active.version}`)
     return EXIT.done
   }
-  const pool = await openPool(context.settings.load(['hsm']))
+  const pool = await openPool(context.settings.load(['hsm']), fleetLatch(context, records))
   context.defer(() => pool.close())
   await expectKeks(records, pool, domain.id)
   const report: RewrapReport = { rewrapped: 0, raced: 0, failed: [] }

@@ -1,6 +1,5 @@
 import { removeFile, type Records } from '@sealfleet/records'
 import type { Command } from 'commander'
-import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
 import { createCounter } from '../output/counter.js'
@@ -9,6 +8,7 @@ import { count, humanSize } from '../output/units.js'
 import { beforeText, examine, heldError, notStored, type Candidate } from '../rm/candidates.js'
 import { removeObjects } from '../rm/objects.js'
 import { confirm } from '../services/confirm.js'
+import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
@@ -44,7 +44,7 @@ again, the command finishes what was cut off.`,
 }
 
 async function rmAction(context: CommandContext, given: readonly string[], o: RmOptions): Promise<ExitStatus> {
-  if (o.reason.trim() === '') throw usageError('--reason is empty', 'say in a sentence why')
+  const reason = stated(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const candidates = await examine(records, given, context.signal)
   const stored = candidates.filter(({ file }) => file.state === 'STORED')
@@ -67,7 +67,7 @@ async function rmAction(context: CommandContext, given: readonly string[], o: Rm
     const files: Removed[] = []
     for (const candidate of candidates) {
       context.signal.throwIfAborted()
-      files.push(await removeOne(context, records, candidate, o.reason))
+      files.push(await removeOne(context, records, candidate, reason))
       counter.update(files.length)
     }
     // Those removed before as well: whoever removed them may have been cut off.

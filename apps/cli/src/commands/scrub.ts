@@ -7,7 +7,7 @@ import { EXIT, type ExitStatus } from '../exit-status.js'
 import { createCounter } from '../output/counter.js'
 import { table } from '../output/table.js'
 import { count, humanSize, humanTime } from '../output/units.js'
-import { openPool } from '../services/hsm.js'
+import { fleetLatch, openPool } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { openObjectStore } from '../services/store.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
@@ -68,16 +68,16 @@ async function runAction(context: CommandContext, _args: readonly string[], o: R
   const { signal } = context
   const config = context.settings.load(['database', 's3', 'hsm'])
   const records = await openDatabase(context, config)
+  const store = await openObjectStore(config, { access: 'read-only', signal })
+  context.defer(() => store.close())
+  const hsm = await openPool(config, fleetLatch(context, records))
+  context.defer(() => hsm.close())
   if (o.dryRun === true) {
     const left = await scrubBacklog(records, new Date())
     await context.print.document({ dryRun: true, ...left })
     await context.print.text(`${count(left.objects, 'object')}, ${humanSize(left.bytes)}, would be read and verified`)
     return EXIT.done
   }
-  const store = await openObjectStore(config, { access: 'read-only', signal })
-  context.defer(() => store.close())
-  const hsm = await openPool(config)
-  context.defer(() => hsm.close())
   const actor = `cli:${context.io.user}`
   const detail = { mibPerSecond: o.rate ?? null }
   await appendAudit(records, { actor, action: 'scrub.run', subjectKind: 'store', subjectId: store.bucket, detail })

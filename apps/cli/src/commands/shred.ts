@@ -1,6 +1,5 @@
 import { lockForShredding, shredDetail, shredFile, type Records } from '@sealfleet/records'
 import type { Command } from 'commander'
-import { usageError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import {
   askFor,
@@ -13,6 +12,7 @@ import {
 } from '../operators/ask-for.js'
 import { count } from '../output/units.js'
 import { fileIdOf } from '../services/file-id.js'
+import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
@@ -41,8 +41,7 @@ rewrap the domain under a new KEK and destroy the old one. A file with inline no
 async function shredAction(context: CommandContext, [given = '']: readonly string[], o: ShredOptions): Promise<void> {
   const fileId = fileIdOf(given)
   const records = await openDatabase(context, context.settings.load(['database']))
-  const reason = (o.reason ?? (await signedReason(records, o.request))).trim()
-  if (reason === '') throw usageError('--reason is missing or empty', 'say in a sentence why')
+  const reason = stated(o.reason ?? (await signedReason(records, o.request)))
   const dryRun = o.dryRun === true
   if (o.request === undefined) return await ask(context, records, fileId, reason, o)
   const requestId = o.request

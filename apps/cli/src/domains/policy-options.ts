@@ -2,6 +2,7 @@ import type { DomainPolicy, Suite } from '@sealfleet/records'
 import { Option, type Command } from 'commander'
 import { CliError, usageError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
+import { printable } from '../output/printable.js'
 import { wholeNumber } from '../verb.js'
 import { daysOf, daysOption, type Days } from './days.js'
 
@@ -57,6 +58,9 @@ export function assertLossAccepted(o: PolicyOptions): void {
 
 /** A name that a domain may have. Throws USAGE for others. */
 export function assertDomainName(name: string): void {
-  if (name === '' || name === 'default' || name.length > 100 || name.includes('\0'))
-    throw usageError(`a domain can not be called ${JSON.stringify(name.slice(0, 120))}`)
+  if (name === '' || name === 'default' || name.length > 100 || name !== printable(name.trim()))
+    throw usageError(
+      `a domain can not be called ${JSON.stringify(name.slice(0, 120))}`,
+      'a name has 1 to 100 characters, none that steers a terminal, and no blanks around it',
+    )
 }

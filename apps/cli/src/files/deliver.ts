@@ -29,6 +29,13 @@ export function checkDestination(context: CommandContext, { output }: Destinatio
   if (output === undefined || output === '-') context.print.yieldStdout()
 }
 
+/** Refuses what `deliver` would refuse about the destination; nothing is left there. For dry runs. */
+export async function rehearseDelivery({ io }: CommandContext, { output, force }: Destination): Promise<void> {
+  if (output === undefined || output === '-') return
+  await using file = await OutputFile.create(path.resolve(io.cwd, output), { force })
+  void file
+}
+
 /** Bars would be drawn into a file that is printed on the same terminal. */
 export function wantsNoProgress(context: CommandContext, { output }: Destination): boolean {
   return context.print.json || ((output === undefined || output === '-') && context.io.stdout.isTTY === true)

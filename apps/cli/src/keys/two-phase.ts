@@ -119,7 +119,7 @@ export async function confirmed(
 export async function activate(
   tx: Queryable,
   prepared: readonly Prepared[],
-  o: { actor: string; confirmedBy: readonly string[] | null },
+  o: { actor: string; reason?: string | undefined; confirmedBy: readonly string[] | null },
 ): Promise<readonly KeyReport[]> {
   const reports: KeyReport[] = []
   for (const { reports: before, next } of prepared) {
@@ -133,6 +133,7 @@ export async function activate(
       label: row.label,
       checkValue: row.checkValue?.toString('hex') ?? null,
       confirmedBy: o.confirmedBy,
+      ...(o.reason === undefined ? {} : { reason: o.reason }),
     }
     const subject = { subjectKind: 'key', subjectId: key.id }
     if (now?.state !== 'ACTIVE') await appendAudit(tx, { actor: o.actor, action: 'keys.activate', ...subject, detail })

@@ -8,9 +8,11 @@ import {
   type RequestRow,
 } from '@sealfleet/records'
 import { Option, type Command } from 'commander'
+import { missingError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { parseAge } from '../dlq/select.js'
 import { count, humanTime } from '../output/units.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { wholeNumber } from '../verb.js'
 import { deedOf } from './describe-request.js'
 
@@ -52,13 +54,16 @@ export async function askFor(
     ({ detail, intact, required }) =>
       intact && required === o.signatures && canonicalJson(detail) === canonicalJson(wanted.detail),
   )
-  if (same !== undefined || o.dryRun === true) return same
-  return createRequest(records, {
-    ...wanted,
-    required: o.signatures,
-    expiresSeconds: Math.floor(o.expires / 1_000),
-    createdBy: `cli:${context.io.user}`,
-  })
+  if (same !== undefined) return same
+  const made = await inTransaction(records, o.dryRun, (tx) =>
+    createRequest(tx, {
+      ...wanted,
+      required: o.signatures,
+      expiresSeconds: Math.floor(o.expires / 1_000),
+      createdBy: `cli:${context.io.user}`,
+    }),
+  )
+  return o.dryRun === true ? undefined : made
 }
 
 /** Says what was asked for and what comes next; `then` is the command that uses the signed request, without --request. */
@@ -102,8 +107,12 @@ export function quoted(text: string): string {
   return /^[\w./@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
-/** The reason that was signed, so that nobody has to type it twice. */
+/** The reason that was signed, so that nobody has to type it twice. @throws NOT_FOUND for a request that is not there */
 export async function signedReason(records: Records, request: string | undefined): Promise<string> {
-  const reason = request === undefined ? undefined : (await getRequest(records, request))?.detail['reason']
+  if (request === undefined) return ''
+  const found = await getRequest(records, request)
+  if (found === undefined)
+    throw missingError('NOT_FOUND', `there is no request ${request}`, 'see `sealfleet requests list`')
+  const { reason } = found.detail
   return typeof reason === 'string' ? reason : ''
 }

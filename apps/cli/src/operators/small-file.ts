@@ -3,6 +3,25 @@ import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { errnoOf, hasCode } from '../files/errno.js'
 
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  ENOTDIR: 'does not exist: a part of the path is no folder',
+  EISDIR: 'is a folder',
+  EACCES: 'may not be read by you',
+  EPERM: 'may not be read by you',
+}
+
+/** A file that was named and can not be read: status 4 when it is not there. What is no error of the file system is thrown as it is. */
+export function unreadable(file: string, error: unknown): CliError {
+  const errno = errnoOf(error)
+  if (errno === undefined) throw error
+  return new CliError('INPUT', `${file} ${WHY[errno] ?? `can not be read (${errno})`}`, {
+    exitStatus: hasCode(error, 'ENOENT', 'ENOTDIR') ? EXIT.missing : EXIT.failed,
+    fix: 'name another file, or correct its path and rights',
+    cause: error,
+  })
+}
+
 /** Keys, signatures and requests are at most this long; anything longer is the wrong file. */
 const LIMIT = 65_536 + 16
 
@@ -18,14 +37,9 @@ export async function readSmallFile(file: string): Promise<Buffer> {
     if (length <= LIMIT) return bytes.subarray(0, length)
     throw new CliError('INPUT', `${file} is longer than ${LIMIT} bytes: it is another file`, {
       exitStatus: EXIT.failed,
+      fix: 'name the file that is meant',
     })
   } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === undefined) throw error
-    const missing = hasCode(error, 'ENOENT', 'ENOTDIR')
-    throw new CliError('INPUT', `${file} can not be read (${errno})`, {
-      exitStatus: missing ? EXIT.missing : EXIT.failed,
-      cause: error,
-    })
+    throw unreadable(file, error)
   }
 }

@@ -74,6 +74,8 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
 
     const stop = new AbortController()
     const { signal } = stop
+    // Every loop of the house listens to it, and what each of them does; so many of them are meant.
+    setMaxListeners(0, signal)
     const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
     const actor = `maintenance:${id}`
     const tasks = maintenanceTasks({ records, store, jobs, actor, hsm, metrics, log }, config.maintenance)

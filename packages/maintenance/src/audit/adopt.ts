@@ -26,6 +26,7 @@ export async function adoptionDetail(ports: AuditPorts, reason: string, signal?:
     throw new AuditError(
       'BAD_STATE',
       `the database is not behind the store: it ends with checkpoint ${database}, the store with ${no}`,
+      'nothing is to be done: maintenance goes on signing',
     )
   const copy = await readCopy(ports.store, no, signal)
   if (copy === undefined || copy === null)

@@ -58,13 +58,26 @@ const UNSTORED = 100
  *   NO_ACTIVE_KEY: there is no audit key. StoreError, RecordsError, HsmError, the signal's reason.
  */
 export async function checkpointAudit(ports: AuditPorts, options: CheckpointOptions = {}): Promise<CheckpointReport> {
-  const { records, store } = ports
   const { signal } = options
+  const last = await lastNotBehind(ports, signal)
+  const made = await makeCheckpoint(ports, last, { signal })
+  return copyAll(ports, made, signal)
+}
+
+/** Whether a log that has grown could be signed now. @throws AuditError as `checkpointAudit`; StoreError, RecordsError */
+export async function assertSignable(ports: AuditPorts, options: CheckpointOptions = {}): Promise<void> {
+  await lastNotBehind(ports, options.signal)
+  await activeAuditKey(ports.records)
+}
+
+async function lastNotBehind(
+  { records, store }: Pick<AuditPorts, 'records' | 'store'>,
+  signal: AbortSignal | undefined,
+): Promise<CheckpointRow | undefined> {
   const last = await lastCheckpoint(records)
   const highest = (await listCopyNumbers(store, signal)).at(-1) ?? 0
   if (highest > (last?.no ?? 0)) throw behind(highest, last?.no ?? 0)
-  const made = await makeCheckpoint(ports, last, { signal })
-  return copyAll(ports, made, signal)
+  return last
 }
 
 /** Brings every copy that is missing to the store. */

@@ -14,14 +14,15 @@ import {
   refuseDestruction,
   signatureEvidence,
   type DestructionRow,
+  type KeyRow,
   type Queryable,
   type RequestRow,
 } from '@sealfleet/records'
 
-import { assertNotNeeded, keyNeeds, storeNeeds } from './needs.js'
+import { assertNotNeeded, keyNeeds, storeNeeds, type ScanOptions } from './needs.js'
 import { destructionRecord, destructionStoreKey, signRecord } from './record.js'
 import { DESTROY_KIND, termsOf } from './request.js'
-import { DestructionRefused, registered, type DestroyPorts, type StoreNeeds } from './terms.js'
+import { DestructionRefused, registered, type DestroyPorts, type KeyNeeds, type StoreNeeds } from './terms.js'
 
 /** All that HSMs may take within one transaction. */
 export const HSM_MS = 300_000
@@ -66,13 +67,43 @@ export async function carryOutDestruction(
   }
 }
 
+/**
+ * What carrying a destruction out would meet now: everything that may forbid it is looked at, every token included, and nothing is
+ * destroyed or written down. Resolves with `ready`, or why it would be left alone.
+ * @throws what it would be refused with; the signal's reason
+ */
+export async function rehearseDestruction(
+  { records, store, tokens }: DestroyPorts,
+  id: string,
+  options: ScanOptions = {},
+): Promise<'ready' | 'busy' | 'ended' | 'early'> {
+  const [planned] = await listDestructions(records, { id, only: 'open' })
+  if (planned === undefined) return 'ended'
+  if (!planned.due) return 'early'
+  const inStore = await storeNeeds({ records, store }, await keyOf(records, planned), options)
+  return records.rehearsal().transaction(
+    async (tx) => {
+      const ready = await assertReady(tokens, tx, planned, inStore)
+      if (ready.outcome === 'left') return ready.why
+      await tokens.look(registered(ready.key), ready.witnesses.map(registered), options.signal)
+      return 'ready'
+    },
+    { timeoutMs: HSM_MS },
+  )
+}
+
+async function keyOf(records: DestroyPorts['records'], { keyId }: DestructionRow): Promise<KeyRow> {
+  const key = (await listMasterKeys(records)).find((row) => row.id === keyId)
+  if (key === undefined) throw new RecordsError('NOT_FOUND', 'the destruction names a key that is not registered')
+  return key
+}
+
 async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions): Promise<CarryOutResult> {
   const { records } = ports
   const [planned] = await listDestructions(records, { id, only: 'open' })
   if (planned === undefined) return { outcome: 'left', why: 'ended' }
   if (!planned.due) return { outcome: 'left', why: 'early' }
-  const [key] = (await listMasterKeys(records)).filter((row) => row.id === planned.keyId)
-  if (key === undefined) throw new RecordsError('NOT_FOUND', 'the destruction names a key that is not registered')
+  const key = await keyOf(records, planned)
   // What the records alone refuse is refused before every header in the store is read, each time anew.
   assertNotNeeded(key, await keyNeeds(records, key, NOTHING), planned.shred ? Infinity : null)
   const inStore = await storeNeeds(ports, key, options)
@@ -93,25 +124,9 @@ async function underLock(
   inStore: StoreNeeds,
   { actor, signal, onStep }: CarryOutOptions,
 ): Promise<CarryOutResult> {
-  if (!(await claimDestruction(tx, id))) return { outcome: 'left', why: 'busy' }
-  await allowIdle(tx, HSM_MS)
-  await keepHoldsStill(tx)
-  const key = await lockMasterKey(tx, keyId)
-  const [destruction] = await listDestructions(tx, { id, only: 'due' })
-  if (destruction === undefined || key.state !== 'DESTROY_SCHEDULED') return { outcome: 'left', why: 'ended' }
-  const request = await signedRequest(tx, destruction)
-  const { shred, waitSeconds } = termsOf(key, request.detail)
-  await assertWaited(tx, request, waitSeconds)
-  const needs = await keyNeeds(tx, key, inStore)
-  assertNotNeeded(key, needs, shred)
-  const [audit] = await listMasterKeys(tx, { domain: 'default', role: 'audit', state: 'ACTIVE' })
-  if (audit === undefined)
-    throw new DestructionRefused('NO_ACTIVE_KEY', 'no audit key is active to sign the record with', {
-      fix: 'make one with `sealfleet keys init --with-audit`',
-    })
-  // Signing must work before anything is destroyed, not only afterwards.
-  await signRecord(tokens, registered(audit), Buffer.from('{"v":1,"kind":"rehearsal"}'))
-  const witnesses = (await listMasterKeys(tx, { state: 'ACTIVE' })).filter((row) => row.id !== key.id)
+  const ready = await assertReady(tokens, tx, { id, keyId }, inStore)
+  if (ready.outcome === 'left') return ready
+  const { key, destruction, request, needs, audit, witnesses } = ready
   const proofs = await tokens.destroy(registered(key), witnesses.map(registered), {
     beforeFirst: async () => {
       // On a connection of its own: a rollback of this transaction must not take it along.
@@ -137,6 +152,48 @@ async function underLock(
   const [carriedOut] = await listDestructions(tx, { id })
   if (carriedOut === undefined) throw new TypeError('a row that was just written is there')
   return { outcome: 'destroyed', destruction: carriedOut }
+}
+
+type Left = Extract<CarryOutResult, { readonly outcome: 'left' }>
+
+/** What a destruction that nothing forbids is carried out with. */
+interface Ready {
+  readonly outcome: 'ready'
+  readonly key: KeyRow
+  readonly destruction: DestructionRow
+  readonly request: RequestRow
+  readonly needs: KeyNeeds
+  readonly audit: KeyRow
+  readonly witnesses: readonly KeyRow[]
+}
+
+/** All that may forbid it, in the transaction that destroys or in a rehearsal of it. @throws DestructionRefused, what tokens throw */
+async function assertReady(
+  tokens: DestroyPorts['tokens'],
+  tx: Queryable,
+  { id, keyId }: Pick<DestructionRow, 'id' | 'keyId'>,
+  inStore: StoreNeeds,
+): Promise<Ready | Left> {
+  if (!(await claimDestruction(tx, id))) return { outcome: 'left', why: 'busy' }
+  await allowIdle(tx, HSM_MS)
+  await keepHoldsStill(tx)
+  const key = await lockMasterKey(tx, keyId)
+  const [destruction] = await listDestructions(tx, { id, only: 'due' })
+  if (destruction === undefined || key.state !== 'DESTROY_SCHEDULED') return { outcome: 'left', why: 'ended' }
+  const request = await signedRequest(tx, destruction)
+  const { shred, waitSeconds } = termsOf(key, request.detail)
+  await assertWaited(tx, request, waitSeconds)
+  const needs = await keyNeeds(tx, key, inStore)
+  assertNotNeeded(key, needs, shred)
+  const [audit] = await listMasterKeys(tx, { domain: 'default', role: 'audit', state: 'ACTIVE' })
+  if (audit === undefined)
+    throw new DestructionRefused('NO_ACTIVE_KEY', 'no audit key is active to sign the record with', {
+      fix: 'make one with `sealfleet keys init --with-audit`',
+    })
+  // Signing must work before anything is destroyed, not only afterwards.
+  await signRecord(tokens, registered(audit), Buffer.from('{"v":1,"kind":"rehearsal"}'))
+  const witnesses = (await listMasterKeys(tx, { state: 'ACTIVE' })).filter((row) => row.id !== key.id)
+  return { outcome: 'ready', key, destruction, request, needs, audit, witnesses }
 }
 
 /** Whoever can write to the database can write a destruction's row and mark a request used, but not sign for two officers. */

@@ -88,7 +88,10 @@ export async function ensureDomain(
     (input.segLog2 !== undefined && domain.segLog2 !== input.segLog2) ||
     (input.rotationDays !== undefined && domain.rotationDays !== input.rotationDays) ||
     (input.retentionDays !== undefined && domain.retentionDays !== input.retentionDays)
-  if (differs) throw new RecordsError('CONFLICT', `the key domain ${input.id} exists with another policy`)
+  if (differs)
+    throw new RecordsError('CONFLICT', `the key domain ${input.id} exists with another policy`, {
+      fix: 'see `sealfleet domains list`; change it with `sealfleet domains set`',
+    })
   return { created: false, domain }
 }
 

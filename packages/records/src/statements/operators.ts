@@ -28,6 +28,20 @@ export function enrolmentDetail(input: Pick<NewOperator, 'role' | 'publicKey'>):
 }
 
 /**
+ * Whether a person of that name and key may be enrolled at all; nobody is asked to sign what would be refused. Operators are locked
+ * until the transaction ends. @throws RecordsError INVALID (name or key), CONFLICT (name taken, or the key was enrolled before)
+ */
+export async function assertEnrollable(tx: Queryable, input: Pick<NewOperator, 'name' | 'publicKey'>): Promise<void> {
+  const { name, publicKey } = input
+  if (!/^[\p{L}\p{N}][\p{L}\p{N} ._@-]{0,99}$/u.test(name) || isUuid(name)) {
+    throw new RecordsError('INVALID', 'an operator’s name is of letters, digits, spaces and . _ @ -, and is no UUID')
+  }
+  assertPublicKey(publicKey)
+  await lockOperators(tx)
+  await assertFree(tx, input)
+}
+
+/**
  * Enrols an operator, inside the caller's transaction; the audit log has a row. While there are fewer than two officers it needs
  * nobody's signature (an empty house has nobody to ask), afterwards a request that officers signed for this name, key and role.
  * @throws RecordsError INVALID (name or key), CONFLICT (name taken, or the key was enrolled before), REQUEST_NEEDED, and what
@@ -35,12 +49,7 @@ export function enrolmentDetail(input: Pick<NewOperator, 'role' | 'publicKey'>):
  */
 export async function addOperator(tx: Queryable, input: NewOperator): Promise<OperatorRow> {
   const { name, role, publicKey, enrolledBy, requestId } = input
-  if (!/^[\p{L}\p{N}][\p{L}\p{N} ._@-]{0,99}$/u.test(name) || isUuid(name)) {
-    throw new RecordsError('INVALID', 'an operator’s name is of letters, digits, spaces and . _ @ -, and is no UUID')
-  }
-  assertPublicKey(publicKey)
-  await lockOperators(tx)
-  await assertFree(tx, input)
+  await assertEnrollable(tx, input)
   if (requestId !== undefined) {
     const subject = { kind: 'operator', id: name }
     const detail = enrolmentDetail(input)
@@ -135,7 +144,7 @@ export async function countOfficers(db: Queryable): Promise<number> {
   return row?.officers ?? 0
 }
 
-async function assertFree(tx: Queryable, { name, publicKey }: NewOperator): Promise<void> {
+async function assertFree(tx: Queryable, { name, publicKey }: Pick<NewOperator, 'name' | 'publicKey'>): Promise<void> {
   const [taken] = await tx.query<{ name: string; sameKey: boolean; revoked: boolean }>(Prisma.sql`
     SELECT name, public_key = ${Buffer.from(publicKey)}::bytea AS "sameKey", revoked_at IS NOT NULL AS revoked FROM operators
     WHERE public_key = ${Buffer.from(publicKey)}::bytea OR (name = ${name} AND revoked_at IS NULL) LIMIT 1`)

@@ -42,7 +42,8 @@ export async function getRekeyRun(db: Queryable, id: string): Promise<RekeyRun> 
   const [row] = await db.query<RawRun>(
     Prisma.sql`SELECT ${RUN_COLUMNS} FROM rekey_runs r WHERE r.id = ${uuid(id, 'the run’s id')}::uuid`,
   )
-  if (row === undefined) throw new RecordsError('NOT_FOUND', 'there is no such rekey run')
+  if (row === undefined)
+    throw new RecordsError('NOT_FOUND', 'there is no such rekey run', { fix: 'see `sealfleet rekey status`' })
   return rekeyRun(row)
 }
 

@@ -24,9 +24,10 @@ export function needsText({ database, store, lost, first, holds }: KeyNeeds): st
 export async function reportRefusal(
   context: CommandContext,
   error: DestructionRefused,
+  about: Readonly<Record<string, unknown>> = {},
 ): Promise<ErrorReport['exitStatus']> {
   const { code, message, fix, exitStatus } = describeError(error)
-  await context.print.document({ error: { code, message, fix }, ...(error.needs && { needs: error.needs }) })
+  await context.print.document({ ...about, error: { code, message, fix }, ...(error.needs && { needs: error.needs }) })
   if (error.needs !== undefined) await context.print.text(needsText(error.needs))
   await context.print.note(`sealfleet: ${code}: ${message}${fix === undefined ? '' : `\n  fix: ${fix}`}`)
   return exitStatus

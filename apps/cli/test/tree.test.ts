@@ -1,0 +1,183 @@
+import type { Command } from 'commander'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { verbPath } from '../src/help/add-examples.js'
+import { EXAMPLES } from '../src/help/examples.js'
+import { createProgram } from '../src/program.js'
+
+/**
+ * Each verb is named here: whoever adds one decides whether it changes something, and, if a person decides it, gives it a
+ * --reason. What changing verbs do to the database and the audit log is shown by dry-runs.test.ts and the suites of each.
+ */
+const READING = [
+  ...['status', 'list', 'trace', 'verify', 'doctor', 'doctor hsm', 'object inspect', 'object verify'],
+  ...['keys list', 'keys check', 'keys destructions', 'domains list', 'domains show', 'holds list', 'retention list'],
+  ...['operators list', 'requests list', 'requests show', 'rekey status', 'hsm latches', 'dlq ls', 'dlq show'],
+  ...['queue status', 'audit verify', 'audit log', 'scrub status'],
+]
+/** What a person decides, and answers for. */
+const DECIDED = [
+  ...[
+    'rm',
+    'shred',
+    'keys rotate',
+    'keys retire',
+    'keys destroy',
+    'domains set',
+    'operators revoke',
+    'requests cancel',
+  ],
+  ...['holds place', 'holds release', 'rekey start', 'rekey pause', 'rekey resume', 'rekey cancel', 'rekey retry'],
+  ...['hsm unlatch', 'dlq replay', 'dlq discard', 'queue pause', 'queue resume', 'audit adopt'],
+]
+const CHANGING = [
+  ...DECIDED,
+  ...['enqueue', 'restore', 'object open', 'keys init', 'domains add', 'operators add', 'operators keygen'],
+  ...['requests sign', 'requests approve', 'retention run', 'rewrap', 'recover', 'reconcile', 'sweep'],
+  ...['audit checkpoint', 'scrub run'],
+]
+
+interface Tree {
+  readonly program: Command
+  /** verbs that do something, by the words that name them */
+  readonly verbs: ReadonlyMap<string, Command>
+  readonly groups: readonly Command[]
+  /** the verb that the last command line came to */
+  reached(): string | undefined
+}
+
+/** The command tree with nothing behind it. */
+function treeOf(): Tree {
+  let reached: string | undefined
+  const io = { stdout: process.stdout, stderr: process.stderr } as never
+  const program = createProgram({ io, end: () => undefined })
+  const verbs = new Map<string, Command>()
+  const groups: Command[] = []
+  const walk = (command: Command): void => {
+    for (const one of command.commands) {
+      const words = verbPath(one)
+      const does = one.commands.length === 0 || words === 'doctor'
+      if (does)
+        verbs.set(
+          words,
+          one.action(() => void (reached = words)),
+        )
+      else groups.push(one)
+      walk(one)
+    }
+  }
+  walk(program)
+  return { program, verbs, groups, reached: () => reached }
+}
+
+const { verbs, groups } = treeOf()
+
+function helpOf(verb: Command): string {
+  let text = ''
+  verb.configureOutput({ writeOut: (part) => (text += part) }).outputHelp()
+  return text
+}
+
+function longOptions(verb: Command): readonly (string | undefined)[] {
+  return verb.options.map(({ long }) => long)
+}
+
+it('every verb is known here to read or to change something, and none of those is gone', () => {
+  expect([...READING, ...CHANGING].sort()).toEqual([...verbs.keys()].sort())
+  expect(Object.keys(EXAMPLES).sort()).toEqual([...verbs.keys()].sort())
+})
+
+describe.each([...verbs])('%s', (words, verb) => {
+  it('explains itself, says what each argument and option is, and gives an example', () => {
+    expect(verb.description().length).toBeGreaterThan(20)
+    for (const { description, flags } of verb.options) expect(description, flags).not.toBe('')
+    for (const argument of verb.registeredArguments) expect(argument.description, argument.name()).not.toBe('')
+    const [, examples = ''] = helpOf(verb).split('\nExamples:\n')
+    expect(examples).toMatch(new RegExp(`^  sealfleet ${words.replace(' start', '( start)?')}( |$)`, 'm'))
+  })
+
+  it('knows --json and --config, and --dry-run when it changes something', () => {
+    expect(longOptions(verb)).toEqual(expect.arrayContaining(['--json', '--config']))
+    expect(longOptions(verb).includes('--dry-run')).toBe(CHANGING.includes(words))
+  })
+
+  it('takes a reason when it is a decision', () => {
+    expect(longOptions(verb).includes('--reason')).toBe(DECIDED.includes(words))
+  })
+})
+
+it('groups explain themselves, and the whole is ordered by headings', () => {
+  for (const group of groups) expect(group.description().length, verbPath(group)).toBeGreaterThan(15)
+  const help = helpOf(treeOf().program)
+  const headings = [...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)
+  expect(headings).toEqual([
+    ...['Options', 'Files', 'Keeping and deleting', 'Master keys', 'People', 'Proof', 'Running the fleet'],
+    ...['When all else is lost', 'Help'],
+  ])
+})
+
+/** A command line as a shell would split it; what is redirected is not ours. */
+function wordsOf(line: string): readonly string[] {
+  const [command = ''] = line.split(/ [>|#] ?| {2}# /)
+  return [...command.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? '')
+}
+
+/** Resolves to the verb that a command line comes to; throws commander's error for one that would be refused. */
+async function parsed(line: string): Promise<string | undefined> {
+  const tree = treeOf()
+  const [, ...args] = wordsOf(line)
+  await tree.program.parseAsync([...args], { from: 'user' })
+  return tree.reached()
+}
+
+it.each(Object.entries(EXAMPLES).flatMap(([verb, lines]) => lines.map((line) => [line, verb])))(
+  'the example `%s` is one that the parser takes',
+  async (line, verb) => {
+    expect(await parsed(line)).toBe(verb)
+  },
+)
+
+/** What stands for something in the documents, and one of what it stands for. */
+const STANDS_FOR: Readonly<Record<string, string>> = {
+  ID: '5a403bca-f287-4a5c-8c12-d8572624f767',
+  SERIAL: 'aa969301d7eed31a',
+  VERSION: '2',
+  N: '2',
+  SECONDS: '60',
+  DAYS: '30',
+  FILES_PER_SECOND: '5',
+  ROLE: 'enc',
+  'NO:SHA256': `1:${'a'.repeat(64)}`,
+}
+
+/** Every whole command line in a document; `…` leaves out what stood above. */
+async function commandsIn(document: string): Promise<readonly string[]> {
+  const text = await readFile(path.resolve(import.meta.dirname, '../../..', document), 'utf8')
+  const inline = [...text.matchAll(/`((?:npx )?sealfleet [^`]+)`/g)].map(([, line = '']) => line)
+  const blocks = [...text.matchAll(/^(npx sealfleet .+)$/gm)].map(([, line = '']) => line)
+  const lines = [...inline, ...blocks].map((line) =>
+    line
+      .replace(/^npx /, '')
+      .replace(/\s+/g, (blank) => (blank.length > 1 && !blank.includes('\n') ? ' # ' : ' '))
+      .replace(/\s*\[([^\]]*)\]/g, ' $1')
+      .replace(/\b([a-z]+)\|[a-z|]+/g, '$1')
+      .replace(/(?<![\w-])[A-Z][A-Z_:0-9]*…?(?![\w-])/g, (name) => STANDS_FOR[name.replace('…', '')] ?? name),
+  )
+  // A verb that is merely named is no command line.
+  return [...new Set(lines)].filter((line) => !line.includes('…') && !verbs.has(line.replace('sealfleet ', '')))
+}
+
+const DOCUMENTS = ['README.md', 'docs/OPERATIONS.md', 'docs/RUNBOOK.md', 'docs/HSM.md', 'packages/jobs/README.md']
+
+it.each(DOCUMENTS)('every command line in %s is one that the parser takes', async (document) => {
+  const refused: string[] = []
+  for (const line of await commandsIn(document)) {
+    try {
+      if ((await parsed(line)) === undefined) refused.push(`${line}: comes to no verb`)
+    } catch (error) {
+      refused.push(`${line}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  expect(refused).toEqual([])
+})
