@@ -9,6 +9,8 @@ export interface Line {
   readonly msg: string
   readonly level: number
   readonly code?: string
+  readonly breaker?: string
+  readonly dependency?: string
   readonly err?: { readonly code: string; readonly message: string }
 }
 
