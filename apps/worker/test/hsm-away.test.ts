@@ -69,6 +69,7 @@ async function storesWhatCame(fleet: Fleet, patient: Patient, token: Leaving, ex
   await token.comeBack()
   // The breaker may open once more before all is well.
   await expectWhole(fleet, ids, patient.said('open', 'hsm').length + 1)
+  expect(await patient.metric('hsm_logins_total{token="primary",outcome="refused"}')).toBeUndefined()
 }
 
 /** When the HSM goes in the course of an attempt, or is gone when a worker comes: no attempt is burned, every file is stored. */
@@ -101,6 +102,7 @@ describe('a token that is away', { timeout: 240_000 }, () => {
       await expect.poll(outFor, { timeout: 120_000 }).toBeGreaterThan(leases)
       await token.comeBack()
       await expectWhole(fleet, ids, patient.said('open', 'hsm').length + 1)
+      expect(await patient.metric('hsm_logins_total{token="primary",outcome="refused"}')).toBeUndefined()
     },
   )
 

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { Writable } from 'node:stream'
 import { promisify } from 'node:util'
 
@@ -76,10 +77,11 @@ describe('the conformance command', () => {
   })
 
   it.each([
-    ['a wrong PIN', 'HSM_ACCESS_DENIED', 'PIN', (t: FreshToken) => ({ pinFile: t.module })],
+    ['a wrong PIN', 'HSM_ACCESS_DENIED', 'PIN', (t: FreshToken) => ({ pinFile: path.join(t.dir, 'wrong-pin') })],
     ['a token that is not there', 'HSM_UNAVAILABLE', 'label', () => ({ label: 'nobody' })],
   ])('says what to do about %s', async (_what, code, hint, change) => {
     await using token = await freshToken()
+    await writeFile(path.join(token.dir, 'wrong-pin'), '00000000')
     const { module, label, pinFile } = { ...token, ...change(token) }
     const args = ['packages/hsm/dist/conformance/cli.js', '--module', module, '--token', label, '--pin-file', pinFile]
     const failed = execute(process.execPath, args, { env: { ...process.env, ...token.env } })

@@ -90,6 +90,9 @@ describe('faults of the module', () => {
     await observed.until(() => observed.count('restart', ({ reason }) => reason === 'hung') >= 1)
     await observed.until(() => observed.readyAgents().length >= 2)
     expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
+    await observed.until(() => observed.readyAgents().length >= 2)
+    const { restarts, logins } = observed.pool.stats()
+    expect(restarts).toEqual({ hung: logins - 2 })
   })
 
   it('C_Login answers GENERAL_ERROR once: logs in at the second try, nothing restarted', async () => {

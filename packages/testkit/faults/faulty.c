@@ -15,7 +15,7 @@
  *   logout, closeall, finalize    do that underneath for real, then call
  *   readonly CODE   (C_OpenSession) return CODE unless the session is to be read-write
  *
- * FAULTY_MANUFACTURER and FAULTY_LIBRARY are what token and library then call themselves: another vendor's, for its profile.
+ * FAULTY_MAX_SESSIONS is what the token then says an application may have. FAULTY_MANUFACTURER and FAULTY_LIBRARY are what token and library then call themselves: another vendor's, for its profile.
  *
  * FAULTY_STATE is a file of 8-byte counters shared by all processes: the first 64 say how often each rule matched, the next
  * ones how often each function was called, in the order of the list below.
@@ -161,7 +161,10 @@ static CK_RV slot_list(CK_BBOOL present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR coun
     PLAIN(SLOTLIST, 0, real->C_GetSlotList(present, slots, count))
 static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
   CALL(TOKENINFO, 0, real->C_GetTokenInfo(slot, info));
-  if (result == CKR_OK) rename_to("FAULTY_MANUFACTURER", info->manufacturerID, sizeof info->manufacturerID);
+  if (result != CKR_OK) return result;
+  rename_to("FAULTY_MANUFACTURER", info->manufacturerID, sizeof info->manufacturerID);
+  const char *sessions = getenv("FAULTY_MAX_SESSIONS");
+  if (sessions != NULL) info->ulMaxSessionCount = strtoul(sessions, NULL, 0);
   return result;
 }
 static CK_RV library_info(CK_INFO_PTR info) {
