@@ -62,19 +62,29 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
   }
 }
 
-/** One key after the other: jobs have the HSM before a rotation has. */
-async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], signal: AbortSignal): Promise<KeyReport> {
+/** One key after the other: jobs have the HSM before a rotation has. Leaves nothing behind on the signal. */
+export async function lookAt(
+  pool: KeyWatchOptions['pool'],
+  keys: readonly KeyRow[],
+  signal: AbortSignal,
+): Promise<KeyReport> {
   const confirmed: string[] = []
   const lacking: LackedKey[] = []
+  const over = new AbortController()
+  const nothing = (): [] => []
   // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
-  const stopped = once(signal, 'abort').then((): [] => [])
-  for (const key of keys) {
-    signal.throwIfAborted()
-    const states = await Promise.race([statesOf(pool, key), stopped])
-    signal.throwIfAborted()
-    const missing = states.filter(({ state }) => state !== 'ok')
-    if (missing.length === 0) confirmed.push(key.id)
-    lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
+  const stopped = once(signal, 'abort', { signal: over.signal }).then(nothing, nothing)
+  try {
+    for (const key of keys) {
+      signal.throwIfAborted()
+      const states = await Promise.race([statesOf(pool, key), stopped])
+      signal.throwIfAborted()
+      const missing = states.filter(({ state }) => state !== 'ok')
+      if (missing.length === 0) confirmed.push(key.id)
+      lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))
+    }
+  } finally {
+    over.abort()
   }
   return { confirmed, lacking }
 }
