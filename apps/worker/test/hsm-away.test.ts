@@ -131,7 +131,7 @@ describe('a token that is away', { timeout: 240_000 }, () => {
       await using fleet = await startFleet()
       const env = { PATH: process.env['PATH'], ...fleet.token.env, ...fleet.env, ...SETTINGS }
       await using token = new Leaving(tokensOf(fleet))
-      const first = new WorkerProcess(env)
+      await using first = new WorkerProcess(env)
       await first.saying('taking jobs')
       await token.leave()
       const ids = await enqueue(fleet, 'restarted')
@@ -145,7 +145,7 @@ describe('a token that is away', { timeout: 240_000 }, () => {
       first.child.kill('SIGKILL')
       await first.exit
 
-      const second = new WorkerProcess(env)
+      await using second = new WorkerProcess(env)
       expect(await second.exit).toBe(6)
       expect(second.lines.at(-1)).toMatchObject({ code: 'HSM_UNAVAILABLE' })
       expect(await states()).toEqual(given)

@@ -15,7 +15,7 @@ export interface Line {
 }
 
 /** A worker process, its log lines as they come. */
-export class WorkerProcess {
+export class WorkerProcess implements AsyncDisposable {
   readonly child: ChildProcess
   readonly lines: Line[] = []
   readonly stderr: Buffer[] = []
@@ -40,6 +40,12 @@ export class WorkerProcess {
         this.exit.then((code) => Promise.reject(new Error(`exited with ${code}: ${this.errors}`))),
       ])
     }
+  }
+
+  /** Ends it, if it still runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.child.kill('SIGKILL')
+    await this.exit
   }
 
   get errors(): string {
