@@ -160,11 +160,14 @@ describe('sealfleet doctor hsm', () => {
 
   it('compares the keys of a secondary token too, and says what it lacks', async () => {
     await using other = await freshToken()
-    const { report } = await doctor({
+    const { status, report, of } = await doctor({
       SEALFLEET_PKCS11_SECONDARIES: `token=${other.label},pin-file=${other.pinFile},env.SOFTHSM2_CONF=${other.env.SOFTHSM2_CONF}`,
     })
     const { primary, 'secondary-1': secondary } = report.pool?.figures.checkValues ?? {}
     expect(secondary).toEqual({ unknown: primary?.['ok'] })
+    // It is no outage.
+    const warned = { state: 'warning', fix: expect.stringContaining('copy the keys') as string }
+    expect([status, of('token secondary-1')]).toMatchObject([0, warned])
   })
 
   it('fails when the token gives fewer sessions than are configured', async () => {

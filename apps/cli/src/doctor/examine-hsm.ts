@@ -8,7 +8,7 @@ import { assertSound, compareKeys } from '../keys/token-keys.js'
 import { openAdmin } from '../services/hsm.js'
 import { failed, ok, skipped, type Finding } from './check.js'
 import { LookFirst } from './look-first.js'
-import { FigureCounter, type PoolFigures } from './pool-figures.js'
+import { FigureCounter, standbyFindings, type PoolFigures } from './pool-figures.js'
 import { useOnce } from './trial.js'
 
 /** What `doctor hsm` shows beside its findings. */
@@ -183,6 +183,7 @@ async function poolFindings(
       }
     }
     const figures = await counter.of(pool)
+    findings.push(...standbyFindings(figures))
     return { health: pool.health(), stats: pool.stats(), figures }
   } catch (error) {
     findings.push(failed('sessions', error, 'hsm'))

@@ -1,6 +1,11 @@
 import { ckrName, type HsmEvent, type HsmPool, type PoolHealth, type PoolStats } from '@sealfleet/hsm'
+import { setTimeout as delay } from 'node:timers/promises'
 import { pairs } from '../output/table.js'
 import { count } from '../output/units.js'
+import { ok, warning, type Finding } from './check.js'
+
+/** How long agents of secondaries are waited for, milliseconds. */
+const START_MS = 10_000
 
 /** Milliseconds: of all calls together, and of the longest. */
 interface Times {
@@ -59,6 +64,7 @@ export class FigureCounter {
 
   /** Compares all expected keys on all tokens, and returns the figures of everything since the pool was opened. */
   async of(pool: HsmPool): Promise<PoolFigures> {
+    await settled(pool)
     const health = await pool.probe()
     const stats = pool.stats()
     return {
@@ -86,6 +92,23 @@ export class FigureCounter {
     add(calls.queue, queueMs)
     this.#calls.set(name, calls)
   }
+}
+
+/** Agents of secondaries start on their own: they are waited for, for a while. */
+async function settled(pool: HsmPool): Promise<void> {
+  const until = performance.now() + START_MS
+  while (performance.now() < until && pool.health().agents.some(({ state }) => state === 'starting')) await delay(50)
+}
+
+/** Whether each secondary could serve every key: one that can't is no outage, but wants eyes. */
+export function standbyFindings({ checkValues }: PoolFigures): Finding[] {
+  const [, ...secondaries] = Object.entries(checkValues)
+  return secondaries.map(([token, states]) => {
+    const sound = Object.keys(states).every((state) => state === 'ok')
+    if (sound) return ok(`token ${token}`, `check values: ${numbers(states)}`)
+    const fix = "bring it back, or copy the keys that it lacks to it by the vendor's means"
+    return warning(`token ${token}`, `could not serve every key; check values: ${numbers(states)}`, fix)
+  })
 }
 
 function none(): Times {
