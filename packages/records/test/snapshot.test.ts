@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { commitAttempt, getFile, listFiles, traceFile, type Records } from '../src/index.js'
+import { commitAttempt, getFile, listFiles, removeFile, traceFile, type Records } from '../src/index.js'
 import { commitOf, nonceIdOf, opened, openFixture, type Fixture } from './support.js'
 
 /** Reads of a file beside its attempts are several queries: another transaction that fits between them must not be half seen. */
@@ -89,4 +89,16 @@ test.each(READS)('%s finds the attempt that keeps a file, whenever it gives way 
   } finally {
     client.release(!done)
   }
+})
+
+test('a file that was removed is read as such, though it names the attempt that kept it', async () => {
+  const { fileId, attemptId } = await opened(f).then(async (first) => {
+    await commitAttempt(f.records, commitOf(first))
+    return first
+  })
+  await removeFile(f.records, { fileId, actor: 'cli:test', reason: 'asked for' })
+  expect(await getFile(f.records, fileId)).toMatchObject({ file: { state: 'DELETED' }, committed: null })
+  const listed = (await listFiles(f.records, {})).files.find(({ file }) => file.id === fileId)
+  expect(listed).toMatchObject({ file: { state: 'DELETED' }, committed: null })
+  expect((await traceFile(f.records, fileId))?.file.committedAttemptId).toBe(attemptId)
 })

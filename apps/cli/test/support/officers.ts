@@ -22,7 +22,7 @@ export async function enrolOfficers(world: World, names: readonly [string, strin
     expect(added.status, added.stdout.toString() + added.stderr).toBe(0)
   }
   const signAs: Officers['signAs'] = async (name, requestId) => {
-    const body = path.join(world.dir, `${requestId}.request`)
+    const body = path.join(world.dir, `${requestId}.${name}.request`)
     const signature = path.join(world.dir, `${requestId}.${name}.sig`)
     const shown = await world.sealfleet(['requests', 'show', requestId, '--body', body])
     expect(shown.status, shown.stderr).toBe(0)

@@ -1,11 +1,11 @@
 import {
   allowIdle,
   appendAudit,
+  assertUsedRequest,
   beginDestruction,
   claimDestruction,
   completeDestruction,
   databaseTime,
-  getRequest,
   keepHoldsStill,
   listDestructions,
   listMasterKeys,
@@ -15,11 +15,12 @@ import {
   signatureEvidence,
   type DestructionRow,
   type Queryable,
+  type RequestRow,
 } from '@sealfleet/records'
 
 import { assertNotNeeded, keyNeeds, storeNeeds } from './needs.js'
 import { destructionRecord, destructionStoreKey, signRecord } from './record.js'
-import { termsOf } from './request.js'
+import { DESTROY_KIND, termsOf } from './request.js'
 import { DestructionRefused, registered, type DestroyPorts, type StoreNeeds } from './terms.js'
 
 /** All that HSMs may take within one transaction. */
@@ -93,12 +94,9 @@ async function underLock(
   const key = await lockMasterKey(tx, keyId)
   const [destruction] = await listDestructions(tx, { id, only: 'due' })
   if (destruction === undefined || key.state !== 'DESTROY_SCHEDULED') return { outcome: 'left', why: 'ended' }
-  const request = destruction.requestId === null ? undefined : await getRequest(tx, destruction.requestId)
-  if (request?.intact !== true || request.state !== 'USED')
-    throw new DestructionRefused('REQUEST_MISMATCH', `no used request stands behind the destruction of ${key.label}`, {
-      fix: 'somebody wrote to the database: find out who, and cancel the destruction',
-    })
-  const { shred } = termsOf(key, request.detail)
+  const request = await signedRequest(tx, destruction)
+  const { shred, waitSeconds } = termsOf(key, request.detail)
+  await assertWaited(tx, request, waitSeconds)
   const needs = await keyNeeds(tx, key, inStore)
   assertNotNeeded(key, needs, shred)
   const [audit] = await listMasterKeys(tx, { domain: 'default', role: 'audit', state: 'ACTIVE' })
@@ -135,3 +133,25 @@ async function underLock(
   if (carriedOut === undefined) throw new TypeError('a row that was just written is there')
   return { outcome: 'destroyed', destruction: carriedOut }
 }
+
+/** Whoever can write to the database can write a destruction's row and mark a request used, but not sign for two officers. */
+async function signedRequest(tx: Queryable, { requestId, keyId }: DestructionRow): Promise<RequestRow> {
+  if (requestId === null)
+    throw new DestructionRefused('REQUEST_MISMATCH', 'no request stands behind this destruction', { fix: WRITTEN_TO })
+  return assertUsedRequest(tx, { id: requestId, kind: DESTROY_KIND, subject: { kind: 'key', id: keyId } })
+}
+
+/** The row's own times may have been written to; when the request was made is signed. */
+async function assertWaited(tx: Queryable, { createdAt }: RequestRow, waitSeconds: number): Promise<void> {
+  const waited = (await databaseTime(tx)).getTime() - createdAt.getTime()
+  if (waited < waitSeconds * 1_000)
+    throw new DestructionRefused(
+      'REQUEST_MISMATCH',
+      `the waiting period of ${waitSeconds} s that was signed is not over`,
+      {
+        fix: WRITTEN_TO,
+      },
+    )
+}
+
+const WRITTEN_TO = 'somebody wrote to the database: find out who, and cancel the destruction'

@@ -33,9 +33,7 @@ export async function consumeRequest(tx: Queryable, input: ConsumeInput): Promis
   if (request === undefined) throw notOpen(request, id)
   assertFits(request, input)
   if (request.state !== 'OPEN') throw notOpen(request, id)
-  const signers = await signersOf(tx, request)
-  const needed = Math.max(request.required, REQUEST_KINDS[request.kind].atLeast)
-  if (signers.length < needed) throw unsigned(request, signers, needed)
+  const signers = await assertSigned(tx, request)
   const [used] = await tx.query<{ id: string }>(Prisma.sql`
     WITH r AS (
       UPDATE requests SET consumed_at = clock_timestamp(), consumed_by = ${input.consumedBy}
@@ -53,7 +51,34 @@ export async function consumeRequest(tx: Queryable, input: ConsumeInput): Promis
   return after
 }
 
-function assertFits(request: RequestRow, { kind, subject, detail }: ConsumeInput): void {
+/**
+ * A request that was used, believed anew for a deed that comes later than its use: as consumeRequest checks it, but it must be
+ * USED, and who was revoked since its use still signed it. The row is locked.
+ * @throws RecordsError NOT_FOUND, REQUEST_MISMATCH (also when it was never used), REQUEST_UNSIGNED
+ */
+export async function assertUsedRequest(tx: Queryable, input: Omit<ConsumeInput, 'consumedBy'>): Promise<RequestRow> {
+  const id = uuid(input.id, 'the request id')
+  await tx.query(Prisma.sql`SELECT 1 AS locked FROM requests WHERE id = ${id}::uuid FOR UPDATE`)
+  const request = await getRequest(tx, id)
+  if (request === undefined) throw notOpen(request, id)
+  assertFits(request, input)
+  if (request.state !== 'USED')
+    throw new RecordsError('REQUEST_MISMATCH', `request ${id} is ${request.state}; nobody used it for this`, {
+      fix: 'somebody wrote to the database: find out who',
+    })
+  await assertSigned(tx, request)
+  return request
+}
+
+/** Returns the names of those who signed. Throws REQUEST_UNSIGNED. */
+async function assertSigned(tx: Queryable, request: RequestRow): Promise<readonly string[]> {
+  const signers = await signersOf(tx, request)
+  const needed = Math.max(request.required, REQUEST_KINDS[request.kind].atLeast)
+  if (signers.length < needed) throw unsigned(request, signers, needed)
+  return signers
+}
+
+function assertFits(request: RequestRow, { kind, subject, detail }: Omit<ConsumeInput, 'consumedBy'>): void {
   if (!request.intact) throw notIntact(request.id)
   const fix = 'name the request that was signed for this, or have a new one signed'
   if (request.kind !== kind || request.subject.kind !== subject.kind || request.subject.id !== subject.id) {
@@ -77,12 +102,12 @@ interface StoredSignature {
   readonly signature: Uint8Array
 }
 
-/** Names of those whose signatures count. Operators are locked, so that a revocation comes before or after, never between. */
-async function signersOf(tx: Queryable, { id, kind, body }: RequestRow): Promise<readonly string[]> {
+/** Names of those whose signatures count, or did when it was used. Operators are locked, so that a revocation comes before or after, never between. */
+async function signersOf(tx: Queryable, { id, kind, body, consumedAt }: RequestRow): Promise<readonly string[]> {
   const stored = await tx.query<StoredSignature>(Prisma.sql`
     SELECT o.id::text AS "operatorId", o.name, o.role::text AS role, o.public_key AS "publicKey", s.signature
     FROM request_signatures s JOIN operators o ON o.id = s.operator_id
-    WHERE s.request_id = ${id}::uuid AND o.revoked_at IS NULL
+    WHERE s.request_id = ${id}::uuid AND (o.revoked_at IS NULL OR o.revoked_at > ${consumedAt?.toISOString() ?? null}::timestamptz)
     ORDER BY s.signed_at, o.name FOR SHARE OF o`)
   const counted = new Map<string, string>()
   for (const { name, role, publicKey, signature } of stored) {

@@ -1,3 +1,5 @@
+import type { FileState } from '../terms.js'
+
 /** More than once or twice only when a file is sealed anew in the very moment of each try. */
 const TRIES = 10
 
@@ -14,10 +16,10 @@ export async function readWhole<T>(read: () => Promise<T>, whole: (found: T) => 
   }
 }
 
-/** Whether the committed attempt that the file names was found. */
+/** Whether the committed attempt that the file names was found. A file that is not STORED any more names one that is not looked for. */
 export function isWhole(
-  file: { readonly committedAttemptId: string | null },
+  file: { readonly state: FileState; readonly committedAttemptId: string | null },
   attempt: object | null | undefined,
 ): boolean {
-  return file.committedAttemptId === null || (attempt ?? null) !== null
+  return file.state !== 'STORED' || file.committedAttemptId === null || (attempt ?? null) !== null
 }
