@@ -1,6 +1,6 @@
 import { openKeyAdmin, parseKeyLabel, type KeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
 import { clearHsmLatch, openRecords, setHsmLatch } from '@sealfleet/records'
-import { Faulty } from '@sealfleet/testkit'
+import { Faulty, freshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -12,7 +12,17 @@ interface Report {
     mechanismList: { name: string | null }[]
   }
   readonly latch?: { state: string } | null
-  readonly pool?: { health: { breaker: string }; stats: { logins: number } }
+  readonly pool?: {
+    health: { breaker: string }
+    stats: { logins: number }
+    figures: {
+      operations: { operation: string; calls: number; run: { totalMs: number; longestMs: number } }[]
+      errors: unknown[]
+      restarts: unknown
+      logins: unknown
+      checkValues: Record<string, Record<string, number>>
+    }
+  }
   readonly findings: readonly {
     readonly check: string
     readonly state: string
@@ -114,6 +124,50 @@ describe('sealfleet doctor hsm', () => {
     const { status, stdout } = await world.sealfleet(['doctor', 'hsm'], { env })
     expect([status, stdout.toString()]).toEqual([0, expect.stringMatching(/^CHECK +STATE +MS +WHAT$/m)])
     expect(stdout.toString()).toMatch(new RegExp(`^use ${ENC} +ok +[\\d.]+ +derives; result wiped$`, 'm'))
+    for (const figure of [
+      /^hmac enc +2 calls: [\d.]+ ms, longest [\d.]+; waited [\d.]+ ms, longest [\d.]+$/m,
+      /^sessions +idle [1-9]\d*, leased 0, hung 0, broken 0$/m,
+      /^waiters +0$/m,
+      /^errors +none$/m,
+      /^hung +0, slow 0$/m,
+      /^restarts +none$/m,
+      /^logins +accepted 1, refused 0$/m,
+      /^breaker +closed$/m,
+      /^probe age +\d+ ms$/m,
+      /^check values primary +ok \d+$/m,
+    ]) {
+      expect(stdout.toString()).toMatch(figure)
+    }
+  })
+
+  it('shows the figures that a worker has as metrics: one derivation a key, its errors by code and class, its restarts', async () => {
+    await faulty.rules('C_EncryptInit return 0x30 count=1')
+    const { report } = await doctor()
+    const figures = report.pool?.figures
+    const keys = report.findings.filter(({ check }) => check.startsWith('use ')).map(({ check }) => check)
+    const signing = keys.filter((check) => refOf(check.slice('use '.length)).role !== 'kek').length
+    const used = figures?.operations.filter(({ operation }) => operation === 'hmac') ?? []
+    expect(used.reduce((sum, { calls }) => sum + calls, 0)).toBe(signing)
+    for (const { run, calls } of used) {
+      expect(run.longestMs).toBeGreaterThan(0)
+      expect(run.totalMs).toBeLessThanOrEqual(run.longestMs * calls)
+    }
+    expect(figures?.errors).toContainEqual({ code: 'CKR_DEVICE_ERROR (0x30)', class: 'recycle', count: 1 })
+    expect(figures?.restarts).toEqual({ error: 1 })
+    expect(figures?.logins).toEqual({ accepted: 2, refused: 0 })
+    expect(figures?.checkValues).toEqual({ primary: { ok: keys.length } })
+  })
+
+  it('compares the keys of a secondary token too, and says what it lacks', async () => {
+    await using other = await freshToken()
+    const { status, report, of } = await doctor({
+      SEALFLEET_PKCS11_SECONDARIES: `token=${other.label},pin-file=${other.pinFile},env.SOFTHSM2_CONF=${other.env.SOFTHSM2_CONF}`,
+    })
+    const { primary, 'secondary-1': secondary } = report.pool?.figures.checkValues ?? {}
+    expect(secondary).toEqual({ unknown: primary?.['ok'] })
+    // It is no outage.
+    const warned = { state: 'warning', fix: expect.stringContaining('copy the keys') as string }
+    expect([status, of('token secondary-1')]).toMatchObject([0, warned])
   })
 
   it('fails when the token gives fewer sessions than are configured', async () => {

@@ -17,6 +17,7 @@ interface Line {
   readonly hsmToken?: string
   readonly sessions?: number
   readonly wanted?: number
+  readonly limit?: number
 }
 
 /** What a vendor's cloning makes: another SoftHSM with the very keys of this one. Returns its configuration's path. */
@@ -196,5 +197,21 @@ describe('a token that gives fewer sessions than a worker wants', () => {
         return ['idle', 'leased'].map((state) => valueOf(now, `hsm_sessions{token="primary",state="${state}"}`))
       })
       .toEqual([2, 0])
+  })
+  test('by its own word: the worker says so at its start, whether or not it is refused any', async () => {
+    await using fleet = await startFleet()
+    await using faulty = await Faulty.over(tokenOptions(fleet.token))
+    const env = {
+      SEALFLEET_PKCS11_MODULE: faulty.token.module,
+      SEALFLEET_HSM_AGENTS: '1',
+      SEALFLEET_WORKER_PORT: '0',
+    }
+    const moduleEnv = { ...faulty.token.env, FAULTY_MAX_SESSIONS: '4' }
+    await using _worker = await fleet.startWorker({ env, moduleEnv })
+    const said = linesOf(fleet).filter(({ msg }) => msg.startsWith('more sessions are configured than the token says'))
+    expect(said).toMatchObject([{ wanted: 5, limit: 4, hsmToken: 'primary' }])
+    const text = await metricsOf(fleet)
+    expect(valueOf(text, 'hsm_session_shortages_total{token="primary",reason="limit"}')).toBe(1)
+    expect(valueOf(text, 'hsm_session_shortages_total{token="primary",reason="refused"}')).toBeUndefined()
   })
 })

@@ -12,11 +12,13 @@ export interface Line {
   readonly msg: string
   readonly level: number
   readonly code?: string
+  readonly breaker?: string
+  readonly dependency?: string
   readonly err?: { readonly code: string; readonly message: string }
 }
 
 /** A worker's process, or one of maintenance; its log lines as they come. */
-export class WorkerProcess {
+export class WorkerProcess implements AsyncDisposable {
   readonly child: ChildProcess
   readonly lines: Line[] = []
   readonly stderr: Buffer[] = []
@@ -41,6 +43,12 @@ export class WorkerProcess {
         this.exit.then((code) => Promise.reject(new Error(`exited with ${code}: ${this.errors}`))),
       ])
     }
+  }
+
+  /** Ends it, if it still runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.child.kill('SIGKILL')
+    await this.exit
   }
 
   get errors(): string {

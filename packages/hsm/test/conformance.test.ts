@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { Writable } from 'node:stream'
 import { promisify } from 'node:util'
 
-import { freshToken } from '@sealfleet/testkit'
+import { freshToken, type FreshToken } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
 
 import { main } from '../src/conformance/main.js'
@@ -44,9 +45,49 @@ describe('the conformance command', () => {
   }
 
   it('says how it is used when something is missing', async () => {
-    for (const args of [[], ['--module', '/x'], ['--unknown']]) {
-      expect(await run(...args)).toMatchObject({ status: 2, out: '', err: expect.stringContaining('usage:') as string })
+    for (const [args, missing] of [
+      [[], 'missing: --module PATH, --token LABEL, --pin-file PATH'],
+      [['--module', '/x'], 'missing: --token LABEL, --pin-file PATH'],
+      [['--unknown'], "Unknown option '--unknown'"],
+    ] as const) {
+      const { status, out, err } = await run(...args)
+      expect({ status, out }).toEqual({ status: 2, out: '' })
+      expect(err).toMatch(/^usage: /m)
+      expect(err.startsWith(missing)).toBe(true)
     }
+  })
+
+  it('explains itself when asked', async () => {
+    for (const flag of ['--help', '-h']) {
+      const { status, out, err } = await run(flag)
+      expect({ status, err }).toEqual({ status: 0, err: '' })
+      for (const word of ['usage: npm run', 'destroys them again', '--json', 'Exit status: 0'])
+        expect(out).toContain(word)
+    }
+  })
+
+  it('prints one JSON document when asked', async () => {
+    await using token = await freshToken()
+    const where = ['--module', token.module, '--token', token.label, '--pin-file', token.pinFile]
+    const args = ['packages/hsm/dist/conformance/cli.js', ...where, '--json']
+    const { stdout } = await execute(process.execPath, args, { env: { ...process.env, ...token.env } })
+    const report = JSON.parse(stdout) as Awaited<ReturnType<typeof conformance>>
+    expect(report).toMatchObject({ passed: true, usable: { sealing: true }, attributes: { EXTRACTABLE: 'honoured' } })
+    expect(Object.keys(report.rates)).toEqual(['1', '4', '16'])
+  })
+
+  it.each([
+    ['a wrong PIN', 'HSM_ACCESS_DENIED', 'PIN', (t: FreshToken) => ({ pinFile: path.join(t.dir, 'wrong-pin') })],
+    ['a token that is not there', 'HSM_UNAVAILABLE', 'label', () => ({ label: 'nobody' })],
+  ])('says what to do about %s', async (_what, code, hint, change) => {
+    await using token = await freshToken()
+    await writeFile(path.join(token.dir, 'wrong-pin'), '00000000')
+    const { module, label, pinFile } = { ...token, ...change(token) }
+    const args = ['packages/hsm/dist/conformance/cli.js', '--module', module, '--token', label, '--pin-file', pinFile]
+    const failed = execute(process.execPath, args, { env: { ...process.env, ...token.env } })
+    await expect(failed).rejects.toMatchObject({ code: 6, stdout: '' })
+    await expect(failed).rejects.toMatchObject({ stderr: expect.stringMatching(`^${code}: `) as string })
+    await expect(failed).rejects.toMatchObject({ stderr: expect.stringContaining(hint) as string })
   })
 
   it('prints mechanisms, limits, attributes, operations a second and what can be used, by `npm run hsm:conformance`', async () => {

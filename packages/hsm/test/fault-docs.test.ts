@@ -48,6 +48,14 @@ describe('the table of faults in docs/HSM.md', () => {
     expect(rows.map((row) => row.fault).join('\n')).toContain(fault)
   })
 
+  it('says of each of them how many restarts and logins it took', () => {
+    const silent = rows.filter(({ fault }) => REQUIRED.some((required) => fault.startsWith(required)))
+    expect(silent.length).toBeGreaterThanOrEqual(REQUIRED.length)
+    expect(silent.filter(({ restarts, logins }) => restarts === '' || logins === '').map(({ fault }) => fault)).toEqual(
+      [],
+    )
+  })
+
   it('names tests that exist', async () => {
     for (const { file, title } of rows) {
       const [name = '', app] = file.split('/').toReversed()

@@ -27,8 +27,7 @@ describe('a fault once, under 16 operations', () => {
   })
 
   it.each(FAULT_ROWS)('$fault', async ({ rule, restarts = {}, logins = 0, hung = 0, options = {} }) => {
-    const settings = { hardTimeoutMs: 1_500, softTimeoutMs: 300, ...options }
-    await using observed = await ObservedPool.open(faulty.token, settings)
+    await using observed = await ObservedPool.open(faulty.token, options)
     await observed.allReady()
     // Both agents have found the key: what follows is the fault and nothing else.
     await Promise.all([...answers.keys()].map((message) => observed.pool.hmac(ENC, message)))
@@ -37,7 +36,7 @@ describe('a fault once, under 16 operations', () => {
     expect(await tallyOf(observed.pool, ENC, answers)).toEqual({ right: 16, wrong: 0, failed: [] })
     expect(await faulty.hits()).toBeGreaterThan(0)
     const expected = Object.values(restarts).reduce((sum, count) => sum + count, 0)
-    await observed.until(() => observed.count('ready') === 2 + expected)
+    await observed.until(() => observed.count('ready') >= 2 + expected)
     expect(observed.pool.stats()).toMatchObject({ hung })
     expect(observed.pool.stats().restarts).toEqual(restarts)
     expect((await faulty.calls('C_Login')) - before).toBe(logins)

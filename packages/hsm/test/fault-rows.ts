@@ -25,7 +25,7 @@ export const FAULT_ROWS: readonly Row[] = [
   { fault: 'all sessions closed', rule: 'C_SignInit closeall count=1', logins: 1 },
   { fault: 'module finalized', rule: 'C_SignInit finalize count=1', restarts: { error: 1 }, logins: 1 },
   { fault: 'module aborts', rule: 'C_Sign abort count=1', restarts: { died: 1 }, logins: 1 },
-  { fault: 'C_Sign hangs once', rule: 'C_Sign hang count=1', hung: 1 },
+  { fault: 'C_Sign hangs once', rule: 'C_Sign hang count=1', hung: 1, options: { hardTimeoutMs: 2_000 } },
   {
     fault: 'C_SignInit hangs, which blocks the agent’s loop',
     rule: 'C_SignInit hang count=1',
@@ -33,11 +33,7 @@ export const FAULT_ROWS: readonly Row[] = [
     logins: 1,
     options: { hardTimeoutMs: 60_000 },
   },
-  {
-    fault: '800 ms on 30 % of the calls',
-    rule: 'C_Sign delay 800 percent=30',
-    options: { hardTimeoutMs: 5_000 },
-  },
+  { fault: '800 ms on 30 % of the calls', rule: 'C_Sign delay 800 percent=30' },
   { fault: 'an HMAC of 0 bytes', rule: 'C_Sign length 0 count=1', restarts: { error: 1 }, logins: 1 },
   { fault: 'an HMAC of 31 bytes', rule: 'C_Sign length 31 count=1', restarts: { error: 1 }, logins: 1 },
   { fault: 'an HMAC of 33 bytes', rule: 'C_Sign length 33 count=1', restarts: { error: 1 }, logins: 1 },

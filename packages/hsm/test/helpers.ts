@@ -2,9 +2,10 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
 import { freshToken, type FreshToken } from '@sealfleet/testkit'
+import { expect } from 'vitest'
 
 import { HsmPool, openKeyAdmin } from '../src/index.js'
-import type { HsmEvent, MasterKeyRef, PoolOptions, TokenOptions } from '../src/index.js'
+import type { HsmEvent, MasterKeyRef, PoolOptions, RestartReason, TokenOptions } from '../src/index.js'
 
 export const ENC: MasterKeyRef = { role: 'enc', domain: 'default', suite: 1, version: 1 }
 export const SIG: MasterKeyRef = { role: 'sig', domain: 'default', suite: 1, version: 1 }
@@ -78,6 +79,12 @@ export class ObservedPool implements AsyncDisposable {
   /** Resolves when this many agents (2) are ready. */
   async allReady(agents = 2): Promise<void> {
     await this.until(() => this.readyAgents().length >= agents)
+  }
+
+  /** What was restarted and how often anybody logged in since the pool was opened, exactly. */
+  expectHealedBy(restarts: Partial<Record<RestartReason, number>>, logins: number): void {
+    const stats = this.pool.stats()
+    expect({ restarts: stats.restarts, logins: stats.logins }).toEqual({ restarts, logins })
   }
 
   readyAgents(): { index: number; pid: number }[] {

@@ -42,7 +42,7 @@ describe('NSS softokn, the third token', () => {
     const answers = await knownAnswers(pool, ENC, 16)
     await faulty.rules('C_SignInit logout count=1')
     expect(await tallyOf(pool, ENC, answers)).toEqual({ right: 16, wrong: 0, failed: [] })
-    await observed.until(() => observed.count('ready') === 3)
+    await observed.until(() => observed.count('ready') >= 3)
     expect(pool.stats().restarts).toEqual({ died: 1 })
     expect(await tallyOf(pool, ENC, answers)).toEqual({ right: 16, wrong: 0, failed: [] })
   })

@@ -16,6 +16,8 @@ class Agent {
   readonly value = randomBytes(32)
   readonly operations: Operations
   readonly slept: number[] = []
+  /** Resolves before each login: whoever holds the PIN latch is asked first. */
+  mayLogIn: () => Promise<void> = () => Promise.resolve()
   now = 1_000_000
 
   constructor(sessions = 4) {
@@ -23,9 +25,9 @@ class Agent {
     this.operations = new Operations(this.module, {
       sessions,
       hardTimeoutMs: 5_000,
-      login: (anchor) => {
+      login: async (anchor) => {
+        await this.mayLogIn()
         this.module.login(anchor)
-        return Promise.resolve()
       },
       notice: (notice) => this.notices.push(notice),
       now: () => this.now,
@@ -137,6 +139,32 @@ describe('operations inside the agent', () => {
     const busy = agent.right(16)
     agent.module.loseLogin()
     expect(await busy).toBe(16)
+    expect(agent.module.logins).toBe(2)
+  })
+
+  it.each(['login', 'sessions'] as const)(
+    'takes no key for unknown that it did not see while the %s was lost and the login waited to be allowed',
+    async (lost) => {
+      let allow: () => void = () => undefined
+      const allowed = new Promise<void>((resolve) => (allow = resolve))
+      agent.mayLogIn = () => allowed
+      if (lost === 'login') agent.module.loseLogin()
+      else agent.module.loseSessions()
+      const first = agent.right(2)
+      // The handle is forgotten by now, and the token shows nothing to search for.
+      await new Promise((resolve) => setImmediate(resolve))
+      const meanwhile = agent.right(6)
+      await new Promise((resolve) => setImmediate(resolve))
+      allow()
+      expect(await Promise.all([first, meanwhile])).toEqual([2, 6])
+      expect(agent.module.logins).toBe(2)
+    },
+  )
+
+  it('says unknown of a key that is gone when the login is back, if it was lost meanwhile', async () => {
+    agent.module.keys.delete(LABEL)
+    agent.module.loseLogin()
+    await expect(agent.hmac(randomBytes(32))).rejects.toMatchObject({ verdict: 'unknown' })
     expect(agent.module.logins).toBe(2)
   })
 

@@ -70,7 +70,7 @@ describe('starting a pool', () => {
       await writeFile(own.pinFile, '00000000')
       const [victim] = observed.readyAgents()
       process.kill(victim?.pid ?? NaN, 'SIGKILL')
-      await observed.until(() => observed.count('latched') === 1)
+      await observed.until(() => observed.count('latched') >= 1)
       await observed.until(() => observed.count('restart', ({ reason }) => reason === 'failed-start') >= 3)
       expect(observed.count('login', ({ accepted }) => !accepted)).toBe(1)
       await expect(observed.pool.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)
@@ -128,12 +128,21 @@ describe('starting a pool', () => {
     const later = await freshToken()
     try {
       const label = 'sealfleet-later'
-      const options = { startWithoutToken: true, restartIntervalMs: 200 }
+      const options = { startWithoutToken: true, restartIntervalMs: 200, deadlineMs: 2_000 }
       await using observed = await ObservedPool.open(tokenOptions(later, { token: label }), options)
       expect(observed.pool.health()).toMatchObject({ ready: false, lastFailure: { code: 'HSM_UNAVAILABLE' } })
+      await expect(observed.pool.hmac(ENC, randomBytes(32))).rejects.toMatchObject({ code: 'HSM_UNAVAILABLE' })
+      expect(observed.count('login')).toBe(0)
       await initToken(later, label)
-      await observed.until(() => observed.count('ready') > 0)
+      await observed.allReady()
+      await observed.until(() => observed.pool.health().ready)
+      // Nobody was logged in for nothing, and what failed were starts, by themselves as many as the time they were given.
+      expect(Object.keys(observed.pool.stats().restarts)).toEqual(['failed-start'])
+      expect(observed.pool.stats()).toMatchObject({ logins: 2, rejectedLogins: 0 })
       await expect(observed.pool.hmac(ENC, randomBytes(32))).rejects.toMatchObject({ code: 'E_KEY_UNKNOWN' })
+      await using admin = await openKeyAdmin(tokenOptions(later, { token: label }))
+      await admin.generate(ENC)
+      await expect(observed.pool.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)
     } finally {
       await later[Symbol.asyncDispose]()
     }

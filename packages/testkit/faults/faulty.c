@@ -4,6 +4,8 @@
  *
  *   FUNCTION ACTION [ARGUMENT] [skip=N] [count=N] [percent=N]
  *
+ * percent is exact: it picks N of every hundred calls of the function, spread evenly, so that a few calls meet it too.
+ *
  *   return CODE     don't call the module, return CODE
  *   delay MS        sleep, then call
  *   hang            never return
@@ -13,7 +15,7 @@
  *   logout, closeall, finalize    do that underneath for real, then call
  *   readonly CODE   (C_OpenSession) return CODE unless the session is to be read-write
  *
- * FAULTY_MANUFACTURER and FAULTY_LIBRARY are what token and library then call themselves: another vendor's, for its profile.
+ * FAULTY_MAX_SESSIONS is what the token then says an application may have. FAULTY_MANUFACTURER and FAULTY_LIBRARY are what token and library then call themselves: another vendor's, for its profile.
  *
  * FAULTY_STATE is a file of 8-byte counters shared by all processes: the first 64 say how often each rule matched, the next
  * ones how often each function was called, in the order of the list below.
@@ -95,10 +97,10 @@ static int matching(int function, struct rule *out) {
   int found = 0;
   pthread_mutex_lock(&lock);
   read_rules();
-  __atomic_fetch_add(&state[MAX_RULES + function], 1, __ATOMIC_SEQ_CST);
+  unsigned long call = __atomic_fetch_add(&state[MAX_RULES + function], 1, __ATOMIC_SEQ_CST);
   for (int i = 0; i < rule_count && !found; i++) {
     struct rule *r = &rules[i];
-    if (r->function != function || (unsigned long)(random() % 100) >= r->percent) continue;
+    if (r->function != function || call * 37 % 100 >= r->percent) continue;
     unsigned long hits = __atomic_fetch_add(&state[i], 1, __ATOMIC_SEQ_CST);
     if (hits < r->skip || (r->count > 0 && hits >= r->skip + r->count)) continue;
     *out = *r;
@@ -159,7 +161,10 @@ static CK_RV slot_list(CK_BBOOL present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR coun
     PLAIN(SLOTLIST, 0, real->C_GetSlotList(present, slots, count))
 static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
   CALL(TOKENINFO, 0, real->C_GetTokenInfo(slot, info));
-  if (result == CKR_OK) rename_to("FAULTY_MANUFACTURER", info->manufacturerID, sizeof info->manufacturerID);
+  if (result != CKR_OK) return result;
+  rename_to("FAULTY_MANUFACTURER", info->manufacturerID, sizeof info->manufacturerID);
+  const char *sessions = getenv("FAULTY_MAX_SESSIONS");
+  if (sessions != NULL) info->ulMaxSessionCount = strtoul(sessions, NULL, 0);
   return result;
 }
 static CK_RV library_info(CK_INFO_PTR info) {
@@ -201,7 +206,6 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out) {
     state = mmap(NULL, STATE_COUNTERS * sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (state == MAP_FAILED) return CKR_GENERAL_ERROR;
-    srandom((unsigned)getpid());
     list = *real;
     list.C_GetFunctionList = C_GetFunctionList;
     list.C_Initialize = initialize;

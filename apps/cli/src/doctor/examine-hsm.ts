@@ -8,6 +8,7 @@ import { assertSound, compareKeys } from '../keys/token-keys.js'
 import { openAdmin } from '../services/hsm.js'
 import { failed, ok, skipped, type Finding } from './check.js'
 import { LookFirst } from './look-first.js'
+import { FigureCounter, standbyFindings, type PoolFigures } from './pool-figures.js'
 import { useOnce } from './trial.js'
 
 /** What `doctor hsm` shows beside its findings. */
@@ -16,7 +17,7 @@ export interface Examination {
   readonly token?: TokenReport & { readonly profile: string | null; readonly notes: readonly string[] }
   /** What the fleet remembers of this PIN; null: nothing. */
   readonly latch?: HsmLatch | null
-  readonly pool?: { readonly health: PoolHealth; readonly stats: PoolStats }
+  readonly pool?: { readonly health: PoolHealth; readonly stats: PoolStats; readonly figures: PoolFigures }
 }
 
 /** One look at everything between this machine and the master keys. A PIN that is rejected is tried once. */
@@ -160,8 +161,10 @@ async function poolFindings(
   const { sessions, softTimeoutMs, hardTimeoutMs } = hsm
   try {
     const tokens = hsmTokens({ hsm, ...config })
+    const counter = new FigureCounter()
+    const { onEvent } = counter
     const began = performance.now()
-    const pool = await HsmPool.open({ tokens, agents: 1, sessions, softTimeoutMs, hardTimeoutMs, latch })
+    const pool = await HsmPool.open({ tokens, agents: 1, sessions, softTimeoutMs, hardTimeoutMs, latch, onEvent })
     const ms = performance.now() - began
     context.defer(() => pool.close())
     const opened = pool.health().agents[0]?.sessions ?? 0
@@ -179,7 +182,9 @@ async function poolFindings(
         findings.push(failed(check, error, 'hsm'))
       }
     }
-    return { health: pool.health(), stats: pool.stats() }
+    const figures = await counter.of(pool)
+    findings.push(...standbyFindings(figures))
+    return { health: pool.health(), stats: pool.stats(), figures }
   } catch (error) {
     findings.push(failed('sessions', error, 'hsm'))
     return undefined

@@ -112,7 +112,7 @@ export class Operations {
     at: { label: string; tries: Tries; session: Session | undefined; epoch: number },
   ): Promise<Session | undefined> {
     const { label, tries, session, epoch } = at
-    const errorClass = this.#classify(error)
+    const errorClass = this.#blind(error) ? 'rebind' : this.#classify(error)
     const waits = errorClass === 'retry' && tries.retry < 3
     if (session !== undefined && !waits) {
       // A search that ended with an answer leaves a clean session; anything thrown by a call leaves a dirty one.
@@ -144,6 +144,15 @@ export class Operations {
     const errorClass = classifyCkr(error.ckr, error.fn, this.#options.profile?.rows)
     this.#options.notice({ what: 'error', ckr: error.ckr, fn: error.fn, class: errorClass })
     return errorClass
+  }
+
+  /**
+   * Whether "no such key" was said while the login was lost: a token shows private keys to its user alone. Others come by
+   * here while the first who noticed waits for the login, which the latch may take its time to allow.
+   */
+  #blind(error: unknown): boolean {
+    if (!(error instanceof OperationFailure && error.verdict === 'unknown')) return false
+    return !this.#anchorLives() || !this.#module.loggedIn(this.sessions.anchor)
   }
 
   #generalBefore(errorClass: ErrorClass): boolean {

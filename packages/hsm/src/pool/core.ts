@@ -239,6 +239,7 @@ export class PoolCore implements LifeHost {
       life.retire('error', failure)
       return
     }
+    if (error.verdict === 'data') request.answeredBy?.(life)
     this.#fail(request, failure)
   }
 

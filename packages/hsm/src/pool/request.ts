@@ -33,6 +33,7 @@ export interface PoolRequest {
   avoid: object | undefined
   /** Only this life of an agent may get it (probes). */
   readonly only: object | undefined
+  /** Told who answered; a record that an agent refuses to open is an answer. */
   readonly answeredBy: ((life: AgentLife) => void) | undefined
   readonly moves?: ((error: HsmError) => boolean) | undefined
   readonly elsewhere?: (() => boolean) | undefined
