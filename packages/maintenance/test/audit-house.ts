@@ -26,7 +26,9 @@ export interface AuditHouse extends House {
   readonly pool: HsmPool
   /** A stored file. */
   store1(): Promise<Begun>
-  /** Chains everything that there is and makes a checkpoint of it. */
+  /** Until no transaction that is under way keeps a row of the log from being sealed. */
+  sealable(): Promise<void>
+  /** Chains everything that there is, in one batch, and makes a checkpoint of it. */
   checkpoint(): ReturnType<typeof checkpointAudit>
   /** What somebody can do who owns the database: rules and triggers do not hold him. */
   tamper(...statements: readonly string[]): Promise<void>
@@ -49,9 +51,12 @@ export async function openAuditHouse(): Promise<AuditHouse> {
   await activateMasterKey(house.records, { ref })
   const pool = await HsmPool.open({ tokens: [options], agents: 1, sessions: 2 })
   const ports = { records: house.records, store: house.store, hsm: pool }
-  const settled = async () => {
-    // Transactions of other databases of the server hold the chain back for as long as they last.
-    await expect.poll(async () => (await chainAudit(house.records)).waiting.rows, { timeout: 30_000 }).toBe(0)
+  // Transactions of other databases of the server hold the chain back for as long as they last: all rows are sealed at once.
+  const sealable = async () => {
+    const { rows } = await house.sql.query<{ yes: boolean }>(
+      `SELECT coalesce(max(xact), 0) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS yes FROM audit_log`,
+    )
+    return rows[0]?.yes
   }
   return {
     ...house,
@@ -62,8 +67,10 @@ export async function openAuditHouse(): Promise<AuditHouse> {
       await house.commit(begun, await house.upload(begun))
       return begun
     },
+    sealable: () => expect.poll(sealable, { timeout: 30_000 }).toBe(true),
     checkpoint: async () => {
-      await settled()
+      await expect.poll(sealable, { timeout: 30_000 }).toBe(true)
+      expect((await chainAudit(house.records)).waiting.rows).toBe(0)
       return checkpointAudit(ports)
     },
     tamper: async (...statements) => {

@@ -88,6 +88,7 @@ describe('a log that nobody touched', () => {
 
   test('several processes chain at once: each row is in one batch, the chain has no fork', async () => {
     for (let i = 0; i < 30; i++) await note()
+    await house.sealable()
     await expect
       .poll(
         async () => {
