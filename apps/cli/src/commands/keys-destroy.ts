@@ -116,10 +116,13 @@ async function prepare(context: CommandContext, o: DestroyOptions): Promise<void
       needs,
       shred,
       refusal: refusal?.code ?? null,
+      ...(refusal !== undefined && { message: refusal.message, fix: refusal.fix }),
     })
     await context.print.text(needsText(needs))
     return context.print.text(
-      refusal === undefined ? 'nothing stands in the way' : `${refusal.code}: ${refusal.message}`,
+      refusal === undefined
+        ? 'nothing stands in the way'
+        : `${refusal.code}: ${refusal.message}\n  fix: ${refusal.fix ?? ''}`,
     )
   }
   assertNotNeeded(key, needs, shred)
@@ -268,7 +271,7 @@ function wanted(text: string | undefined, option: string, fix = 'say why, for th
 
 function days(text: string): number {
   const value = Number(text)
-  if (!/^\d{1,5}(\.\d{1,9})?$/.test(text) || value > 3_650)
-    throw new InvalidArgumentError('It wants a number of days from 0 to 3650.')
+  if (!/^\d{1,5}(\.\d{1,30})?$/.test(text) || value > 3_650)
+    throw new InvalidArgumentError('It wants a number of days from 0 to 3650, written as digits: 7 or 0.5.')
   return value
 }

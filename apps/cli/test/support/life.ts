@@ -39,6 +39,8 @@ export interface Life extends AsyncDisposable {
   sealfleet(...args: string[]): Promise<Ran>
   /** Runs a command that must be refused. */
   refused(...args: string[]): Promise<Refusal>
+  /** Whether a file of the house's machine is there. */
+  has(file: string): Promise<boolean>
   /** Whether a command succeeds now: null, or what it says instead. */
   refusalOf(...args: string[]): Promise<string | null>
   query<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>
@@ -121,6 +123,7 @@ export async function beginLife(o: Parameters<typeof createWorld>[0]): Promise<L
       }
       return { status: ran.status, code: last.error?.code ?? last.findings?.[0]?.code ?? said }
     },
+    has: async (file) => (await readdir(path.dirname(file))).includes(path.basename(file)),
     refusalOf: async (...args) => {
       const ran = await run([...args, '--json'])
       return ran.status === 0 ? null : `sealfleet ${args.join(' ')}: ${ran.stdout.toString()}${ran.stderr}`
