@@ -46,7 +46,7 @@ async function read({ object_key: key, object_length: length, etag }: Attempt): 
 
 test(
   'an old object and its old row put back open as they did, and `audit verify` names the file',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     const old = await committed()
     const bytes = await read(old)
