@@ -92,7 +92,14 @@ describe('sealfleet keys destroy', { timeout: 180_000 }, () => {
   it('shreds only what was typed, signed and waited for; then the file is gone at once and its seal still verifies', async () => {
     for (const confirm of [[], ['--confirm', 'destroy 2 files of default'], ['--confirm', 'yes']])
       expect((await destroy(...WHY, '--shred', ...confirm)).status, confirm.join(' ')).toBe(2)
-    const asked = await destroy(...WHY, '--shred', '--confirm', 'destroy 1 files of default', '--wait-days', String(9 / 86_400))
+    const asked = await destroy(
+      ...WHY,
+      '--shred',
+      '--confirm',
+      'destroy 1 files of default',
+      '--wait-days',
+      String(9 / 86_400),
+    )
     expect(asked.status, asked.stderr).toBe(0)
     const { id } = asked.json<{ request: { id: string } }>().request
     expect(codeOf(await destroy('--request', id))).toBe('REQUEST_UNSIGNED')
