@@ -85,13 +85,21 @@ describe('sealfleet keys destroy', { timeout: 180_000 }, () => {
     expect(refused.json<Refused>().needs).toMatchObject({ lost: 1, first: [{ fileId }] })
     const dry = await destroy(...WHY, '--dry-run')
     expect([dry.status, dry.json<{ refusal: string }>().refusal]).toEqual([1, 'STILL_REFERENCED'])
+    expect(dry.json<{ error: { fix: string } }>().error.fix).toContain('sealfleet rekey --domain default --from 1')
     expect(await sql('SELECT id FROM requests')).toEqual([])
   })
 
   it('shreds only what was typed, signed and waited for; then the file is gone at once and its seal still verifies', async () => {
     for (const confirm of [[], ['--confirm', 'destroy 2 files of default'], ['--confirm', 'yes']])
       expect((await destroy(...WHY, '--shred', ...confirm)).status, confirm.join(' ')).toBe(2)
-    const asked = await destroy(...WHY, '--shred', '--confirm', 'destroy 1 files of default', '--wait-days', '0.0001')
+    const asked = await destroy(
+      ...WHY,
+      '--shred',
+      '--confirm',
+      'destroy 1 files of default',
+      '--wait-days',
+      String(9 / 86_400),
+    )
     expect(asked.status, asked.stderr).toBe(0)
     const { id } = asked.json<{ request: { id: string } }>().request
     expect(codeOf(await destroy('--request', id))).toBe('REQUEST_UNSIGNED')

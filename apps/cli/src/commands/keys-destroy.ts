@@ -257,7 +257,7 @@ function refusalOf(check: () => void): DestructionRefused | undefined {
 
 function days(text: string): number {
   const value = Number(text)
-  if (!/^\d{1,5}(\.\d{1,9})?$/.test(text) || value > 3_650)
-    throw new InvalidArgumentError('It wants a number of days from 0 to 3650.')
+  if (!/^\d{1,5}(\.\d{1,30})?$/.test(text) || value > 3_650)
+    throw new InvalidArgumentError('It wants a number of days from 0 to 3650, written as digits: 7 or 0.5.')
   return value
 }
