@@ -1,29 +1,46 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect } from 'vitest'
 import type { World } from './world.js'
 
+export interface Person {
+  readonly name: string
+  readonly role: 'officer' | 'auditor'
+}
+
 export interface Officers {
-  /** Signs a request by both, one after the other, and hands the signatures in. */
-  sign(requestId: string): Promise<void>
+  /** Each of these signs a request, one after the other, and hands the signature in. */
+  sign(requestId: string, names: readonly string[]): Promise<void>
   /** One signature of one of them. */
   signAs(name: string, requestId: string): Promise<{ readonly status: number | null; readonly code?: string }>
 }
 
-/** Two officers with keys of their own on "another machine": a folder beside the world's data. */
-export async function enrolOfficers(world: World, names: readonly [string, string]): Promise<Officers> {
-  for (const name of names) {
+/**
+ * People with keys of their own on "another machine": a folder beside the world's data. Their keys outlive the database:
+ * enrolling them again is all that a new one needs. After the second officer enrolment needs signatures, so those come last.
+ */
+export async function enrol(world: World, people: readonly Person[]): Promise<Officers> {
+  for (const { name, role } of people) {
     const key = path.join(world.dir, `${name}.pem`)
     const made = await world.sealfleet(['operators', 'keygen', '-o', key, '--no-passphrase', '--json'])
-    // The keys outlive the database: enrolling them again is all that a new one needs.
     if (made.status === 0) await writeFile(`${key}.pub`, made.json<{ publicKey: string }>().publicKey)
-    await readFile(`${key}.pub`)
-    const added = await world.sealfleet(['operators', 'add', name, '--public-key', `${key}.pub`, '--json'])
+    const added = await world.sealfleet([
+      'operators',
+      'add',
+      name,
+      '--role',
+      role,
+      '--public-key',
+      `${key}.pub`,
+      '--json',
+    ])
     expect(added.status, added.stdout.toString() + added.stderr).toBe(0)
   }
   const signAs: Officers['signAs'] = async (name, requestId) => {
-    const body = path.join(world.dir, `${requestId}.request`)
-    const signature = path.join(world.dir, `${requestId}.${name}.sig`)
+    // Neither is ever overwritten.
+    const body = path.join(world.dir, `${randomUUID()}.request`)
+    const signature = `${body}.sig`
     const shown = await world.sealfleet(['requests', 'show', requestId, '--body', body])
     expect(shown.status, shown.stderr).toBe(0)
     const signed = await world.sealfleet(
@@ -41,7 +58,7 @@ export async function enrolOfficers(world: World, names: readonly [string, strin
   }
   return {
     signAs,
-    sign: async (requestId) => {
+    sign: async (requestId, names) => {
       for (const name of names) expect(await signAs(name, requestId)).toEqual({ status: 0 })
     },
   }
