@@ -110,6 +110,8 @@ describe('the life of master keys', { timeout: 300_000 }, () => {
   })
 
   test('the audit log proves what happened, each deed of this life in it', async () => {
+    // What the auditor keeps elsewhere: the last checkpoint, made now.
+    await life.eventually('audit', 'checkpoint')
     await life.eventually('audit', 'verify', '--anchor', anchor())
     const log = (await life.sealfleet('audit', 'log', '--limit', '100000', '--json')).stdout.toString()
     for (const action of [

@@ -269,6 +269,6 @@ function wanted(text: string | undefined, option: string, fix = 'say why, for th
 function days(text: string): number {
   const value = Number(text)
   if (!/^\d{1,5}(\.\d{1,9})?$/.test(text) || value > 3_650)
-    throw new InvalidArgumentError('It wants a number of days from 0 to 3650.')
+    throw new InvalidArgumentError('It wants a number of days from 0 to 3650, with nine decimals at most.')
   return value
 }
