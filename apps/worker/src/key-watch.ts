@@ -1,10 +1,10 @@
-import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import type { HsmPool } from '@sealfleet/hsm'
 import { listPendingKeys, type KeyReport, type KeyRow, type LackedKey, type Records } from '@sealfleet/records'
 
 import { expectKey, type CheckValues } from './records-port.js'
+import { unlessAborted } from './unless-aborted.js'
 
 /** Between two looks for key versions that are about to be activated, milliseconds. */
 const LOOK_MS = 2_000
@@ -16,6 +16,8 @@ export interface KeyWatchOptions {
   readonly onChange: () => Promise<void>
   /** Told of the first look that fails, and not again before one has worked. */
   readonly onFailure: (error: unknown) => void
+  /** Between two looks, milliseconds. */
+  readonly lookMs?: number
 }
 
 /** This worker's part of a rotation: nobody seals with a version before every worker has found it right on every token. */
@@ -30,7 +32,7 @@ export interface KeyWatch extends AsyncDisposable {
  * alone: no job is taken before it. A look that fails changes nothing: the report is what was seen last.
  */
 export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch> {
-  const { records, pool } = options
+  const { records, pool, lookMs = LOOK_MS } = options
   const stop = new AbortController()
   const { signal } = stop
   let report: KeyReport = { confirmed: [], lacking: [] }
@@ -49,7 +51,7 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
     }
   }
   const goOn = async (): Promise<void> => {
-    while (await pause(LOOK_MS, signal)) if (await look()) await options.onChange()
+    while (await pause(lookMs, signal)) if (await look()) await options.onChange()
   }
   await look()
   const running = goOn()
@@ -66,12 +68,10 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
 async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], signal: AbortSignal): Promise<KeyReport> {
   const confirmed: string[] = []
   const lacking: LackedKey[] = []
-  // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
-  const stopped = once(signal, 'abort').then((): [] => [])
   for (const key of keys) {
     signal.throwIfAborted()
-    const states = await Promise.race([statesOf(pool, key), stopped])
-    signal.throwIfAborted()
+    // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
+    const states = await unlessAborted(statesOf(pool, key), signal)
     const missing = states.filter(({ state }) => state !== 'ok')
     if (missing.length === 0) confirmed.push(key.id)
     lacking.push(...missing.map(({ token, state }) => ({ key: key.id, token, state })))

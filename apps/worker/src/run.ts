@@ -16,6 +16,7 @@ import { hsmProbe, redisProbe, rememberingKeys } from './breakers/probes.js'
 import { breakerObserver, describeOpen } from './breakers/report.js'
 import { RootsOut } from './breakers/roots-out.js'
 import { Closers } from './closers.js'
+import { DESTROYED_KEYS_MS, watchDestroyedKeys } from './destroyed-keys.js'
 import { startHeart } from './heartbeat.js'
 import { hsmObserver } from './hsm-events.js'
 import { setHsmStates } from './hsm-states.js'
@@ -119,7 +120,13 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     keys = watch.report
     await heart.news()
 
-    const { keys: checkValues, lastUsed } = rememberingKeys(pool)
+    const { keys: checkValues, lastUsed, forget } = rememberingKeys(pool)
+    const stopWatching = new AbortController()
+    const destroyed = watchDestroyedKeys({ records, pool, log, forget }, DESTROYED_KEYS_MS, stopWatching.signal)
+    closers.defer(async () => {
+      stopWatching.abort(new Error('the worker is stopping'))
+      await destroyed
+    })
     const port = ingestRecords(records, checkValues)
     const owed = new OwedEnds<FailInput>()
     const { prefix } = config.redis

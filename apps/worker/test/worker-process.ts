@@ -3,7 +3,10 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
+const PROGRAMS = {
+  worker: fileURLToPath(new URL('../dist/main.js', import.meta.url)),
+  maintenance: fileURLToPath(new URL('../dist/maintenance.js', import.meta.url)),
+}
 
 export interface Line {
   readonly msg: string
@@ -12,7 +15,7 @@ export interface Line {
   readonly err?: { readonly code: string; readonly message: string }
 }
 
-/** A worker process, its log lines as they come. */
+/** A worker's process, or one of maintenance; its log lines as they come. */
 export class WorkerProcess {
   readonly child: ChildProcess
   readonly lines: Line[] = []
@@ -20,8 +23,8 @@ export class WorkerProcess {
   readonly exit: Promise<number | null>
   #heard = (): void => undefined
 
-  constructor(env: NodeJS.ProcessEnv) {
-    this.child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  constructor(env: NodeJS.ProcessEnv, program: keyof typeof PROGRAMS = 'worker') {
+    this.child = spawn(process.execPath, [PROGRAMS[program]], { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.child.stderr?.on('data', (chunk: Buffer) => this.stderr.push(chunk))
     this.exit = once(this.child, 'close').then(([code]) => code as number | null)
     if (this.child.stdout === null) throw new Error('no standard output')

@@ -17,6 +17,8 @@ export { cancelScheduled } from './destroy/cancel.js'
 export { carryOutDestruction, type CarryOutOptions, type CarryOutResult } from './destroy/carry-out.js'
 export { carryOutDue, type DestroyReport } from './destroy/due.js'
 export { copyDestruction, readCopy } from './destroy/copy.js'
+export { recoveredDestruction } from './destroy/recovered.js'
+export { checkSignatures, type SignedBy, type Signer } from './destroy/signatures.js'
 export {
   destructionCopy,
   destructionStoreKey,

@@ -42,6 +42,10 @@ export {
   type KeyFilter,
   type KeyRegistration,
 } from './statements/master-keys.js'
+export { recoverDestruction, type RecoveredDestruction } from './statements/recover-destruction.js'
+export { filesBesideDeletions, type FileBesideDeletion } from './statements/files-beside-deletions.js'
+export { keysBesideEvents, type KeyBesideEvent } from './statements/keys-beside-events.js'
+export { destroyedAmong } from './statements/destroyed-among.js'
 export { listPendingKeys } from './statements/pending-keys.js'
 export { listLiveWorkers, type KeyReport, type LackedKey, type LiveWorker } from './statements/live-workers.js'
 export { fileStates, type FileStatus } from './statements/file-states.js'

@@ -1,90 +1,17 @@
-import { generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { randomBytes, randomUUID, sign } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
 import {
-  activeHolds,
-  addOperator,
   addSignature,
   cancelRequest,
   consumeRequest,
-  createRequest,
-  enrolmentDetail,
-  getOperator,
   getRequest,
   listAudit,
-  listOperators,
   listRequests,
-  placeHold,
-  rawPublicKey,
-  revocationDetail,
-  revokeOperator,
   signedBytes,
-  type NewOperator,
-  type NewRequest,
-  type OperatorRow,
-  type RequestRow,
 } from '../src/index.js'
-import { openFixture, opened, type Fixture } from './support.js'
+import { SUBJECT, ann, approve, ask, aud, bob, cyd, f, use, withPeople } from './people.js'
 
-interface Person {
-  readonly row: OperatorRow
-  readonly key: KeyObject
-}
-
-let f: Fixture
-let ann: Person, bob: Person, cyd: Person, aud: Person
-beforeAll(async () => {
-  f = await openFixture()
-  ann = await enrol('ann')
-  bob = await enrol('bob')
-  cyd = await enrol('cyd', { signers: [ann, bob] })
-  aud = await enrol('aud', { role: 'auditor', signers: [ann, bob] })
-})
-afterAll(async () => {
-  await f[Symbol.asyncDispose]()
-})
-
-function keys() {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-  return { privateKey, publicKey: rawPublicKey(publicKey) }
-}
-
-async function enrol(
-  name: string,
-  o: { role?: 'auditor'; signers?: readonly Person[]; in?: Fixture } = {},
-): Promise<Person> {
-  const { privateKey, publicKey } = keys()
-  const at = o.in ?? f
-  const input: NewOperator = { name, role: o.role ?? 'officer', publicKey, enrolledBy: 'cli:root' }
-  let requestId: string | undefined
-  if (o.signers !== undefined) {
-    const subject = { kind: 'operator', id: name }
-    const made = await createRequest(at.records, {
-      kind: 'operators.add',
-      subject,
-      detail: enrolmentDetail(input),
-      createdBy: 'cli:root',
-    })
-    for (const signer of o.signers) await approve(made, signer, at)
-    requestId = made.id
-  }
-  return { row: await at.records.transaction((tx) => addOperator(tx, { ...input, requestId })), key: privateKey }
-}
-
-function approve(request: RequestRow, by: Person, at = f): Promise<RequestRow> {
-  const signature = sign(null, signedBytes(request.body), by.key)
-  return addSignature(at.records, { requestId: request.id, operator: by.row.name, signature })
-}
-
-const SUBJECT = { kind: 'file', id: randomUUID() }
-function ask(over: Partial<NewRequest> = {}): Promise<RequestRow> {
-  const detail = { reason: 'asked to' }
-  return createRequest(f.records, { kind: 'file.shred', subject: SUBJECT, detail, createdBy: 'cli:root', ...over })
-}
-
-function use(id: string, over: Partial<Parameters<typeof consumeRequest>[1]> = {}): Promise<RequestRow> {
-  const input = { id, kind: 'file.shred', subject: SUBJECT, consumedBy: 'cli:root', ...over } as const
-  return f.records.transaction((tx) => consumeRequest(tx, input))
-}
+withPeople()
 
 async function expiry(id: string): Promise<void> {
   await f.sql.query(
@@ -105,111 +32,6 @@ async function tamper(sql: string, values: readonly unknown[]): Promise<void> {
     client.release()
   }
 }
-
-describe('operators', () => {
-  test('are enrolled freely up to two officers, then by two signatures', async () => {
-    expect([ann, bob, cyd, aud].map(({ row }) => [row.role, row.requestId !== null])).toEqual([
-      ['officer', false],
-      ['officer', false],
-      ['officer', true],
-      ['auditor', true],
-    ])
-    await expect(enrol('dan')).rejects.toMatchObject({ code: 'REQUEST_NEEDED' })
-    await expect(enrol('dan', { signers: [] })).rejects.toMatchObject({ code: 'REQUEST_UNSIGNED' })
-    expect((await listOperators(f.records)).map(({ name }) => name)).toEqual(['ann', 'aud', 'bob', 'cyd'])
-    const audit = await listAudit(f.records, { subjectKind: 'operator', subjectId: cyd.row.id })
-    expect(audit).toMatchObject([{ action: 'operators.add', detail: { name: 'cyd', request: cyd.row.requestId } }])
-  })
-
-  test('are enrolled as signed: no other key, role or name', async () => {
-    const { publicKey } = keys()
-    const subject = { kind: 'operator', id: 'eve' }
-    const detail = enrolmentDetail({ publicKey, role: 'auditor' })
-    const made = await ask({ kind: 'operators.add', subject, detail })
-    for (const signer of [ann, bob]) await approve(made, signer)
-    const input = { name: 'eve', role: 'auditor', publicKey, enrolledBy: 'cli:root', requestId: made.id } as const
-    const add = (over: Partial<NewOperator>) => f.records.transaction((tx) => addOperator(tx, { ...input, ...over }))
-    for (const over of [{ publicKey: keys().publicKey }, { role: 'officer' as const }, { name: 'eva' }])
-      await expect(add(over)).rejects.toMatchObject({ code: 'REQUEST_MISMATCH' })
-    await add({})
-    await expect(add({ name: 'eva', publicKey: keys().publicKey })).rejects.toMatchObject({ code: 'REQUEST_MISMATCH' })
-  })
-
-  test('have a name and a key that nobody else has', async () => {
-    const free = { role: 'officer', enrolledBy: 'cli:root' } as const
-    const add = (name: string, publicKey: Uint8Array) =>
-      f.records.transaction((tx) => addOperator(tx, { ...free, name, publicKey }))
-    await expect(add('ann', keys().publicKey)).rejects.toMatchObject({ code: 'CONFLICT' })
-    await expect(add('annie', ann.row.publicKey)).rejects.toMatchObject({ code: 'CONFLICT' })
-    for (const name of ['', ' x', 'a\nb', randomUUID(), 'x'.repeat(101)])
-      await expect(add(name, keys().publicKey)).rejects.toMatchObject({ code: 'INVALID' })
-    await expect(add('zero', Buffer.alloc(32))).rejects.toMatchObject({ code: 'INVALID' })
-  })
-
-  test('of an empty house: of many enrolled at once without a signature, two are officers', async () => {
-    await using other = await openFixture()
-    const results = await Promise.allSettled([1, 2, 3, 4].map((n) => enrol(`officer ${n}`, { in: other })))
-    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'fulfilled', 'rejected', 'rejected'])
-    for (const result of results)
-      if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'REQUEST_NEEDED' })
-  })
-
-  test('are revoked by two signatures, their own signatures count no more, and two officers always stay', async () => {
-    await using other = await openFixture()
-    const [one, two] = [await enrol('one', { in: other }), await enrol('two', { in: other })]
-    const revoke = (operator: string, requestId?: string) =>
-      other.records.transaction((tx) =>
-        revokeOperator(tx, { operator, requestId, revokedBy: 'cli:root', reason: 'left' }),
-      )
-    await expect(revoke('two')).rejects.toMatchObject({ code: 'OPERATOR_NEEDED' })
-    const three = await enrol('three', { in: other, signers: [one, two] })
-    await expect(revoke('two')).rejects.toMatchObject({ code: 'REQUEST_NEEDED' })
-    const open = await createRequest(other.records, {
-      kind: 'file.shred',
-      subject: SUBJECT,
-      detail: {},
-      createdBy: 'cli:root',
-    })
-    for (const person of [one, two]) await approve(open, person, other)
-    const request = await createRequest(other.records, {
-      kind: 'operators.revoke',
-      subject: { kind: 'operator', id: two.row.id },
-      detail: revocationDetail(two.row, 'left'),
-      createdBy: 'cli:root',
-    })
-    for (const person of [one, three]) await approve(request, person, other)
-    await expect(revoke('three', request.id)).rejects.toMatchObject({ code: 'REQUEST_MISMATCH' })
-    expect(await revoke('two', request.id)).toMatchObject({ name: 'two', revokedBy: 'cli:root' })
-    await expect(revoke('two', request.id)).rejects.toMatchObject({ code: 'OPERATOR_REVOKED' })
-    await expect(revoke('nobody')).rejects.toMatchObject({ code: 'OPERATOR_UNKNOWN' })
-    const used = () =>
-      other.records.transaction((tx) =>
-        consumeRequest(tx, { id: open.id, kind: 'file.shred', subject: SUBJECT, consumedBy: 'x' }),
-      )
-    await expect(used()).rejects.toMatchObject({
-      code: 'REQUEST_UNSIGNED',
-      message: expect.stringContaining('lacks 1') as unknown,
-    })
-    await approve(open, three, other)
-    expect((await used()).signatures.map(({ operator, revoked }) => [operator, revoked])).toEqual([
-      ['one', false],
-      ['two', true],
-      ['three', false],
-    ])
-    expect((await getOperator(other.records, two.row.id))?.revokedAt).toBeInstanceOf(Date)
-    const again = await enrol('two', { in: other, signers: [one, three] })
-    expect((await getOperator(other.records, 'two'))?.id).toBe(again.row.id)
-  })
-
-  test('are freely revoked before there are two officers: the wrong key of the first', async () => {
-    await using other = await openFixture()
-    await enrol('one', { in: other })
-    await other.records.transaction((tx) =>
-      revokeOperator(tx, { operator: 'one', revokedBy: 'x', reason: 'wrong key' }),
-    )
-    expect((await enrol('one', { in: other })).row.revokedAt).toBeNull()
-  })
-})
 
 describe('signatures', () => {
   test('are each refused for a reason of its own', async () => {
@@ -385,42 +207,3 @@ describe('whoever writes to the database', () => {
     })
   })
 })
-
-test('active holds are those of the domain and of the file, and none can be placed meanwhile', async () => {
-  const { fileId } = await opened(f)
-  const { fileId: another } = await opened(f)
-  const place = (file: string | null, released: boolean) =>
-    f.sql.query(
-      `INSERT INTO holds (id, domain_id, file_id, reason, placed_by, released_at, released_by)
-       VALUES ($1, '00000000-0000-0000-0000-000000000000', $2, 'court', 'x', $3, $4)`,
-      [randomUUID(), file, released ? new Date() : null, released ? 'y' : null],
-    )
-  const holds = (file?: string) => f.records.transaction((tx) => activeHolds(tx, { domain: 'default', fileId: file }))
-  await place(fileId, true)
-  await place(null, true)
-  expect(await holds(fileId)).toEqual([])
-  await place(another, false)
-  expect(await holds(fileId)).toEqual([])
-  expect(await holds()).toMatchObject([{ fileId: another, reason: 'court' }])
-  expect(await holds(another)).toMatchObject([{ fileId: another }])
-  let placing: Promise<unknown> | undefined
-  await f.records.transaction(async (tx) => {
-    expect(await activeHolds(tx, { domain: 'default', fileId })).toEqual([])
-    placing = placeHold(f.records, { target: { domain: 'default' }, reason: 'court', actor: 'x' })
-    const race = await Promise.race([placing.then(() => 'placed'), blocked().then(() => 'waits')])
-    expect(race).toBe('waits')
-  })
-  await placing
-  expect(await holds(fileId)).toMatchObject([{ fileId: null, placedBy: 'x' }])
-})
-
-/** Resolves when a connection of this database waits for a lock. */
-async function blocked(): Promise<void> {
-  for (;;) {
-    const { rows } = await f.sql.query<{ n: number }>(
-      `SELECT count(*)::int AS n, pg_sleep(0.01)::text FROM pg_stat_activity
-       WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    )
-    if ((rows[0]?.n ?? 0) > 0) return
-  }
-}

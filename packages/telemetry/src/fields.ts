@@ -24,6 +24,7 @@ const SHAPES = {
   objectKey: 'objectKey',
   variable: 'word',
   version: 'name',
+  role: 'word',
   // what happened
   event: 'word',
   step: 'word',

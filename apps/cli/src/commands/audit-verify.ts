@@ -49,7 +49,8 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
       'after',
       `
 Finds rows, batches and checkpoints that were changed, taken away or added; a database or a store that was rolled back alone;
-a file's record that is not what the log says was committed last. Both rolled back together are found only with --anchor or
+a file's record that is not what the log says was committed last; a file that is gone without an event that deleted it, or is there
+although one did; a key that was destroyed, or is not, otherwise than the log and its signed record say. Both rolled back together are found only with --anchor or
 --expect: keep that file, or those lines, where nobody reaches them who writes to the database or the store. Rows that are in
 no batch yet are protected by nothing; they are counted. Writes nothing but the anchor. Exit status: 3 when anything was found.`,
     )
@@ -92,6 +93,7 @@ function lines(report: AuditReport): [string, string][] {
     ['rows not sealed yet', `${unsealed.rows}${waits}`],
     ['checkpoints', `${report.checkpoints}, copies in the store: ${report.copies}`],
     ['files compared', `${report.files}, with ${report.events} commits in the log`],
+    ['keys compared', String(report.keys)],
     [
       'last checkpoint',
       head === null ? 'none: nothing is signed (sealfleet audit checkpoint)' : `${head.no}:${head.sha256}`,

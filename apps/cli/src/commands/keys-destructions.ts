@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
 import { openRegister, openStoreFor } from '../keys/destroy/house.js'
-import { checkDestruction, type Checked } from '../keys/destroy/verify.js'
+import { checkDestruction, type Checked, type CheckedSigner } from '../keys/destroy/verify.js'
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
 import { openPool } from '../services/hsm.js'
@@ -20,7 +20,10 @@ export function destructionsVerb(keys: Command, runner: Runner): void {
   const list = keys
     .command('destructions')
     .description('list what is scheduled, cancelled and destroyed, and why the last try was refused')
-    .option('--verify', 'check every signed record, its copy in the store, and that no token holds the key')
+    .option(
+      '--verify',
+      'check every signed record, who signed for it, its copy in the store, and that no token holds the key',
+    )
     .addHelpText(
       'after',
       `
@@ -39,13 +42,17 @@ async function listAction(
   const records = await openDatabase(context, context.settings.load(['database']))
   const rows = await listDestructions(records)
   const checked = o.verify === true ? await checkAll(context, rows) : []
-  const problemsOf = (row: DestructionRow) => checked.find(({ id }) => id === row.id)?.problems
+  const checkOf = (row: DestructionRow) => checked.find(({ id }) => id === row.id)
   await context.print.document({
     destructions: rows.map((row) => ({
       ...row,
       state: stateOf(row),
       record: row.record === null ? null : (JSON.parse(row.record.toString()) as unknown),
-      ...(o.verify === true && row.carriedOutAt !== null && { problems: problemsOf(row) ?? [] }),
+      ...(o.verify === true &&
+        row.carriedOutAt !== null && {
+          problems: checkOf(row)?.problems ?? [],
+          signers: checkOf(row)?.signers ?? [],
+        }),
     })),
   })
   const columns = [
@@ -66,6 +73,10 @@ async function listAction(
   const bad = checked.filter(({ problems }) => problems.length > 0)
   for (const { label, problems } of bad)
     for (const problem of problems) await context.print.note(`${label}: ${problem}`)
+  for (const { label, signers } of checked)
+    await context.print.text(`${label}: signed by ${signers.map(nameOf).join(', ')}`)
+  if (checked.some(({ signers }) => signers.some(({ operator }) => operator === 'unknown')))
+    await context.print.text(STRANGERS)
   if (o.verify === true) await context.print.text(`${checked.length - bad.length} of ${checked.length} verified`)
   if (bad.length === 0) return EXIT.done
   await context.print.note(
@@ -87,6 +98,14 @@ async function checkAll(context: CommandContext, rows: readonly DestructionRow[]
     checked.push(await checkDestruction({ records, store, tokens, pool }, row, context.signal))
   }
   return checked
+}
+
+const STRANGERS = `Their signatures are right, by public keys that are in the signed record. Whose keys these are is not known here: the operators
+were lost with a database. Compare them with what was written down when they were enrolled, or enrol the same keys again
+(\`sealfleet operators add NAME --public-key FILE\`).`
+
+function nameOf({ name, operator, publicKey }: CheckedSigner): string {
+  return operator === 'unknown' ? `${name} (not enrolled here; public key ${publicKey})` : `${name} (${operator})`
 }
 
 type State = Pick<DestructionRow, 'carriedOutAt' | 'cancelledAt' | 'due' | 'begunAt'>

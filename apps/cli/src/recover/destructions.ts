@@ -2,10 +2,11 @@ import { parseKeyLabel, type HsmPool } from '@sealfleet/hsm'
 import {
   AUDIT_PREFIX,
   DestructionUnproven,
+  recoveredDestruction,
   verifyDestructionRecord,
   type VerifiedDestruction,
 } from '@sealfleet/maintenance'
-import type { MasterKeyRef } from '@sealfleet/records'
+import type { MasterKeyRef, RecoveredDestruction } from '@sealfleet/records'
 import type { ListedVersion, Store } from '@sealfleet/store'
 import { describeError } from '../describe-error.js'
 import { EXIT } from '../exit-status.js'
@@ -18,6 +19,8 @@ export interface Destroyed {
   /** Hexadecimal; null for a KEK. */
   readonly checkValue: string | null
   readonly storeKey: string
+  /** The destruction's row; undefined when the record lacks a part of it. */
+  readonly row: RecoveredDestruction | undefined
 }
 
 /** Something that lies where destruction records lie, and proves nothing. */
@@ -72,7 +75,8 @@ async function read(store: Store, entry: ListedVersion, signal: AbortSignal): Pr
   return Buffer.concat(chunks)
 }
 
-function destroyedBy({ record, label, destroyedAt }: VerifiedDestruction, storeKey: string): Destroyed {
+function destroyedBy(verified: VerifiedDestruction, storeKey: string): Destroyed {
+  const { record, label, destroyedAt } = verified
   const ref = parseKeyLabel(label)
   const { key } = record
   const value = typeof key === 'object' && key !== null && 'checkValue' in key ? key.checkValue : null
@@ -80,5 +84,5 @@ function destroyedBy({ record, label, destroyedAt }: VerifiedDestruction, storeK
   const lacks = ref === null || Number.isNaN(destroyedAt.getTime())
   if (lacks || (checkValue === null && (ref.role === 'enc' || ref.role === 'sig')))
     throw new DestructionUnproven('a destruction record is signed, and names no key of a house like this')
-  return { ref, label, destroyedAt, checkValue, storeKey }
+  return { ref, label, destroyedAt, checkValue, storeKey, row: recoveredDestruction(verified, storeKey) }
 }

@@ -4,6 +4,7 @@ import {
   ensureDomain,
   listDomains,
   listMasterKeys,
+  recoverDestruction,
   recoverMasterKey,
   underLoginLock,
   type KeyRecovery,
@@ -55,7 +56,11 @@ export function planKeys(
   gone: readonly MasterKeyRef[] = [],
 ): readonly DomainPlan[] {
   const refs = token.map(({ ref }) => ref)
-  const known = [...rows, ...gone.map((ref): Row => ({ ...ref, state: 'DESTROYED' }))]
+  const labels = new Set(gone.map(keyLabel))
+  const known = [
+    ...rows.filter((row) => !labels.has(keyLabel(row))),
+    ...gone.map((ref): Row => ({ ...ref, state: 'DESTROYED' })),
+  ]
   const ids = [...new Set([...refs, ...gone].map(({ domain }) => domain))].sort()
   return ids.map((id) => {
     const own = refs.filter(({ domain }) => domain === id)
@@ -134,7 +139,8 @@ export async function recoverKeys(
         })
       }
       for (const one of destroyed)
-        if (!o.dryRun && one.ref.domain === domain.id) await write(tx, recordOfDestroyed(one), o.actor)
+        if (!o.dryRun && one.ref.domain === domain.id)
+          await writeDestroyed(tx, one, { back: refused.some(({ label }) => label === one.label), actor: o.actor })
       for (const key of domain.keys) {
         try {
           const registration = await registrationOf(key.ref, { admin, token })
@@ -150,11 +156,37 @@ export async function recoverKeys(
   return { domains, refused }
 }
 
-async function write(tx: Parameters<typeof recoverMasterKey>[0], input: KeyRecovery, actor: string): Promise<void> {
+type Transaction = Parameters<typeof recoverMasterKey>[0]
+
+async function write(tx: Transaction, input: KeyRecovery, actor: string): Promise<KeyRow> {
   const { created, key } = await recoverMasterKey(tx, input)
-  if (!created) return
-  const detail = { label: key.label, state: key.state, checkValue: key.checkValue?.toString('hex') ?? null }
-  await appendAudit(tx, { actor, action: 'recover.key', subjectKind: 'key', subjectId: key.id, detail })
+  if (created) await note(tx, key, key.state, actor)
+  return key
+}
+
+/**
+ * The key's row, and the destruction's with its signed record. An older database that was put back may have the key in any state: it becomes
+ * DESTROYED too, unless a token has it (`back`), of which a person is told.
+ */
+async function writeDestroyed(tx: Transaction, one: Destroyed, o: { back: boolean; actor: string }): Promise<void> {
+  const key = await write(tx, recordOfDestroyed(one), o.actor)
+  if (one.row === undefined || (o.back && key.state !== 'DESTROYED')) return
+  const before = key.state
+  if (!(await recoverDestruction(tx, key.id, one.row))) return
+  if (before !== 'DESTROYED') await note(tx, key, 'DESTROYED', o.actor)
+  const detail = { label: one.label, destructionId: one.row.id, storeKey: one.storeKey }
+  await appendAudit(tx, {
+    actor: o.actor,
+    action: 'recover.destruction',
+    subjectKind: 'key',
+    subjectId: key.id,
+    detail,
+  })
+}
+
+async function note(tx: Transaction, { id, label, checkValue }: KeyRow, state: string, actor: string): Promise<void> {
+  const detail = { label, state, checkValue: checkValue?.toString('hex') ?? null }
+  await appendAudit(tx, { actor, action: 'recover.key', subjectKind: 'key', subjectId: id, detail })
 }
 
 /** A destroyed KEK has nothing that its check record could be opened with, and its row wants one: zeros. */

@@ -36,7 +36,15 @@ export async function printRecovery(
   const kept = refused.map(({ label }) => label)
   const recorded = keys.filter(({ label }) => !kept.includes(label))
   const files = Object.fromEntries(byDomain)
-  const gone = { destroyedKeys: destroyed.map(({ label, destroyedAt }) => ({ label, destroyedAt })), unproven }
+  const gone = {
+    destroyedKeys: destroyed.map(({ label, destroyedAt, row }) => ({
+      label,
+      destroyedAt,
+      destructionId: row?.id ?? null,
+      shred: row?.shred ?? null,
+    })),
+    unproven,
+  }
   await context.print.line({
     summary: { ...counts, ...o, domains: files, keys: recorded, refusedKeys: refused, ...gone },
   })

@@ -1,4 +1,4 @@
-import { unwrapNonces, wrapNonces, type KeyDeriver, type NonceWrapper } from '@sealfleet/format'
+import { FormatError, unwrapNonces, wrapNonces, type KeyDeriver, type NonceWrapper } from '@sealfleet/format'
 import {
   listWrappedNonces,
   rewrapNonces,
@@ -130,7 +130,8 @@ async function rewrapOne(
   { active, signal }: RewrapOptions,
   attempt: WrappedNonces,
 ): Promise<Rewrapped> {
-  const { attemptId, kekKeyId, kekVersion, wrapped } = attempt
+  const { attemptId, kekKeyId, kekVersion, kekState, wrapped } = attempt
+  if (kekState === 'DESTROYED') throw new FormatError('E_KEY_DESTROYED', `kek ${kekVersion} was destroyed`)
   const nonces = await unwrapNonces(unwrapper, kekVersion, attempt, wrapped, { signal })
   try {
     const anew = await wrapNonces(wrapper, active.version, attempt, nonces, { signal })

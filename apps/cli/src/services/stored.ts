@@ -1,6 +1,5 @@
 import { FormatError, type ObjectReader, type OpenOptions } from '@sealfleet/format'
-import { keyLabel, type HsmPool } from '@sealfleet/hsm'
-import { getFile, getMasterKey, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
+import { getFile, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
@@ -9,6 +8,7 @@ import { EXIT } from '../exit-status.js'
 import { deletionText } from '../files/deletion.js'
 import { fileIdOf, noSuchFile } from './file-id.js'
 import { fleetLatch, openPool } from './hsm.js'
+import { registeredKeys, type KeyState, type RegisteredKeys } from './key-states.js'
 import { openDatabase } from './records.js'
 import { openObjectStore } from './store.js'
 
@@ -37,7 +37,7 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
   const records = await openDatabase(context, config)
   const pool = await openPool(config, fleetLatch(context, records))
   context.defer(() => pool.close())
-  const keyState = rememberedKeyStates(records, pool)
+  const keys = registeredKeys(records, pool)
   const stores = new Map<string, Promise<Store>>()
   const storeOf = (bucket: string): Promise<Store> => {
     const known = stores.get(bucket)
@@ -56,10 +56,10 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
     records,
     find: (given) => findStored(records, given),
     object: async (stored) => {
-      await assertKekLives(keyState, stored)
+      await assertKekLives(keys.keyState, stored)
       return {
         reader: await readerFor(await storeOf(stored.committed.bucket), stored, context.signal),
-        options: openOptions(pool, keyState, stored, context.signal),
+        options: openOptions(keys, stored, context.signal),
       }
     },
   }
@@ -99,25 +99,6 @@ async function readerFor(store: Store, { committed }: StoredFile, signal: AbortS
   return store.reader({ key, length: head.length, ...pin })
 }
 
-type KeyState = NonNullable<OpenOptions['keyState']>
-
-/** A usable key's record is read once a command: thousands of files share a few keys. Others are asked for each time. */
-function rememberedKeyStates(records: Records, pool: HsmPool): KeyState {
-  const usable = new Set<string>()
-  return async (key) => {
-    const label = keyLabel(key)
-    if (usable.has(label)) return 'usable'
-    const row = await getMasterKey(records, key)
-    if (row === undefined) return 'unknown'
-    if (row.state === 'DESTROYED') return 'destroyed'
-    // From now on the pool refuses any other key under this label.
-    if (row.checkValue !== null) pool.expectCheckValue(row, row.checkValue)
-    if (row.checkRecord !== null) pool.expectKekRecord(row, row.checkRecord)
-    usable.add(label)
-    return 'usable'
-  }
-}
-
 /** Nonces that a destroyed KEK wraps are gone for ever: said at once, like a destroyed master, and not after asking the HSM. */
 async function assertKekLives(keyState: KeyState, { committed }: StoredFile): Promise<void> {
   if (committed.wrappedNonces === null) return
@@ -131,15 +112,14 @@ async function assertKekLives(keyState: KeyState, { committed }: StoredFile): Pr
 }
 
 function openOptions(
-  pool: HsmPool,
-  keyState: KeyState,
+  { hsm, keyState }: RegisteredKeys,
   { file, committed }: StoredFile,
   signal: AbortSignal,
 ): OpenOptions {
   const { nonces, wrappedNonces } = committed
   return {
-    keys: pool,
-    unwrapper: pool,
+    keys: hsm,
+    unwrapper: hsm,
     context: file.context,
     expectedFileId: file.id,
     record: {

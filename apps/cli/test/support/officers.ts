@@ -11,7 +11,7 @@ export interface Person {
 
 export interface Officers {
   /** Each of these signs a request, one after the other, and hands the signature in. */
-  sign(requestId: string, names: readonly string[]): Promise<void>
+  sign(requestId: string, names?: readonly string[]): Promise<void>
   /** One signature of one of them. */
   signAs(name: string, requestId: string): Promise<{ readonly status: number | null; readonly code?: string }>
 }
@@ -37,6 +37,7 @@ export async function enrol(world: World, people: readonly Person[]): Promise<Of
     ])
     expect(added.status, added.stdout.toString() + added.stderr).toBe(0)
   }
+  const officers = people.filter(({ role }) => role === 'officer').map(({ name }) => name)
   const signAs: Officers['signAs'] = async (name, requestId) => {
     // Neither is ever overwritten.
     const body = path.join(world.dir, `${randomUUID()}.request`)
@@ -58,8 +59,16 @@ export async function enrol(world: World, people: readonly Person[]): Promise<Of
   }
   return {
     signAs,
-    sign: async (requestId, names) => {
+    sign: async (requestId, names = officers) => {
       for (const name of names) expect(await signAs(name, requestId)).toEqual({ status: 0 })
     },
   }
+}
+
+/** Two officers. */
+export function enrolOfficers(world: World, names: readonly [string, string]): Promise<Officers> {
+  return enrol(
+    world,
+    names.map((name) => ({ name, role: 'officer' })),
+  )
 }

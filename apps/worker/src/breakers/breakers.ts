@@ -1,5 +1,6 @@
 import { classify, type FailureCode } from '@sealfleet/jobs'
 
+import { unlessAborted } from '../unless-aborted.js'
 import { Breaker, GUARDED, type Guarded } from './breaker.js'
 
 /** Resolves when the dependency does what jobs need of it; rejects with what stands in the way. */
@@ -118,17 +119,11 @@ export class Breakers implements Disposable {
     const late = AbortSignal.timeout(probeTimeoutMs)
     const signal = AbortSignal.any([late, this.#stop.signal])
     try {
-      await Promise.race([probes[dependency](signal), aborted(signal)])
+      // Not every driver hears a signal: a probe that does not is left behind.
+      await unlessAborted(probes[dependency](signal), signal)
       return undefined
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error))
     }
   }
-}
-
-/** Not every driver hears a signal: a probe that does not is left behind. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
 }

@@ -1,5 +1,5 @@
 import type { MasterKeyRef } from '@sealfleet/format'
-import { HsmError, type HsmPool } from '@sealfleet/hsm'
+import { HsmError, keyLabel, type HsmPool } from '@sealfleet/hsm'
 import { classify, JobsError } from '@sealfleet/jobs'
 import type { Redis } from 'ioredis'
 
@@ -45,10 +45,11 @@ function isAnswer(error: unknown): boolean {
   return ['E_KEY_UNKNOWN', 'KEY_MISMATCH', 'HSM_BUSY'].includes(classify(error).code)
 }
 
-/** Check values on their way to the pool, remembering the key that a probe may use. */
-export function rememberingKeys(pool: CheckValues): {
+/** Check values on their way to the pool, remembering the key that a probe may use until it is destroyed. */
+export function rememberingKeys(pool: CheckValues & Pick<HsmPool, 'forget'>): {
   keys: CheckValues
   lastUsed: () => MasterKeyRef | undefined
+  forget: (key: MasterKeyRef) => void
 } {
   let last: MasterKeyRef | undefined
   return {
@@ -60,5 +61,9 @@ export function rememberingKeys(pool: CheckValues): {
       expectKekRecord: (kek, record) => pool.expectKekRecord(kek, record),
     },
     lastUsed: () => last,
+    forget: (key) => {
+      pool.forget(key)
+      if (last !== undefined && keyLabel(last) === keyLabel(key)) last = undefined
+    },
   }
 }

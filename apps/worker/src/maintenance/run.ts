@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 import type { Config, Sections } from '@sealfleet/config'
 import {
   assertNoEviction,
@@ -13,11 +15,12 @@ import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { Closers } from '../closers.js'
+import { DESTROYED_KEYS_MS, watchDestroyedKeys, type DestroyedKeysPorts } from '../destroyed-keys.js'
 import { startHeart } from '../heartbeat.js'
 import { setHsmStates } from '../hsm-states.js'
 import { startStatusServer } from '../http.js'
 import { storeOptions } from '../store-options.js'
-import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm } from './hsm.js'
+import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm, type MaintenanceHsm } from './hsm.js'
 import { watchKeyAges } from './key-ages.js'
 import { taskObserver } from './observe.js'
 import { runRekeyFeeder } from './rekey-feeder.js'
@@ -29,6 +32,10 @@ export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintena
 
 /** Between two looks at the ages of keys: days count, so a minute is soon enough. */
 const KEY_AGES_MS = 60_000
+/** Loops beside the tasks: outbox, ages of keys, feeder of re-encryption. */
+const OTHER_LOOPS = 3
+/** What one loop waits for at a time with the signal to stop: its pause, or a request to the store and one to the HSM. */
+const WAITS_OF_A_LOOP = 3
 
 export interface MaintenanceOptions {
   readonly config: MaintenanceSettings
@@ -70,6 +77,8 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
     const actor = `maintenance:${id}`
     const tasks = maintenanceTasks({ records, store, jobs, actor, hsm, metrics, log }, config.maintenance)
+    // More than Node's ten wait for it, all life long; more than these would be a leak.
+    setMaxListeners((tasks.length + OTHER_LOOPS) * WAITS_OF_A_LOOP, signal)
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
@@ -79,6 +88,9 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
         { everyMs: config.maintenance.relayMs },
         signal,
       ),
+      ...(hsm === undefined
+        ? []
+        : [watchDestroyedKeys({ records, log, ...forgetting(hsm) }, DESTROYED_KEYS_MS, signal)]),
     ])
     closers.defer(async () => {
       stop.abort(new Error('maintenance is shutting down'))
@@ -110,4 +122,8 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
     await closers[Symbol.asyncDispose]()
     throw error
   }
+}
+
+function forgetting({ pool }: MaintenanceHsm): Pick<DestroyedKeysPorts, 'pool' | 'forget'> {
+  return { pool, forget: (key) => pool.forget(key) }
 }

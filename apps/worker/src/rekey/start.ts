@@ -13,6 +13,7 @@ import type { StepHook } from '../attempt/steps.js'
 import type { Guarded } from '../breakers/breaker.js'
 import { startRekeyWorker, type RekeyWorker } from '../queue/rekey-worker.js'
 import type { CheckValues } from '../records-port.js'
+import { tellingDestroyed } from '../telling-destroyed.js'
 import type { Activity } from '../watchdog/activity.js'
 import { countRekey } from './count.js'
 import type { RekeyEnd } from './ports.js'
@@ -79,7 +80,7 @@ export function startRekeying(parts: RekeyParts): Rekeying {
       records: port,
       // Derived twice, on two agents: a flipped bit is found before it makes a file that nobody can open.
       hsm: pool.confirmed(),
-      opener: pool,
+      opener: tellingDestroyed(records, pool),
       store: parts.store,
       storeOf,
       budget: parts.budget,

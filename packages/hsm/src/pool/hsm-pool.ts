@@ -136,6 +136,15 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   /**
+   * For a key that was destroyed: no probe asks for it from now on, and health() does not name it; saying again what to expect
+   * of it changes nothing. What is known of it stays: should a key come back under that label, only the very same is used.
+   */
+  forget(key: MasterKeyRef): void {
+    const label = keyLabel(key)
+    for (const { prober } of this.#tokens.list) prober.forget(label)
+  }
+
+  /**
    * How a key of which a check value or record is expected stands on each token: asked of the token now, unless it was right
    * there at its last comparison and the token can serve. Only `ok` on every token means that the fleet may seal with it.
    * Never rejects for the token's sake; throws RangeError when nothing is expected of the key.

@@ -30,6 +30,7 @@ export class Prober {
   readonly #now: () => number
   readonly #emit: (event: HsmEvent) => void
   readonly #expected = new Map<string, Expected>()
+  readonly #forgotten = new Set<string>()
   /** Told how all expected keys are after each round, and whether the token answered at all. */
   onRound: ((checks: readonly KeyCheck[], answered: boolean) => void) | undefined
   #lastAt: number
@@ -45,9 +46,16 @@ export class Prober {
 
   /** `kcv` is undefined for a KEK, whose check is its record. What came of a key's last comparison stays when it is said again. */
   add(label: string, kcv: Buffer | undefined): void {
+    if (this.#forgotten.has(label)) return
     const known = this.#expected.get(label)
     const same = known !== undefined && (kcv === undefined ? known.kcv === undefined : known.kcv?.equals(kcv) === true)
     if (!same) this.#expected.set(label, { check: { label, state: 'pending', at: undefined }, kcv })
+  }
+
+  /** Asks for this key no more, also when somebody who had not heard yet expects it again. */
+  forget(label: string): void {
+    this.#forgotten.add(label)
+    this.#expected.delete(label)
   }
 
   /** How an expected key is on this token: as of its last comparison if that was right, else compared now. Never rejects. */
@@ -105,6 +113,8 @@ export class Prober {
   async #compareOn(lives: readonly AgentLife[], label: string, { check, kcv }: Expected): Promise<void> {
     const states = await Promise.all(lives.map((life) => this.#compare(life, label, kcv)))
     const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
+    // Destroyed while it was asked for: what came of it is nobody's concern.
+    if (this.#forgotten.has(label)) return
     if (worst !== check.state) this.#emit({ type: 'check-value', label, state: worst })
     check.state = worst
     check.at = this.#now()

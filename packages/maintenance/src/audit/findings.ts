@@ -28,6 +28,8 @@ export type FindingKind =
   | 'anchor-differs'
   | 'record-mismatch'
   | 'event-mismatch'
+  | 'deletion-mismatch'
+  | 'key-mismatch'
   | 'unsealed-old'
 
 const CODES: Readonly<Record<FindingKind, AuditErrorCode>> = {
@@ -48,6 +50,8 @@ const CODES: Readonly<Record<FindingKind, AuditErrorCode>> = {
   'anchor-differs': 'AUDIT_BROKEN',
   'record-mismatch': 'AUDIT_MISMATCH',
   'event-mismatch': 'AUDIT_MISMATCH',
+  'deletion-mismatch': 'AUDIT_MISMATCH',
+  'key-mismatch': 'AUDIT_MISMATCH',
   'unsealed-old': 'AUDIT_BROKEN',
 }
 

@@ -9,6 +9,7 @@ const WHY = {
   gone: 'the records have no such attempt of that file',
   uncommitted: 'that attempt was never committed, as the records have it',
   changed: 'its object, tags or length are others in the records',
+  deleted: 'an earlier event deleted that file for ever',
   twice: 'an earlier event committed the same attempt already: somebody put an old record back and wrote a row for it',
 } as const
 
@@ -44,7 +45,14 @@ export async function compareRecords(
     options.signal?.throwIfAborted()
     const page = await eventsBesideAttempts(records, { after, limit: PAGE })
     for (const { eventId, fileId, why } of page.found)
-      findings.add('event-mismatch', `file ${fileId}`, `event ${eventId} committed file ${fileId}, but ${WHY[why]}`)
+      if (why === 'key')
+        findings.add(
+          'key-mismatch',
+          `key ${fileId}`,
+          `event ${eventId} destroyed a key that the records do not know any more`,
+        )
+      else
+        findings.add('event-mismatch', `file ${fileId}`, `event ${eventId} committed file ${fileId}, but ${WHY[why]}`)
     events += page.events
     options.onLooked?.(files + events)
     after = page.last

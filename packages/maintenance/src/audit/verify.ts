@@ -6,6 +6,8 @@ import { Findings, type AuditFinding } from './findings.js'
 import type { AuditPorts } from './terms.js'
 import { walkChain } from './verify-chain.js'
 import { checkCheckpoints, checkCopies, readCheckpoints } from './verify-checkpoints.js'
+import { compareDeletions } from './verify-deletions.js'
+import { compareKeys } from './verify-keys.js'
 import { compareRecords } from './verify-records.js'
 
 export interface AuditReport {
@@ -19,6 +21,8 @@ export interface AuditReport {
   readonly adopted: readonly number[]
   readonly files: number
   readonly events: number
+  /** Master keys, each compared with the log's destructions. */
+  readonly keys: number
   /** The last checkpoint: what an auditor keeps. Null before the first. */
   readonly head: CheckpointHead | null
   /** The first two hundred. */
@@ -54,6 +58,8 @@ export async function verifyAudit(ports: AuditPorts, options: AuditVerifyOptions
     signal,
     onLooked: (n) => onProgress?.(chain.rows + n),
   })
+  await compareDeletions(ports.records, findings, signal)
+  const { keys } = await compareKeys(ports, findings, signal)
   const unsealed = await unsealedAudit(ports.records)
   const { rows, oldestSeconds } = unsealed
   if (oldestSeconds !== null && oldestSeconds > unsealedSeconds)
@@ -68,6 +74,7 @@ export async function verifyAudit(ports: AuditPorts, options: AuditVerifyOptions
     adopted,
     files,
     events,
+    keys,
     head: last === undefined ? null : headOf(last.row),
     findings: findings.list,
     found: findings.found,

@@ -123,6 +123,9 @@ export interface VerifiedDestruction {
   readonly label: string
   readonly destroyedAt: Date
   readonly auditKeyVersion: number
+  /** The record, and what it is signed with. */
+  readonly bytes: Buffer
+  readonly mac: Buffer
 }
 
 /** A destruction's record that is not what was signed. */
@@ -160,7 +163,7 @@ export async function verifyDestructionRecord(
   const { key: named, destroyedAt } = value
   const label = isObject(named) ? named['label'] : undefined
   if (typeof label !== 'string' || typeof destroyedAt !== 'string') throw unproven('it names no key or no time')
-  return { record: value, label, destroyedAt: new Date(destroyedAt), auditKeyVersion }
+  return { record: value, label, destroyedAt: new Date(destroyedAt), auditKeyVersion, bytes: record, mac }
 }
 
 /** Signs a record. The MAC is computed twice: a token that contradicts itself signs nothing. */

@@ -1,0 +1,14 @@
+/**
+ * Settles as `pending` does, or rejects with the signal's reason when that aborts first: not every driver hears a signal, and
+ * one that hangs is left behind. The listener goes with the promise, so that a signal that lives as long as the process
+ * gathers none.
+ */
+export function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error)
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    const done = (): void => signal.removeEventListener('abort', abort)
+    pending.then(resolve, reject).then(done, done)
+  })
+}
