@@ -4,15 +4,16 @@ import { writeFile } from 'node:fs/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openAttempts } from './support/attempts.js'
-import { beginLife, until, type Life } from './support/life.js'
+import { Life, until } from './support/life.js'
+import { createWorld } from './support/world.js'
 
 /** Somebody who writes to Postgres and to the bucket, as their owner would: no trigger keeps them from it. */
 let life: Life
 let fileId = ''
 beforeAll(async () => {
-  life = await beginLife({ store: 's3rver' })
+  life = new Life(await createWorld())
   await life.sealfleet('keys', 'init', '--with-audit')
-  await life.startFleet(1)
+  await life.startFleet()
   await writeFile(path.join(life.world.data, 'contract'), 'the price is 100')
   const ran = await life.sealfleet('enqueue', 'contract', '--wait', '--json')
   fileId = ran.json<{ files: { fileId: string }[] }>().files[0]?.fileId ?? ''
@@ -55,10 +56,13 @@ test(
     const present = await committed()
     expect(present.id).not.toBe(old.id)
     // The old object is gone by itself, and everything up to here is signed.
-    await until(async () => ((await life.objects()).has(old.object_key) ? `${old.object_key} is still there` : null))
+    await until(
+      async () => !(await life.objects()).has(old.object_key),
+      () => `${old.object_key} is still there`,
+    )
     await life.stopFleet()
-    await life.sealfleet('audit', 'checkpoint')
-    await until(() => life.refusalOf('audit', 'verify'))
+    await life.eventually('audit', 'checkpoint')
+    await life.eventually('audit', 'verify')
 
     {
       await using attempts = await openAttempts(life.world)
