@@ -58,6 +58,17 @@ describe('a log that nobody touched', () => {
     expect(await checkpointAudit(house.ports)).toEqual({ made: null, stored: 0, differing: [] })
   })
 
+  test('several processes sign at once: one is the faster, nobody fails, and the numbers have no gap', async () => {
+    for (let round = 1; round <= 3; round++) {
+      await note()
+      await house.sealable()
+      await chainAudit(house.records)
+      const reports = await Promise.all(Array.from({ length: 6 }, () => checkpointAudit(house.ports)))
+      expect(reports.filter(({ made }) => made !== null).map(({ made }) => made?.no)).toEqual([round])
+    }
+    expect(await house.verify()).toMatchObject({ checkpoints: 3, copies: 3, found: 0 })
+  })
+
   test('rows of a transaction that is under way are sealed later, those after it wait with it', async () => {
     const client = await house.sql.connect()
     try {

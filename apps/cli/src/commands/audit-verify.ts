@@ -79,6 +79,8 @@ async function verifyAction(context: CommandContext, _args: readonly string[], o
   if (file !== undefined && report.found === 0 && report.head !== null) await keep(file, formatAnchor(report.head))
   await context.print.document(report)
   await context.print.text(pairs(lines(report)))
+  if (file !== undefined && report.head === null)
+    await context.print.note(`${file} was not written: nothing is signed yet (sealfleet audit checkpoint)`)
   for (const no of report.adopted) await context.print.text(`gap: checkpoint ${no} is in the store alone (adopted)`)
   if (report.found === 0) return EXIT.done
   const rows = report.findings.map(({ code, subject, message }) => [code, subject, message])

@@ -5,6 +5,7 @@ import {
   listCheckpoints,
   listMasterKeys,
   markCheckpointStored,
+  RecordsError,
   sealedRowCount,
   type CheckpointRow,
   type KeyRow,
@@ -49,6 +50,7 @@ export interface Adopting {
 }
 
 const UNSTORED = 100
+const TRIES = 10
 
 /**
  * Makes a checkpoint when the chain has grown since the last, and brings every copy that is missing to the store. The
@@ -59,9 +61,20 @@ const UNSTORED = 100
  */
 export async function checkpointAudit(ports: AuditPorts, options: CheckpointOptions = {}): Promise<CheckpointReport> {
   const { signal } = options
-  const last = await lastNotBehind(ports, signal)
-  const made = await makeCheckpoint(ports, last, { signal })
+  const made = await makeNext(ports, signal)
   return copyAll(ports, made, signal)
+}
+
+/** Of two processes that make the same number one is the faster; the other looks again, whether there is more to say. */
+async function makeNext(ports: AuditPorts, signal: AbortSignal | undefined): Promise<CheckpointRow | null> {
+  for (let tries = 1; ; tries++) {
+    const last = await lastNotBehind(ports, signal)
+    try {
+      return await makeCheckpoint(ports, last, { signal })
+    } catch (error) {
+      if (!(error instanceof RecordsError) || error.code !== 'CONFLICT' || tries === TRIES) throw error
+    }
+  }
 }
 
 /** Whether a log that has grown could be signed now. @throws AuditError as `checkpointAudit`; StoreError, RecordsError */
@@ -74,8 +87,9 @@ async function lastNotBehind(
   { records, store }: Pick<AuditPorts, 'records' | 'store'>,
   signal: AbortSignal | undefined,
 ): Promise<CheckpointRow | undefined> {
-  const last = await lastCheckpoint(records)
+  // In this order: a row is written before its copy, so what another process makes meanwhile is not taken for a rollback.
   const highest = (await listCopyNumbers(store, signal)).at(-1) ?? 0
+  const last = await lastCheckpoint(records)
   if (highest > (last?.no ?? 0)) throw behind(highest, last?.no ?? 0)
   return last
 }
