@@ -36,7 +36,7 @@ async function wave(number: number): Promise<void> {
 const all = WAVES * SIZES.length
 const anchor = () => path.join(life.world.dir, 'anchor.json')
 
-describe('the life of master keys', { timeout: 300_000 }, () => {
+describe('the life of master keys', { timeout: 600_000 }, () => {
   test('the first keys: two officers, two domains, an audit key', async () => {
     officers = await enrol(life.world, PEOPLE)
     await life.sealfleet('keys', 'init', '--with-audit')
