@@ -67,7 +67,11 @@ const READS: readonly [string, (records: Records, fileId: string) => Promise<str
   ],
   [
     'traceFile',
-    async (records, id) => (await traceFile(records, id))?.attempts.find((a) => a.state === 'COMMITTED')?.id,
+    async (records, id) => {
+      const trace = await traceFile(records, id)
+      // The one that its file names, too: a half-seen trace has a file that names another.
+      return trace?.attempts.find((a) => a.state === 'COMMITTED' && a.id === trace.file.committedAttemptId)?.id
+    },
   ],
 ]
 

@@ -32,7 +32,7 @@ const STEPS = [
 /**
  * Brings back what the records lost of a destruction, from its signed record: the key is DESTROYED, whatever an older database has of it, and the
  * destruction's row holds the record. The request behind it is lost; its bytes and signatures are in the record. Call it in a transaction.
- * Whether there was anything to bring back.
+ * @returns whether there was anything to bring back
  * @throws RecordsError NOT_FOUND for an unknown key, CONFLICT when the row is another's
  */
 export async function recoverDestruction(tx: Queryable, keyId: string, input: RecoveredDestruction): Promise<boolean> {
