@@ -39,12 +39,28 @@ function stat(pid) {
 }
 
 /**
+ * The first thread of a killed process ends, a zombie, while others still do: until the last of them is gone its files
+ * and ports stay open.
+ *
  * @param {number} pid
- * @returns {ProcessIdentity | undefined} undefined when there is no such process, or it has ended and waits to be reaped
+ */
+function hasOtherThreads(pid) {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1
+  } catch (error) {
+    if (GONE.has(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return false
+    throw error
+  }
+}
+
+/**
+ * @param {number} pid
+ * @returns {ProcessIdentity | undefined} undefined when there is no such process, or it has ended with all its threads
+ *   and waits to be reaped
  */
 export function identify(pid) {
   const found = stat(pid)
-  if (!found || found.state === 'Z' || found.state === 'X') return undefined
+  if (!found || found.state === 'X' || (found.state === 'Z' && !hasOtherThreads(pid))) return undefined
   return { pid, startTime: found.startTime, bootId: bootId() }
 }
 

@@ -1,6 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { tempDir } from '@sealfleet/testkit'
 import { afterEach, describe, expect, it } from 'vitest'
 import { endProcess, findLost, identify, isRunning, type ProcessIdentity } from '../lib/processes.mjs'
@@ -45,6 +48,26 @@ describe('a process that outlives its starter', () => {
     const identity = await sleeper({ stubborn: true })
     await endProcess(identity, 'SIGTERM', 100)
     expect(isRunning(identity)).toBe(false)
+  })
+
+  it('still runs while any of its threads does, though the first has ended: it has its files and ports until then', async () => {
+    await using here = await tempDir()
+    const [source, program] = [join(here.path, 'threads.c'), join(here.path, 'threads')]
+    const code = `#include <pthread.h>
+      #include <unistd.h>
+      static void *stay(void *unused) { pause(); return unused; }
+      int main(void) { pthread_t t; pthread_create(&t, 0, stay, 0); pthread_exit(0); }`
+    await writeFile(source, code)
+    await promisify(execFile)('gcc', ['-pthread', '-o', program, source])
+    const child = spawn(program)
+    started.push(child)
+    await once(child, 'spawn')
+    const { pid = 0 } = child
+    while (!(await readFile(`/proc/${pid}/stat`, 'utf8')).includes(') Z ')) await delay(5)
+    const identity = identify(pid)
+    expect(identity).toMatchObject({ pid })
+    if (identity) await endProcess(identity)
+    expect(identify(pid)).toBeUndefined()
   })
 
   it('is found by its working directory and program when its record was lost', async () => {
