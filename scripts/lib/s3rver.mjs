@@ -4,8 +4,8 @@
  * Its data outlives a stop; a new start serves the same directory, on the same port where that is still free.
  */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { answersHttp, isOurs, logTail, startDaemon, stopDaemon, until } from './s3-daemons.mjs'
 import { freePort } from './ports.mjs'
 
@@ -16,6 +16,7 @@ import { freePort } from './ports.mjs'
 
 /** s3rver knows exactly one account. */
 const ACCOUNT = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER', region: 'us-east-1' }
+const PROGRAM = fileURLToPath(new URL('s3rver-server.mjs', import.meta.url))
 
 /**
  * Starts s3rver below `dir` (data in `dir/data`), or returns the one that runs there already.
@@ -34,23 +35,11 @@ export async function startS3rver({ dir, log = () => undefined, port }) {
 
   const before = earlier ? Number(new URL(earlier.endpoint).port) : undefined
   const chosen = port ?? (await freePort(before))
-  const program = join(dirname(createRequire(import.meta.url).resolve('s3rver/package.json')), 'bin', 's3rver.js')
   const pid = await startDaemon({
     command: process.execPath,
     // s3rver enciphers its continuation tokens with DES, which OpenSSL 3 keeps in its legacy provider: without it
     // every list of more than a page is a 500.
-    args: [
-      '--openssl-legacy-provider',
-      program,
-      '-d',
-      join(root, 'data'),
-      '-a',
-      '127.0.0.1',
-      '-p',
-      String(chosen),
-      '--no-vhost-buckets',
-      '--silent',
-    ],
+    args: ['--openssl-legacy-provider', PROGRAM, join(root, 'data'), String(chosen)],
     cwd: root,
     logFile: join(root, 'log', 's3rver.out'),
   })
