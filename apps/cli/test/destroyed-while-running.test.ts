@@ -1,10 +1,9 @@
-import { createServer } from 'node:net'
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
 import { listMasterKeys, openRecords } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { freePort } from '../../../scripts/lib/ports.mjs'
 import { enrolOfficers, type Officers } from './support/officers.js'
 import { startProgram } from './support/processes.js'
 import { createWorld, type Ran, type World } from './support/world.js'
@@ -25,16 +24,6 @@ const ok = async (args: readonly string[], env: Record<string, string> = {}): Pr
   const ran = await world.inProcess(args, { env })
   expect(ran.status, ran.stderr + ran.stdout.toString()).toBe(0)
   return ran
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 interface Watched {

@@ -2,13 +2,14 @@ import { migrate, listWorkers, openRecords } from '@sealfleet/records'
 import { freshDatabase, startTcpGate } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 
+import { freePort } from '../../../scripts/lib/ports.mjs'
 import { startHeart } from '../src/heartbeat.js'
 import { startStatusServer } from '../src/http.js'
 
 test('a worker’s beats: what they say, and that an outage is told once', async () => {
   await using database = await freshDatabase()
   await migrate(database.url)
-  await using gate = await startTcpGate(database.url)
+  await using gate = await startTcpGate(database.url, await freePort())
   await using records = await openRecords(gate.url, { connectTimeoutMs: 500 })
   const told: unknown[] = []
   const heart = startHeart({

@@ -5,6 +5,7 @@ import { getFile, listWorkers, traceFile } from '@sealfleet/records'
 import { redisUrl, startFaultProxy, startTcpGate, type FaultProxy, type TcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { freePort } from '../../../scripts/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
 import { enqueue, expectWhole, FILES, Patient, SETTINGS } from './patient.js'
 
@@ -24,8 +25,8 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
   beforeAll(async () => {
     fleet = await startFleet({ s3: 'radosgw' })
     s3 = await startFaultProxy(fleet.bucket.endpoint)
-    database = await startTcpGate(fleet.database.url)
-    redis = await startTcpGate(redisUrl())
+    database = await startTcpGate(fleet.database.url, await freePort())
+    redis = await startTcpGate(redisUrl(), await freePort())
     await mkdir(path.join(fleet.root, 'other'))
     patient = await Patient.start(fleet, {
       SEALFLEET_S3_ENDPOINT: s3.endpoint,
@@ -148,7 +149,7 @@ describe('outages of a fleet of its own:', () => {
     'Postgres goes in the middle of an attempt, for longer than its lease: no crash is counted',
     async ({ expect }) => {
       await using fleet = await startFleet()
-      await using database = await startTcpGate(fleet.database.url)
+      await using database = await startTcpGate(fleet.database.url, await freePort())
       let gone = false
       const patient = await Patient.start(fleet, { SEALFLEET_DATABASE_URL: database.url }, async (step, when) => {
         if (gone || step !== 'derive' || when !== 'before') return

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import path from 'node:path'
 
 import { clearHsmLatch, getFile, listHsmLatches, openRecords } from '@sealfleet/records'
 import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { freePort } from '../../../scripts/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
 import { WorkerProcess } from './worker-process.js'
 
@@ -29,14 +28,6 @@ describe('the worker process', () => {
     }
   })
 
-  const closedPort = async (): Promise<number> => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    server.close()
-    return typeof address === 'object' && address !== null ? address.port : 1
-  }
-
   test.each<[string, string, () => Promise<NodeJS.ProcessEnv>]>([
     [
       'wrong PIN',
@@ -53,18 +44,18 @@ describe('the worker process', () => {
     [
       'S3 server out of reach',
       'S3_UNAVAILABLE',
-      async () => ({ SEALFLEET_S3_ENDPOINT: `http://127.0.0.1:${await closedPort()}`, SEALFLEET_S3_MAX_ATTEMPTS: '1' }),
+      async () => ({ SEALFLEET_S3_ENDPOINT: `http://127.0.0.1:${await freePort()}`, SEALFLEET_S3_MAX_ATTEMPTS: '1' }),
     ],
     [
       'database out of reach',
       'DB_UNAVAILABLE',
-      async () => ({ SEALFLEET_DATABASE_URL: `postgresql://u:p@127.0.0.1:${await closedPort()}/sealfleet` }),
+      async () => ({ SEALFLEET_DATABASE_URL: `postgresql://u:p@127.0.0.1:${await freePort()}/sealfleet` }),
     ],
     ['database without tables', 'DB_SCHEMA', async () => ({ SEALFLEET_DATABASE_URL: (await emptyDatabase()).url })],
     [
       'Redis out of reach',
       'REDIS_UNAVAILABLE',
-      async () => ({ SEALFLEET_REDIS_URL: `redis://127.0.0.1:${await closedPort()}` }),
+      async () => ({ SEALFLEET_REDIS_URL: `redis://127.0.0.1:${await freePort()}` }),
     ],
   ])('%s: exits at once with %s and what to do', async (_what, code, change) => {
     // s3rver takes any secret; only a real server can refuse one.

@@ -9,6 +9,7 @@ import { acceptFiles, getFile } from '@sealfleet/records'
 import { freshPrefix, redisUrl, startFaultProxy, startTcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 
+import { freePort } from '../../../scripts/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
 
 const DOOMED = fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url))
@@ -153,7 +154,7 @@ describe('the watchdog', () => {
     const idle = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
     const paused = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
     const lost = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
-    await using redis = await startTcpGate(redisUrl())
+    await using redis = await startTcpGate(redisUrl(), await freePort())
     await using idler = new Watched(fleet, idle)
     await using pauser = new Watched(fleet, paused)
     await using loser = new Watched(fleet, { ...lost, SEALFLEET_REDIS_URL: redis.url })

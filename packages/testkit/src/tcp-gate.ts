@@ -15,8 +15,12 @@ export interface TcpGate extends AsyncDisposable {
   open(): Promise<void>
 }
 
-/** @param upstream a URL with host and port; its path and credentials are kept */
-export async function startTcpGate(upstream: string): Promise<TcpGate> {
+/**
+ * @param upstream a URL with host and port; its path and credentials are kept
+ * @param port to listen at, below those of outgoing connections (scripts/lib/ports.mjs): while the gate is shut, a client that
+ *   tries to connect could otherwise be given that very port for its own end, be connected to itself, and keep the gate shut
+ */
+export async function startTcpGate(upstream: string, port: number): Promise<TcpGate> {
   const target = new URL(upstream)
   const sockets = new Set<Socket>()
   const server = createServer((inner) => {
@@ -35,14 +39,11 @@ export async function startTcpGate(upstream: string): Promise<TcpGate> {
       socket.pipe(other)
     }
   })
-  const listen = async (port: number): Promise<void> => {
+  const listen = async (): Promise<void> => {
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
   }
-  await listen(0)
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  const { port } = address
+  await listen()
   const url = new URL(upstream)
   url.host = `127.0.0.1:${port}`
   const shut = async (): Promise<void> => {
@@ -57,7 +58,7 @@ export async function startTcpGate(upstream: string): Promise<TcpGate> {
     url: url.href,
     shut,
     open: async () => {
-      if (!server.listening) await listen(port)
+      if (!server.listening) await listen()
     },
     [Symbol.asyncDispose]: shut,
   }

@@ -6,6 +6,7 @@ import { HeadBucketCommand, ListObjectVersionsCommand, PutObjectCommand, S3Clien
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { describe, expect, it } from 'vitest'
+import { freePort } from '../../../scripts/lib/ports.mjs'
 import {
   freshBucket,
   freshDatabase,
@@ -116,7 +117,7 @@ it('leads to a Redis that never evicts, with a prefix of its own', async () => {
 })
 
 it('a gate that is shut breaks and refuses connections, and opens again on the same port', async () => {
-  await using gate = await startTcpGate(requireVariable('SEALFLEET_TEST_DATABASE_URL'))
+  await using gate = await startTcpGate(requireVariable('SEALFLEET_TEST_DATABASE_URL'), await freePort())
   const ask = async (): Promise<unknown> => {
     const client = new pg.Client({ connectionString: gate.url, connectionTimeoutMillis: 10_000 })
     client.on('error', () => undefined)
