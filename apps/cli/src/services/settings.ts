@@ -1,4 +1,4 @@
-import { findEnvFile, loadConfig, type Config, type Need } from '@sealfleet/config'
+import { ConfigError, findEnvFile, loadConfig, type Config, type Need } from '@sealfleet/config'
 import type { Io } from '../io.js'
 
 /** Reads the sections that a verb needs; a section nobody asks for may be missing or wrong. */
@@ -13,19 +13,36 @@ export interface Settings {
  * nearest `.sealfleet/env` upward of the working folder. Throws ConfigError for an env file that others could write.
  */
 export function createSettings(io: Io, configFile: string | undefined, onWarning: (text: string) => void): Settings {
-  const silent = !Object.keys(io.env).some((name) => name.startsWith('SEALFLEET_'))
-  const file = configFile ?? io.env['SEALFLEET_CONFIG'] ?? (silent ? findEnvFile(io.cwd) : undefined)
+  const [said] = Object.keys(io.env).filter((name) => name.startsWith('SEALFLEET_'))
+  const file = configFile ?? io.env['SEALFLEET_CONFIG'] ?? (said === undefined ? findEnvFile(io.cwd) : undefined)
   const seen = new Set<string>()
   return {
     configFile: file,
     load(needs, overrides = {}) {
       const { SEALFLEET_CONFIG: _own, ...env } = io.env
-      const config = loadConfig({ ...env, ...overrides }, { needs, configFile: file })
+      let config
+      try {
+        config = loadConfig({ ...env, ...overrides }, { needs, configFile: file })
+      } catch (error) {
+        const other = file === undefined && error instanceof ConfigError ? passedOver(io.cwd) : undefined
+        if (other) onWarning(`${other} was not read, since the environment has ${said}: --config ${other} reads both`)
+        throw error
+      }
       for (const warning of config.warnings) {
         if (!seen.has(warning)) onWarning(warning)
         seen.add(warning)
       }
       return config
     },
+  }
+}
+
+/** The env file of the folder, for a hint: one that would be refused anyway is none. */
+function passedOver(cwd: string): string | undefined {
+  try {
+    return findEnvFile(cwd)
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined
+    throw error
   }
 }
