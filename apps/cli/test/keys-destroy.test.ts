@@ -123,6 +123,7 @@ describe('sealfleet keys destroy', { timeout: 180_000 }, () => {
       label: 'sealfleet/default/enc/s1/1',
       state: 'DESTROYED',
       outcome: 'destroyed',
+      tokens: { primary: 'destroyed' },
     })
   })
 

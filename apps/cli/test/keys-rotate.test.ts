@@ -131,6 +131,26 @@ describe('sealfleet keys rotate while workers run', { timeout: 240_000 }, () => 
     const [key] = await listMasterKeys(records, { domain: 'default', role: 'enc', state: 'ACTIVE' })
     const audit = await listAudit(records, { subjectKind: 'key', subjectId: key?.id ?? '' })
     expect(audit.at(-1)).toMatchObject({ action: 'keys.activate', detail: { confirmedBy: null } })
+
+    const check = (SEALFLEET_PKCS11_SECONDARIES: string, ...flags: string[]) =>
+      world.sealfleet(['keys', 'check', ...flags], { env: { SEALFLEET_PKCS11_SECONDARIES } })
+    const lacking = await check(secondary, '--json')
+    expect(lacking.status).toBe(5)
+    expect(lacking.json<{ keys: object[] }>().keys).toContainEqual({
+      label: 'sealfleet/default/enc/s1/2',
+      state: 'ACTIVE',
+      outcome: 'ok',
+      tokens: { primary: 'ok', 'secondary-1': 'missing' },
+    })
+    expect((await check(secondary)).stderr).toContain('sealfleet/default/enc/s1/2: missing in the token secondary-1')
+    await clone.copy()
+    expect((await check(secondary)).status).toBe(0)
+    const away = await check(secondary.replace(/token=[^,]+/, 'token=gone'), '--json')
+    expect(away.status).toBe(6)
+    expect(away.json<{ tokens: object[] }>().tokens).toMatchObject([
+      { name: 'primary', reached: true },
+      { name: 'secondary-1', reached: false, error: { code: 'HSM_UNAVAILABLE' } },
+    ])
   })
 
   it('of three at once, all waiting for the same workers, exactly one wins', async () => {

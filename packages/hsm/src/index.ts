@@ -18,6 +18,7 @@ export type { AgentHealth, KeyOnToken, PoolHealth, SessionState, TokenHealth } f
 export { HsmPool } from './pool/hsm-pool.js'
 export { memoryLatch } from './pool/latch.js'
 export type { LoginOutcome, PinIdentity, PinLatch } from './pool/latch.js'
+export { tokenName } from './pool/open-tokens.js'
 export type { KeyCheck } from './pool/probe.js'
 export type { OperationName } from './pool/request.js'
 export type { PoolStats } from './pool/stats.js'

@@ -1,4 +1,4 @@
-import { keyLabel, type KeyListing } from '@sealfleet/hsm'
+import { type KeyListing } from '@sealfleet/hsm'
 import {
   appendAudit,
   ensureDomain,
@@ -11,10 +11,8 @@ import {
 } from '@sealfleet/records'
 import { Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
-import { EXIT, type ExitStatus } from '../exit-status.js'
 import { planRole } from '../keys/plan.js'
 import { reportTable } from '../keys/report.js'
-import { compareKeys, type KeyComparison } from '../keys/token-keys.js'
 import {
   activate,
   confirmed,
@@ -32,6 +30,7 @@ import { fleetLatch, openAdmin } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { checkVerb } from './keys-check.js'
 import { destroyVerb } from './keys-destroy.js'
 import { destructionsVerb } from './keys-destructions.js'
 import { retireVerb } from './keys-retire.js'
@@ -74,11 +73,7 @@ export function keysVerbs(program: Command, runner: Runner): void {
     .option('--domain <id|name>', 'of this domain alone')
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
-  const check = keys
-    .command('check')
-    .description('recompute every check value in the token and compare it with the records')
-    .option('--domain <id|name>', 'of this domain alone')
-  perform<ListOptions>(commonOptions(check, { changes: false }), runner, checkAction)
+  checkVerb(keys, runner)
 }
 
 async function initAction(context: CommandContext, _args: readonly string[], o: InitOptions): Promise<void> {
@@ -162,41 +157,6 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
     humanTime(row.activatedAt),
   ])
   await context.print.text(rows.length === 0 ? 'no keys yet: sealfleet keys init' : table(columns, cells))
-}
-
-async function checkAction(context: CommandContext, _args: readonly string[], o: ListOptions): Promise<ExitStatus> {
-  const config = context.settings.load(['database', 'hsm'])
-  const records = await openDatabase(context, config)
-  const rows = await rowsOf(records, o)
-  const admin = await openAdmin(config, fleetLatch(context, records))
-  context.defer(() => admin.close())
-  const token = await admin.list()
-  const comparisons = await compareKeys(admin, rows, token)
-  const labels = new Set(rows.map((row) => keyLabel(row)))
-  const unrecorded =
-    o.domain === undefined ? token.filter(({ label }) => !labels.has(label)).map(({ label }) => label) : []
-  await context.print.document({
-    keys: comparisons.map(({ key, outcome }) => ({ label: key.label, state: key.state, outcome })),
-    unrecorded,
-  })
-  const bad = comparisons.filter(isBad)
-  const cells = comparisons.map(({ key, outcome }) => [key.label, key.state, outcome])
-  const painter = (padded: string, cell: string, column: number): string =>
-    column === 2 ? context.print.paint(cell === 'ok' || cell === 'destroyed' ? 'good' : 'bad', padded) : padded
-  const columns = [{ title: 'KEY' }, { title: 'STATE' }, { title: 'TOKEN' }]
-  await context.print.text(rows.length === 0 ? 'no keys yet: sealfleet keys init' : table(columns, cells, painter))
-  for (const label of unrecorded) await context.print.note(`note: ${label} is in the token and in no record`)
-  for (const one of bad) {
-    const { label } = one.key
-    await context.print.note(
-      `${label}: ${one.outcome}; nothing is sealed or opened with it until the right key is back`,
-    )
-  }
-  return bad.length === 0 ? EXIT.done : EXIT.key
-}
-
-function isBad({ outcome }: KeyComparison): boolean {
-  return outcome === 'missing' || outcome === 'mismatch' || outcome === 'twice'
 }
 
 async function rowsOf(records: Records, o: ListOptions): Promise<readonly KeyRow[]> {
