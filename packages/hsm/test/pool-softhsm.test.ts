@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 
 import { nonceAad } from '@sealfleet/format'
 import type { FreshToken } from '@sealfleet/testkit'
@@ -129,6 +130,7 @@ describe('a pool over SoftHSM', () => {
     const aborted = AbortSignal.abort(new Error('stop'))
     await expect(pool.hmac(ENC, randomBytes(32), { signal: aborted })).rejects.toThrow('stop')
     const controller = new AbortController()
+    setMaxListeners(40, controller.signal)
     const calls = Array.from({ length: 40 }, () => pool.hmac(ENC, randomBytes(32), { signal: controller.signal }))
     controller.abort(new Error('enough'))
     for (const call of await Promise.allSettled(calls)) {
