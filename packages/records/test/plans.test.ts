@@ -8,6 +8,8 @@ import {
   listKeyReferences,
   nextToScrub,
   rekeyScope,
+  seedRekeyItems,
+  startRekeyRun,
   type Queryable,
 } from '../src/index.js'
 import { addKey, openFixture, type Fixture } from './support.js'
@@ -46,13 +48,13 @@ beforeAll(async () => {
 })
 afterAll(() => f?.[Symbol.asyncDispose]())
 
-/** The plan of the last statement that `ask` makes. */
-async function planOf(ask: (db: Queryable) => Promise<unknown>): Promise<string> {
+/** The plan of the last statement that `ask` makes, or the last that holds this text. */
+async function planOf(ask: (db: Queryable) => Promise<unknown>, holding = ''): Promise<string> {
   let plan = ''
   const db: Queryable = {
     query: async (sql: Prisma.Sql) => {
       const { rows } = await f.sql.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql.text}`, [...sql.values])
-      plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+      if (sql.text.includes(holding)) plan = rows.map((row) => row['QUERY PLAN']).join('\n')
       return f.records.query(sql)
     },
   }
@@ -91,5 +93,15 @@ test('what needs a key comes from the index of those alone that need it, and the
 test('what a re-encryption would move is found by its keys, not in every stored file of the domain', async () => {
   const plan = await planOf((db) => rekeyScope(db, 'default', 2))
   expect(plan).toContain('attempts_needing_')
+  expect(plan).not.toMatch(/Seq Scan on (files|attempts)/)
+})
+
+test('the files of a run are looked up by their keys, a page of them in the order of an index', async () => {
+  const { run } = await startRekeyRun(f.records, { domain: 'default', fromVersion: 1, createdBy: 'test' })
+  const plan = await planOf(
+    (db) => seedRekeyItems({ transaction: (deed) => deed(db) }, run.id, 'test', { page: 10 }),
+    'INSERT INTO rekey_items',
+  )
+  expect(plan).toMatch(/attempts_needing_enc[^]*attempts_needing_sig/)
   expect(plan).not.toMatch(/Seq Scan on (files|attempts)/)
 })
