@@ -12,6 +12,11 @@ export interface CommandContext extends AsyncDisposable {
   readonly signal: AbortSignal
   /** closes something when the command ends, however it ends */
   defer(close: () => unknown): void
+  /**
+   * What a person is told when a signal stops the command from here on: what is left behind, and how it goes on. The last one
+   * said counts. Without any, that the same command goes on or begins again.
+   */
+  ifStopped(fix: string): void
 }
 
 /** Options that every verb knows. */
@@ -21,7 +26,12 @@ export interface CommonOptions {
   readonly dryRun?: boolean
 }
 
-export function createContext(io: Io, o: CommonOptions, print = createPrinter(io, o.json === true)): CommandContext {
+export function createContext(
+  io: Io,
+  o: CommonOptions,
+  print = createPrinter(io, o.json === true),
+  ifStopped: CommandContext['ifStopped'] = () => undefined,
+): CommandContext {
   const closers = new Closers()
   // Each object that is read side by side listens to it; so many of them are meant.
   setMaxListeners(0, io.signal)
@@ -34,6 +44,7 @@ export function createContext(io: Io, o: CommonOptions, print = createPrinter(io
     settings,
     signal: io.signal,
     defer: (close) => closers.defer(close),
+    ifStopped,
     async [Symbol.asyncDispose]() {
       try {
         await closers[Symbol.asyncDispose]()

@@ -9,6 +9,10 @@ import { run } from './program.js'
 /** The composition root: the only place that reads the process's environment, arguments, streams and signals. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+/** A command that has not stopped after this, milliseconds, says that it will. */
+const PATIENCE_MS = 1_000
+const STOPPING = 'stopping: what is under way comes to its end first; the same signal once more ends at once\n'
+
 const abort = new AbortController()
 let received: NodeJS.Signals | undefined
 
@@ -16,11 +20,15 @@ function onSignal(signal: NodeJS.Signals): void {
   if (received !== undefined) return die(signal)
   received = signal
   abort.abort(new Interrupted(signal))
+  // What must not be torn in two (a key that the HSM is making, a transaction) is waited for, and that is said.
+  setTimeout(() => process.stderr.write(STOPPING), PATIENCE_MS).unref()
 }
 
 /** Ends the process by the signal itself, so that a shell sees what happened; no temporary file stays behind. */
 function die(signal: NodeJS.Signals): void {
   removeUnfinished()
+  // Progress bars hide the cursor while they are there.
+  if (process.stderr.isTTY) process.stderr.write('\u001b[?25h')
   for (const name of SIGNALS) process.off(name, onSignal)
   process.kill(process.pid, signal)
 }
@@ -58,4 +66,5 @@ process.exitCode = await run(process.argv.slice(2), {
   cwd: process.cwd(),
   signal: abort.signal,
 })
-if (received !== undefined) die(received)
+// A signal that came when all was done changes nothing: whoever gives the command again would do it twice.
+if (received !== undefined && process.exitCode !== EXIT.done) die(received)

@@ -45,12 +45,15 @@ async function runAction(
   options: CommonOptions,
   action: (context: CommandContext) => Promise<ExitStatus | void>,
 ): Promise<ExitStatus> {
+  let goesOn: string | undefined
   try {
-    await using context = createContext(io, options, print)
+    await using context = createContext(io, options, print, (fix) => (goesOn = fix))
     return (await action(context)) ?? EXIT.done
   } catch (error) {
     // Whatever an abort tore down complains in its own words; the reason is the signal.
-    const report = describeError(io.signal.aborted ? io.signal.reason : error)
+    const cause: unknown = io.signal.aborted ? io.signal.reason : error
+    const described = describeError(cause)
+    const report = cause instanceof Interrupted && goesOn !== undefined ? { ...described, fix: goesOn } : described
     if (!readerIsGone(io.signal)) await reportError(io, print, report)
     return report.exitStatus
   }

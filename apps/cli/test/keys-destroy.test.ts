@@ -34,10 +34,10 @@ const destroy = (...args: string[]): Promise<Ran> =>
   world.inProcess(['keys', 'destroy', ...KEY, '--json', ...args], { env: FAST })
 const codeOf = (ran: Ran): string => ran.json<Refused>().error.code
 
-async function signAll(id: string): Promise<void> {
+async function signAll(id: string, names: readonly string[] = ['ann', 'bob']): Promise<void> {
   await using records = await openRecords(world.databaseUrl)
   const body = (await getRequest(records, id))?.body ?? Buffer.of()
-  for (const { name, privateKey } of officers)
+  for (const { name, privateKey } of officers.filter((one) => names.includes(one.name)))
     await addSignature(records, { requestId: id, operator: name, signature: sign(null, signedBytes(body), privateKey) })
 }
 
@@ -150,10 +150,48 @@ describe('sealfleet keys destroy', { timeout: 180_000 }, () => {
     )
   })
 
+  it('finds the open request that says exactly the same, also in a dry run, and makes another for anything else', async () => {
+    const second = ['keys', 'destroy', '--role', 'enc', '--version', '2', '--json']
+    interface Asked {
+      readonly dryRun: boolean
+      readonly refusal: null
+      readonly request: { readonly id: string; readonly missing: number; readonly required: number } | null
+    }
+    const ask = async (...args: string[]) => (await world.inProcess([...second, ...args], { env: FAST })).json<Asked>()
+    const idOf = async (...args: string[]) => (await ask(...args)).request?.id
+    const terms = ['--reason', 'asked twice', '--backups', 'none', '--wait-days', '2']
+    const count = async () => (await sql('SELECT count(*)::int AS n FROM requests'))[0]?.['n']
+    expect(await ask(...terms, '--dry-run')).toMatchObject({ dryRun: true, refusal: null, request: null })
+    const before = Number(await count())
+    const first = await ask(...terms)
+    expect(first).toMatchObject({ dryRun: false, request: { kind: 'keys.destroy', missing: 2, required: 2 } })
+    const id = first.request?.id ?? ''
+    await signAll(id, ['ann'])
+    expect((await ask(...terms)).request).toMatchObject({ id, missing: 1 })
+    expect((await ask(...terms, '--dry-run')).request).toMatchObject({ id, missing: 1 })
+    expect(await count()).toBe(before + 1)
+    const others = [
+      ['--reason', 'another', '--backups', 'none', '--wait-days', '2'],
+      ['--reason', 'asked twice', '--backups', 'two cards', '--wait-days', '2'],
+      ['--reason', 'asked twice', '--backups', 'none', '--wait-days', '3'],
+      [...terms, '--signatures', '3'],
+      [...terms, '--shred', '--confirm', 'destroy 0 files of default'],
+    ]
+    const ids = new Set([id])
+    for (const other of others) ids.add((await idOf(...other)) ?? '')
+    expect(ids.size).toBe(others.length + 1)
+    // An expired or cancelled one is not open.
+    expect((await world.inProcess(['requests', 'cancel', id, '--reason', 'no'])).status).toBe(0)
+    expect(ids).not.toContain(await idOf(...terms))
+    const shown = (await world.inProcess(['keys', 'destroy', ...second.slice(2, -1), ...terms], { env: FAST })).stdout
+    expect(shown.toString()).toMatch(/sealfleet keys destroy --domain default --role enc --version 2 --request \S+/)
+  })
+
   it('takes a scheduled one back, and says so in the audit log', async () => {
     const second = ['keys', 'destroy', '--role', 'enc', '--version', '2', '--json']
     const run = (...args: string[]) => world.inProcess([...second, ...args], { env: FAST })
     const { id } = (await run(...WHY)).json<{ request: { id: string } }>().request
+    expect((await run(...WHY)).json<{ request: { id: string } }>().request.id).toBe(id)
     await signAll(id)
     expect((await run('--request', id)).status).toBe(0)
     const early = await run('--carry-out')

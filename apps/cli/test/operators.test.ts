@@ -1,9 +1,10 @@
 import { listAudit, openRecords } from '@sealfleet/records'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { onTerminal } from './support/terminal.js'
 import { createWorld, type World } from './support/world.js'
 
 interface Reply {
@@ -182,7 +183,7 @@ describe('sealfleet operators keygen', () => {
   })
 
   it('asks for the passphrase twice on a terminal, and never shows it', async () => {
-    const shown = await onTerminal('operators keygen -o tty.pem', [
+    const shown = await onTerminal(world, 'operators keygen -o tty.pem', [
       [/new key: $/, 'correct horse battery\r'],
       [/once more: $/, 'correct horse batterX\x7fy\r'],
     ])
@@ -225,15 +226,15 @@ describe('sealfleet requests', () => {
     await cli('operators', 'keygen', '-o', 'gus.pem', '--passphrase-file', 'pw')
     const id = (await json('operators', 'add', 'gus', '--public-key', 'dan.pub')).request?.id ?? ''
     await cli('requests', 'show', id, '--body', 'gus.bin')
-    const no = await onTerminal('requests sign gus.bin --key gus.pem', [[/to go on: $/, 'y\r']])
+    const no = await onTerminal(world, 'requests sign gus.bin --key gus.pem', [[/to go on: $/, 'y\r']])
     expect(no).toContain('the answer was not yes')
     await expect(stat(at('gus.bin.sig'))).rejects.toThrow('ENOENT')
-    const wrong = await onTerminal('requests sign gus.bin --key gus.pem', [
+    const wrong = await onTerminal(world, 'requests sign gus.bin --key gus.pem', [
       [/to go on: $/, 'yes\r'],
       [/passphrase of .*: $/, 'something else\r'],
     ])
     expect(wrong).toContain('does not open')
-    const yes = await onTerminal('requests sign gus.bin --key gus.pem', [
+    const yes = await onTerminal(world, 'requests sign gus.bin --key gus.pem', [
       [/to go on: $/, 'yes\r'],
       [/passphrase of .*: $/, 'correct horse battery\r'],
     ])
@@ -266,24 +267,3 @@ describe('sealfleet requests', () => {
       expect((await cli('requests', 'show', unknown)).status).toBe(4)
   })
 })
-
-/** Runs a command on a terminal of its own (util-linux's script), answers each prompt when it is there; what was shown. */
-async function onTerminal(command: string, answers: readonly (readonly [RegExp, string])[]): Promise<string> {
-  const bin = path.resolve(import.meta.dirname, '../bin/sealfleet.mjs')
-  const child = spawn('script', ['-qec', `${process.execPath} ${bin} ${command}`, '/dev/null'], {
-    cwd: world.data,
-    env: { ...world.env, TERM: 'dumb' },
-  })
-  const left = [...answers]
-  let shown = ''
-  child.stdout.on('data', (chunk: Buffer) => {
-    shown += chunk.toString()
-    const [next] = left
-    if (next?.[0].test(shown) !== true) return
-    left.shift()
-    child.stdin.write(next[1])
-  })
-  await new Promise((resolve) => child.once('close', resolve))
-  expect(left, shown).toEqual([])
-  return shown
-}

@@ -98,6 +98,21 @@ test('a database that was set back shows nothing, and the headers in the store d
   })
 })
 
+test('files that only the store knows are counted once each, wherever their objects lie, also page by page', async () => {
+  const key = await withOldKey()
+  const files = Array.from({ length: 7 }, () => randomUUID())
+  for (const fileId of files) {
+    await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
+    await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
+    await put(`copies/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
+  }
+  for (const idsInMemory of [1, 2, 3, undefined])
+    expect((await lookAtKey(house, key, { idsInMemory })).store, `${idsInMemory}`).toMatchObject({
+      beyondRecords: 21,
+      lost: 7,
+    })
+})
+
 test('an object that comes to light after scheduling refuses at the end, and leaves the key whole', async () => {
   const key = await withOldKey()
   const { id } = await house.schedule(key)

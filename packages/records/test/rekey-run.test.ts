@@ -93,6 +93,36 @@ describe('a run', () => {
     expect(audit.map(({ action }) => action)).toEqual(['rekey.done'])
   })
 
+  test.each([1, 2, 3, 7, 100])(
+    'is seeded in pages of %i: each file once, and no look at other domains’ files',
+    async (page) => {
+      const files = []
+      for (let i = 0; i < 5; i++) files.push(await stored())
+      // Another attempt that is under way, beside those of the pages.
+      await underWay()
+      await rotate(2)
+      const young = await stored()
+      const run = await start()
+      const pass = async (): Promise<number> => {
+        for (let asked = 1; ; asked++)
+          if ((await seedRekeyItems(f.records, run.id, 'test', { page })) !== 'seeding') return asked
+      }
+      // Two rows for each of six attempts at most, whatever else there is in the register.
+      expect(await pass()).toBeLessThanOrEqual(Math.floor(12 / page) + 1)
+      const items = await given(run.id)
+      const { rows } = await f.sql.query<{ file_id: string }>('SELECT file_id FROM rekey_items WHERE run_id = $1', [
+        run.id,
+      ])
+      expect(rows.map((row) => row.file_id).sort()).toEqual(files.map(({ fileId }) => fileId).sort())
+      expect(rows.map((row) => row.file_id)).not.toContain(young.fileId)
+      for (const { id } of items.slice(0, 2)) {
+        const { commit } = await openNew(await claimed(id))
+        expect(await commitRekey(f.records, commit)).toBe('committed')
+      }
+      expect((await countRekeyItems(f.records, [run.id])).DONE).toBe(2)
+    },
+  )
+
   test('gives no more jobs than its rate in any window, and at most the limit', async () => {
     for (let i = 0; i < 8; i++) await stored()
     await rotate(2)

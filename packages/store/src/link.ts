@@ -13,6 +13,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { fixFor, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
+import { SilenceWatch } from './silence.js'
 import type { StoreOptions } from './types.js'
 
 const SECOND = 1000
@@ -38,16 +39,23 @@ export class Link implements Disposable {
   readonly maxAttempts: number
   readonly inactivityTimeoutMs: number
   readonly abortTimeoutMs: number
+  /** Without it, nobody is in a hurry. */
+  readonly patienceMs: number
+  readonly silence: SilenceWatch
   readonly #connectTimeoutMs: number
   readonly #requestTimeoutMs: number
   readonly #minBytesPerSecond: number
 
   constructor(options: StoreOptions) {
     this.maxAttempts = options.maxAttempts ?? 4
-    this.inactivityTimeoutMs = options.inactivityTimeoutMs ?? 60 * SECOND
-    this.abortTimeoutMs = options.abortTimeoutMs ?? 30 * SECOND
+    this.patienceMs = options.patienceMs ?? Infinity
+    this.silence = new SilenceWatch(options.silenceAfterMs ?? 5 * SECOND, options.onSilence)
+    // Whoever is in a hurry tries twice at least: a connection may be dead, and another not.
+    const oneTry = this.patienceMs / 2
+    this.abortTimeoutMs = Math.min(options.abortTimeoutMs ?? 30 * SECOND, oneTry)
+    this.inactivityTimeoutMs = Math.min(options.inactivityTimeoutMs ?? 60 * SECOND, oneTry)
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5 * SECOND
-    this.#requestTimeoutMs = options.requestTimeoutMs ?? 30 * SECOND
+    this.#requestTimeoutMs = Math.min(options.requestTimeoutMs ?? 30 * SECOND, oneTry)
     this.#minBytesPerSecond = options.minBytesPerSecond ?? 256 * 1024
     this.client = createClient(options, this.maxAttempts, this.#connectTimeoutMs, this.#requestTimeoutMs)
   }
@@ -59,8 +67,10 @@ export class Link implements Disposable {
   async request<T>(options: RequestOptions, send: (client: S3Client, options: SendOptions) => Promise<T>): Promise<T> {
     const { what, signal, bytes = 0 } = options
     signal?.throwIfAborted()
-    const requestTimeout = this.#requestTimeoutMs + Math.ceil((bytes / this.#minBytesPerSecond) * SECOND)
-    const limit = this.maxAttempts * (this.#connectTimeoutMs + requestTimeout + LONGEST_PAUSE)
+    const forBody = Math.ceil((bytes / this.#minBytesPerSecond) * SECOND)
+    const requestTimeout = this.#requestTimeoutMs + forBody
+    const allTries = this.maxAttempts * (this.#connectTimeoutMs + requestTimeout + LONGEST_PAUSE)
+    const limit = Math.min(allTries, this.patienceMs + 2 * forBody)
     const stop = new AbortController()
     const onAbort = () => stop.abort()
     signal?.addEventListener('abort', onAbort, { once: true })
@@ -69,21 +79,34 @@ export class Link implements Disposable {
       late = true
       stop.abort()
     }, limit)
+    // Pauses between tries are short unless the store asks for them: it is the tries that take long.
+    const question = this.silence.ask(what, Math.min(limit, this.maxAttempts * requestTimeout))
     try {
-      return await send(this.client, { abortSignal: stop.signal, requestTimeout })
+      const answer = await send(this.client, { abortSignal: stop.signal, requestTimeout })
+      question.end('answer')
+      return answer
     } catch (error) {
+      if (isAnswer(error)) question.end('answer')
       signal?.throwIfAborted()
       if (late) throw timeout(`${what}: no answer within ${limit} ms`, error)
       throw toStoreError(error, what)
     } finally {
+      question.end('nothing')
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
     }
   }
 
   [Symbol.dispose](): void {
+    this.silence[Symbol.dispose]()
     this.client.destroy()
   }
+}
+
+/** A refusal is an answer too. */
+function isAnswer(error: unknown): boolean {
+  const status = (error as { readonly $metadata?: { readonly httpStatusCode?: unknown } } | null)?.$metadata
+  return typeof status?.httpStatusCode === 'number'
 }
 
 export function timeout(message: string, cause?: unknown): StoreError {

@@ -45,6 +45,7 @@ async function* readRange(
   }
   let position = offset
   let breaks = 0
+  let heardAt = performance.now()
   while (position < end) {
     const before = position
     try {
@@ -52,6 +53,7 @@ async function* readRange(
         // s3rver 3.7 answers `bytes=0-0` with the whole object: take what was asked for and leave the rest.
         const wanted = chunk.subarray(0, end - position)
         position += wanted.byteLength
+        heardAt = performance.now()
         yield wanted
         if (position === end) break
       }
@@ -60,7 +62,9 @@ async function* readRange(
       signal?.throwIfAborted()
       if (!(error instanceof BrokenBody)) throw error
       breaks = position > before ? 1 : breaks + 1
-      if (breaks >= link.maxAttempts) throw toStoreError(error.cause, `read of ${request.key} at byte ${position}`)
+      const waited = performance.now() - heardAt
+      if (breaks >= link.maxAttempts || waited >= link.patienceMs)
+        throw toStoreError(error.cause, `read of ${request.key} at byte ${position}`)
       await pause(breaks, signal)
     }
   }
@@ -111,28 +115,33 @@ async function openRange(
     body.destroy()
     throw error
   }
-  return chunksOf(body, link.inactivityTimeoutMs, signal)
+  return chunksOf(link, key, body, signal)
 }
 
 /** The body's chunks. Throws BrokenBody when it fails or falls silent; the consumer's own pauses don't count as silence. */
 async function* chunksOf(
+  { inactivityTimeoutMs, maxAttempts, patienceMs, silence: watch }: Link,
+  key: string,
   body: AsyncIterable<Uint8Array> & { destroy(error?: Error): void },
-  inactivityTimeoutMs: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   const onAbort = () => body.destroy(new Error('aborted'))
   signal?.addEventListener('abort', onAbort, { once: true })
   const chunks = body[Symbol.asyncIterator]()
+  const limit = Math.min(patienceMs, maxAttempts * inactivityTimeoutMs)
   const silence = timeout(`no byte of the body for ${inactivityTimeoutMs} ms`)
   try {
     for (;;) {
       const timer = setTimeout(() => body.destroy(silence), inactivityTimeoutMs)
+      const question = watch.ask(`read of ${key}`, limit)
       let next: IteratorResult<Uint8Array>
       try {
         next = await chunks.next()
+        question.end('answer')
       } catch (error) {
         throw new BrokenBody(error)
       } finally {
+        question.end('nothing')
         clearTimeout(timer)
       }
       if (next.done) return

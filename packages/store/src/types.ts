@@ -36,6 +36,18 @@ export interface StoreOptions {
   readonly minBytesPerSecond?: number
   /** Tries of one request, the first included, with jittered exponential pauses between them. Default 4. */
   readonly maxAttempts?: number
+  /**
+   * How long to wait for one answer, all tries together, on top of what the body needs; then two tries at least fit into it. For somebody who
+   * sits before a screen. Default: as many tries as `maxAttempts` says, each as long as it may take.
+   */
+  readonly patienceMs?: number
+  /**
+   * Told when the store was asked and has said nothing at all for `silenceAfterMs`, again every 15 s as long as that lasts, and null
+   * when it answers again.
+   */
+  readonly onSilence?: (silence: Silence | null) => void
+  /** Default 5,000. */
+  readonly silenceAfterMs?: number
   /** Smallest part, bytes; grows for objects that would need more than 10,000. Default 8 MiB, never below 5 MiB. */
   readonly partSize?: number
   /** Parts in flight at once, at most. Default 4. */
@@ -56,6 +68,16 @@ export interface StoreOptions {
   /** Told of trouble that spoils nothing but wants eyes, e.g. an upload that could not be taken back. */
   readonly onWarning?: (warning: StoreError) => void
   readonly signal?: AbortSignal
+}
+
+/** A store that does not answer. */
+export interface Silence {
+  /** What was asked first of all that is not answered, e.g. `read of default/…`. */
+  readonly what: string
+  /** Since when, milliseconds. */
+  readonly silentMs: number
+  /** How long that question will still be waited for at most, milliseconds. */
+  readonly givesUpInMs: number
 }
 
 /** One object to write. */

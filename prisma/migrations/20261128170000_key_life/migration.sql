@@ -122,6 +122,13 @@ ALTER TABLE "attempts"
   DROP CONSTRAINT attempts_swept_after_end,
   ADD CONSTRAINT attempts_swept_after_end CHECK (swept_at IS NULL OR state <> 'OPEN');
 CREATE INDEX attempts_superseded_unswept ON attempts (superseded_at, id) WHERE swept_at IS NULL AND state = 'SUPERSEDED';
+-- What needs a key: all that a destruction or a re-encryption has to look at, and nothing of what is gone already.
+CREATE INDEX attempts_needing_enc ON attempts (enc_key_id, file_id, attempt_no)
+  WHERE state IN ('OPEN', 'COMMITTED', 'SUPERSEDED') AND swept_at IS NULL AND shredded_at IS NULL;
+CREATE INDEX attempts_needing_sig ON attempts (sig_key_id, file_id, attempt_no)
+  WHERE state IN ('OPEN', 'COMMITTED', 'SUPERSEDED') AND swept_at IS NULL AND shredded_at IS NULL;
+CREATE INDEX attempts_needing_kek ON attempts (kek_key_id, file_id, attempt_no)
+  WHERE state IN ('OPEN', 'COMMITTED', 'SUPERSEDED') AND swept_at IS NULL AND shredded_at IS NULL AND kek_key_id IS NOT NULL;
 CREATE INDEX attempts_scrub ON attempts (verified_at NULLS FIRST, id) WHERE state = 'COMMITTED';
 CREATE INDEX files_deleted_unswept ON files (deleted_at, id) WHERE state = 'DELETED' AND swept_at IS NULL;
 CREATE INDEX files_stored ON files (domain_id, stored_at, id) WHERE state = 'STORED';

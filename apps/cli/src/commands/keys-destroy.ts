@@ -1,44 +1,37 @@
 import {
-  assertNotNeeded,
   cancelScheduled,
   carryOutDestruction,
   copyDestruction,
   DestructionRefused,
-  lookAtKey,
   rehearseDestruction,
-  requestDestruction,
   scheduleByRequest,
 } from '@sealfleet/maintenance'
 import { classify } from '@sealfleet/jobs'
 import { listDestructions } from '@sealfleet/records'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { usageError } from '../cli-error.js'
-import type { CommandContext, CommonOptions } from '../context.js'
+import type { CommandContext } from '../context.js'
+import { describeError, type ErrorReport } from '../describe-error.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
-import { findNamed, openRegister, openStoreFor, openTokens, type NamedKey } from '../keys/destroy/house.js'
-import { needsText, reportRefusal } from '../keys/destroy/report.js'
-import { createCounter } from '../output/counter.js'
+import { askForDestruction, type AskOptions } from '../keys/destroy/ask.js'
+import { counted } from '../keys/destroy/counted.js'
+import { findNamed, openRegister, openStoreFor, openTokens } from '../keys/destroy/house.js'
+import { reportRefusal } from '../keys/destroy/report.js'
+import { signedOptions } from '../operators/ask-for.js'
 import { stated } from '../services/reason.js'
 import { rehearsedIf } from '../services/rehearsal.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
+import { commonOptions, errorText, perform, wholeNumber, type Runner } from '../verb.js'
 
-interface DestroyOptions extends CommonOptions, NamedKey {
-  readonly reason?: string
-  readonly backups?: string
-  readonly waitDays: number
-  readonly shred?: boolean
-  readonly confirm?: string
-  readonly request?: string
+interface DestroyOptions extends AskOptions {
   readonly cancel?: boolean
   readonly carryOut?: boolean
 }
 
-const DAY_S = 86_400
-
 const HELP = `
 Destroying a version makes every file sealed under it unreadable for ever. It takes four steps, on purpose:
 
-  1. keys destroy … --reason TEXT --backups TEXT   counts what needs the key, and makes a request
+  1. keys destroy … --reason TEXT --backups TEXT   counts what needs the key, and makes a request, or
+                                                   finds the open one that says the same
   2. requests show/sign/approve                    two officers sign it, each with a private key of their own
   3. keys destroy … --request ID                   uses the signatures; the waiting period begins
   4. maintenance, or keys destroy … --carry-out    destroys it in every token, proves it, signs a record
@@ -46,11 +39,10 @@ Destroying a version makes every file sealed under it unreadable for ever. It ta
 Until step 4 everything can still be read, and \`keys destroy … --cancel --reason TEXT\` takes it back.
 
 --backups names the HSM's backups that hold the key and what becomes of them ("none" is an answer): a key that lives on in a
-backup is not destroyed. --shred gives up the files that still need it; their number is typed (--confirm) and signed.`
+backup is not destroyed. --shred gives up the files that still need it; their number is typed (at the terminal, or --confirm) and signed.`
 
 export function destroyVerb(keys: Command, runner: Runner): void {
-  const destroy = keys
-    .command('destroy')
+  const destroy = signedOptions(keys.command('destroy'))
     .description(
       'schedule the destruction of a version of a master key, by two officers’ signatures; take it back; carry it out',
     )
@@ -62,7 +54,6 @@ export function destroyVerb(keys: Command, runner: Runner): void {
     .addOption(new Option('--wait-days <n>', 'days between the signatures and the end').default(7).argParser(days))
     .option('--shred', 'although files need it: they are lost')
     .option('--confirm <text>', 'with --shred: what will be lost, typed')
-    .option('--request <id>', 'schedule what this signed request says')
     .option('--cancel', 'take a scheduled destruction back')
     .option('--carry-out', 'carry a due destruction out now, without waiting for maintenance')
     .addHelpText('after', HELP)
@@ -79,64 +70,15 @@ async function destroyAction(
   try {
     if (o.cancel === true) return await cancel(context, o)
     if (o.carryOut === true) return await carryOut(context, o)
-    return await (o.request === undefined ? prepare(context, o) : schedule(context, o, o.request))
+    return await (o.request === undefined ? askForDestruction(context, o) : schedule(context, o, o.request))
   } catch (error) {
     if (error instanceof DestructionRefused) return reportRefusal(context, error)
     throw error
   }
 }
 
-async function prepare(context: CommandContext, o: DestroyOptions): Promise<ExitStatus | void> {
-  const { records, config, actor } = await openRegister(context)
-  const { domain, key } = await findNamed(records, o)
-  const terms = {
-    reason: stated(o.reason),
-    backups: stated(o.backups, {
-      option: '--backups',
-      fix: 'name the backups of the HSM that hold the key and what becomes of them; "none" is an answer',
-    }),
-    waitSeconds: Math.ceil(o.waitDays * DAY_S),
-  }
-  const least = config.maintenance.destroyMinWaitSeconds
-  if (terms.waitSeconds < least)
-    throw usageError(
-      `--wait-days ${o.waitDays} is ${terms.waitSeconds} s, and ${least} s is the least here`,
-      `--wait-days ${least / DAY_S} or more (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)`,
-    )
-  const store = await openStoreFor(context, config, 'read-write')
-  const needs = await counted(context, (onProgress) =>
-    lookAtKey({ records, store }, key, { signal: context.signal, onProgress }),
-  )
-  const shred = o.shred === true ? needs.lost : null
-  if (o.dryRun === true) {
-    const refused = refusalOf(() => assertNotNeeded(key, needs, shred))
-    const about = { dryRun: true, key: key.label, state: key.state, shred, refusal: refused?.code ?? null }
-    if (refused !== undefined) return reportRefusal(context, refused, about)
-    await requestDestruction({ records: records.rehearsal() }, key, { terms: { ...terms, shred }, needs, actor })
-    await context.print.document({ ...about, needs })
-    return context.print.text(`${needsText(needs)}\nnothing stands in the way`)
-  }
-  assertNotNeeded(key, needs, shred)
-  const text = `destroy ${needs.lost} files of ${domain.name}`
-  if (shred !== null && o.confirm !== text) {
-    await context.print.note(needsText(needs))
-    throw usageError(`--shred loses ${needs.lost} files for ever, and wants that typed`, `--confirm "${text}"`)
-  }
-  const request = await requestDestruction({ records }, key, { terms: { ...terms, shred }, needs, actor })
-  await context.print.document({
-    dryRun: false,
-    key: key.label,
-    needs,
-    shred,
-    request: { id: request.id, expiresAt: request.expiresAt },
-  })
-  await context.print.text(`${needsText(needs)}
-request ${request.id} is made; it is good until ${request.expiresAt.toISOString()}.
-Each of two officers:  sealfleet requests show ${request.id} --body FILE, then requests sign, then requests approve
-Then:                  sealfleet keys destroy --domain ${domain.name} --role ${key.role} --version ${key.version} --request ${request.id}`)
-}
-
 async function schedule(context: CommandContext, o: DestroyOptions, requestId: string): Promise<void> {
+  context.ifStopped(`nothing was changed, and request ${requestId} is as it was: give the same command again`)
   const { records, config, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
   const store = await openStoreFor(context, config, 'read-write')
@@ -166,6 +108,7 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
 }
 
 async function cancel(context: CommandContext, o: DestroyOptions): Promise<void> {
+  context.ifStopped('nothing was changed, and the destruction is still scheduled: give the same command again')
   const reason = stated(o.reason)
   const { records, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
@@ -186,6 +129,8 @@ async function cancel(context: CommandContext, o: DestroyOptions): Promise<void>
 async function carryOut(context: CommandContext, o: DestroyOptions): Promise<ExitStatus | void> {
   const { records, config, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
+  const goesOn = 'maintenance carries it out, or the same command; see `sealfleet keys destructions`'
+  context.ifStopped(`${key.label} is as it was, and its destruction still scheduled: ${goesOn}`)
   const [open] = await listDestructions(records, { keyId: key.id, only: 'open' })
   if (open === undefined)
     throw new DestructionRefused('BAD_STATE', `no destruction of ${key.label} is scheduled (it is ${key.state})`, {
@@ -209,7 +154,13 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
   }
   const codeOf = (error: unknown) => classify(error).code
   const result = await counted(context, (onProgress) =>
-    carryOutDestruction({ records, store, tokens }, open.id, { actor, codeOf, signal: context.signal, onProgress }),
+    carryOutDestruction({ records, store, tokens }, open.id, {
+      actor,
+      codeOf,
+      signal: context.signal,
+      onProgress,
+      onStep: () => context.ifStopped(`the destruction of ${key.label} has begun and can not be taken back: ${goesOn}`),
+    }),
   )
   if (result.outcome === 'refused') throw result.error
   if (result.outcome === 'left') {
@@ -217,42 +168,39 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
     await context.print.text(leftText(key.label))
     return EXIT.failed
   }
+  // The fact is told before what may take long.
+  await context.print.text(`${key.label} is destroyed; no token holds it any more, and the record is signed`)
+  const failure = await failureOf(context, () =>
+    copyDestruction({ records, store }, result.destruction, context.signal),
+  )
   const { id, carriedOutAt, storeKey } = result.destruction
   await context.print.document({
     dryRun: false,
     key: key.label,
     state: 'DESTROYED',
     destruction: { id, carriedOutAt, storeKey },
+    copied: failure === undefined,
+    ...(failure && { error: { code: failure.code, message: failure.message, fix: NOT_COPIED } }),
   })
-  await context.print.text(`${key.label} is destroyed; no token holds it any more, and the record is signed`)
-  // After the fact is told: a copy that fails is tried again by maintenance.
-  await copyDestruction({ records, store }, result.destruction, context.signal)
+  if (failure === undefined) return
+  await context.print.note(errorText({ ...failure, fix: NOT_COPIED }).trimEnd())
+  return failure.exitStatus
+}
+
+const NOT_COPIED = 'nothing to do: the copy of the record is not in the store yet, and maintenance puts it there'
+
+/** How `run` failed, for a document that says what was done before; undefined: it did not. */
+async function failureOf({ signal }: CommandContext, run: () => Promise<void>): Promise<ErrorReport | undefined> {
+  try {
+    await run()
+    return undefined
+  } catch (error) {
+    return describeError(signal.aborted ? signal.reason : error)
+  }
 }
 
 function leftText(label: string): string {
   return `${label}: another process is at it, or it has ended: see \`sealfleet keys destructions\``
-}
-
-async function counted<T>(
-  context: CommandContext,
-  run: (onProgress: (looked: number) => void) => Promise<T>,
-): Promise<T> {
-  const counter = createCounter(context.io, { noun: 'headers read', quiet: context.print.json })
-  try {
-    return await run((looked) => counter.update(looked))
-  } finally {
-    counter.stop()
-  }
-}
-
-function refusalOf(check: () => void): DestructionRefused | undefined {
-  try {
-    check()
-    return undefined
-  } catch (error) {
-    if (error instanceof DestructionRefused) return error
-    throw error
-  }
 }
 
 function days(text: string): number {

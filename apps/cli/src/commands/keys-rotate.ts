@@ -65,6 +65,7 @@ Take a backup of the HSM afterwards, before you rely on the new version.`,
 }
 
 async function rotateAction(context: CommandContext, _args: readonly string[], o: RotateOptions): Promise<void> {
+  context.ifStopped('no key was made: give the same command again')
   const reason = statedIfGiven(o.reason)
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
@@ -81,7 +82,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
     await context.print.text(reportTable(keys, o))
     return context.print.note(`${count(workers.length, 'worker')} would have to confirm the new keys first`)
   }
-  const prepared = await underKeysLock(records, domain.id, async () => {
+  const prepared = await underKeysLock(context, records, domain.id, async () => {
     const token = await admin.list()
     const plans = await plan(records, admin, token, domain, before)
     return prepare(context, plans, { records, admin, token, actor })
@@ -89,7 +90,9 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   // Waiting may take long, and needs no session of the HSM.
   await admin.close()
   const confirmedBy = await confirmed(context, records, prepared, o)
-  const keys = await underKeysLock(records, domain.id, (tx) => activate(tx, prepared, { actor, reason, confirmedBy }))
+  const keys = await underKeysLock(context, records, domain.id, (tx) =>
+    activate(tx, prepared, { actor, reason, confirmedBy }),
+  )
   await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: false, keys, confirmedBy })
   await context.print.text(reportTable(keys, o))
 }

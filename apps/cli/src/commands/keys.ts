@@ -77,6 +77,7 @@ export function keysVerbs(program: Command, runner: Runner): void {
 }
 
 async function initAction(context: CommandContext, _args: readonly string[], o: InitOptions): Promise<void> {
+  context.ifStopped('no key was made: give the same command again')
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
   const admin = await openAdmin(config, fleetLatch(context, records))
@@ -90,13 +91,13 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
     return context.print.text(reportTable(keys, o))
   }
   // Two runs at once would make two keys under one label.
-  const prepared = await underKeysLock(records, domain.id, async () => {
+  const prepared = await underKeysLock(context, records, domain.id, async () => {
     const token = await admin.list()
     return prepare(context, await plan(token), { records, admin, token, actor })
   })
   await admin.close()
   const confirmedBy = await confirmed(context, records, prepared, o)
-  const keys = await underKeysLock(records, domain.id, (tx) => activate(tx, prepared, { actor, confirmedBy }))
+  const keys = await underKeysLock(context, records, domain.id, (tx) => activate(tx, prepared, { actor, confirmedBy }))
   await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: false, keys, confirmedBy })
   await context.print.text(reportTable(keys, o))
 }

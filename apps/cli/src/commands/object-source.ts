@@ -45,7 +45,7 @@ export async function openSource(context: CommandContext, target: string, versio
 
 async function fromS3(context: CommandContext, { bucket, key }: S3Address, version?: string): Promise<ObjectSource> {
   const config = context.settings.load(['s3'], { SEALFLEET_S3_BUCKET: bucket })
-  const store = await openObjectStore(config, { access: 'read-only', signal: context.signal })
+  const store = await openObjectStore(config, { access: 'read-only', context })
   context.defer(() => store.close())
   const head = await store.head(key, { signal: context.signal, ...(version === undefined ? {} : { version }) })
   const reader = store.reader({

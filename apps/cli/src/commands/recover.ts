@@ -63,7 +63,7 @@ async function recoverAction(
   const contexts = await contextsOf(o, context.io.cwd)
   const records = await openDatabase(context, config)
   await assertMayFill(records, o)
-  const store = await openObjectStore(config, { access: 'read-only', signal: context.signal })
+  const store = await openObjectStore(config, { access: 'read-only', context })
   context.defer(() => store.close())
 
   const surveyed = await look(context, store, o)

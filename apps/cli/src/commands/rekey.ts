@@ -109,12 +109,14 @@ function rate(text: string): number {
 async function startAction(context: CommandContext, _args: readonly string[], o: StartOptions): Promise<ExitStatus> {
   if (o.domain === undefined || o.from === undefined)
     throw usageError('name the domain and the version that files leave', 'sealfleet rekey --domain default --from 1')
+  context.ifStopped('nothing was begun: give the same command again')
   const records = await openDatabase(context, context.settings.load(['database']))
   const domain = await findDomain(records, o.domain)
   const request = { domain: domain.id, fromVersion: o.from }
   await assertRekeyable(records, request)
   const scope = await rekeyScope(records, domain.id, o.from)
   assertOpenable(o.from, scope)
+  context.signal.throwIfAborted()
   const about = `${count(scope.files, 'file')}, ${humanSize(scope.bytes)}`
   const actor = `cli:${context.io.user}`
   const { created, run } = await inTransaction(records, o.dryRun, async (tx) => {
@@ -134,11 +136,17 @@ async function startAction(context: CommandContext, _args: readonly string[], o:
     await context.print.note(`see \`sealfleet rekey status ${run.id}\``)
     return EXIT.done
   }
+  context.ifStopped(goesOnAlone(run.id))
   await context.print.note(`${created ? 'begun' : 'resumed'}: run ${run.id}, ${about}`)
   const report = await waitForRun(context, records, run, scope)
   await context.print.document({ ...report, created })
   await context.print.text(runText(report))
   return report.state === 'DONE' ? statusOf(report) : EXIT.failed
+}
+
+/** What is said when somebody stops waiting. */
+function goesOnAlone(id: string): string {
+  return `run ${id} goes on without this command: \`sealfleet rekey status ${id}\` shows how far it is, \`sealfleet rekey pause ${id}\` stops it`
 }
 
 /** Refuses a version under which nothing can be opened any more. */

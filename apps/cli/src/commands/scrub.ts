@@ -68,7 +68,7 @@ async function runAction(context: CommandContext, _args: readonly string[], o: R
   const { signal } = context
   const config = context.settings.load(['database', 's3', 'hsm'])
   const records = await openDatabase(context, config)
-  const store = await openObjectStore(config, { access: 'read-only', signal })
+  const store = await openObjectStore(config, { access: 'read-only', context })
   context.defer(() => store.close())
   const hsm = await openPool(config, fleetLatch(context, records))
   context.defer(() => hsm.close())

@@ -49,7 +49,7 @@ async function sweepAction(
 ): Promise<ExitStatus> {
   const config = context.settings.load(['database', 's3', 'maintenance'])
   const records = await openDatabase(context, config)
-  const store = await openObjectStore(config, { access: 'read-write', signal: context.signal })
+  const store = await openObjectStore(config, { access: 'read-write', context })
   context.defer(() => store.close())
   const noun = o.scan === true ? 'objects and attempts looked at' : 'attempts and uploads looked at'
   const counter = createCounter(context.io, { noun, quiet: context.print.json })

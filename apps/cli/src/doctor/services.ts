@@ -92,7 +92,7 @@ async function checkRotations(records: Records): Promise<Finding> {
 /** The bucket is there, takes and gives objects; says what the store can't do. */
 export async function checkStore(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
   try {
-    const store = await openObjectStore(config, { access: 'read-write', signal: context.signal })
+    const store = await openObjectStore(config, { access: 'read-write', context })
     context.defer(() => store.close())
     const { ifNoneMatch, ifMatch, versioning, listUploads, checksumInHead } = store.capabilities
     const features = {

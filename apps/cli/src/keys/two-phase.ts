@@ -61,8 +61,17 @@ export function waitOptions(command: Command): Command {
 }
 
 /** Of two runs for one domain at once, one makes keys or activates them. No PIN has this name: serials hold no spaces. */
-export function underKeysLock<T>(records: Records, domain: string, run: (tx: Queryable) => Promise<T>): Promise<T> {
-  return underLoginLock(records, { tokenSerial: 'keys init', pinId: domain }, run)
+export function underKeysLock<T>(
+  { signal }: Pick<CommandContext, 'signal'>,
+  records: Records,
+  domain: string,
+  run: (tx: Queryable) => Promise<T>,
+): Promise<T> {
+  return underLoginLock(records, { tokenSerial: 'keys init', pinId: domain }, (tx) => {
+    // Somebody who waited for a turn may have been stopped meanwhile.
+    signal.throwIfAborted()
+    return run(tx)
+  })
 }
 
 /** What a dry run says: every step, and nothing done. */
@@ -77,6 +86,7 @@ export async function prepare(
   o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[]; actor: string },
 ): Promise<readonly Prepared[]> {
   const prepared: Prepared[] = []
+  const pending: KeyRow[] = []
   for (const { steps, rows } of plans) {
     const reports: KeyReport[] = []
     let key: KeyRow | undefined
@@ -93,6 +103,8 @@ export async function prepare(
       }
       key = await carryOut(step, o)
       reports.push(reportOf(step, key, rows))
+      if (key?.state === 'PENDING') pending.push(key)
+      if (pending.length > 0) context.ifStopped(staysPending(pending))
     }
     prepared.push({ reports, next })
   }
@@ -108,6 +120,7 @@ export async function confirmed(
 ): Promise<readonly string[] | null> {
   const keys = prepared.flatMap(({ next }) => (next === undefined ? [] : [next.key]))
   if (keys.length === 0) return []
+  context.ifStopped(staysPending(keys))
   if (wait !== false) return waitForWorkers(context, records, keys, wait)
   await context.print.note(
     'warning: not waiting. A worker or a secondary token without the key can not seal with it, nor read what others seal',
@@ -140,6 +153,12 @@ export async function activate(
     reports.push(reportOf(step, row, [row]))
   }
   return reports
+}
+
+/** What a run that is stopped between the phases leaves. */
+function staysPending(keys: readonly KeyRow[]): string {
+  const labels = keys.map((key) => keyLabel(key)).join(' and ')
+  return `${labels} ${keys.length === 1 ? 'stays' : 'stay'} PENDING: nothing is sealed under ${keys.length === 1 ? 'it' : 'them'} yet, and the same command goes on from there`
 }
 
 function overtaken({ ref, replaces }: Activation): CliError {

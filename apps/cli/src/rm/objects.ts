@@ -26,7 +26,7 @@ export async function removeObjects(
   let deleted = 0
   let bytes = 0
   try {
-    const store = await openObjectStore(context.settings.load(['s3']), { access: 'read-write', signal })
+    const store = await openObjectStore(context.settings.load(['s3']), { access: 'read-write', context })
     context.defer(() => store.close())
     for (const [i, fileId] of fileIds.entries()) {
       signal.throwIfAborted()

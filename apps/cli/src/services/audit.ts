@@ -11,7 +11,7 @@ export async function openAuditPorts(
 ): Promise<AuditPorts> {
   const config = context.settings.load(['database', 's3', 'hsm'])
   const records = await openDatabase(context, config)
-  const store = await openObjectStore(config, { access: o.access, signal: context.signal })
+  const store = await openObjectStore(config, { access: o.access, context })
   context.defer(() => store.close())
   const hsm = await openPool(config)
   context.defer(() => hsm.close())

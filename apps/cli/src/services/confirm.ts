@@ -11,9 +11,8 @@ import { write, type Io } from '../io.js'
  * signal's reason
  */
 export async function confirm(context: CommandContext, word: string): Promise<void> {
-  const { io, print, signal } = context
-  if (print.json || !isTerminal(io.stdin))
-    throw usageError('this can not be taken back, and nobody is there to confirm it', '--yes')
+  const { io, signal } = context
+  if (!canAsk(context)) throw usageError('this can not be taken back, and nobody is there to confirm it', '--yes')
   signal.throwIfAborted()
   await write(io.stderr, `This can not be taken back. Type "${word}" to go on: `)
   if ((await typedLine(io.stdin, signal)).trim() === word) return
@@ -36,6 +35,7 @@ async function typedLine(stdin: Io['stdin'], signal: AbortSignal): Promise<strin
   }
 }
 
-function isTerminal(stdin: Io['stdin']): boolean {
-  return 'isTTY' in stdin && stdin.isTTY === true
+/** Whether somebody is there who can be asked: a person at a terminal. */
+export function canAsk({ io: { stdin }, print }: Pick<CommandContext, 'io' | 'print'>): boolean {
+  return !print.json && 'isTTY' in stdin && stdin.isTTY === true
 }

@@ -1,11 +1,17 @@
 import type { Config } from '@sealfleet/config'
-import { openStore, type Store } from '@sealfleet/store'
+import { openStore, type Silence, type Store } from '@sealfleet/store'
+import type { CommandContext } from '../context.js'
+import { humanDuration } from '../output/units.js'
 
-/** The store of the configuration. Reading commands open it read-only: their credentials need no more. */
+/**
+ * The store of the configuration. Reading commands open it read-only: their credentials need no more. Whoever waits is told
+ * when the store does not answer, and it is given up sooner than workers do, who have time.
+ */
 export function openObjectStore(
   { s3 }: Pick<Config<'s3'>, 's3'>,
-  o: { access: 'read-only' | 'read-write'; signal: AbortSignal },
+  o: { readonly access: 'read-only' | 'read-write'; readonly context: Pick<CommandContext, 'io' | 'signal'> },
 ): Promise<Store> {
+  const { signal, io } = o.context
   return openStore({
     ...(s3.endpoint === undefined ? {} : { endpoint: s3.endpoint }),
     region: s3.region,
@@ -16,9 +22,27 @@ export function openObjectStore(
     connectTimeoutMs: s3.connectTimeoutMs,
     requestTimeoutMs: s3.requestTimeoutMs,
     maxAttempts: s3.maxAttempts,
+    patienceMs: s3.commandPatienceMs,
+    // Whoever has set it low is told all the same.
+    silenceAfterMs: Math.min(5_000, s3.commandPatienceMs / 4),
+    onSilence: teller(io, s3.endpoint ?? `S3 in ${s3.region}`),
     partSize: s3.partSize,
     unsignedPayload: s3.unsignedPayload,
     access: o.access,
-    signal: o.signal,
+    signal,
   })
+}
+
+/** Lines on standard error, with --json too: standard output is not touched. On a terminal they take the progress line's place. */
+function teller({ stderr }: CommandContext['io'], address: string): (silence: Silence | null) => void {
+  const say = (text: string): void => void stderr.write(`${stderr.isTTY === true ? '\r\u001b[K' : ''}${text}\n`)
+  return (silence) => {
+    if (silence === null) return say('the store answers again')
+    const { what, silentMs, givesUpInMs } = silence
+    const since = new Date(Date.now() - silentMs).toISOString().slice(11, 19)
+    const left = givesUpInMs === 0 ? 'now' : `in ${humanDuration(givesUpInMs)} at the latest`
+    say(
+      `the store at ${address} does not answer since ${since}Z, ${humanDuration(silentMs)} by now: ${what}; given up ${left}`,
+    )
+  }
 }

@@ -43,7 +43,7 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
     const known = stores.get(bucket)
     if (known) return known
     const s3 = { ...config.s3, bucket }
-    const opened = openObjectStore({ s3 }, { access: 'read-only', signal: context.signal }).then((store) => {
+    const opened = openObjectStore({ s3 }, { access: 'read-only', context }).then((store) => {
       context.defer(() => store.close())
       return store
     })

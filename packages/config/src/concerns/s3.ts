@@ -18,6 +18,8 @@ export interface S3Config {
   readonly requestTimeoutMs: number
   /** tries of one request, the first included */
   readonly maxAttempts: number
+  /** milliseconds a command (not a worker) waits for one answer, all tries together */
+  readonly commandPatienceMs: number
   /** sign requests without hashing their bodies; only over https, where TLS protects them */
   readonly unsignedPayload: boolean
 }
@@ -94,6 +96,13 @@ const variables = {
     wants: 'a whole number from 1 to 20',
     example: '4',
     schema: wholeNumber(1, 20),
+  }),
+  commandPatienceMs: withDefault('60000', {
+    name: 'SEALFLEET_S3_COMMAND_PATIENCE_MS',
+    about: 'milliseconds a command of the CLI waits for one answer of the store, all tries together; workers try on',
+    wants: 'a whole number of milliseconds from 1000 to 3600000',
+    example: '60000',
+    schema: wholeNumber(1_000, 3_600_000),
   }),
   unsignedPayload: withDefault('false', {
     name: 'SEALFLEET_S3_UNSIGNED_PAYLOAD',

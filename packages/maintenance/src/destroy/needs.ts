@@ -11,6 +11,7 @@ import type { Store } from '@sealfleet/store'
 
 import { inBatches } from '../batches.js'
 import { storedHeaders, type StoredHeader } from '../store-headers.js'
+import { DistinctIds } from './distinct-ids.js'
 import { DestructionRefused, MOST_NEEDS, type KeyNeeds, type Need, type StoreNeeds } from './terms.js'
 
 const BATCH = 500
@@ -19,6 +20,8 @@ export interface ScanOptions {
   readonly signal?: AbortSignal | undefined
   /** Told now and then how many headers have been read. */
   readonly onProgress?: ((looked: number) => void) | undefined
+  /** Ids of lost files that are held in memory while they are counted; more go to a temporary file. */
+  readonly idsInMemory?: number | undefined
 }
 
 type Found = Extract<StoredHeader, { readonly info: ObjectInfo }>
@@ -31,11 +34,11 @@ type Found = Extract<StoredHeader, { readonly info: ObjectInfo }>
 export async function storeNeeds(
   { records, store }: { readonly records: Queryable; readonly store: Store },
   key: KeyRow,
-  { signal, onProgress }: ScanOptions = {},
+  { signal, onProgress, idsInMemory }: ScanOptions = {},
 ): Promise<StoreNeeds> {
   let [looked, unreadable, objects, beyondRecords] = [0, 0, 0, 0]
   const first: Need[] = []
-  const lost = new Set<string>()
+  await using lost = new DistinctIds(idsInMemory)
   const underKey = async function* (): AsyncGenerator<Found> {
     for await (const one of storedHeaders(store, { signal })) {
       looked++
@@ -55,13 +58,13 @@ export async function storeNeeds(
       const known = standing.get(info.attemptId)
       if (known?.counted === true || known?.independent === true) continue
       beyondRecords++
-      if (known?.keptElsewhere !== true && known?.fileCounted !== true) lost.add(info.fileId)
+      if (known?.keptElsewhere !== true && known?.fileCounted !== true) await lost.add(info.fileId)
       if (first.length >= MOST_NEEDS) continue
       const state = known === undefined ? 'unknown' : known.keptElsewhere ? 'elsewhere' : 'left behind'
       first.push({ where: 'store', fileId: info.fileId, attemptId: info.attemptId, state, objectKey: entry.key })
     }
   }
-  return { looked, unreadable, objects, beyondRecords, lost: lost.size, first }
+  return { looked, unreadable, objects, beyondRecords, lost: await lost.count(), first }
 }
 
 /** What needs a key and what holds it, by the records as they are now and the store as it was found. */

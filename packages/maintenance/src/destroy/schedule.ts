@@ -70,6 +70,7 @@ export async function scheduleByRequest(
   termsOf(key, request.detail)
   assertState(key)
   const inStore = await storeNeeds(ports, key, o)
+  o.signal?.throwIfAborted()
   return ports.records.transaction(async (tx) => {
     await keepHoldsStill(tx)
     const locked = await lockMasterKey(tx, key.id)
@@ -89,6 +90,8 @@ export async function scheduleByRequest(
       )
     const needs = await keyNeeds(tx, locked, inStore)
     assertNotNeeded(locked, needs, terms.shred)
+    // Counting may have taken long; what follows does not.
+    o.signal?.throwIfAborted()
     const row = await scheduleDestruction(tx, {
       keyId: key.id,
       requestId,

@@ -27,9 +27,11 @@ export interface KeyReferences {
  * An attempt needs its keys while something of it may be in the store and somebody may want to open it: OPEN, COMMITTED or
  * SUPERSEDED, not seen to be gone, its nonces not forgotten. What FAILED or ABANDONED attempts left is the header scan's.
  */
+const MAY_BE_OPENED = Prisma.sql`
+  a.state IN ('OPEN', 'COMMITTED', 'SUPERSEDED') AND a.swept_at IS NULL AND a.shredded_at IS NULL`
+
 const NEEDS = (keyId: string): Prisma.Sql => Prisma.sql`
-  (a.enc_key_id = ${keyId}::uuid OR a.sig_key_id = ${keyId}::uuid OR a.kek_key_id = ${keyId}::uuid)
-  AND a.state IN ('OPEN', 'COMMITTED', 'SUPERSEDED') AND a.swept_at IS NULL AND a.shredded_at IS NULL`
+  (a.enc_key_id = ${keyId}::uuid OR a.sig_key_id = ${keyId}::uuid OR a.kek_key_id = ${keyId}::uuid) AND ${MAY_BE_OPENED}`
 
 /** Counts what needs a key. In a transaction that holds the key's row, the count holds too. */
 export async function countKeyReferences(db: Queryable, keyId: string): Promise<KeyReferences> {
@@ -44,11 +46,18 @@ export async function countKeyReferences(db: Queryable, keyId: string): Promise<
   return row
 }
 
-/** The first of them, by file. */
+/** The first of them, by file: read from an index in that order, however many there are. */
 export function listKeyReferences(db: Queryable, keyId: string, limit: number): Promise<KeyReference[]> {
+  const key = uuid(keyId, 'the key id')
+  const first = (column: 'enc_key_id' | 'sig_key_id' | 'kek_key_id'): Prisma.Sql => Prisma.sql`
+    (SELECT a.file_id, a.attempt_no, a.id, a.state, a.object_key FROM attempts a
+      WHERE a.${Prisma.raw(column)} = ${key}::uuid AND ${MAY_BE_OPENED}
+      ORDER BY a.file_id, a.attempt_no LIMIT ${limit}::int)`
+  // A key has one role: the three have nothing in common.
   return db.query<KeyReference>(Prisma.sql`
-    SELECT a.file_id AS "fileId", a.id AS "attemptId", a.state::text AS state, a.object_key AS "objectKey"
-    FROM attempts a WHERE ${NEEDS(uuid(keyId, 'the key id'))} ORDER BY a.file_id, a.attempt_no LIMIT ${limit}::int`)
+    SELECT file_id AS "fileId", id AS "attemptId", state::text AS state, object_key AS "objectKey"
+    FROM (${first('enc_key_id')} UNION ALL ${first('sig_key_id')} UNION ALL ${first('kek_key_id')}) AS listed
+    ORDER BY file_id, attempt_no LIMIT ${limit}::int`)
 }
 
 /** What the records say of an object whose header names a key. */

@@ -52,7 +52,7 @@ export async function openStoreFor(
   config: Config<'s3'>,
   access: 'read-only' | 'read-write',
 ): Promise<Store> {
-  const store = await openObjectStore(config, { access, signal: context.signal })
+  const store = await openObjectStore(config, { access, context })
   context.defer(() => store.close())
   return store
 }

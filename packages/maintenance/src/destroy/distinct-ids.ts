@@ -1,0 +1,118 @@
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** Bytes of an id. */
+const ID = 16
+/** Distinct ids in memory: some 30 MB of them. Most counts never get there. */
+const PAGE = 1 << 18
+/** Ids of one page that are read back at a time while pages are merged. */
+const WINDOW = 256
+
+/**
+ * Counts different ids, however many there are, in the memory of one page of them: a full page is sorted into a file that has
+ * no name, and in the end the pages are read beside each other in order. File ids are no secret. Dispose of it.
+ */
+export class DistinctIds implements AsyncDisposable {
+  readonly #size: number
+  readonly #pages: number[] = []
+  #page = new Set<string>()
+  #spill: FileHandle | undefined
+  #end = 0
+  #last = ''
+
+  /** @param page ids that are held in memory */
+  constructor(page = PAGE) {
+    this.#size = page
+  }
+
+  /** @param id a UUID. @throws what the file system says when a page can not be put away */
+  async add(id: string): Promise<void> {
+    // A listing names the objects of one file one after the other.
+    if (id === this.#last) return
+    this.#last = id
+    this.#page.add(id.replaceAll('-', '').toLowerCase())
+    if (this.#page.size >= this.#size) await this.#putAway()
+  }
+
+  /** How many different ones were added. */
+  async count(): Promise<number> {
+    if (this.#pages.length === 0) return this.#page.size
+    if (this.#page.size > 0) await this.#putAway()
+    let [count, last] = [0, '']
+    for await (const id of this.#merged()) {
+      if (id !== last) count++
+      last = id
+    }
+    return count
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#spill?.close()
+    this.#spill = undefined
+  }
+
+  async #putAway(): Promise<void> {
+    this.#spill ??= await namelessFile()
+    const bytes = Buffer.from([...this.#page].sort().join(''), 'hex')
+    this.#page = new Set()
+    for (let done = 0; done < bytes.length;)
+      done += (await this.#spill.write(bytes, done, bytes.length - done, this.#end + done)).bytesWritten
+    this.#end += bytes.length
+    this.#pages.push(this.#end)
+  }
+
+  /** The ids of all pages in order, the same one once a page. */
+  async *#merged(): AsyncGenerator<string> {
+    // Each page's next id, the least one last.
+    const heads: Head[] = []
+    for (const [index, end] of this.#pages.entries())
+      await putNext(heads, this.#idsOf(index === 0 ? 0 : (this.#pages[index - 1] ?? 0), end))
+    for (let least = heads.pop(); least !== undefined; least = heads.pop()) {
+      yield least.id
+      await putNext(heads, least.rest)
+    }
+  }
+
+  async *#idsOf(start: number, end: number): AsyncGenerator<string> {
+    if (this.#spill === undefined) return
+    const window = Buffer.alloc(WINDOW * ID)
+    for (let at = start; at < end;) {
+      const { bytesRead } = await this.#spill.read(window, 0, Math.min(window.length, end - at), at)
+      // A file that nobody else knows of is as long as it was written.
+      if (bytesRead < ID) throw new Error('the file with the ids that were counted is cut short')
+      const whole = bytesRead - (bytesRead % ID)
+      for (let i = 0; i < whole; i += ID) yield window.toString('hex', i, i + ID)
+      at += whole
+    }
+  }
+}
+
+interface Head {
+  readonly id: string
+  readonly rest: AsyncGenerator<string>
+}
+
+/** Puts the next id of a page in its place, if there is one. */
+async function putNext(heads: Head[], rest: AsyncGenerator<string>): Promise<void> {
+  const next = await rest.next()
+  if (next.done === true) return
+  const id = next.value
+  let [from, to] = [0, heads.length]
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((heads[middle]?.id ?? '') > id) from = middle + 1
+    else to = middle
+  }
+  heads.splice(from, 0, { id, rest })
+}
+
+/** Gone with its handle, however the process ends. */
+async function namelessFile(): Promise<FileHandle> {
+  const dir = await mkdtemp(join(tmpdir(), 'sealfleet-'))
+  try {
+    return await open(join(dir, 'ids'), 'wx+', 0o600)
+  } finally {
+    await rm(dir, { recursive: true })
+  }
+}

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Prisma } from '../src/generated/client.js'
+import {
+  countKeyReferences,
+  getMasterKey,
+  listKeyReferences,
+  rekeyScope,
+  seedRekeyItems,
+  startRekeyRun,
+  type Queryable,
+} from '../src/index.js'
+import { addKey, openFixture, type Fixture } from './support.js'
+
+/** What needs a key, and what leaves it, among very many files: enough rows that the planner has a choice. */
+const FILES = 5_000
+
+let f: Fixture
+beforeAll(async () => {
+  f = await openFixture()
+  const client = await f.sql.connect()
+  try {
+    // Each of the two names the other; and five thousand commits one after another would take a minute.
+    await client.query('SET session_replication_role = replica')
+    await client.query(`
+      INSERT INTO files (id, domain_id, state, source_root, source_path, context, fingerprint, last_attempt_no,
+        committed_attempt_id, stored_at)
+      SELECT md5('f' || i)::uuid, '00000000-0000-0000-0000-000000000000', 'STORED', 'in', 'p' || i, '',
+        decode(repeat('00', 32), 'hex'), 1, md5('a' || i)::uuid, now() FROM generate_series(1, ${FILES}) i`)
+    await client.query(
+      `INSERT INTO attempts (id, file_id, domain_id, attempt_no, generation, state, owner, suite, seg_log2, enc_key_id,
+        sig_key_id, nonce_enc, nonce_sig, nonce_id_enc, nonce_id_sig, bucket, object_key, etag, object_length, plaintext_length,
+        htag, fmac, ended_at)
+      SELECT md5('a' || i)::uuid, md5('f' || i)::uuid, '00000000-0000-0000-0000-000000000000', 1, 1, 'COMMITTED', 'w', 1, 20,
+        $1, $2, e, s, sha256('SFV1/nonce-id\\000\\000\\000'::bytea || e), sha256('SFV1/nonce-id\\000\\000\\000'::bytea || s), 'bucket',
+        'default/' || md5('f' || i)::uuid || '/' || md5('a' || i)::uuid, '"e"', 451, 3, sha256('h'), sha256('m'), now() - interval '1 hour'
+      FROM generate_series(1, ${FILES}) i, LATERAL (SELECT sha256(('e' || i)::bytea) AS e, sha256(('s' || i)::bytea) AS s) n`,
+      [f.keys.enc.id, f.keys.sig.id],
+    )
+    await client.query('ANALYZE files, attempts')
+    // A rotation after all that: nothing needs the second version yet.
+    for (const role of ['enc', 'sig'] as const) await addKey(f.records, role, 2)
+  } finally {
+    client.release(true)
+  }
+})
+afterAll(() => f?.[Symbol.asyncDispose]())
+
+/** The plan of the last statement that `ask` makes, or the last that holds this text. */
+async function planOf(ask: (db: Queryable) => Promise<unknown>, holding = ''): Promise<string> {
+  let plan = ''
+  const db: Queryable = {
+    query: async (sql: Prisma.Sql) => {
+      const { rows } = await f.sql.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql.text}`, [...sql.values])
+      if (sql.text.includes(holding)) plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+      return f.records.query(sql)
+    },
+  }
+  await ask(db)
+  return plan
+}
+
+test('what needs a key comes from the index of those alone that need it, and the first of many in its order', async () => {
+  const second = (await getMasterKey(f.records, { domain: 'default', role: 'enc', version: 2 }))?.id ?? ''
+  const few = await planOf((db) => countKeyReferences(db, second))
+  expect(few).toContain('attempts_needing_enc')
+  expect(few).not.toMatch(/Seq Scan on (files|attempts)/)
+  const first = await planOf((db) => listKeyReferences(db, f.keys.enc.id, 100))
+  expect(first).toContain('attempts_needing_enc')
+  expect(first).not.toMatch(/Seq Scan on attempts/)
+})
+
+test('what a re-encryption would move is found by its keys, not in every stored file of the domain', async () => {
+  const plan = await planOf((db) => rekeyScope(db, 'default', 2))
+  expect(plan).toContain('attempts_needing_')
+  expect(plan).not.toMatch(/Seq Scan on (files|attempts)/)
+})
+
+test('the files of a run are looked up by their keys, a page of them in the order of an index', async () => {
+  const { run } = await startRekeyRun(f.records, { domain: 'default', fromVersion: 1, createdBy: 'test' })
+  const plan = await planOf(
+    (db) => seedRekeyItems({ transaction: (deed) => deed(db) }, run.id, 'test', { page: 10 }),
+    'INSERT INTO rekey_items',
+  )
+  expect(plan).toMatch(/attempts_needing_enc[^]*attempts_needing_sig/)
+  expect(plan).not.toMatch(/Seq Scan on (files|attempts)/)
+})
