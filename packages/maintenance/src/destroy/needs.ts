@@ -92,7 +92,7 @@ export function assertNotNeeded(key: KeyRow, needs: KeyNeeds, shred: number | nu
   if (shred === null && needs.database.attempts + needs.store.beyondRecords > 0) {
     const { attempts, files } = needs.database
     const message = `${key.label} is still needed: ${attempts} attempts of ${files} files by the records, ${needs.store.beyondRecords} more objects by their headers in the store`
-    throw new DestructionRefused('STILL_REFERENCED', message, { fix: waysOut(key), needs })
+    throw new DestructionRefused('STILL_REFERENCED', message, { fix: waysOut(key, needs), needs })
   }
   if (shred !== null && needs.lost > shred) {
     const message = `destroying ${key.label} would lose ${needs.lost} files, and ${shred} were signed for`
@@ -103,12 +103,15 @@ export function assertNotNeeded(key: KeyRow, needs: KeyNeeds, shred: number | nu
   }
 }
 
-function waysOut(key: KeyRow): string {
+function waysOut(key: KeyRow, { database: { attempts, superseded }, store }: KeyNeeds): string {
+  const grace =
+    'objects that were sealed anew go by `sealfleet sweep`, or with maintenance, SEALFLEET_SUPERSEDED_GRACE_SECONDS after that'
+  if (attempts > 0 && attempts === superseded && store.beyondRecords === 0) return `wait: ${grace}`
   const away =
     key.role === 'kek'
       ? 'wrap the nonces anew (`sealfleet rewrap`)'
       : `seal the files anew (\`sealfleet rekey --domain ${key.domain} --from ${key.version}\`) or let their retention delete them`
-  return `${away}; take away what was left behind (\`sealfleet sweep\`); or give the files up with --shred`
+  return `${away}; ${grace}; or give the files up with --shred`
 }
 
 function names(info: ObjectInfo, { role, domain, version }: KeyRow): boolean {

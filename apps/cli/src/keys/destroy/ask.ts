@@ -69,9 +69,10 @@ function termsOf(o: AskOptions, least: number) {
     waitSeconds: Math.ceil(o.waitDays * DAY_S),
   }
   if (terms.waitSeconds >= least) return terms
+  const inDays = Math.ceil((least / DAY_S) * 10_000) / 10_000
   throw usageError(
     `--wait-days ${o.waitDays} is ${terms.waitSeconds} s, and ${least} s is the least here`,
-    `--wait-days ${least / DAY_S} or more (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)`,
+    `--wait-days ${inDays} or more (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)`,
   )
 }
 
