@@ -180,6 +180,7 @@ export {
 export type { RequestRow, RequestState, SignatureRow } from './rows/request-row.js'
 export { addSignature, type SignatureInput } from './statements/add-signature.js'
 export { assertUsedRequest, consumeRequest, type ConsumeInput } from './statements/consume-request.js'
+export { assertMayRegister } from './statements/may-register.js'
 export {
   bodyOfSignedBytes,
   parseRequestBody,

@@ -1,5 +1,6 @@
 import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
 import {
+  assertMayRegister,
   appendAudit,
   recoverMasterKey,
   registerMasterKey,
@@ -46,6 +47,7 @@ async function perform(
 
 /** Token first, records second: a key that nobody recorded is found by the next run, a record without a key is a lie. */
 async function generate(ref: MasterKeyRef, records: Records, admin: KeyAdmin): Promise<KeyRow> {
+  await assertMayRegister(records)
   const { record, kcv, ref: _ref, ...evidence } = await admin.generate(ref)
   const twins = (await admin.list()).filter(({ label }) => label === keyLabel(ref))
   if (twins.length > 1) {
