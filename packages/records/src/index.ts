@@ -181,6 +181,9 @@ export type { RequestRow, RequestState, SignatureRow } from './rows/request-row.
 export { addSignature, type SignatureInput } from './statements/add-signature.js'
 export { assertUsedRequest, consumeRequest, type ConsumeInput } from './statements/consume-request.js'
 export { assertMayRegister } from './statements/may-register.js'
+export { usedRequestProblem, type Deed } from './statements/used-request.js'
+export { listShredEvents, type ShredEvent } from './statements/shred-events.js'
+export { listOperatorEvents, type OperatorEvent } from './statements/operator-events.js'
 export {
   bodyOfSignedBytes,
   parseRequestBody,
