@@ -67,7 +67,8 @@ export {
   type Unresolvable,
 } from './statements/resolve-dead-letter.js'
 export { abandonAttempt, listOrphanedAttempts } from './statements/abandon-attempt.js'
-export { appendAudit, listAudit, searchAudit, type AuditFilter, type AuditInput } from './statements/audit.js'
+export { appendAudit, listAudit, type AuditInput } from './statements/audit.js'
+export { searchAudit, type AuditFilter, type SearchOptions } from './statements/search-audit.js'
 export {
   batchHash,
   canonicalJsonText,

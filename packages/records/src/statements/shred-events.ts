@@ -16,6 +16,7 @@ export function listShredEvents(
 ): Promise<readonly ShredEvent[]> {
   return db.query<ShredEvent>(Prisma.sql`
     SELECT id::text AS "eventId", subject_id AS "fileId", detail->>'request' AS request, detail->>'reason' AS reason
-    FROM audit_log WHERE action = 'files.shred' AND subject_kind = 'file' AND id > ${page.after}::bigint
-    ORDER BY id LIMIT ${page.limit}::int`)
+    FROM audit_log WHERE (action, id) > ('files.shred', ${page.after}::bigint)
+      AND (action, id) <= ('files.shred', 9223372036854775807) AND subject_kind = 'file'
+    ORDER BY audit_log.action, audit_log.id LIMIT ${page.limit}::int`)
 }
