@@ -1,15 +1,20 @@
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
 
 import {
+  addOperator,
   appendAudit,
   canonicalJson,
   consumeRequest,
   createRequest,
+  enrolmentDetail,
   rawPublicKey,
   removeFile,
+  revocationDetail,
+  revokeOperator,
   signatureEvidence,
   signedBytes,
   type CanonicalObject,
+  type NewRequest,
   type RequestRow,
 } from '@sealfleet/records'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -110,7 +115,7 @@ describe('a shredding', () => {
     ],
     [
       'one that was used too late',
-      ({ id }) => house.tamper(`UPDATE requests SET consumed_at = expires_at + interval '1 ms' WHERE id = '${id}'`),
+      ({ id }) => house.tamper(`UPDATE requests SET consumed_at = expires_at + interval '1 minute' WHERE id = '${id}'`),
       /used after it had expired/,
     ],
   ])('behind whose request stand %s is found by its file, also when its row is gone', async (_what, forge, message) => {
@@ -175,6 +180,34 @@ describe('a shredding', () => {
         'operator mallory',
         /was enrolled by event \d+ of the log, but no request stands behind it/,
       ),
+    ])
+  })
+})
+
+describe('an operator', () => {
+  test('who came and went by two signatures each time is in order; one who is back is not', async () => {
+    const { publicKey } = generateKeyPairSync('ed25519')
+    const cyd = { name: 'cyd', role: 'officer', publicKey: rawPublicKey(publicKey), enrolledBy: 'cli:root' } as const
+    const signed = async (input: Pick<NewRequest, 'kind' | 'subject' | 'detail'>): Promise<string> => {
+      const request = await createRequest(house.records, { ...input, createdBy: 'cli:root' })
+      await people.sign(request, 'ann', 'bob')
+      return request.id
+    }
+    const added = {
+      kind: 'operators.add',
+      subject: { kind: 'operator', id: 'cyd' },
+      detail: enrolmentDetail(cyd),
+    } as const
+    const requestId = await signed(added)
+    const operator = await house.records.transaction((tx) => addOperator(tx, { ...cyd, requestId }))
+    const [subject, reason] = [{ kind: 'operator', id: operator.id }, 'left']
+    const request = await signed({ kind: 'operators.revoke', subject, detail: revocationDetail(operator, reason) })
+    const gone = { operator: 'cyd', revokedBy: 'cli:root', reason, requestId: request }
+    await house.records.transaction((tx) => revokeOperator(tx, gone))
+    expect(await found()).toEqual([])
+    await house.tamper(`UPDATE operators SET revoked_at = NULL, revoked_by = NULL WHERE name = 'cyd'`)
+    expect(await found()).toEqual([
+      finding('operator-mismatch', 'operator cyd', /was revoked by an event of the log, and is not/),
     ])
   })
 })

@@ -7,6 +7,9 @@ import { getRequest } from './requests.js'
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
+/** Its use is looked at and written down one after the other. */
+const CLOCK_MS = 1_000
+
 /** A deed that was done in the name of a request. */
 export interface Deed {
   /** As the deed names it; null: it names none. */
@@ -32,7 +35,8 @@ export async function usedRequestProblem(db: Queryable, deed: Deed): Promise<str
   const other = Object.keys(detail).find((name) => request.detail[name] !== detail[name])
   if (other !== undefined) return `request ${id} was signed with another ${other}`
   if (request.consumedAt === null) return `request ${id} was never used`
-  if (request.consumedAt > request.expiresAt) return `request ${id} was used after it had expired`
+  if (request.consumedAt.getTime() > request.expiresAt.getTime() + CLOCK_MS)
+    return `request ${id} was used after it had expired`
   const signers = await requestSigners(db, request, { lock: false })
   const needed = Math.max(request.required, REQUEST_KINDS[kind].atLeast)
   if (signers.length >= needed) return undefined
