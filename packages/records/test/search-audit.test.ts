@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { searchAudit, type AuditFilter, type AuditRow } from '../src/index.js'
+import { listAudit, searchAudit, type AuditFilter, type AuditRow } from '../src/index.js'
 import { openFixture, type Fixture } from './support.js'
 
 const ROWS = 60
@@ -85,4 +85,11 @@ describe('the newest rows of a filter, oldest first', () => {
     const stop = AbortSignal.abort(new Error('stopped by a test'))
     await expect(searchAudit(f.records, { limit: 1 }, { signal: stop })).rejects.toThrow('stopped by a test')
   })
+})
+
+test('what was done to one subject is in the order of its numbers, not of their digits', async () => {
+  const rows = await listAudit(f.records, { subjectKind: 'key', subjectId: 's1' })
+  const ids = rows.map(({ id }) => Number(id))
+  expect(new Set(ids.map((id) => String(id).length)).size).toBeGreaterThan(1)
+  expect(ids).toEqual([...ids].sort((a, b) => a - b))
 })

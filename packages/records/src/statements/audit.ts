@@ -29,7 +29,7 @@ export async function appendAudit(db: Queryable, input: AuditInput): Promise<Aud
 export function listAudit(db: Queryable, subject: Pick<AuditInput, 'subjectKind' | 'subjectId'>): Promise<AuditRow[]> {
   return db.query<AuditRow>(Prisma.sql`
     SELECT ${AUDIT_COLUMNS} FROM audit_log
-    WHERE subject_kind = ${subject.subjectKind} AND subject_id = ${subject.subjectId} ORDER BY id`)
+    WHERE subject_kind = ${subject.subjectKind} AND subject_id = ${subject.subjectId} ORDER BY audit_log.id`)
 }
 
 export const AUDIT_COLUMNS = Prisma.raw(
