@@ -106,6 +106,24 @@ describe('sealfleet audit', () => {
     expect(await searchAudit(records, { limit: 1_000 })).toEqual(before)
   })
 
+  it('gives the request for an adoption as other verbs do', async () => {
+    await checkpoint()
+    const adopt = ['audit', 'adopt', '--reason', 'put back', '--json']
+    await tamper('CREATE TABLE kept AS SELECT * FROM audit_checkpoints')
+    await tamper('DELETE FROM audit_checkpoints')
+    expect((await world.inProcess([...adopt, '--dry-run'])).json()).toMatchObject({ dryRun: true, request: null })
+    const { request, dryRun } = (await world.inProcess(adopt)).json<{ request: { id: string }; dryRun: boolean }>()
+    expect([request, dryRun]).toMatchObject([
+      { kind: 'audit.adopt', state: 'OPEN', missing: 2, id: expect.any(String) as string },
+      false,
+    ])
+    expect((await world.inProcess(['requests', 'show', request.id, '--json'])).json()).toMatchObject({
+      request: { id: request.id },
+    })
+    await tamper('INSERT INTO audit_checkpoints SELECT * FROM kept')
+    await tamper('DROP TABLE kept')
+  })
+
   it('ends with status 3 when something was changed, and leaves the anchor as it was', async () => {
     const anchor = path.join(world.dir, 'kept.json')
     await checkpoint()

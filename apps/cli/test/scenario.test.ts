@@ -144,7 +144,7 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     officers = await enrol(life.world, PEOPLE)
     expect(await life.refused('audit', 'verify', '--anchor', anchor())).toMatchObject({ status: 3 })
     const adopt = ['audit', 'adopt', '--reason', 'the database was lost']
-    const { request } = (await life.sealfleet(...adopt, '--json')).json<{ request: string }>()
+    const request = (await life.sealfleet(...adopt, '--json')).json<{ request: { id: string } }>().request.id
     await officers.sign(request, ['ada', 'vera'])
     await life.sealfleet(...adopt, '--request', request)
     await life.startFleet()

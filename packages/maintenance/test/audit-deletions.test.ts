@@ -89,7 +89,7 @@ describe('a file that is gone', () => {
       detail: { request: randomUUID(), reason: 'r', attempts: 1 },
     })
     const { findings } = await house.verify()
-    expect(findings.map(({ message }) => message)).toEqual([expect.stringMatching(/no request that was used/)])
+    expect(findings.map(({ message }) => message)).toEqual([expect.stringMatching(/there is no request/)])
   })
 })
 

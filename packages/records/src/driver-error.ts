@@ -1,4 +1,5 @@
 import { RecordsError, type RecordsErrorCode } from './errors.js'
+import { lacksRight, missingRight } from './missing-right.js'
 
 /** What can be learned from an error of pg, of Prisma's adapter or of Prisma's client, wherever in its causes it sits. */
 interface Findings {
@@ -116,12 +117,17 @@ const MESSAGE_IS_SAFE = new Set<RecordsErrorCode>(['DB_UNAVAILABLE', 'DB_ACCESS_
 /**
  * Any error of the driver as a RecordsError; one that is a RecordsError already passes unchanged.
  * A value that broke a rule is not repeated: only the rule's name is.
+ * @param sql the text of the statement, without its values: says which right is missing when one is
  */
-export function recordsError(error: unknown): RecordsError {
+export function recordsError(error: unknown, sql?: string): RecordsError {
   if (error instanceof RecordsError) return error
   const found: Findings = { codes: [] }
   look(error, found, new Set())
   const code = codeOf(found)
+  if (found.sqlState === NO_RIGHT) {
+    const missing = missingRight(found.message ?? '', sql)
+    if (missing !== undefined) return lacksRight(missing, found.message)
+  }
   const message = found.message !== undefined && MESSAGE_IS_SAFE.has(code) ? found.message : undefined
   const rule = found.constraint === undefined ? '' : ` (${found.constraint})`
   const cause = new Error(message ?? found.codes.join(' '))
@@ -134,6 +140,9 @@ export function recordsError(error: unknown): RecordsError {
     ...(fix !== undefined && { fix }),
   })
 }
+
+/** insufficient_privilege */
+const NO_RIGHT = '42501'
 
 function codeOf(found: Findings): RecordsErrorCode {
   const { sqlState, constraint } = found

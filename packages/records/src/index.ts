@@ -67,7 +67,8 @@ export {
   type Unresolvable,
 } from './statements/resolve-dead-letter.js'
 export { abandonAttempt, listOrphanedAttempts } from './statements/abandon-attempt.js'
-export { appendAudit, listAudit, searchAudit, type AuditFilter, type AuditInput } from './statements/audit.js'
+export { appendAudit, listAudit, type AuditInput } from './statements/audit.js'
+export { searchAudit, type AuditFilter, type SearchOptions } from './statements/search-audit.js'
 export {
   batchHash,
   canonicalJsonText,
@@ -180,6 +181,10 @@ export {
 export type { RequestRow, RequestState, SignatureRow } from './rows/request-row.js'
 export { addSignature, type SignatureInput } from './statements/add-signature.js'
 export { assertUsedRequest, consumeRequest, type ConsumeInput } from './statements/consume-request.js'
+export { assertMayRegister } from './statements/may-register.js'
+export { usedRequestProblem, type Deed } from './statements/used-request.js'
+export { listShredEvents, type ShredEvent } from './statements/shred-events.js'
+export { listOperatorEvents, type OperatorEvent } from './statements/operator-events.js'
 export {
   bodyOfSignedBytes,
   parseRequestBody,

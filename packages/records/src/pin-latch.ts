@@ -1,3 +1,4 @@
+import { RecordsError } from './errors.js'
 import type { Records } from './records.js'
 import { getHsmLatch, setHsmLatch, underLoginLock, type PinName } from './statements/hsm-latch.js'
 
@@ -7,7 +8,8 @@ export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 /**
  * The latch that a fleet shares: structurally the PinLatch of packages/hsm. A PIN that the token rejected is tried by
  * nobody until `clearHsmLatch`; one that was never accepted is tried by one process at a time. Rejects with
- * RecordsError when the database is out of reach: then nobody logs in.
+ * RecordsError when the database is out of reach: then nobody logs in. With a user of the database that only reads (an auditor's) it is
+ * asked and not kept: such a user must not be able to latch the fleet's PINs, and each of its processes tries a PIN of its own once.
  * @param setBy who asks, for whoever looks at a latch later
  */
 export function fleetPinLatch(
@@ -24,7 +26,9 @@ export function fleetPinLatch(
     const outcome = await login()
     // Written past the lock's transaction, so that its time-out can't take the news of a rejection back.
     if (outcome !== 'failed')
-      await setHsmLatch(records, { ...name, state: outcome === 'accepted' ? 'proven' : 'rejected', setBy })
+      await unlessReader(
+        setHsmLatch(records, { ...name, state: outcome === 'accepted' ? 'proven' : 'rejected', setBy }),
+      )
     return outcome
   }
   return {
@@ -35,5 +39,14 @@ export function fleetPinLatch(
       if (known?.state === 'proven') return attempt(name, login)
       return underLoginLock(records, name, () => attempt(name, login))
     },
+  }
+}
+
+/** Lets one refusal pass: that of a user who has no right to write. */
+async function unlessReader(writing: Promise<unknown>): Promise<void> {
+  try {
+    await writing
+  } catch (error) {
+    if (!(error instanceof RecordsError) || error.sqlState !== '42501') throw error
   }
 }

@@ -110,7 +110,7 @@ async function rowsOf<Row>(client: Pick<PrismaClient, '$queryRaw'>, sql: Prisma.
   try {
     return await client.$queryRaw<Row[]>(sql)
   } catch (error) {
-    throw recordsError(error)
+    throw recordsError(error, sql.sql)
   }
 }
 

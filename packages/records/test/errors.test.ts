@@ -215,6 +215,28 @@ describe('an error', () => {
   })
 })
 
+describe('a right that is missing is named', () => {
+  const denied = (object: string) => ({
+    code: '42501',
+    severity: 'ERROR',
+    message: `permission denied for ${object}`,
+  })
+  test.each([
+    ['table audit_log', 'INSERT INTO audit_log (actor) VALUES ($1)', 'INSERT on table audit_log'],
+    ['table files', 'WITH f AS (UPDATE files SET state = $1) INSERT INTO audit_log SELECT 1', 'UPDATE on table files'],
+    ['table hsm_latches', 'DELETE FROM hsm_latches WHERE pin_id = $1', 'DELETE on table hsm_latches'],
+    ['table requests', 'SELECT 1 FROM requests WHERE id = $1 FOR UPDATE', 'UPDATE on table requests'],
+    ['table operators', 'SELECT 1 FROM operators o FOR SHARE OF o', 'UPDATE on table operators'],
+    ['table files', 'SELECT 1 FROM files', 'SELECT on table files'],
+    ['table files', undefined, 'use on table files'],
+    ['schema public', 'SELECT 1 FROM files', 'use on schema public'],
+  ])('%s, by %s', (object, sql, what) => {
+    const error = recordsError(denied(object), sql)
+    expect(error).toMatchObject({ code: 'DB_ACCESS_DENIED', sqlState: '42501', fix: expect.any(String) as string })
+    expect(error.message).toBe(`the user in SEALFLEET_DATABASE_URL lacks a right: ${what}`)
+  })
+})
+
 function circle(): Error {
   const one = new Error('one')
   const two = new Error('two', { cause: one })

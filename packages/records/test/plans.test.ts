@@ -1,10 +1,20 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Prisma } from '../src/generated/client.js'
-import { countRekeyItems, listKeptObjects, nextToScrub, type Queryable } from '../src/index.js'
+import {
+  countRekeyItems,
+  listKeptObjects,
+  listShredEvents,
+  nextToScrub,
+  searchAudit,
+  type AuditFilter,
+  type Queryable,
+} from '../src/index.js'
 import { openFixture, type Fixture } from './support.js'
 
 /** Pages of a register of millions of files come from an index: enough rows that the planner has a choice. */
 const FILES = 5_000
+const ROWS = 50_000
 
 let f: Fixture
 beforeAll(async () => {
@@ -28,29 +38,43 @@ beforeAll(async () => {
       FROM generate_series(1, ${FILES}) i, LATERAL (SELECT sha256(('e' || i)::bytea) AS e, sha256(('s' || i)::bytea) AS s) n`,
       [f.keys.enc.id, f.keys.sig.id],
     )
-    await client.query('ANALYZE files, attempts')
+    await client.query(`
+      INSERT INTO audit_log (actor, action, subject_kind, subject_id)
+      SELECT 'w' || i % 3, CASE WHEN i = 7 THEN 'keys.rotate' WHEN i % 1000 = 1 THEN 'files.enqueue' ELSE 'file.commit' END,
+        CASE i % 2 WHEN 0 THEN 'file' ELSE 'batch' END, md5('s' || i / 3) FROM generate_series(1, ${ROWS}) i`)
+    await client.query('ANALYZE files, attempts, audit_log')
   } finally {
     client.release(true)
   }
 })
 afterAll(() => f?.[Symbol.asyncDispose]())
 
-/** The plan of the one statement that `ask` makes. */
+/** The plan of the last statement that `ask` makes; none of them finds anything. */
 async function planOf(ask: (db: Queryable) => Promise<unknown>): Promise<string> {
-  let plan = ''
+  return (await plansOf(ask)).at(-1) ?? ''
+}
+
+/** The plans of all of them. @param answer what they find */
+async function plansOf(
+  ask: (db: Queryable) => Promise<unknown>,
+  answer: Queryable['query'] = () => Promise.resolve([]),
+): Promise<readonly string[]> {
+  const plans: string[] = []
   const db: Queryable = {
     query: async (sql: Prisma.Sql) => {
       const { rows } = await f.sql.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql.text}`, [...sql.values])
-      plan = rows.map((row) => row['QUERY PLAN']).join('\n')
-      return []
+      plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'))
+      return answer(sql)
     },
   }
   await ask(db)
-  return plan
+  return plans
 }
 
 test('a page of what is to be scrubbed comes from its index, and no large table is read whole', async () => {
-  const plan = await planOf((db) => nextToScrub(db, { startedAt: new Date(), except: [], limit: 100 }))
+  const plan = await planOf((db) =>
+    nextToScrub(db, { scrubId: randomUUID(), startedAt: new Date(), except: [], limit: 100 }),
+  )
   expect(plan).toContain('attempts_scrub')
   // Master keys are a handful.
   expect(plan).not.toMatch(/Seq Scan on (files|attempts)/)
@@ -65,4 +89,33 @@ test('so does a page of the objects that files are kept in', async () => {
 test('items are counted without a look at files and attempts', async () => {
   const plan = await planOf((db) => countRekeyItems(db, ['0190b3c0-0000-7000-8000-0000000000aa']))
   expect(plan).not.toMatch(/ on (files|attempts)/)
+})
+
+test.each<readonly [string, Omit<AuditFilter, 'limit'>, string, number]>([
+  ['a rare action', { action: 'keys.rotate' }, 'audit_log_action_id_idx', 1],
+  ['rare actions by the beginning of their name', { action: 'keys.' }, 'audit_log_action_id_idx', 2],
+  ['an action that there is none of', { action: 'keys.destroy' }, 'audit_log_action_id_idx', 1],
+  ['a frequent action', { action: 'file.commit' }, 'audit_log_action_id_idx', 1],
+  ['a subject', { subjectId: 'nobody' }, 'audit_log_subject_kind_subject_id_idx', 2],
+])('%s is found in the log by an index, with no more than that', async (_what, filter, index, statements) => {
+  const plans = await plansOf(
+    (db) => searchAudit(db, { ...filter, limit: 200 }),
+    (sql) => f.records.query(sql),
+  )
+  expect(plans).toHaveLength(statements)
+  for (const plan of plans) {
+    expect(plan).toContain(index)
+    expect(plan).not.toContain('Seq Scan on audit_log')
+  }
+})
+
+test('a page of the whole log is a step back in it, however little of it is wanted', async () => {
+  const plan = await planOf((db) => searchAudit(db, { actor: 'nobody', limit: 200 }, { window: 1_000 }))
+  expect(plan).toContain('Index Scan Backward using audit_log_pkey')
+  expect(plan).not.toContain('Seq Scan')
+})
+
+test('so are shreddings', async () => {
+  const plan = await planOf((db) => listShredEvents(db, { after: '0', limit: 1_000 }))
+  expect(plan).toContain('audit_log_action_id_idx')
 })

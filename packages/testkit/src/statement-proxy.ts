@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
-/** ReadyForQuery, idle: the statement is over, and its transaction with it. */
-const READY = Buffer.from([0x5a, 0, 0, 0, 5, 0x49])
+/** ReadyForQuery, without its last byte: the statement is over. */
+const READY = Buffer.from([0x5a, 0, 0, 0, 5])
+/** And its transaction with it. */
+const IDLE = 0x49
+const IN_TRANSACTION = 0x54
 
 /** The statement that commits an attempt; in no other statement's text (packages/records, commit-attempt). */
 export const COMMIT_STATEMENT = 'committed_attempt_id = c.id'
@@ -17,6 +20,8 @@ export interface StatementProxy extends AsyncDisposable {
    * breaks, without a byte of the answer.
    */
   loseAnswerOf(text: string): void
+  /** The same, of a statement inside a transaction: that breaks with it, half done. */
+  breakAfter(text: string): void
   /** Takes back what has not happened yet. */
   heal(): void
   /** Answers lost so far. */
@@ -27,7 +32,7 @@ export interface StatementProxy extends AsyncDisposable {
 export async function startStatementProxy(upstream: string): Promise<StatementProxy> {
   const target = new URL(upstream)
   const sockets = new Set<Socket>()
-  let wanted: Buffer[] = []
+  let wanted: { readonly text: Buffer; readonly status: number }[] = []
   let lost = 0
   const server = createServer((client) => {
     const postgres = connect(Number(target.port), target.hostname)
@@ -43,20 +48,20 @@ export async function startStatementProxy(upstream: string): Promise<StatementPr
         other.destroy()
       })
     }
-    let swallowing = false
+    let swallowing: number | undefined
     let tail: Buffer = Buffer.alloc(0)
     client.on('data', (chunk: Buffer) => {
-      const match = swallowing ? undefined : wanted.find((text) => chunk.includes(text))
+      const match = swallowing === undefined ? wanted.find(({ text }) => chunk.includes(text)) : undefined
       if (match !== undefined) {
-        wanted = wanted.filter((text) => text !== match)
-        swallowing = true
+        wanted = wanted.filter((one) => one !== match)
+        swallowing = match.status
       }
       postgres.write(chunk)
     })
     postgres.on('data', (chunk: Buffer) => {
-      if (!swallowing) return void client.write(chunk)
-      tail = Buffer.concat([tail, chunk]).subarray(-READY.length)
-      if (!tail.equals(READY)) return
+      if (swallowing === undefined) return void client.write(chunk)
+      tail = Buffer.concat([tail, chunk]).subarray(-READY.length - 1)
+      if (!tail.equals(Buffer.of(...READY, swallowing))) return
       lost++
       client.resetAndDestroy()
     })
@@ -71,7 +76,8 @@ export async function startStatementProxy(upstream: string): Promise<StatementPr
   return {
     port: address.port,
     url: url.href,
-    loseAnswerOf: (text) => void wanted.push(Buffer.from(text)),
+    loseAnswerOf: (text) => void wanted.push({ text: Buffer.from(text), status: IDLE }),
+    breakAfter: (text) => void wanted.push({ text: Buffer.from(text), status: IN_TRANSACTION }),
     heal: () => {
       wanted = []
     },

@@ -276,6 +276,9 @@ ALTER TABLE "audit_checkpoints"
 -- The chain takes rows in the order of their transactions, from where the last batch ended.
 CREATE INDEX "audit_log_xact_id_idx" ON "audit_log" ("xact", "id");
 
+-- Rows of a rare action among those of many commits, the newest first.
+CREATE INDEX "audit_log_action_id_idx" ON "audit_log" ("action", "id");
+
 CREATE TRIGGER audit_batches_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_batches FOR EACH STATEMENT EXECUTE FUNCTION sealfleet_append_only();
 CREATE TRIGGER audit_batch_rows_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_batch_rows FOR EACH STATEMENT EXECUTE FUNCTION sealfleet_append_only();
 CREATE TRIGGER audit_checkpoints_never_deleted BEFORE DELETE OR TRUNCATE ON audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION sealfleet_never_deleted();
@@ -294,6 +297,16 @@ CREATE TABLE "scrubs" (
   CONSTRAINT "scrubs_pkey" PRIMARY KEY ("id")
 );
 CREATE UNIQUE INDEX "scrubs_one_open" ON "scrubs" ((1)) WHERE "finished_at" IS NULL;
+
+-- Which objects a pass has found wrong, all of them: a run that goes on with it does not look at them again. Kept until the next pass.
+CREATE TABLE "scrub_failures" (
+  "scrub_id" UUID NOT NULL,
+  "attempt_id" UUID NOT NULL,
+
+  CONSTRAINT "scrub_failures_pkey" PRIMARY KEY ("scrub_id", "attempt_id")
+);
+ALTER TABLE "scrub_failures"
+  ADD CONSTRAINT "scrub_failures_scrub_id_fkey" FOREIGN KEY ("scrub_id") REFERENCES "scrubs" ("id") ON DELETE NO ACTION ON UPDATE NO ACTION;
 
 -- Files that are stored already ------------------------------------------------------------------------------------
 -- From now on each commit writes its row of the audit log, and verifying compares files with it: those before get theirs here.

@@ -2,6 +2,7 @@ import { ADOPTION, adoptAudit, adoptionDetail, chainAudit, type AdoptionDetail }
 import { consumeRequest, createRequest, type Records } from '@sealfleet/records'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
+import { requestReport } from '../operators/ask-for.js'
 import { openAuditPorts } from '../services/audit.js'
 import { stated } from '../services/reason.js'
 import { inTransaction } from '../services/rehearsal.js'
@@ -38,14 +39,15 @@ async function adoptAction(context: CommandContext, _args: readonly string[], o:
   const actor = `cli:${context.io.user}`
   if (o.dryRun === true) {
     await rehearse(ports.records, { request: o.request, detail, actor })
-    await context.print.document({ dryRun: true, ...detail })
+    await context.print.document({ ...detail, request: null, dryRun: true })
     return context.print.text(
       `${gap}; ${o.request === undefined ? 'a request would be made' : 'they would be adopted'}`,
     )
   }
   if (o.request === undefined) {
-    const { id } = await createRequest(ports.records, { ...ADOPTION, detail, createdBy: actor })
-    await context.print.document({ request: id, ...detail })
+    const request = await createRequest(ports.records, { ...ADOPTION, detail, createdBy: actor })
+    const { id } = request
+    await context.print.document({ ...detail, request: requestReport(request), dryRun: false })
     await context.print.text(`${gap}\nrequest ${id}`)
     return context.print.note(
       `next: an officer and an auditor sign it (sealfleet requests show ${id} --body FILE), then --request ${id} with the same --reason`,
@@ -53,7 +55,7 @@ async function adoptAction(context: CommandContext, _args: readonly string[], o:
   }
   await chainAudit(ports.records, { signal })
   const report = await adoptAudit(ports, { request: o.request, reason, actor, signal })
-  await context.print.document({ dryRun: false, ...detail, ...report })
+  await context.print.document({ ...detail, request: null, dryRun: false, ...report })
   await context.print.text(report.made === null ? gap : `${gap}: adopted\n${report.made.no}:${report.made.sha256}`)
 }
 

@@ -1,9 +1,10 @@
 import { assertSignable, AuditError, chainAudit, checkpointAudit } from '@sealfleet/maintenance'
-import { appendAudit, auditBacklog, searchAudit } from '@sealfleet/records'
+import { appendAudit, auditBacklog, searchAudit, type AuditRow } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
+import { createCounter } from '../output/counter.js'
 import { printable } from '../output/printable.js'
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
@@ -35,6 +36,12 @@ export function auditVerbs(program: Command, runner: Runner): void {
     .option('--action <name>', 'this action alone; one that ends in a dot stands for all that begin so (`file.`)')
     .option('--subject <id>', 'about this file, key, domain, … alone')
     .addOption(wholeNumber('--limit <n>', 'at most so many, the newest', 1, 100_000).default(200))
+    .addHelpText(
+      'after',
+      `
+A subject and an action are found by an index. --actor alone walks the log backwards, 10,000 rows at a time: give --since as well
+where the log is long.`,
+    )
   perform<LogOptions>(commonOptions(log, { changes: false }), runner, logAction)
 
   const checkpoint = audit
@@ -55,7 +62,15 @@ async function logAction(context: CommandContext, _args: readonly string[], o: L
   const { actor, action, subject: subjectId, limit } = o
   const since = o.since === undefined ? undefined : timeOf(o.since)
   const records = await openDatabase(context, context.settings.load(['database']))
-  const rows = await searchAudit(records, { since, actor, action, subjectId, limit })
+  const filter = { since, actor, action, subjectId, limit }
+  const counter = createCounter(context.io, { noun: 'rows looked at', quiet: context.print.json })
+  const onLooked = (looked: number): void => counter.update(looked)
+  let rows: readonly AuditRow[]
+  try {
+    rows = await searchAudit(records, filter, { signal: context.signal, onLooked })
+  } finally {
+    counter.stop()
+  }
   for (const row of rows) await context.print.line(row)
   const columns = [{ title: 'WHEN' }, { title: 'WHO' }, { title: 'WHAT' }, { title: 'SUBJECT' }, { title: 'DETAIL' }]
   const cells = rows.map((row) => [

@@ -81,7 +81,8 @@ async function enqueueAction(
   }
   const batchId = await openBatch(context, records, o.batch, planned)
   const events = o.wait === true ? openQueueEvents(context, config) : undefined
-  const ingest = await openIngest(context, config, records)
+  const actor = `cli:${context.io.user}`
+  const ingest = await openIngest(context, config, records, { actor, domain: domain.id, batchId })
   const results: EnqueueResult[] = []
   const counter = createCounter(context.io, { noun: 'files accepted', quiet: context.print.json })
   const chunks = ingest.client.enqueueChunks(
@@ -92,7 +93,7 @@ async function enqueueAction(
     for await (const chunk of chunks) results.push(...chunk)
   } finally {
     counter.stop()
-    await audit(context, records, { domain: domain.id, batchId, results })
+    await noteRequeued(records, { actor, domain: domain.id, batchId, results })
   }
   const ended = events && (await wait(context, { records, planned, results, events, queue: ingest.queue }))
   const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)
@@ -101,21 +102,23 @@ async function enqueueAction(
   return statusOf(reports)
 }
 
-/** One row for all files that this command brought, also of one that was stopped: what was accepted stays accepted. */
-async function audit(
-  { io }: CommandContext,
+/**
+ * Files that were there and got the job that they had lost: one row for all of them, also of a command that was stopped. (Files that are new
+ * have theirs from the transaction that accepts them; this is Redis's, which has none.)
+ */
+async function noteRequeued(
   records: Records,
-  o: { domain: string; batchId: string | undefined; results: readonly EnqueueResult[] },
+  o: { actor: string; domain: string; batchId: string | undefined; results: readonly EnqueueResult[] },
 ): Promise<void> {
-  const accepted = o.results.filter(({ outcome }) => outcome === 'queued' || outcome === 'requeued')
-  const [first] = accepted
+  const requeued = o.results.filter(({ outcome }) => outcome === 'requeued')
+  const [first] = requeued
   if (first?.fileId === undefined) return
   const subject =
     o.batchId === undefined
       ? { subjectKind: 'file', subjectId: first.fileId }
       : { subjectKind: 'batch', subjectId: o.batchId }
-  const detail = { files: accepted.length, domain: o.domain }
-  await appendAudit(records, { actor: `cli:${io.user}`, action: 'files.enqueue', ...subject, detail })
+  const detail = { files: requeued.length, domain: o.domain }
+  await appendAudit(records, { actor: o.actor, action: 'files.requeue', ...subject, detail })
 }
 
 const UNDER_WAY: ReadonlySet<string> = new Set(['queued', 'already-queued', 'requeued'])

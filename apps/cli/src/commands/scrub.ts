@@ -42,7 +42,7 @@ async function statusAction(context: CommandContext): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
   const passes = await listScrubs(records)
   const open = passes.find(({ finishedAt }) => finishedAt === null)
-  const left = open === undefined ? null : await scrubBacklog(records, open.startedAt)
+  const left = open === undefined ? null : await scrubBacklog(records, open.startedAt, open.id)
   await context.print.document({ passes, left })
   if (passes.length === 0) return context.print.text('no pass yet')
   const columns = [

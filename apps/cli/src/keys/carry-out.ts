@@ -1,5 +1,6 @@
 import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
 import {
+  assertMayRegister,
   appendAudit,
   recoverMasterKey,
   registerMasterKey,
@@ -26,6 +27,7 @@ export async function carryOut(
   o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[]; actor: string },
 ): Promise<KeyRow | undefined> {
   if (step.kind === 'there') return undefined
+  await assertMayRegister(o.records)
   const registration = await (step.kind === 'generate' ? generate(step.ref, o.admin) : registrationOf(step.ref, o))
   return o.records.transaction(async (tx) => {
     const state = step.kind === 'register' ? step.state : 'PENDING'

@@ -30,6 +30,7 @@ export type FindingKind =
   | 'event-mismatch'
   | 'deletion-mismatch'
   | 'key-mismatch'
+  | 'operator-mismatch'
   | 'unsealed-old'
 
 const CODES: Readonly<Record<FindingKind, AuditErrorCode>> = {
@@ -52,6 +53,7 @@ const CODES: Readonly<Record<FindingKind, AuditErrorCode>> = {
   'event-mismatch': 'AUDIT_MISMATCH',
   'deletion-mismatch': 'AUDIT_MISMATCH',
   'key-mismatch': 'AUDIT_MISMATCH',
+  'operator-mismatch': 'AUDIT_MISMATCH',
   'unsealed-old': 'AUDIT_BROKEN',
 }
 

@@ -31,7 +31,6 @@ function messageOf({ fileId, state, eventId, why }: FileBesideDeletion): string 
   const what = {
     unexplained: `is DELETED, and the log does not say who deleted it`,
     otherwise: `was deleted by ${event} in another way than its record says`,
-    unsigned: `was shredded by ${event}, which names no request that was used for it`,
     back: `is ${state}, and ${event} deleted it: an old record was put back`,
     lost: `is ${state}, and ${event} committed it: nothing that is stored is ever anything else but stored or deleted`,
     key: 'is STORED under a key that is destroyed, and no destruction gave files up for it',

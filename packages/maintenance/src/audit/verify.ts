@@ -8,7 +8,9 @@ import { walkChain } from './verify-chain.js'
 import { checkCheckpoints, checkCopies, readCheckpoints } from './verify-checkpoints.js'
 import { compareDeletions } from './verify-deletions.js'
 import { compareKeys } from './verify-keys.js'
+import { compareOperators } from './verify-operators.js'
 import { compareRecords } from './verify-records.js'
+import { compareShreddings } from './verify-shreddings.js'
 
 export interface AuditReport {
   readonly batches: number
@@ -41,7 +43,7 @@ export interface AuditVerifyOptions {
 
 /**
  * Checks the whole log: the chain from its rows, every checkpoint's MAC and order, every copy in the store, what the
- * auditor keeps, and records against events. Needs to read the database and the store and to use the audit key; writes nothing.
+ * auditor keeps, records against events, and the signatures behind shreddings, destructions and enrolments. Needs to read the database and the store and to use the audit key; writes nothing.
  * @throws RecordsError, StoreError, HsmError, the signal's reason; what is wrong with the log is a finding
  */
 export async function verifyAudit(ports: AuditPorts, options: AuditVerifyOptions = {}): Promise<AuditReport> {
@@ -59,6 +61,8 @@ export async function verifyAudit(ports: AuditPorts, options: AuditVerifyOptions
     onLooked: (n) => onProgress?.(chain.rows + n),
   })
   await compareDeletions(ports.records, findings, signal)
+  await compareShreddings(ports.records, findings, signal)
+  await compareOperators(ports.records, findings, signal)
   const { keys } = await compareKeys(ports, findings, signal)
   const unsealed = await unsealedAudit(ports.records)
   const { rows, oldestSeconds } = unsealed

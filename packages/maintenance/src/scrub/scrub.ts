@@ -25,6 +25,8 @@ export interface ScrubOptions {
   /** Bytes of objects a second, on average; undefined: as fast as it goes. */
   readonly bytesPerSecond?: number | undefined
   readonly everyDays: number
+  /** How many findings the pass's row lists; all are counted, and none twice. Default 1,000. */
+  readonly mostFindings?: number | undefined
   readonly signal?: AbortSignal | undefined
   readonly onObject?:
     ((pass: { readonly objects: number; readonly bytes: number; readonly finding?: ScrubFinding }) => void) | undefined
@@ -39,26 +41,25 @@ const PAGE = 100
  */
 export async function scrub(ports: ScrubPorts, options: ScrubOptions): Promise<ScrubRow | null> {
   const { records } = ports
-  const { signal } = options
+  const { signal, mostFindings } = options
   const pass = await currentScrub(records, options.everyDays)
   if (pass === undefined) return null
-  const passed = pass.findings.map(({ attemptId }) => attemptId)
+  const aside: string[] = []
   const pace = pacer(options.bytesPerSecond, signal)
   let objects = 0
   let bytes = 0
   for (;;) {
-    const page = await nextToScrub(records, { startedAt: pass.startedAt, except: passed, limit: PAGE })
+    const page = await nextToScrub(records, { scrubId: pass.id, startedAt: pass.startedAt, except: aside, limit: PAGE })
     if (page.length === 0) break
     for (const { fileId, attemptId } of page) {
       signal?.throwIfAborted()
-      const outcome = await scrubOne(ports, pass.id, fileId, attemptId, signal)
+      const outcome = await scrubOne(ports, { scrubId: pass.id, mostFindings }, fileId, attemptId, signal)
       if (outcome === undefined) {
-        passed.push(attemptId)
+        aside.push(attemptId)
         continue
       }
       objects++
       bytes += outcome.bytes
-      if (outcome.finding !== undefined) passed.push(attemptId)
       options.onObject?.({ objects, bytes, ...(outcome.finding !== undefined && { finding: outcome.finding }) })
       await pace(bytes)
     }
@@ -69,7 +70,7 @@ export async function scrub(ports: ScrubPorts, options: ScrubOptions): Promise<S
 /** Undefined when the file is stored in another object by now, or not at all: then there is nothing to say of this one. */
 async function scrubOne(
   ports: ScrubPorts,
-  scrubId: string,
+  pass: { readonly scrubId: string; readonly mostFindings: number | undefined },
   fileId: string,
   attemptId: string,
   signal: AbortSignal | undefined,
@@ -79,7 +80,7 @@ async function scrubOne(
   const bytes = stored.committed.objectLength
   try {
     await verifyStored(ports, stored, signal)
-    await recordScrubbed(ports.records, { scrubId, attemptId, bytes })
+    await recordScrubbed(ports.records, { ...pass, attemptId, bytes })
     return { bytes }
   } catch (error) {
     signal?.throwIfAborted()
@@ -87,7 +88,7 @@ async function scrubOne(
     if (code === undefined) throw error
     if ((await storedAs(ports.records, fileId, attemptId)) === undefined) return undefined
     const finding = { fileId, attemptId, code }
-    await recordScrubbed(ports.records, { scrubId, attemptId, bytes, finding })
+    await recordScrubbed(ports.records, { ...pass, attemptId, bytes, finding })
     return { bytes, finding }
   }
 }

@@ -29,34 +29,9 @@ export async function appendAudit(db: Queryable, input: AuditInput): Promise<Aud
 export function listAudit(db: Queryable, subject: Pick<AuditInput, 'subjectKind' | 'subjectId'>): Promise<AuditRow[]> {
   return db.query<AuditRow>(Prisma.sql`
     SELECT ${AUDIT_COLUMNS} FROM audit_log
-    WHERE subject_kind = ${subject.subjectKind} AND subject_id = ${subject.subjectId} ORDER BY id`)
+    WHERE subject_kind = ${subject.subjectKind} AND subject_id = ${subject.subjectId} ORDER BY audit_log.id`)
 }
 
-export interface AuditFilter {
-  readonly since?: Date | undefined
-  readonly actor?: string | undefined
-  readonly action?: string | undefined
-  readonly subjectId?: string | undefined
-  readonly limit: number
-}
-
-/** The newest rows of a filter, oldest first; an action that ends in a dot stands for all that begin so. */
-export async function searchAudit(db: Queryable, filter: AuditFilter): Promise<AuditRow[]> {
-  const { since, actor, action, subjectId, limit } = filter
-  const conditions = [
-    Prisma.sql`TRUE`,
-    ...(since === undefined ? [] : [Prisma.sql`at >= ${since}`]),
-    ...(actor === undefined ? [] : [Prisma.sql`actor = ${actor}`]),
-    ...(action === undefined
-      ? []
-      : [action.endsWith('.') ? Prisma.sql`starts_with(action, ${action})` : Prisma.sql`action = ${action}`]),
-    ...(subjectId === undefined ? [] : [Prisma.sql`subject_id = ${subjectId}`]),
-  ]
-  const rows = await db.query<AuditRow>(Prisma.sql`
-    SELECT ${AUDIT_COLUMNS} FROM audit_log l WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY l.id DESC LIMIT ${limit}::int`)
-  return rows.reverse()
-}
-
-const AUDIT_COLUMNS = Prisma.raw(
+export const AUDIT_COLUMNS = Prisma.raw(
   `id::text AS id, at, actor, action, subject_kind AS "subjectKind", subject_id AS "subjectId", detail`,
 )

@@ -4,9 +4,9 @@ import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
 import type { Subject } from '../requests/body.js'
 import { canonicalJson, type CanonicalObject } from '../requests/canonical-json.js'
-import { maySign, REQUEST_KINDS, type OperatorRole, type RequestKind } from '../requests/kinds.js'
-import { signatureFits } from '../requests/signature.js'
+import { REQUEST_KINDS, type RequestKind } from '../requests/kinds.js'
 import type { RequestRow } from '../rows/request-row.js'
+import { requestSigners } from './request-signers.js'
 import { getRequest, notIntact, notOpen } from './requests.js'
 
 export interface ConsumeInput {
@@ -72,7 +72,7 @@ export async function assertUsedRequest(tx: Queryable, input: Omit<ConsumeInput,
 
 /** Returns the names of those who signed. Throws REQUEST_UNSIGNED. */
 async function assertSigned(tx: Queryable, request: RequestRow): Promise<readonly string[]> {
-  const signers = await signersOf(tx, request)
+  const signers = await requestSigners(tx, request, { lock: true })
   const needed = Math.max(request.required, REQUEST_KINDS[request.kind].atLeast)
   if (signers.length < needed) throw unsigned(request, signers, needed)
   return signers
@@ -91,40 +91,6 @@ function assertFits(request: RequestRow, { kind, subject, detail }: Omit<Consume
     throw new RecordsError('REQUEST_MISMATCH', `request ${request.id} was made for ${signed}, not for ${wanted}`, {
       fix,
     })
-  }
-}
-
-interface StoredSignature {
-  readonly operatorId: string
-  readonly name: string
-  readonly role: Uppercase<OperatorRole>
-  readonly publicKey: Uint8Array
-  readonly signature: Uint8Array
-}
-
-/** Names of those whose signatures count, or did when it was used. Operators are locked, so that a revocation comes before or after, never between. */
-async function signersOf(tx: Queryable, { id, kind, body, consumedAt }: RequestRow): Promise<readonly string[]> {
-  const stored = await tx.query<StoredSignature>(Prisma.sql`
-    SELECT o.id::text AS "operatorId", o.name, o.role::text AS role, o.public_key AS "publicKey", s.signature
-    FROM request_signatures s JOIN operators o ON o.id = s.operator_id
-    WHERE s.request_id = ${id}::uuid AND (o.revoked_at IS NULL OR o.revoked_at > ${consumedAt?.toISOString() ?? null}::timestamptz)
-    ORDER BY s.signed_at, o.name FOR SHARE OF o`)
-  const counted = new Map<string, string>()
-  for (const { name, role, publicKey, signature } of stored) {
-    if (!maySign(role.toLowerCase() as OperatorRole, kind) || !fits(publicKey, body, signature)) continue
-    // By key, not by row: whoever writes a second operator with the same key still is one person.
-    counted.set(Buffer.from(publicKey).toString('hex'), name)
-  }
-  return [...counted.values()]
-}
-
-/** A key that somebody wrote into the database and that is none signs nothing. */
-function fits(publicKey: Uint8Array, body: Uint8Array, signature: Uint8Array): boolean {
-  try {
-    return signatureFits({ publicKey, body, signature })
-  } catch (error) {
-    if (error instanceof RecordsError) return false
-    throw error
   }
 }
 

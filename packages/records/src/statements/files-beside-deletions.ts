@@ -11,11 +11,11 @@ export interface FileBesideDeletion {
   /** The last event that deleted it, or else committed it; null when there is none. */
   readonly eventId: string | null
   /**
-   * unexplained: DELETED, and no event deleted it. otherwise: DELETED in another way than any event says. unsigned: SHREDDED, and
-   * the request that its event names was never used. back: an event deleted it, and it is not DELETED. lost: an event committed it, and it is
-   * neither STORED nor DELETED. key: STORED under a key that is destroyed, and no destruction gave files up.
+   * unexplained: DELETED, and no event deleted it. otherwise: DELETED in another way than any event says. back: an event deleted it, and
+   * it is not DELETED. lost: an event committed it, and it is neither STORED nor DELETED. key: STORED under a key that is destroyed, and no
+   * destruction gave files up. (Whether a shredding was signed for is a question to its event.)
    */
-  readonly why: 'unexplained' | 'otherwise' | 'unsigned' | 'back' | 'lost' | 'key'
+  readonly why: 'unexplained' | 'otherwise' | 'back' | 'lost' | 'key'
 }
 
 interface Row extends Omit<FileBesideDeletion, 'why'> {
@@ -32,8 +32,6 @@ export async function filesBesideDeletions(
       CASE
         WHEN f.state = 'DELETED' AND e.deleted IS NULL THEN 'unexplained'
         WHEN f.state = 'DELETED' AND e.as_said IS NOT TRUE THEN 'otherwise'
-        WHEN f.deletion = 'SHREDDED' AND NOT EXISTS (SELECT FROM requests r WHERE r.id::text = e.request
-          AND r.kind = 'file.shred' AND r.subject_id = f.id::text AND r.consumed_at IS NOT NULL) THEN 'unsigned'
         WHEN f.state <> 'DELETED' AND e.deleted IS NOT NULL THEN 'back'
         WHEN f.state NOT IN ('STORED', 'DELETED') AND e.committed IS NOT NULL THEN 'lost'
         WHEN f.state = 'STORED' AND EXISTS (
@@ -47,8 +45,7 @@ export async function filesBesideDeletions(
     CROSS JOIN LATERAL (
       SELECT max(l.id) FILTER (WHERE l.action IN ${DELETES}) AS deleted,
         max(l.id) FILTER (WHERE l.action IN (${Prisma.join([...COMMIT_ACTIONS])})) AS committed,
-        bool_or(${deletionOf('l')} = f.deletion) AS as_said,
-        max(l.detail->>'request') FILTER (WHERE l.action = 'files.shred') AS request
+        bool_or(${deletionOf('l')} = f.deletion) AS as_said
       FROM audit_log l WHERE l.subject_kind = 'file' AND l.subject_id = f.id::text) e
     ORDER BY f.id`)
   return {

@@ -19,7 +19,7 @@ export interface ScrubRow {
   readonly objects: number
   readonly bytes: number
   readonly failed: number
-  /** The first thousand. */
+  /** The first of them: a thousand, unless the run said otherwise. */
   readonly findings: readonly ScrubFinding[]
 }
 
@@ -49,10 +49,16 @@ export async function currentScrub(db: Queryable, everyDays: number): Promise<Sc
       OR o.started_at > clock_timestamp() - make_interval(days => ${everyDays}::int))
     ON CONFLICT DO NOTHING
     RETURNING ${COLUMNS}`)
-  return made === undefined ? undefined : scrubRow(made)
+  if (made === undefined) return undefined
+  await db.query(Prisma.sql`
+    DELETE FROM scrub_failures f USING scrubs s WHERE s.id = f.scrub_id AND s.finished_at IS NOT NULL RETURNING f.attempt_id`)
+  return scrubRow(made)
 }
 
-/** Writes down how one object fared, and when it was found whole. */
+/**
+ * Writes down how one object fared, and when it was found whole. Once a pass, whoever looks at the object a second time: another run, or one
+ * that goes on after it was cut off.
+ */
 export async function recordScrubbed(
   db: Queryable,
   input: {
@@ -60,19 +66,29 @@ export async function recordScrubbed(
     readonly attemptId: string
     readonly bytes: number
     readonly finding?: ScrubFinding
+    /** How many findings the row keeps; all are counted. Default 1,000. */
+    readonly mostFindings?: number | undefined
   },
 ): Promise<void> {
-  const { finding } = input
+  const { finding, mostFindings = MOST_FINDINGS } = input
   const failed = finding === undefined ? 0 : 1
+  const [scrub, attempt] = [uuid(input.scrubId, 'the pass'), uuid(input.attemptId, 'the attempt id')]
   await db.query(Prisma.sql`
-    WITH seen AS (
-      UPDATE attempts SET verified_at = clock_timestamp()
-      WHERE id = ${uuid(input.attemptId, 'the attempt id')}::uuid AND ${failed}::int = 0
+    WITH whole AS (
+      UPDATE attempts a SET verified_at = clock_timestamp() FROM scrubs s
+      WHERE s.id = ${scrub}::uuid AND a.id = ${attempt}::uuid AND ${failed}::int = 0
+        AND (a.verified_at IS NULL OR a.verified_at < s.started_at)
+      RETURNING a.id
+    ), bad AS (
+      INSERT INTO scrub_failures (scrub_id, attempt_id) SELECT s.id, ${attempt}::uuid FROM scrubs s
+      WHERE s.id = ${scrub}::uuid AND s.finished_at IS NULL AND ${failed}::int = 1
+      ON CONFLICT DO NOTHING
+      RETURNING attempt_id
     )
     UPDATE scrubs SET objects = objects + 1, bytes = bytes + ${input.bytes}::bigint, failed = failed + ${failed}::int,
-      findings = CASE WHEN ${failed}::int = 1 AND jsonb_array_length(findings) < ${MOST_FINDINGS}::int
+      findings = CASE WHEN ${failed}::int = 1 AND jsonb_array_length(findings) < ${mostFindings}::int
         THEN findings || ${JSON.stringify(finding ?? {})}::jsonb ELSE findings END
-    WHERE id = ${input.scrubId}::uuid RETURNING id`)
+    WHERE id = ${scrub}::uuid AND (EXISTS (SELECT FROM whole) OR EXISTS (SELECT FROM bad)) RETURNING id`)
 }
 
 export async function finishScrub(db: Queryable, id: string): Promise<ScrubRow | undefined> {
@@ -93,26 +109,38 @@ const GIVEN_UP = Prisma.sql`EXISTS (SELECT FROM master_keys k WHERE k.state = 'D
  */
 export function nextToScrub(
   db: Queryable,
-  page: { readonly startedAt: Date; readonly except: readonly string[]; readonly limit: number },
+  page: {
+    readonly scrubId: string
+    readonly startedAt: Date
+    /** Attempts that this run has left aside. */
+    readonly except: readonly string[]
+    readonly limit: number
+  },
 ): Promise<{ readonly fileId: string; readonly attemptId: string }[]> {
   return db.query(Prisma.sql`
     SELECT a.file_id AS "fileId", a.id AS "attemptId"
     FROM attempts a JOIN files f ON f.id = a.file_id AND f.state = 'STORED'
     WHERE a.state = 'COMMITTED' AND (a.verified_at IS NULL OR a.verified_at < ${page.startedAt})
-      AND a.ended_at < ${page.startedAt} AND NOT ${GIVEN_UP} AND a.id <> ALL (${[...page.except]}::uuid[])
+      AND a.ended_at < ${page.startedAt} AND NOT ${GIVEN_UP} AND NOT ${failedIn(page.scrubId)}
+      AND a.id <> ALL (${[...page.except]}::uuid[])
     ORDER BY a.verified_at NULLS FIRST, a.id LIMIT ${page.limit}::int`)
 }
 
-/** What a pass has still to read. */
+const failedIn = (scrubId: string) => Prisma.sql`EXISTS (SELECT FROM scrub_failures x
+  WHERE x.scrub_id = ${uuid(scrubId, 'the pass')}::uuid AND x.attempt_id = a.id)`
+
+/** What a pass has still to read; without its id, what one that began then would read. */
 export async function scrubBacklog(
   db: Queryable,
   startedAt: Date,
+  scrubId?: string,
 ): Promise<{ readonly objects: number; readonly bytes: number }> {
   const [row] = await db.query<{ objects: bigint; bytes: bigint | null }>(Prisma.sql`
     SELECT count(*) AS objects, sum(a.object_length)::bigint AS bytes
     FROM attempts a JOIN files f ON f.id = a.file_id AND f.state = 'STORED'
     WHERE a.state = 'COMMITTED' AND (a.verified_at IS NULL OR a.verified_at < ${startedAt})
-      AND a.ended_at < ${startedAt} AND NOT ${GIVEN_UP}`)
+      AND a.ended_at < ${startedAt} AND NOT ${GIVEN_UP}
+      ${scrubId === undefined ? Prisma.empty : Prisma.sql`AND NOT ${failedIn(scrubId)}`}`)
   return { objects: Number(row?.objects ?? 0), bytes: Number(row?.bytes ?? 0) }
 }
 

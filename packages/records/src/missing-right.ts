@@ -1,0 +1,45 @@
+import { RecordsError } from './errors.js'
+
+/** A right that the database's user lacks, in PostgreSQL's words: INSERT on "table audit_log". */
+export interface MissingRight {
+  readonly right: 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE' | undefined
+  /** As the server names it, e.g. `table audit_log`. */
+  readonly object: string
+}
+
+const DENIED = /permission denied for ((?:table|relation|view|sequence|schema|function) [\w."]+)/
+
+/**
+ * What a refusal with SQLSTATE 42501 was about; undefined for other refusals. The server names the object and not what was to be done
+ * with it: that is found in the statement.
+ * @param sql the statement that was refused; without it the right is not known
+ */
+export function missingRight(message: string, sql: string | undefined): MissingRight | undefined {
+  const [, object] = DENIED.exec(message) ?? []
+  if (object === undefined) return undefined
+  const [kind, name = ''] = object.split(' ')
+  const isTable = kind === 'table' || kind === 'relation' || kind === 'view'
+  return { right: sql === undefined || !isTable ? undefined : rightIn(sql, name), object }
+}
+
+function rightIn(sql: string, table: string): MissingRight['right'] {
+  const named = table.replace(/[^\w]/g, '')
+  const verbs = { INSERT: 'INSERT\\s+INTO', UPDATE: 'UPDATE', DELETE: 'DELETE\\s+FROM' } as const
+  for (const [right, verb] of Object.entries(verbs) as [keyof typeof verbs, string][])
+    if (new RegExp(`\\b${verb}\\s+"?${named}\\b`, 'i').test(sql)) return right
+  // Locking a row wants the right to change it.
+  return /\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b/i.test(sql) ? 'UPDATE' : 'SELECT'
+}
+
+/** The refusal, said so that whoever reads it knows whose rights to look at. @param cause the server's own sentence */
+export function lacksRight({ right, object }: MissingRight, cause?: string): RecordsError {
+  const message = `the user in SEALFLEET_DATABASE_URL lacks a right: ${right ?? 'use'} on ${object}`
+  return new RecordsError('DB_ACCESS_DENIED', message, {
+    ...(cause !== undefined && { cause: new Error(cause) }),
+    sqlState: '42501',
+    fix:
+      right === 'SELECT'
+        ? 'let the owner of the tables give it: GRANT SELECT ON ALL TABLES IN SCHEMA public TO that user (docs/OPERATIONS.md, “An auditor who can not decrypt”)'
+        : 'run this as the fleet’s own user: what changes something is not for a user that only reads, as an auditor’s is',
+  })
+}
