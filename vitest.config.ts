@@ -4,8 +4,10 @@ import { defineConfig } from 'vitest/config'
 const shared = {
   pool: 'forks',
   maxConcurrency: 3,
-  testTimeout: 60_000,
-  hookTimeout: 120_000,
+  // Bounds for what hangs, not measures: a busy machine is ten times slower than a quiet one.
+  testTimeout: 180_000,
+  hookTimeout: 240_000,
+  expect: { poll: { timeout: 60_000 } },
   restoreMocks: true,
 } as const
 

@@ -45,7 +45,7 @@ afterAll(async () => {
   } finally {
     await world?.[Symbol.asyncDispose]()
   }
-}, 60_000)
+}, 240_000)
 
 async function done(...args: readonly string[]): Promise<Ran> {
   const ran = await world.inProcess(args, { env: { SEALFLEET_DESTROY_MIN_WAIT_SECONDS: '1' } })

@@ -110,7 +110,7 @@ describe('sealfleet dlq', () => {
 
   it('replays by filter: with the sources back, all are stored', async () => {
     // The last one of the stopped replay may still be under way: it has to die before its source is back.
-    await vi.waitFor(allDead, { timeout: 30_000, interval: 200 })
+    await vi.waitFor(allDead, { timeout: 60_000, interval: 200 })
     for (const name of NAMES) await writeFile(path.join(world.data, name), name)
     const kept = (await letters()).slice(0, 2)
     await queue.pause()
@@ -130,7 +130,7 @@ describe('sealfleet dlq', () => {
         const stored = await world.inProcess(['list', '--state', 'stored', '--json'])
         expect(stored.json<{ files: unknown[] }>().files).toHaveLength(NAMES.length)
       },
-      { timeout: 30_000, interval: 200 },
+      { timeout: 60_000, interval: 200 },
     )
     expect((await world.inProcess(['restore', '--all', '-o', out])).status).toBe(0)
     for (const name of NAMES) expect(await readFile(path.join(out, name), 'utf8')).toBe(name)

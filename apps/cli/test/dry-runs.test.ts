@@ -166,7 +166,7 @@ describe('the life of a fleet, each step first dry', () => {
     await using _worker = await world.worker()
     for (const name of ['a', 'b', 'v']) {
       const state = async () => (await run(['status', `:${name}`])).json<{ state: string }>().state
-      await expect.poll(state, { timeout: 30_000, interval: 200 }).toBe('STORED')
+      await expect.poll(state, { timeout: 60_000, interval: 200 }).toBe('STORED')
     }
   })
 

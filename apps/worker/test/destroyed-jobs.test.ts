@@ -50,7 +50,7 @@ test('queued jobs to seal files anew whose key is destroyed die at the first try
   expect(failed.map(({ code, tries }) => [code, tries])).toEqual(Array.from(ids, () => ['E_KEY_DESTROYED', 1]))
   // No job of theirs waits for another try.
   const left = () => feeder.queue.getJobCounts('waiting', 'delayed', 'active')
-  await expect.poll(left, { timeout: 10_000 }).toMatchObject({ waiting: 0, delayed: 0, active: 0 })
+  await expect.poll(left, { timeout: 60_000 }).toMatchObject({ waiting: 0, delayed: 0, active: 0 })
   for (const id of ids.values()) expect((await getFile(fleet.records, id))?.file.state).toBe('STORED')
   await storeAll(fleet, files(1))
   expect(fleet.logs.join('')).not.toContain('HSM agent replaced')

@@ -57,7 +57,7 @@ describe('an HSM that fails under a worker', () => {
       expect(await patient.ask('healthz')).toEqual({ status: 200, text: 'ok\n' })
       await faulty.rules()
       await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
-      await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 30_000 }).toBe(0)
+      await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 60_000 }).toBe(0)
       expect(patient.lines.some(({ code }) => code === 'HSM_ACCESS_DENIED')).toBe(false)
     },
     150_000,
@@ -83,12 +83,12 @@ describe('an HSM that fails under a worker', () => {
       const pid = worker.child.pid ?? 0
       await faulty.rules('C_Sign hang count=1')
       const ids = await enqueue(fleet, `hung-${signal}`, 1)
-      await expect.poll(() => faulty.hits(), { timeout: 30_000 }).toBeGreaterThanOrEqual(1)
+      await expect.poll(() => faulty.hits(), { timeout: 60_000 }).toBeGreaterThanOrEqual(1)
       const agents = await agentsOf(pid)
       expect(agents.length).toBeGreaterThanOrEqual(1)
       worker.child.kill(signal)
       await worker.exit
-      for (const agent of agents) await expect.poll(() => parentOf(agent), { timeout: 20_000 }).toBeUndefined()
+      for (const agent of agents) await expect.poll(() => parentOf(agent), { timeout: 60_000 }).toBeUndefined()
       await using _other = await Patient.start(fleet, module)
       const states = await fleet.settled(ids)
       expect(ids.map((id) => states.get(id)?.state)).toEqual(['STORED'])
@@ -138,7 +138,7 @@ describe('an HSM that fails under a worker', () => {
 
     expect(await clearHsmLatch(fleet.records, latch ?? { tokenSerial: '', pinId: '' })).toBe(true)
     await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
-    await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 30_000 }).toBe(0)
+    await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 60_000 }).toBe(0)
     expect(await rejected()).toBe(1)
   }, 240_000)
 })

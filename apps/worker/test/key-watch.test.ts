@@ -65,9 +65,9 @@ describe('what a worker says of keys that are not active yet', () => {
     // A round of probes finds out; to SoftHSM whose folder is gone no key is there.
     const lacked = async () =>
       (await reports())[0]?.lacking.filter(({ key }) => key === right).map(({ state }) => state)
-    await expect.poll(lacked, { ...soon, timeout: 30_000 }).toEqual([expect.stringMatching(/^(unknown|unreachable)$/)])
+    await expect.poll(lacked, { ...soon, timeout: 60_000 }).toEqual([expect.stringMatching(/^(unknown|unreachable)$/)])
     await rename(`${tokens}-away`, tokens)
-  }, 60_000)
+  }, 180_000)
 
   test('a worker that is stopped, or still opens what it needs, is not waited for', async () => {
     const worker = await fleet.startWorker()

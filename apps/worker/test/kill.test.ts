@@ -92,7 +92,7 @@ describe('a worker stopped with SIGSTOP past its lease, then continued', () => {
       })
       const lines: string[] = []
       createInterface(stopped.stdout).on('line', (line) => lines.push(line))
-      await expect.poll(() => processState(stopped.pid), { timeout: 20_000 }).toBe('T')
+      await expect.poll(() => processState(stopped.pid), { timeout: 60_000 }).toBe('T')
 
       const survivor = await fleet.startWorker({ env })
       const states = await fleet.settled([fileId])

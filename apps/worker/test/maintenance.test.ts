@@ -53,7 +53,7 @@ test('a wiped queue fills again by itself, the files are stored, and SIGTERM end
     .poll(
       async () => (await listTasks(fleet.records)).filter(({ outcome }) => outcome === 'done').map(({ name }) => name),
       {
-        timeout: 30_000,
+        timeout: 60_000,
       },
     )
     .toEqual(['audit-chain', 'audit-checkpoint', 'destroy', 'reconcile', 'reconcile-all', 'retention', 'scan', 'sweep'])
@@ -85,7 +85,7 @@ test('what a worker left that died after its upload is swept away once the file 
     env: { SEALFLEET_LEASE_SECONDS: '2', SEALFLEET_LEASE_RENEW_SECONDS: '1' },
   })
   expect((await fleet.settled([fileId])).get(fileId)?.state).toBe('STORED')
-  await expect.poll(() => objectsOf(fileId), { timeout: 30_000 }).toHaveLength(1)
+  await expect.poll(() => objectsOf(fileId), { timeout: 60_000 }).toHaveLength(1)
   const [kept] = await objectsOf(fileId)
   expect(kept).toBe((await getFile(fleet.records, fileId))?.committed?.objectKey)
   expect((await fleet.restore(fileId)).length).toBe(50_000)
@@ -105,11 +105,11 @@ test('what is past its retention is counted, and deleted only where that is turn
   const quick = { SEALFLEET_RETENTION_SECONDS: '1' }
 
   const counting = startMaintenance(quick)
-  await expect.poll(retention, { timeout: 30_000 }).toMatchObject({ dryRun: true, due: 1, expired: 0 })
-  await expect.poll(() => portOf(counting), { timeout: 30_000 }).toEqual(expect.any(Number))
+  await expect.poll(retention, { timeout: 60_000 }).toMatchObject({ dryRun: true, due: 1, expired: 0 })
+  await expect.poll(() => portOf(counting), { timeout: 60_000 }).toEqual(expect.any(Number))
   const metrics = async () => (await fetch(`http://127.0.0.1:${portOf(counting)}/metrics`)).text()
   await expect
-    .poll(metrics, { timeout: 30_000 })
+    .poll(metrics, { timeout: 60_000 })
     .toMatch(/sealfleet_key_rotation_due\{domain="default",role="sig",program="maintenance"\} 1/)
   expect(await metrics()).toMatch(/sealfleet_key_rotation_due\{domain="default",role="enc",program="maintenance"\} 0/)
   expect(await metrics()).toMatch(/sealfleet_key_age_days\{domain="default",role="sig",program="maintenance"\} 31\./)
@@ -118,7 +118,7 @@ test('what is past its retention is counted, and deleted only where that is turn
   expect(await counting.closed).toEqual([0, null])
 
   const deleting = startMaintenance({ ...quick, SEALFLEET_RETENTION_DELETE: 'true' })
-  await expect.poll(() => objectsOf(fileId), { timeout: 30_000 }).toEqual([])
+  await expect.poll(() => objectsOf(fileId), { timeout: 60_000 }).toEqual([])
   expect((await getFile(fleet.records, fileId))?.file).toMatchObject({
     state: 'DELETED',
     deletion: { kind: 'EXPIRED' },

@@ -51,7 +51,7 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
   test('S3 answers 500', async () => {
     s3.inject('any', { kind: 'status', status: 500, code: 'InternalError' })
     const ids = await enqueue(fleet, 's3')
-    await expect.poll(() => patient.said('open', 's3').length, { timeout: 20_000 }).toBe(1)
+    await expect.poll(() => patient.said('open', 's3').length, { timeout: 60_000 }).toBe(1)
     expect(await patient.metric('breaker_open{dependency="s3"}')).toBe(1)
     expect(await patient.metric('worker_ready')).toBe(0)
     const { status, text } = await patient.ask('readyz')
@@ -60,7 +60,7 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
     // Two probes that fail, and no job but those that were under way.
     const probes = () => s3.seen.filter(({ path: key }) => key.includes('.sealfleet-probe')).length
     const before = probes()
-    await expect.poll(probes, { timeout: 20_000 }).toBeGreaterThanOrEqual(before + 2)
+    await expect.poll(probes, { timeout: 60_000 }).toBeGreaterThanOrEqual(before + 2)
     expect(patient.said('open', 's3')).toHaveLength(1)
     s3.heal()
     await expectWhole(fleet, ids, 1)
@@ -74,7 +74,7 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
   test('Postgres is stopped and started', async () => {
     const ids = await enqueue(fleet, 'database')
     await database.shut()
-    await expect.poll(() => patient.said('open', 'database').length, { timeout: 30_000 }).toBe(1)
+    await expect.poll(() => patient.said('open', 'database').length, { timeout: 60_000 }).toBe(1)
     expect((await patient.ask('readyz')).text).toMatch(/^not ready: database: DB_UNAVAILABLE/)
     await database.open()
     await expectWhole(fleet, ids, 1)
@@ -84,11 +84,11 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
   test('Redis is stopped and started', async () => {
     const ids = await enqueue(fleet, 'redis')
     await redis.shut()
-    await expect.poll(() => patient.said('open', 'redis').length, { timeout: 30_000 }).toBeGreaterThanOrEqual(1)
+    await expect.poll(() => patient.said('open', 'redis').length, { timeout: 60_000 }).toBeGreaterThanOrEqual(1)
     await redis.open()
     await expectWhole(fleet, ids, 1)
-    await expect.poll(() => patient.said('closed', 'redis').length, { timeout: 30_000 }).toBeGreaterThanOrEqual(1)
-    await expect.poll(() => patient.ask('readyz'), { timeout: 30_000 }).toMatchObject({ status: 200 })
+    await expect.poll(() => patient.said('closed', 'redis').length, { timeout: 60_000 }).toBeGreaterThanOrEqual(1)
+    await expect.poll(() => patient.ask('readyz'), { timeout: 60_000 }).toMatchObject({ status: 200 })
   })
 
   test('the folder of a root is not there: its jobs wait, those of other roots go on', async () => {
@@ -101,7 +101,7 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
         Array.from({ length: FILES }, (_, i) => ({ root: 'in', path: `again/${i}` })),
       )
     ).map(({ fileId }) => fileId ?? '')
-    await expect.poll(() => patient.said('open', 'roots').length, { timeout: 20_000 }).toBe(1)
+    await expect.poll(() => patient.said('open', 'roots').length, { timeout: 60_000 }).toBe(1)
     expect(patient.said('open', 'roots')).toMatchObject([{ level: 50, code: 'ROOT_UNAVAILABLE' }])
     expect(await patient.metric('pages_total{code="ROOT_UNAVAILABLE"}')).toBeGreaterThan(0)
     // Another root's files are stored meanwhile, and the worker says that it is ready.
@@ -127,14 +127,14 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
   test('a worker on a healthy line takes what the patient gave back', async () => {
     s3.inject('any', { kind: 'status', status: 500, code: 'InternalError' })
     const first = await enqueue(fleet, 'relay', 4)
-    await expect.poll(() => patient.ask('readyz'), { timeout: 20_000 }).toMatchObject({ status: 503 })
+    await expect.poll(() => patient.ask('readyz'), { timeout: 60_000 }).toMatchObject({ status: 503 })
     {
       await using _healthy = await fleet.startWorker({ env: SETTINGS })
       await expectWhole(fleet, [...first, ...(await enqueue(fleet, 'relay-2'))], 2)
     }
     expect((await patient.ask('readyz')).status).toBe(503)
     s3.heal()
-    await expect.poll(() => patient.ask('readyz'), { timeout: 40_000 }).toMatchObject({ status: 200 })
+    await expect.poll(() => patient.ask('readyz'), { timeout: 60_000 }).toMatchObject({ status: 200 })
   })
 
   test('the register says how the workers are', async () => {
@@ -157,7 +157,7 @@ describe('outages of a fleet of its own:', () => {
         await database.shut()
       })
       const ids = await enqueue(fleet, 'cut', 1)
-      await expect.poll(() => patient.said('open', 'database').length, { timeout: 30_000 }).toBe(1)
+      await expect.poll(() => patient.said('open', 'database').length, { timeout: 60_000 }).toBe(1)
       await database.open()
       await expectWhole(fleet, ids, 1)
       const trace = await traceFile(fleet.records, ids[0] ?? '')
@@ -176,7 +176,7 @@ describe('outages of a fleet of its own:', () => {
       s3.inject('any', { kind: 'wrong-signature' })
       const ids = await enqueue(fleet, 'denied')
       await expect
-        .poll(() => patient.said('open', 's3'), { timeout: 20_000 })
+        .poll(() => patient.said('open', 's3'), { timeout: 60_000 })
         .toMatchObject([
           { level: 50, code: 'S3_ACCESS_DENIED', msg: expect.stringContaining('SEALFLEET_S3_ACCESS_KEY_ID') as string },
         ])
@@ -216,14 +216,14 @@ describe('outages of a fleet of its own:', () => {
     expect((await fleet.settled([first])).get(first)?.state).toBe('STORED')
     process.kill(Number(agent), 'SIGKILL')
     await expect
-      .poll(() => patient.lines.some(({ msg }) => msg === 'HSM login refused'), { timeout: 20_000 })
+      .poll(() => patient.lines.some(({ msg }) => msg === 'HSM login refused'), { timeout: 60_000 })
       .toBe(true)
     const ids = await enqueue(fleet, 'after', 4)
     await expect
-      .poll(() => patient.said('open', 'hsm'), { timeout: 30_000 })
+      .poll(() => patient.said('open', 'hsm'), { timeout: 60_000 })
       .toMatchObject([{ level: 50, code: 'HSM_ACCESS_DENIED' }])
     await expect
-      .poll(async () => (await patient.ask('readyz')).text, { timeout: 30_000 })
+      .poll(async () => (await patient.ask('readyz')).text, { timeout: 60_000 })
       .toMatch(/HSM_ACCESS_DENIED for (1[1-9]|[2-9]\d) s/)
     // The first probe is over by then.
     expect(patient.said('closed', 'hsm')).toEqual([])

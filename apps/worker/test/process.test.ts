@@ -134,7 +134,7 @@ describe('the worker process', () => {
     const { fileId = '' } = await fleet.producer.client.enqueue({ root: 'in', path: 'good' })
     expect((await fleet.settled([fileId])).get(fileId)?.state).toBe('STORED')
     for (const job of [bad, foreign]) {
-      await expect.poll(() => job.getState(), { timeout: 10_000 }).toBe('failed')
+      await expect.poll(() => job.getState(), { timeout: 60_000 }).toBe('failed')
       expect((await queue.getJob(job.id ?? ''))?.failedReason).toMatch(/^PAYLOAD_INVALID: /)
     }
   })

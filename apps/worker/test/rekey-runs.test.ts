@@ -135,10 +135,10 @@ test('a run is paused, goes on where it was, and is cancelled; its pace is kept'
   await using _feeder = await startFeeder(fleet)
   const rate = 5
   const run = await startRun(fleet, { domain, filesPerSecond: rate })
-  await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 20_000 }).toBeGreaterThanOrEqual(12)
+  await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThanOrEqual(12)
   await changeRekeyRun(fleet.records, run.id, 'pause')
   // What was given before comes to its end or is put back.
-  await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 10_000 }).toBe(0)
+  await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 60_000 }).toBe(0)
   const held = await itemsOf(fleet, run)
   const waiting = await db.query<{ id: string }>(
     `SELECT id FROM rekey_items WHERE run_id = $1 AND state = 'QUEUED' LIMIT 1`,
@@ -148,7 +148,7 @@ test('a run is paused, goes on where it was, and is cancelled; its pace is kept'
   expect(await rekeyItem(rekeyPorts(fleet), asked, never)).toEqual({ kind: 'halted' })
   expect(await itemsOf(fleet, run)).toEqual(held)
   await changeRekeyRun(fleet.records, run.id, 'resume')
-  await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 20_000 }).toBeGreaterThan(held.DONE + 4)
+  await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThan(held.DONE + 4)
   // By the database's clock: in no window of two seconds were more given than the rate allows.
   const { rows } = await db.query<{ most: number }>(
     `SELECT max(n)::int AS most FROM (SELECT count(*) OVER (ORDER BY queued_at RANGE BETWEEN interval '1.9 seconds' PRECEDING
@@ -157,7 +157,7 @@ test('a run is paused, goes on where it was, and is cancelled; its pace is kept'
   )
   expect(rows[0]?.most).toBeLessThanOrEqual(2 * rate)
   await changeRekeyRun(fleet.records, run.id, 'cancel')
-  await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 10_000 }).toBe(0)
+  await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 60_000 }).toBe(0)
   const left = await itemsOf(fleet, run)
   expect(left.QUEUED).toBeGreaterThan(0)
   expect(left.DONE + left.QUEUED).toBe(40)
@@ -174,11 +174,11 @@ test(
     const { domain, contents } = await rotated(24)
     await using feeder = await startFeeder(fleet, { lostAfterSeconds: 1 })
     const run = await startRun(fleet, { domain })
-    await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 10_000 }).toBe(24)
+    await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 60_000 }).toBe(24)
     await feeder.queue.obliterate({ force: true })
     {
       await using _worker = await fleet.startWorker()
-      await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 20_000 }).toBeGreaterThan(3)
+      await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThan(3)
       await feeder.queue.obliterate({ force: true })
       await runDone(fleet, run)
     }
@@ -201,9 +201,9 @@ test('a worker with SEALFLEET_REKEY_CONCURRENCY=0 takes none; a job of another f
   await using feeder = await startFeeder(fleet)
   const run = await startRun(fleet, { domain })
   await using _none = await fleet.startWorker({ env: { SEALFLEET_REKEY_CONCURRENCY: '0' } })
-  await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 10_000 }).toBe(1)
+  await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 60_000 }).toBe(1)
   const bad = await feeder.queue.add('rekey', { v: 1, id: randomUUID(), plus: true } as never)
   await using _one = await fleet.startWorker()
-  await expect.poll(() => bad.isFailed(), { timeout: 10_000 }).toBe(true)
+  await expect.poll(() => bad.isFailed(), { timeout: 60_000 }).toBe(true)
   await runDone(fleet, run)
 })

@@ -31,7 +31,7 @@ test('worker and maintenance say nothing on standard error while they store file
   // Each task that is due at the start has run, or has failed and been left.
   await expect
     .poll(async () => (await listTasks(fleet.records)).filter(({ outcome }) => outcome !== null).length, {
-      timeout: 30_000,
+      timeout: 60_000,
     })
     .toBeGreaterThanOrEqual(8)
   worker.child.kill('SIGTERM')

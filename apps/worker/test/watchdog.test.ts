@@ -109,7 +109,7 @@ describe('the watchdog', () => {
     await fleet.writeSource('busy', 'busy')
     const first = await producer.client.enqueue({ root: 'in', path: 'busy', id: 'busy-0' })
     await using hanging = new Watched(fleet, { SEALFLEET_QUEUE_PREFIX, SEALFLEET_CONCURRENCY: '1' }, 'after:claim')
-    await expect.poll(() => stateOf(first.fileId ?? ''), { timeout: 30_000 }).toBe('RUNNING')
+    await expect.poll(() => stateOf(first.fileId ?? ''), { timeout: 60_000 }).toBe('RUNNING')
     await using _busy = await fleet.startWorker({ env: { ...SETTINGS, SEALFLEET_QUEUE_PREFIX } })
     let ended = false
     const exit = hanging.exit.finally(() => (ended = true))
@@ -159,7 +159,7 @@ describe('the watchdog', () => {
     await using pauser = new Watched(fleet, paused)
     await using loser = new Watched(fleet, { ...lost, SEALFLEET_REDIS_URL: redis.url })
     const workers = [idler, pauser, loser]
-    await expect.poll(() => workers.every((one) => one.said('taking jobs')), { timeout: 30_000 }).toBe(true)
+    await expect.poll(() => workers.every((one) => one.said('taking jobs')), { timeout: 60_000 }).toBe(true)
 
     const connection = await connectProducer(redisUrl())
     const queue = createIngestQueue(connection, { prefix: paused.SEALFLEET_QUEUE_PREFIX })

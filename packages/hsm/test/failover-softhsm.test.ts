@@ -114,7 +114,7 @@ describe('two SoftHSM tokens that hold the same keys', () => {
     expect(observed.pool.stats().failovers).toHaveProperty('returned', 1)
     // Not before three rounds of probes of the primary, each on a token that answered.
     await expect(observed.pool.hmac(SIG, randomBytes(32))).resolves.toHaveLength(32)
-  }, 60_000)
+  }, 180_000)
 
   it('an agent that is killed is no reason to leave the primary', async () => {
     await using observed = await open(tokenOptions(secondary), { agents: 1 })

@@ -67,9 +67,9 @@ export async function openAuditHouse(): Promise<AuditHouse> {
       await house.commit(begun, await house.upload(begun))
       return begun
     },
-    sealable: () => expect.poll(sealable, { timeout: 30_000 }).toBe(true),
+    sealable: () => expect.poll(sealable, { timeout: 60_000 }).toBe(true),
     checkpoint: async () => {
-      await expect.poll(sealable, { timeout: 30_000 }).toBe(true)
+      await expect.poll(sealable, { timeout: 60_000 }).toBe(true)
       expect((await chainAudit(house.records)).waiting.rows).toBe(0)
       return checkpointAudit(ports)
     },

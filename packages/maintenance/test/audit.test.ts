@@ -91,9 +91,9 @@ describe('a log that nobody touched', () => {
     )
     await note()
     const seal = () => chainAudit(house.records, { batchRows: 3 })
-    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 30_000 }).toBe(0)
+    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 60_000 }).toBe(0)
     await note()
-    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 30_000 }).toBe(0)
+    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 60_000 }).toBe(0)
     expect(await house.verify()).toMatchObject({ rows: 9, found: 0, unsealed: { rows: 0 } })
   })
 
@@ -242,7 +242,7 @@ describe('rolled back', () => {
     await house.tamper(...cutOff)
     await note()
     const people = await enrolTwo(house)
-    await expect.poll(async () => (await chainAudit(house.records)).waiting.rows, { timeout: 30_000 }).toBe(0)
+    await expect.poll(async () => (await chainAudit(house.records)).waiting.rows, { timeout: 60_000 }).toBe(0)
     const detail = await adoptionDetail(house.ports, 'the disk died')
     const ask = () => createRequest(house.records, { ...ADOPTION, detail, createdBy: 'cli:root' })
     const adopt = (request: string, reason = 'the disk died') =>

@@ -29,7 +29,7 @@ export interface House extends AsyncDisposable {
   inStore(): Promise<string[]>
   uploads(): Promise<string[]>
   /** A claim with an open attempt. The lease lasts a minute unless it is said to have run out. */
-  begin(o?: { fileId?: string; leaseSeconds?: number }): Promise<Begun>
+  begin(o?: { fileId?: string }): Promise<Begun>
   /** Its object, whole. */
   upload(begun: Begun): Promise<{ etag: string; version?: string }>
   commit(begun: Begun, put: { etag: string; version?: string }): Promise<void>
@@ -121,12 +121,7 @@ export async function openHouse(kind: S3ServerKind, o: { versioning?: boolean } 
   }
 }
 
-async function begin(
-  records: Records,
-  keys: ActiveKeys,
-  bucket: string,
-  o: { fileId?: string; leaseSeconds?: number } = {},
-): Promise<Begun> {
+async function begin(records: Records, keys: ActiveKeys, bucket: string, o: { fileId?: string } = {}): Promise<Begun> {
   const fileId = o.fileId ?? randomUUID()
   const owner = `test/${randomUUID()}`
   const claimed = await claimFile(records, {
@@ -136,7 +131,7 @@ async function begin(
     context: Buffer.alloc(0),
     fingerprint: requestFingerprint({ domain: 'default', root: 'in', path: fileId, context: Buffer.alloc(0) }),
     owner,
-    leaseSeconds: o.leaseSeconds ?? 60,
+    leaseSeconds: 60,
   })
   if (claimed.outcome !== 'claimed') throw new Error(claimed.outcome)
   const attemptId = randomUUID()

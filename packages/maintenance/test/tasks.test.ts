@@ -42,7 +42,7 @@ test('of three processes one does a task, no sooner than it is due', async () =>
   const all = ['a', 'b', 'c'].map((owner) =>
     runTasks(house.records, owner, [task], { signal: stop.signal, events: heard, pollMs: 20 }),
   )
-  await expect.poll(() => runs, { timeout: 20_000 }).toBe(3)
+  await expect.poll(() => runs, { timeout: 60_000 }).toBe(3)
   stop.abort(new Error('the test is over'))
   await Promise.all(all)
   const { rows } = await house.sql.query<{ seconds: number }>(
@@ -72,7 +72,7 @@ test('a task that failed is written down with its code and does not end the othe
     },
   ]
   const running = runTasks(house.records, 'a', tasks, { signal: stop.signal, events: heard, pollMs: 20 })
-  await expect.poll(() => good, { timeout: 20_000 }).toBe(2)
+  await expect.poll(() => good, { timeout: 60_000 }).toBe(2)
   stop.abort(new Error('the test is over'))
   await running
   expect(heard.errors[0]).toBe('bad no luck')
@@ -89,7 +89,7 @@ test('the task of a process that died is taken over when its lease has run out',
   const heard = events()
   const task: Task = { name: 'orphaned', everySeconds: 3_600, run: () => Promise.resolve({ report: {}, found: false }) }
   const running = runTasks(house.records, 'b', [task], { signal: stop.signal, events: heard, pollMs: 20 })
-  await expect.poll(() => heard.ended, { timeout: 20_000 }).toEqual(['orphaned done'])
+  await expect.poll(() => heard.ended, { timeout: 60_000 }).toEqual(['orphaned done'])
   stop.abort(new Error('the test is over'))
   await running
 })

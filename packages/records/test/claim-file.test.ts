@@ -10,7 +10,7 @@ import {
   releaseFile,
   traceFile,
 } from '../src/index.js'
-import { commitOf, leaseExpiry, opened, openFixture, request, type Fixture } from './support.js'
+import { commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {
@@ -79,8 +79,8 @@ describe('a lease', () => {
   })
 
   test('that has run out passes to one of 20, counts as a crash, and leaves the attempt OPEN', async () => {
-    const first = await opened(f, { leaseSeconds: 0.05 })
-    await leaseExpiry(f, first.fileId)
+    const first = await opened(f)
+    await endLease(f, first.fileId)
     const { file } = (await getFile(f.records, first.fileId))!
     const job = { ...request({ fileId: file.id, fingerprint: file.fingerprint }), source: file.source }
     const claims = await Promise.all(
@@ -108,9 +108,9 @@ describe('a lease', () => {
   })
 
   test('that has run out is not revived, even if nobody took the file', async () => {
-    const job = request({ leaseSeconds: 0.02 })
+    const job = request()
     await claimFile(f.records, job)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     expect(await renewLease(f.records, { fileId: job.fileId, owner: job.owner, attemptNo: 1, leaseSeconds: 60 })).toBe(
       false,
     )

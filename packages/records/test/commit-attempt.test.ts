@@ -11,7 +11,7 @@ import {
   renewLease,
   traceFile,
 } from '../src/index.js'
-import { addKey, attempt, commitOf, leaseExpiry, opened, openFixture, request, type Fixture } from './support.js'
+import { addKey, attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {
@@ -30,9 +30,9 @@ describe('openAttempt', () => {
   })
 
   test('refuses a lease that has run out', async () => {
-    const job = request({ leaseSeconds: 0.02 })
+    const job = request()
     await claimFile(f.records, job)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     await expect(openAttempt(f.records, attempt(f, job))).rejects.toMatchObject({ code: 'FENCED' })
   })
 
@@ -177,16 +177,16 @@ describe('commitAttempt', () => {
   })
 
   test('is fenced when the lease ran out, though nobody else took the file', async () => {
-    const input = await opened(f, { leaseSeconds: 0.05 })
-    await leaseExpiry(f, input.fileId)
+    const input = await opened(f)
+    await endLease(f, input.fileId)
     expect(await commitAttempt(f.records, commitOf(input))).toBe('fenced')
     expect((await getFile(f.records, input.fileId))?.file.state).toBe('RUNNING')
   })
 
   test('is fenced after another worker claimed the file, and after that one stored it', async () => {
-    const job = request({ leaseSeconds: 0.05 })
+    const job = request()
     const late = await opened(f, job)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     await claimFile(f.records, { ...job, owner: 'heir', leaseSeconds: 60 })
     expect(await commitAttempt(f.records, commitOf(late))).toBe('fenced')
     const heir = attempt(f, { fileId: job.fileId, owner: 'heir' }, { attemptNo: 2 })
@@ -198,9 +198,9 @@ describe('commitAttempt', () => {
   })
 
   test('of an older attempt by the same owner is fenced', async () => {
-    const job = request({ leaseSeconds: 0.05 })
+    const job = request()
     const first = await opened(f, job)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     await claimFile(f.records, { ...job, leaseSeconds: 60 })
     expect(await commitAttempt(f.records, commitOf(first))).toBe('fenced')
   })

@@ -16,7 +16,7 @@ import {
   traceFile,
   type FailInput,
 } from '../src/index.js'
-import { attempt, commitOf, leaseExpiry, opened, openFixture, request, type Fixture } from './support.js'
+import { attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {
@@ -95,9 +95,9 @@ describe('failAttempt', () => {
   })
 
   test('by who lost the file changes nothing', async () => {
-    const job = request({ leaseSeconds: 0.05 })
+    const job = request()
     const late = await opened(f, job)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     await claimFile(f.records, { ...job, owner: 'heir', leaseSeconds: 60 })
     const before = await traceFile(f.records, job.fileId)
     expect(await failAttempt(f.records, { ...late, ...MISSING })).toBe('fenced')
@@ -105,9 +105,9 @@ describe('failAttempt', () => {
   })
 
   test('after the lease ran out still counts while nobody else has the file: an outcome is no crash', async () => {
-    const job = request({ leaseSeconds: 0.05 })
+    const job = request()
     const input = await opened(f, job)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     expect(await failAttempt(f.records, { ...input, ...BUSY })).toBe('recorded')
     expect(await claimFile(f.records, job)).toMatchObject({ outcome: 'claimed', attemptNo: 2, crashes: 0 })
   })
@@ -194,10 +194,10 @@ describe('dead letters', () => {
 
 describe('abandonAttempt', () => {
   test('takes an attempt that no live lease covers, once; it can not commit afterwards', async () => {
-    const job = request({ leaseSeconds: 0.05 })
+    const job = request()
     const input = await opened(f, job)
     expect(await abandonAttempt(f.records, input.attemptId)).toBe(false)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     const orphans = await listOrphanedAttempts(f.records, { openedBefore: new Date(Date.now() + 60_000) })
     expect(orphans).toContainEqual({
       id: input.attemptId,
@@ -211,9 +211,9 @@ describe('abandonAttempt', () => {
   })
 
   test('takes what a crashed attempt left while its successor works, and leaves the successor alone', async () => {
-    const job = request({ leaseSeconds: 0.05 })
+    const job = request()
     const crashed = await opened(f, job)
-    await leaseExpiry(f, job.fileId)
+    await endLease(f, job.fileId)
     await claimFile(f.records, { ...job, owner: 'heir', leaseSeconds: 60 })
     const heir = attempt(f, { fileId: job.fileId, owner: 'heir' }, { attemptNo: 2 })
     await openAttempt(f.records, heir)

@@ -103,7 +103,7 @@ describe('a hold', () => {
     let placed = false
     const placing = place(fileId).then((hold) => ((placed = true), hold))
     // It is waiting in the database, not still on its way there.
-    await expect.poll(waiting, { timeout: 10_000 }).toBeGreaterThan(0)
+    await expect.poll(waiting, { timeout: 60_000 }).toBeGreaterThan(0)
     expect(placed).toBe(false)
     // Deletions do not wait for each other, nor files for them: their own is under way in another transaction.
     await claimFile(f.records, request())

@@ -25,7 +25,7 @@ import {
   type ListedFile,
   type LoginOutcome,
 } from '../src/index.js'
-import { attempt, commitOf, leaseExpiry, opened, openFixture, request, type Fixture } from './support.js'
+import { attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {
@@ -131,8 +131,8 @@ test('a batch reports what became of its files', async () => {
 })
 
 test('the books balance, and name what maintenance has to do', async () => {
-  const crashed = await opened(f, { leaseSeconds: 0.05 })
-  await leaseExpiry(f, crashed.fileId)
+  const crashed = await opened(f)
+  await endLease(f, crashed.fileId)
   const books = await conservation(f.records)
   expect(books).toMatchObject({ difference: 0, deadWithoutLetter: 0, strayCommits: 0 })
   expect(books.expiredLeases).toBeGreaterThanOrEqual(1)
@@ -154,9 +154,9 @@ test('the books balance, and name what maintenance has to do', async () => {
 })
 
 test('a trace has the whole story, crashes included', async () => {
-  const job = request({ leaseSeconds: 0.05 })
+  const job = request()
   const first = await opened(f, job)
-  await leaseExpiry(f, job.fileId)
+  await endLease(f, job.fileId)
   await claimFile(f.records, { ...job, owner: 'heir', leaseSeconds: 60 })
   const second = attempt(f, { fileId: job.fileId, owner: 'heir' }, { attemptNo: 2 })
   await failAttempt(f.records, { ...second, ...MISSING })
