@@ -101,7 +101,7 @@ beforeAll(async () => {
 afterAll(() => world?.[Symbol.asyncDispose]())
 
 async function lostDatabase(): Promise<FreshDatabase & { readonly env: Record<string, string> }> {
-  const database = await freshDatabase()
+  const database = await freshDatabase({ schema: 'empty' })
   return { ...database, env: { SEALFLEET_DATABASE_URL: database.url } }
 }
 

@@ -1,6 +1,6 @@
 import { HsmPool, openKeyAdmin, type TokenOptions } from '@sealfleet/hsm'
 import { destructionCopy, destructionStoreKey } from '@sealfleet/maintenance'
-import { listMasterKeys, migrate, openRecords } from '@sealfleet/records'
+import { listMasterKeys, openRecords } from '@sealfleet/records'
 import { freshDatabase } from '@sealfleet/testkit'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
@@ -123,7 +123,6 @@ it('recover believes signed records of destroyed keys, and no others', async () 
   await attempts.put('sealfleet-audit/destructions/rubbish.json', Buffer.from('{'))
 
   await using database = await freshDatabase()
-  await migrate(database.url)
   const env = { SEALFLEET_DATABASE_URL: database.url }
   for (const dry of [['--dry-run'], []]) {
     const ran = await world.inProcess(['recover', '--json', ...dry], { env })

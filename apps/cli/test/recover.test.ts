@@ -1,4 +1,4 @@
-import { migrate, openRecords, listMasterKeys, getFile, listAudit } from '@sealfleet/records'
+import { openRecords, listMasterKeys, getFile, listAudit } from '@sealfleet/records'
 import { freshDatabase } from '@sealfleet/testkit'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -30,10 +30,9 @@ const refusals = (ran: Ran) =>
     .map(({ key, code }) => `${code} ${key}`)
     .sort()
 
-/** A database as it is after `npm run migrate`, and settings that know no Redis. */
+/** A migrated database, and settings that know no Redis. */
 async function emptyDatabase() {
   const database = await freshDatabase()
-  await migrate(database.url)
   const pool = new pg.Pool({ connectionString: database.url, max: 1 })
   const env = { SEALFLEET_DATABASE_URL: database.url, SEALFLEET_REDIS_URL: undefined }
   return {

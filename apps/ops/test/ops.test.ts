@@ -1,5 +1,5 @@
 import { openIngestClient, QUEUES } from '@sealfleet/jobs'
-import { acceptFiles, ensureDomain, migrate, openRecords } from '@sealfleet/records'
+import { acceptFiles, ensureDomain, openRecords } from '@sealfleet/records'
 import { freshDatabase, freshPrefix, redisUrl, type FreshDatabase } from '@sealfleet/testkit'
 import { Queue } from 'bullmq'
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -53,7 +53,6 @@ async function startOps(settings: Record<string, string>): Promise<{ child: Chil
 
 beforeAll(async () => {
   database = await freshDatabase()
-  await migrate(database.url)
   env = {
     PATH: process.env['PATH'] ?? '',
     SEALFLEET_DATABASE_URL: database.url,
@@ -154,7 +153,6 @@ describe('ops', () => {
 
   it('is not ready without Postgres, keeps living, and shows no stale figures', async () => {
     const own = await freshDatabase()
-    await migrate(own.url)
     const other = await startOps({ ...env, SEALFLEET_DATABASE_URL: own.url })
     try {
       await own[Symbol.asyncDispose]()

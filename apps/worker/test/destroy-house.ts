@@ -18,7 +18,6 @@ import {
   commitAttempt,
   ensureDomain,
   getMasterKey,
-  migrate,
   openAttempt,
   openRecords,
   rawPublicKey,
@@ -90,7 +89,6 @@ export async function openDestroyHouse(o: { store?: S3ServerKind; audit?: boolea
     const bucket = own(await freshBucket(o.store ?? 's3rver'))
     const primary = own(await freshToken())
     const secondary = own(await freshToken())
-    await migrate(database.url)
     const records = own(await openRecords(database.url))
     const store = await openStore({ ...bucket })
     closers.defer(() => store.close())

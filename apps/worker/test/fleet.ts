@@ -11,7 +11,6 @@ import {
   activateMasterKey,
   ensureDomain,
   getFile,
-  migrate,
   openRecords,
   registerMasterKey,
   type DomainInput,
@@ -88,7 +87,6 @@ export async function startFleet(
     const bucket = own(
       await freshBucket(options.s3 ?? 's3rver', options.versioning === true ? { versioning: true } : {}),
     )
-    await migrate(database.url)
     const records = own(await openRecords(database.url))
     for (const domain of [{ id: 'default' }, ...(options.domains ?? [])]) await makeKeys(records, token, domain)
     const { endpoint, region, accessKeyId, secretAccessKey } = bucket

@@ -1,4 +1,4 @@
-import { migrate, listWorkers, openRecords } from '@sealfleet/records'
+import { listWorkers, openRecords } from '@sealfleet/records'
 import { freshDatabase, startTcpGate } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 
@@ -8,7 +8,6 @@ import { startStatusServer } from '../src/http.js'
 
 test('a worker’s beats: what they say, and that an outage is told once', async () => {
   await using database = await freshDatabase()
-  await migrate(database.url)
   await using gate = await startTcpGate(database.url, await freePort())
   await using records = await openRecords(gate.url, { connectTimeoutMs: 500 })
   const told: unknown[] = []

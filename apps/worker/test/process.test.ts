@@ -144,7 +144,7 @@ describe('the worker process', () => {
     for (const thing of disposables) await thing[Symbol.asyncDispose]()
   })
   async function emptyDatabase() {
-    const database = await freshDatabase()
+    const database = await freshDatabase({ schema: 'empty' })
     disposables.push(database)
     return database
   }

@@ -2,7 +2,6 @@ import {
   acceptFiles,
   ensureDomain,
   fileStates,
-  migrate,
   openRecords,
   relayOutbox,
   type FileRow,
@@ -31,7 +30,6 @@ export interface OutboxHouse extends AsyncDisposable {
 
 export async function openOutboxHouse(): Promise<OutboxHouse> {
   const database = await freshDatabase()
-  await migrate(database.url)
   const records = await openRecords(database.url)
   await ensureDomain(records, { id: 'default' })
   const sql = new pg.Pool({ connectionString: database.url, max: 4 })

@@ -8,7 +8,6 @@ import {
   commitAttempt,
   ensureDomain,
   failAttempt,
-  migrate,
   openAttempt,
   openRecords,
   registerMasterKey,
@@ -52,7 +51,6 @@ const OBJECT = 416 + PLAINTEXT + 32
 export async function openHouse(kind: S3ServerKind, o: { versioning?: boolean } = {}): Promise<House> {
   const database = await freshDatabase()
   const bucket = await freshBucket(kind, o)
-  await migrate(database.url)
   const records = await openRecords(database.url)
   const store = await openStore({ ...bucket })
   const sql = new pg.Pool({ connectionString: database.url, max: 2 })

@@ -19,7 +19,7 @@ async function run(args: string[], env: Record<string, string> = {}, cwd = '/'):
 }
 
 test('from nothing to done, with the status on the way', async () => {
-  await using database = await freshDatabase()
+  await using database = await freshDatabase({ schema: 'empty' })
   const env = { SEALFLEET_DATABASE_URL: database.url }
   const before = await run(['--status'], env)
   expect(before.status).toBe(1)
@@ -36,7 +36,7 @@ test('from nothing to done, with the status on the way', async () => {
 })
 
 test('finds the database of the checkout’s own services when nothing else is said', async () => {
-  await using database = await freshDatabase()
+  await using database = await freshDatabase({ schema: 'empty' })
   await using dir = await tempDir()
   const below = path.join(dir.path, 'a', 'b')
   await mkdir(path.join(dir.path, '.sealfleet'))

@@ -38,7 +38,7 @@ async function drift(url: string, schema: string): Promise<string | null> {
 
 describe('migrations and schema', () => {
   test('agree', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     expect(await drift(database.url, await readFile(SCHEMA, 'utf8'))).toBeNull()
   })
 
@@ -63,14 +63,14 @@ describe('migrations and schema', () => {
     ],
     ['another generated constant', (s) => s.replace('@default(ENC)', '@default(SIG)'), '"enc_role"'],
   ])('do not when the schema has %s', async (_, change, sql) => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     const schema = await readFile(SCHEMA, 'utf8')
     expect(change(schema)).not.toBe(schema)
     expect(await drift(database.url, change(schema))).toContain(sql)
   })
 
   test('are compared in a database of their own, which is gone afterwards', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     const shadows = `SELECT datname FROM pg_database WHERE datname LIKE 'sealfleet_shadow_%' ORDER BY datname`
     const before = await query(database.url, shadows)
     await drift(database.url, await readFile(SCHEMA, 'utf8'))
@@ -85,7 +85,7 @@ describe('migrations and schema', () => {
 
 describe('migrate', () => {
   test('makes the tables, and nothing the second time', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     const names = (await readMigrations()).map((migration) => migration.name)
     await expect(openRecords(database.url)).rejects.toMatchObject({ code: 'DB_SCHEMA' })
     expect(await migrationStatus(database.url)).toMatchObject({ applied: [], pending: names })
@@ -105,7 +105,7 @@ describe('migrate', () => {
   })
 
   test('leaves the table of migrations as Prisma’s own command does', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     await migrate(database.url)
     const columns = await query<{ name: string; type: string }>(
       database.url,
@@ -144,7 +144,7 @@ describe('migrate', () => {
   })
 
   test('by several processes at once works once', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     const runs = await Promise.all(Array.from({ length: 5 }, () => migrate(database.url)))
     const worked = runs.filter((run) => run.applied.length > 0)
     expect(worked).toHaveLength(1)
@@ -153,7 +153,7 @@ describe('migrate', () => {
   })
 
   test('waits for another one, but not for ever', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     const holder = new pg.Client({ connectionString: database.url })
     await holder.connect()
     await holder.query('SELECT pg_advisory_lock($1)', [0x5ea1f1e7])
@@ -167,7 +167,7 @@ describe('migrate', () => {
   })
 
   test('of a script that fails leaves nothing of it, says why, and goes on once it is mended', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     await using dir = await tempDir()
     await migrate(database.url)
     await cp(MIGRATIONS_DIR, dir.path, { recursive: true })
@@ -192,7 +192,7 @@ describe('migrate', () => {
   })
 
   test('refuses a script that was changed after it was applied', async () => {
-    await using database = await freshDatabase()
+    await using database = await freshDatabase({ schema: 'empty' })
     await using dir = await tempDir()
     await cp(MIGRATIONS_DIR, dir.path, { recursive: true })
     await migrate(database.url, { migrationsDir: dir.path })

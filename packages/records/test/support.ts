@@ -6,7 +6,6 @@ import {
   activeKeys,
   claimFile,
   ensureDomain,
-  migrate,
   openAttempt,
   openRecords,
   registerMasterKey,
@@ -34,7 +33,6 @@ export interface Fixture extends AsyncDisposable {
 /** A migrated database of its own with the default domain, and active enc and sig keys of version 1. */
 export async function openFixture(): Promise<Fixture> {
   const database = await freshDatabase()
-  await migrate(database.url)
   const records = await openRecords(database.url, { poolSize: 20 })
   const sql = new pg.Pool({ connectionString: database.url, max: 4 })
   // The database is dropped by force while connections may still be closing.

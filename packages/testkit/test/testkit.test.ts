@@ -44,9 +44,9 @@ it('makes a directory that is gone afterwards, with what was put into it', async
 
 describe('freshDatabase', () => {
   it('copies a template, and drops the copy although a client is still connected', async () => {
-    await using template = await freshDatabase()
+    await using template = await freshDatabase({ schema: 'empty' })
     await query(template.url, 'create table marks as select 7 as mark')
-    const copy = await freshDatabase({ template: template.name })
+    const copy = await freshDatabase({ schema: { copyOf: template.name } })
     const client = new pg.Client({ connectionString: copy.url })
     const ended = new Promise((resolve) => client.on('error', resolve)) // twice: the server's word, then the socket's end
     await client.connect()

@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { Writable } from 'node:stream'
-import { migrate } from '@sealfleet/records'
 import {
   freshBucket,
   freshDatabase,
@@ -60,7 +59,6 @@ export async function createWorld(o: { store?: S3ServerKind; versioning?: boolea
   const token = await freshToken()
   const bucket = await freshBucket(o.store ?? 's3rver', { versioning: o.versioning === true })
   const dir = await tempDir()
-  await migrate(database.url)
   const data = path.join(dir.path, 'data')
   await mkdir(data)
   const env: Record<string, string> = {
