@@ -9,12 +9,19 @@ export class CliError extends Error {
   readonly code: string
   readonly fix: string | undefined
   readonly exitStatus: ExitStatus
+  /** what stands on lines of its own below the message, which is one line */
+  readonly lines: readonly string[]
 
-  constructor(code: string, message: string, o: { exitStatus: ExitStatus; fix?: string; cause?: unknown }) {
+  constructor(
+    code: string,
+    message: string,
+    o: { exitStatus: ExitStatus; fix?: string; cause?: unknown; lines?: readonly string[] },
+  ) {
     super(message, o.cause === undefined ? undefined : { cause: o.cause })
     this.code = code
     this.fix = o.fix
     this.exitStatus = o.exitStatus
+    this.lines = o.lines ?? []
   }
 }
 

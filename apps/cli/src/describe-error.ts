@@ -4,12 +4,15 @@ import { RecordsError } from '@sealfleet/records'
 import { CliError } from './cli-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { hasCode } from './files/errno.js'
-import { printable } from './output/printable.js'
+import { oneLine } from './output/printable.js'
 
 /** An error as the user meets it. */
 export interface ErrorReport {
   readonly code: string
+  /** one line, whatever it repeats from outside */
   readonly message: string
+  /** what stands on lines of its own below it */
+  readonly lines?: readonly string[]
   readonly fix?: string
   readonly exitStatus: ExitStatus
 }
@@ -21,10 +24,15 @@ export interface ErrorReport {
 export function describeError(thrown: unknown, during?: ClassifyContext['during']): ErrorReport {
   const error = firstFailure(thrown)
   if (error instanceof CliError) {
-    const { code, exitStatus } = error
-    const fix = error.fix ?? usualFix(code)
-    const message = shortened(error.message)
-    return { code, message, exitStatus, ...(fix === undefined ? {} : { fix }) }
+    const { code, exitStatus, lines } = error
+    const fix = error.fix === undefined ? usualFix(code) : oneLine(error.fix)
+    return {
+      code,
+      message: shortened(error.message),
+      exitStatus,
+      ...(lines.length === 0 ? {} : { lines: lines.map(shortened) }),
+      ...(fix === undefined ? {} : { fix }),
+    }
   }
   if (error instanceof ConfigError) return configReport(error)
   if (hasCode(error, 'EPIPE')) {
@@ -60,9 +68,9 @@ function usualFix(code: string): string | undefined {
 
 const LONGEST = 2_000
 
-/** A message that repeats what was typed (a pasted file, a name that drives a terminal) stays one that can be read. */
+/** A message that repeats what was typed (a pasted file, a name that drives a terminal) stays one line that can be read. */
 export function shortened(message: string): string {
-  const shown = printable(message).replaceAll('\\x0a', '\n')
+  const shown = oneLine(message)
   return shown.length <= LONGEST ? shown : `${shown.slice(0, LONGEST)}… (${shown.length} characters)`
 }
 
@@ -89,11 +97,14 @@ function configReport(error: ConfigError): ErrorReport {
   const [only] = error.problems
   return {
     code: error.code,
-    message: error.problems.length === 1 && only ? describeProblem(only) : error.message,
+    message: error.problems.length === 1 && only ? shortened(describeProblem(only)) : error.heading,
+    ...(error.problems.length === 1
+      ? {}
+      : { lines: error.problems.map((one) => `- ${shortened(describeProblem(one))}`) }),
     fix:
       names.length === 0
         ? 'correct the file, or name another with --config'
-        : `set ${names.join(', ')} in the environment or in a file given by --config (npm run quickstart writes one)`,
+        : `set ${names.map(oneLine).join(', ')} in the environment or in a file given by --config (npm run quickstart writes one)`,
     exitStatus: EXIT.usage,
   }
 }
@@ -102,15 +113,15 @@ function configReport(error: ConfigError): ErrorReport {
 function textOfOwn(from: unknown, code: string): string | undefined {
   if (!(from instanceof Error)) return undefined
   const own = from instanceof RecordsError || (from as { code?: unknown }).code === code
-  return own ? printable(from.message).replaceAll('\\x0a', '\n') : undefined
+  return own ? shortened(from.message) : undefined
 }
 
 function fixOf(from: unknown): string | undefined {
   const fix = typeof from === 'object' && from !== null ? (from as { fix?: unknown }).fix : undefined
-  return typeof fix === 'string' && fix !== '' ? fix : undefined
+  return typeof fix === 'string' && fix !== '' ? oneLine(fix) : undefined
 }
 
 function unclassified(error: unknown): string {
-  if (error instanceof Error) return `${error.name}: ${printable(error.message)}`
+  if (error instanceof Error) return `${oneLine(error.name)}: ${shortened(error.message)}`
   return 'something was thrown that is no error'
 }

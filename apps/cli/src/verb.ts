@@ -66,7 +66,8 @@ function readerIsGone(signal: AbortSignal): boolean {
 
 /** The error as JSON where results go, or as lines on stderr. A reader that went away is told nothing. */
 export async function reportError(io: Io, print: Printer, report: ErrorReport): Promise<void> {
-  const { code, message, fix } = report
+  const { code, fix } = report
+  const message = wholeMessage(report)
   try {
     if (print.json) return await print.line({ error: { code, message, ...(fix === undefined ? {} : { fix }) } })
     await write(io.stderr, errorText(report))
@@ -76,8 +77,13 @@ export async function reportError(io: Io, print: Printer, report: ErrorReport): 
   }
 }
 
-export function errorText({ code, message, fix }: ErrorReport): string {
-  return `sealfleet: ${code}: ${message}\n${fix === undefined ? '' : `  fix: ${fix}\n`}`
+export function errorText(report: ErrorReport): string {
+  const { code, fix } = report
+  return `sealfleet: ${code}: ${wholeMessage(report)}\n${fix === undefined ? '' : `  fix: ${fix}\n`}`
+}
+
+function wholeMessage({ message, lines = [] }: ErrorReport): string {
+  return [message, ...lines.map((line) => `  ${line}`)].join('\n')
 }
 
 /** A whole number option of `min` to `max`. */

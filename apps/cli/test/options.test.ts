@@ -1,8 +1,10 @@
+import { ConfigError } from '@sealfleet/config'
 import { batchIdFor } from '@sealfleet/jobs'
 import { tempDir } from '@sealfleet/testkit'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { usageError } from '../src/cli-error.js'
 import { parseS3Address } from '../src/commands/object-source.js'
 import { describeError } from '../src/describe-error.js'
 import { doctorStatus, failed, ok } from '../src/doctor/check.js'
@@ -12,6 +14,7 @@ import { readContext } from '../src/files/context.js'
 import { parseRange, resolveRange } from '../src/files/range.js'
 import { planRestore } from '../src/restore/plan.js'
 import { sideBySide } from '../src/services/side-by-side.js'
+import { errorText } from '../src/verb.js'
 
 describe('--range', () => {
   it.each([
@@ -149,8 +152,17 @@ describe('exit statuses', () => {
     expect(describeError(both)).toMatchObject({ code: 'E_FORMAT', exitStatus: 3 })
   })
 
+  it('stay one line, whatever a name in them holds; what is on more lines was said to be', () => {
+    const forged = describeError(usageError('no file a\nsealfleet: DONE: all is stored'))
+    expect(forged.message).toBe('no file a\\nsealfleet: DONE: all is stored')
+    const problems = ['A\u2028', 'B'].map((variable) => ({ variable, fault: 'is\nwrong' }))
+    expect(errorText(describeError(new ConfigError(problems)))).toMatch(
+      /^sealfleet: CONFIG_INVALID: The configuration has 2 problems:\n {2}- A\\u\{2028\} is\\nwrong\.\n {2}- B is\\nwrong\.\n {2}fix: .*\n$/,
+    )
+  })
+
   it('never show a control character of somebody else', () => {
-    expect(describeError(new Error('\u001b[31m')).message).toBe('Error: \\x1b[31m')
+    expect(describeError(new Error('\u001b[31m')).message).toBe('Error: \\u{1B}[31m')
   })
 })
 

@@ -1,7 +1,6 @@
 import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import type { Io } from '../src/io.js'
-import { displayWidth, printable } from '../src/output/printable.js'
 import { createPrinter, toJson } from '../src/output/printer.js'
 import { createProgress } from '../src/output/progress.js'
 import { table } from '../src/output/table.js'
@@ -49,14 +48,6 @@ describe('sizes for people', () => {
 })
 
 describe('text that goes to a terminal', () => {
-  it('never lets a file name drive the terminal', () => {
-    expect(printable('a\u001b[2Jb\rc\u202ed')).toBe('a\\x1b[2Jb\\x0dc\\u202ed')
-  })
-
-  it('counts wide characters as two columns and combined ones as one', () => {
-    expect([displayWidth('abc'), displayWidth('日本'), displayWidth('e\u0301')]).toEqual([3, 4, 1])
-  })
-
   it('aligns columns by what is seen', () => {
     const columns = [{ title: 'FILE' }, { title: 'SIZE', align: 'right' as const }, { title: 'ID' }]
     expect(
@@ -81,6 +72,21 @@ describe('printing', () => {
       at: '1970-01-01T00:00:00.000Z',
     })
     expect(io.stderr.text).toBe('')
+  })
+
+  it('lets nothing out that drives a terminal, whatever a command has forgotten; colours and lines of its own pass', async () => {
+    const io = sinks(true)
+    const print = createPrinter(io, false)
+    await print.text(`${print.paint('bad', 'a\u202e')}\nb\u001b[2J\r`)
+    await print.note('c\u200b')
+    expect(io.stdout.text).toBe('\u001b[31ma\\u{202E}\u001b[39m\nb\\u{1B}[2J\\r\n')
+    expect(io.stderr.text).toBe('c\\u{200B}\n')
+  })
+
+  it('gives names exactly in JSON, in escapes of JSON where a terminal would act on them', () => {
+    const name = 'a\n\u0085\u202e\u{e0041}\\u{202E}é'
+    expect(toJson({ name })).toBe('{"name":"a\\n\\u0085\\u202e\\udb40\\udc41\\\\u{202E}é"}')
+    expect(JSON.parse(toJson({ name }))).toEqual({ name })
   })
 
   it('moves to standard error when standard output carries a file', async () => {

@@ -1,3 +1,5 @@
+import { oneLine } from '@sealfleet/telemetry/text'
+
 /** One thing that is wrong with one variable, in words an operator can act on. Never holds a secret's value. */
 export interface Problem {
   /** the variable's name, e.g. `SEALFLEET_REDIS_URL` (or the configuration file, for a line that can't be read) */
@@ -21,10 +23,14 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly code = 'CONFIG_INVALID'
   readonly problems: readonly Problem[]
+  /** what stands above the problems */
+  readonly heading: string
 
   constructor(problems: readonly Problem[]) {
     const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`
-    super(`The configuration has ${count}:\n${problems.map((problem) => `  - ${describeProblem(problem)}`).join('\n')}`)
+    const heading = `The configuration has ${count}:`
+    super([heading, ...problems.map((problem) => `  - ${oneLine(describeProblem(problem))}`)].join('\n'))
     this.problems = problems
+    this.heading = heading
   }
 }

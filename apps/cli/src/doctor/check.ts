@@ -26,10 +26,17 @@ export function skipped(check: string, detail: string): Finding {
 }
 
 export function failed(check: string, error: unknown, during?: 'hsm' | 's3' | 'database' | 'redis'): Finding {
-  const { code, message, fix: advice, exitStatus } = describeError(error, during)
+  const { code, message, lines = [], fix: advice, exitStatus } = describeError(error, during)
   // Who runs the doctor needs no advice to run the doctor.
   const fix = advice?.replace(/^Run `npx sealfleet doctor`; (.)/, (_, first: string) => first.toUpperCase())
-  return { check, state: 'failed', detail: message, code, exitStatus, ...(fix === undefined ? {} : { fix }) }
+  return {
+    check,
+    state: 'failed',
+    detail: [message, ...lines].join('\n'),
+    code,
+    exitStatus,
+    ...(fix === undefined ? {} : { fix }),
+  }
 }
 
 /** 6 as soon as one dependency is out of reach; else the one status that all failures share, else 1. */

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-status.js'
+import { printable } from '../output/printable.js'
 import { count } from '../output/units.js'
 
 /** Between two looks at what workers say of themselves, milliseconds; they look for keys every 2 s. */
@@ -76,21 +77,23 @@ function teller(context: CommandContext, began: number) {
   let saidAt = -Infinity
   return async (workers: readonly LiveWorker[], missing: readonly Unconfirmed[]): Promise<void> => {
     const now = performance.now()
-    const text = linesOf(missing)
+    const text = linesOf(missing).join('\n')
     if (text === said && now - saidAt < SAY_AGAIN_MS) return
     said = text
     saidAt = now
     const after = `${Math.round((now - began) / 1000)} s`
-    await context.print.note(`waiting for ${missing.length} of ${count(workers.length, 'worker')} (${after}):\n${text}`)
+    await context.print.note(
+      `waiting for ${missing.length} of ${count(workers.length, 'worker')} (${after}):\n${text.replace(/^/gm, '  ')}`,
+    )
   }
 }
 
-function linesOf(missing: readonly Unconfirmed[]): string {
+function linesOf(missing: readonly Unconfirmed[]): string[] {
   const lines = missing
     .slice(0, NAMED)
-    .flatMap(({ worker: { id, host }, lacks }) => lacks.map((one) => `  ${id} on ${host}: ${one}`))
+    .flatMap(({ worker: { id, host }, lacks }) => lacks.map((one) => `${id} on ${printable(host)}: ${one}`))
   const others = missing.length - NAMED
-  return [...lines, ...(others > 0 ? [`  and ${count(others, 'worker')} more`] : [])].join('\n')
+  return [...lines, ...(others > 0 ? [`and ${count(others, 'worker')} more`] : [])]
 }
 
 function notEverywhere(
@@ -101,14 +104,11 @@ function notEverywhere(
 ): CliError {
   const labels = keys.map((key) => keyLabel(key)).join(' and ')
   const who = `${missing.length} of ${count(workers.length, 'worker')} did not confirm`
-  return new CliError(
-    'KEY_NOT_EVERYWHERE',
-    `${labels} stays PENDING: ${who} it within ${count(seconds, 'second')}\n${linesOf(missing)}`,
-    {
-      exitStatus: EXIT.failed,
-      fix:
-        'copy the new key to the tokens that lack it, bring back those out of reach, or stop these workers; then give the ' +
-        'same command again: it goes on with this version',
-    },
-  )
+  return new CliError('KEY_NOT_EVERYWHERE', `${labels} stays PENDING: ${who} it within ${count(seconds, 'second')}`, {
+    exitStatus: EXIT.failed,
+    lines: linesOf(missing),
+    fix:
+      'copy the new key to the tokens that lack it, bring back those out of reach, or stop these workers; then give the ' +
+      'same command again: it goes on with this version',
+  })
 }

@@ -1,4 +1,5 @@
 import { wantsColour, write, type Io } from '../io.js'
+import { oneLine, printableJson } from './printable.js'
 
 /**
  * What a command says. With `--json`, stdout holds JSON alone: one document, or one per line for verbs that go on for
@@ -25,9 +26,23 @@ export type Style = 'good' | 'bad' | 'dim' | 'bold'
 /** ECMA-48 SGR: on and off. (Node's styleText looks at the environment by itself, differently from version to version.) */
 const STYLES = { good: [32, 39], bad: [31, 39], dim: [2, 22], bold: [1, 22] } as const
 
-/** JSON in which bytes are hexadecimal and integers beyond 2^53 are strings. */
+/** Line breaks and the colours above: all that a text for people may hold besides what `oneLine` lets pass. */
+const OURS = /(\n|\u001b\[(?:3[129]|[12]|22)m)/
+
+/** The net on the way out: texts from outside are escaped where they enter a text, and what was forgotten is here. */
+function screened(text: string): string {
+  return text
+    .split(OURS)
+    .map((part, i) => (i % 2 === 1 ? part : oneLine(part)))
+    .join('')
+}
+
+/**
+ * JSON in which bytes are hexadecimal and integers beyond 2^53 are strings. Texts are exact, with JSON's escapes for what a
+ * terminal must not get.
+ */
 export function toJson(value: unknown, indent?: number): string {
-  return JSON.stringify(plain(value), null, indent)
+  return printableJson(JSON.stringify(plain(value), null, indent))
 }
 
 function plain(value: unknown): unknown {
@@ -45,10 +60,10 @@ export function createPrinter(io: Io, json: boolean): Printer {
   let out = io.stdout
   return {
     json,
-    text: (text) => (json ? Promise.resolve() : write(out, `${text}\n`)),
+    text: (text) => (json ? Promise.resolve() : write(out, `${screened(text)}\n`)),
     document: (value) => (json ? write(out, `${toJson(value, 2)}\n`) : Promise.resolve()),
     line: (value) => (json ? write(out, `${toJson(value)}\n`) : Promise.resolve()),
-    note: (text) => (json ? Promise.resolve() : write(io.stderr, `${text}\n`)),
+    note: (text) => (json ? Promise.resolve() : write(io.stderr, `${screened(text)}\n`)),
     paint(style, text) {
       const [on, off] = STYLES[style]
       return colour && !json ? `\u001b[${on}m${text}\u001b[${off}m` : text

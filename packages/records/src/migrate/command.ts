@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { ConfigError, findEnvFile, loadConfig } from '@sealfleet/config'
+import { oneLine, printable } from '@sealfleet/telemetry/text'
 import { RecordsError } from '../errors.js'
 import { migrate, migrationStatus, type MigrationStatus } from './migrate.js'
 
@@ -70,7 +71,8 @@ function parse(args: readonly string[]): { help: boolean; status: boolean; confi
 }
 
 function describe(status: MigrationStatus, address: string): string {
-  const lines = (what: string, names: readonly string[]): string[] => names.map((name) => `  ${what.padEnd(9)} ${name}`)
+  const lines = (what: string, names: readonly string[]): string[] =>
+    names.map((name) => `  ${what.padEnd(9)} ${printable(name)}`)
   return [
     address,
     ...lines('applied', status.applied),
@@ -85,12 +87,13 @@ function report(error: unknown, json: boolean, io: Output): number {
   if (error instanceof RecordsError) {
     const { code, message, fix, sqlState } = error
     if (json) io.out(JSON.stringify({ error: { code, message, fix, sqlState } }))
-    else io.err(`${code}: ${message}${fix === undefined ? '' : `\nTo mend it: ${fix}.`}`)
+    else io.err(`${code}: ${oneLine(message)}${fix === undefined ? '' : `\nTo mend it: ${oneLine(fix)}.`}`)
     return code === 'DB_UNAVAILABLE' ? 6 : code === 'DB_URL' ? 2 : 1
   }
   const usage = error instanceof ConfigError || (error instanceof TypeError && 'code' in error)
   if (!usage) throw error
   if (json) io.out(JSON.stringify({ error: { code: 'CONFIG_INVALID', message: error.message } }))
-  else io.err(error.message)
+  // A ConfigError has a line for each problem, each made printable by itself.
+  else io.err(error instanceof ConfigError ? error.message : oneLine(error.message))
   return 2
 }

@@ -1,0 +1,2 @@
+export { oneLine, printable, printableJson } from './printable.js'
+export { cutMiddle, displayWidth } from './width.js'
