@@ -1,9 +1,11 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { freshDatabase, tempDir } from '@sealfleet/testkit'
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { runMigrateCommand } from '../src/migrate/command.js'
 import { readMigrations } from '../src/migrate/migration-files.js'
+import { gate } from './support.js'
 
 interface Run {
   readonly status: number
@@ -46,6 +48,27 @@ test('finds the database of the checkout’s own services when nothing else is s
   await chmod(file, 0o600)
   expect((await run([], {}, below)).status).toBe(0)
   expect((await run(['--status', '--config', file])).status).toBe(0)
+})
+
+test('says on standard error for whom it waits', async () => {
+  await using database = await freshDatabase({ schema: 'empty' })
+  const env = { SEALFLEET_DATABASE_URL: database.url }
+  const holder = new pg.Client({ connectionString: database.url, application_name: 'another one' })
+  await holder.connect()
+  await holder.query('SELECT pg_advisory_lock($1)', [0x5ea1f1e7])
+  const err: string[] = []
+  const said = gate()
+  const waiting = runMigrateCommand([], env, '/', {
+    out: () => undefined,
+    err: (line) => {
+      err.push(line)
+      said.open()
+    },
+  })
+  await said.opened
+  await holder.end()
+  expect(await waiting).toBe(0)
+  expect(err).toEqual([expect.stringContaining('another one')])
 })
 
 test('says how it is used', async () => {

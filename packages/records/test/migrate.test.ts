@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freshDatabase, tempDir } from '@sealfleet/testkit'
@@ -7,9 +6,9 @@ import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { countsByState, migrate, migrationStatus, openRecords } from '../src/index.js'
 import { connectionFields } from '../src/connection.js'
-import { openEngine } from '../src/migrate/engine.js'
-import { asMigrationList, MIGRATIONS_DIR, readMigrations } from '../src/migrate/migration-files.js'
+import { MIGRATIONS_DIR, readMigrations } from '../src/migrate/migration-files.js'
 import { SCHEMA_VERSION } from '../src/schema-version.js'
+import { asMigrationList, openEngine } from './prisma-engine.js'
 
 const SCHEMA = fileURLToPath(new URL('../../../prisma/schema.prisma', import.meta.url))
 
@@ -104,63 +103,34 @@ describe('migrate', () => {
     expect(await countsByState(records)).toMatchObject({ QUEUED: 0 })
   })
 
-  test('leaves the table of migrations as Prisma’s own command does', async () => {
+  test('by several processes at once applies each migration once', async () => {
     await using database = await freshDatabase({ schema: 'empty' })
-    await migrate(database.url)
-    const columns = await query<{ name: string; type: string }>(
-      database.url,
-      `SELECT attname AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute
-       WHERE attrelid = '_prisma_migrations'::regclass AND attnum > 0 ORDER BY attnum`,
-    )
-    expect(columns.map(({ name, type }) => `${name} ${type}`)).toEqual([
-      'id character varying(36)',
-      'checksum character varying(64)',
-      'finished_at timestamp with time zone',
-      'migration_name character varying(255)',
-      'logs text',
-      'rolled_back_at timestamp with time zone',
-      'started_at timestamp with time zone',
-      'applied_steps_count integer',
-    ])
-    const rows = await query<Record<string, unknown>>(
-      database.url,
-      'SELECT migration_name, checksum, logs, rolled_back_at, applied_steps_count FROM _prisma_migrations ORDER BY started_at',
-    )
-    expect(rows).toEqual(
-      await Promise.all(
-        (await readdir(MIGRATIONS_DIR))
-          .filter((name) => /^\d/.test(name))
-          .map(async (name) => ({
-            migration_name: name,
-            checksum: createHash('sha256')
-              .update(await readFile(path.join(MIGRATIONS_DIR, name, 'migration.sql')))
-              .digest('hex'),
-            logs: null,
-            rolled_back_at: null,
-            applied_steps_count: 1,
-          })),
-      ),
-    )
-  })
-
-  test('by several processes at once works once', async () => {
-    await using database = await freshDatabase({ schema: 'empty' })
+    const names = (await readMigrations()).map((migration) => migration.name)
     const runs = await Promise.all(Array.from({ length: 5 }, () => migrate(database.url)))
-    const worked = runs.filter((run) => run.applied.length > 0)
-    expect(worked).toHaveLength(1)
-    expect(worked[0]?.applied).toEqual((await readMigrations()).map((migration) => migration.name))
-    expect(await query(database.url, 'SELECT 1 FROM _prisma_migrations')).toHaveLength(worked[0]!.applied.length)
+    expect(runs.flatMap((run) => run.applied).sort()).toEqual(names)
+    expect(await query(database.url, 'SELECT 1 FROM _prisma_migrations')).toHaveLength(names.length)
   })
 
-  test('waits for another one, but not for ever', async () => {
+  test.each([
+    ['another migration', 0x5ea1f1e7],
+    ['Prisma’s own command', 72707369],
+  ])('waits for %s, says for whom, and gives up with a clear error', async (_, lock) => {
     await using database = await freshDatabase({ schema: 'empty' })
-    const holder = new pg.Client({ connectionString: database.url })
+    const holder = new pg.Client({ connectionString: database.url, application_name: 'deploy of version 7' })
+    holder.on('error', () => undefined)
     await holder.connect()
-    await holder.query('SELECT pg_advisory_lock($1)', [0x5ea1f1e7])
-    await expect(migrate(database.url, { lockTimeoutMs: 50 })).rejects.toMatchObject({
+    await holder.query('SELECT pg_advisory_lock($1)', [lock])
+    const { pid } = (await holder.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]!
+    const who = expect.stringMatching(`process ${pid} \\(deploy of version 7, user `) as string
+    const told: string[] = []
+    const onWait = (holding: string): void => void told.push(holding)
+    await expect(migrate(database.url, { lockTimeoutMs: 60, onWait })).rejects.toMatchObject({
       code: 'DB_UNAVAILABLE',
       sqlState: '55P03',
+      message: who,
+      fix: expect.stringContaining('pg_terminate_backend') as unknown,
     })
+    expect(told).toEqual([who])
     const waiting = migrate(database.url)
     await holder.end()
     expect((await waiting).applied).not.toEqual([])

@@ -7,7 +7,7 @@ import { migrate, migrationStatus, type MigrationStatus } from './migrate.js'
 const HELP = `Usage: npm run migrate -- [options]
 
 Brings the tables of the records database to this version. Running it again changes nothing, and
-processes that run it at the same time take turns. It needs nothing but npm's packages; the table
+processes that run it at the same time take turns. Each migration is one transaction; the table
 _prisma_migrations is left as \`prisma migrate deploy\` leaves it.
 
 Options:
@@ -48,7 +48,9 @@ export async function runMigrateCommand(
       io.out(json ? JSON.stringify({ database: database.address, ...status }) : describe(status, database.address))
       return status.pending.length + status.failed.length + status.changed.length === 0 ? 0 : 1
     }
-    const { applied } = await migrate(database.url.reveal(), connection)
+    const onWait = (holder: string): void =>
+      io.err(oneLine(`waiting for another migration of this database: its lock is held by ${holder}`))
+    const { applied } = await migrate(database.url.reveal(), { ...connection, onWait })
     const done = applied.length === 0 ? 'nothing to do' : `applied ${applied.join(', ')}`
     io.out(json ? JSON.stringify({ database: database.address, applied }) : `${database.address}: ${done}`)
     return 0

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { MigrationList } from '@prisma/schema-engine-wasm/schema_engine_bg'
 import { RecordsError } from '../errors.js'
 
 /** prisma/migrations of this checkout, from src and from dist alike. */
@@ -30,17 +29,4 @@ export async function readMigrations(dir: string = MIGRATIONS_DIR): Promise<Migr
       return { name, script, checksum: createHash('sha256').update(script).digest('hex') }
     }),
   )
-}
-
-/** The same as Prisma's engine takes it. */
-export function asMigrationList(files: readonly MigrationFile[], dir: string = MIGRATIONS_DIR): MigrationList {
-  return {
-    baseDir: dir,
-    lockfile: { path: 'migration_lock.toml', content: 'provider = "postgresql"\n' },
-    shadowDbInitScript: '',
-    migrationDirectories: files.map(({ name, script }) => ({
-      path: name,
-      migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: script } },
-    })),
-  }
 }

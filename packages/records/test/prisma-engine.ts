@@ -10,7 +10,8 @@ import {
 } from '@prisma/driver-adapter-utils'
 import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 import pg from 'pg'
-import type { SchemaEngine } from '@prisma/schema-engine-wasm/schema_engine_bg'
+import type { MigrationList, SchemaEngine } from '@prisma/schema-engine-wasm/schema_engine_bg'
+import { MIGRATIONS_DIR, type MigrationFile } from '../src/migrate/migration-files.js'
 
 /** Node's typings leave WebAssembly to the DOM library, which has no place here. */
 interface WebAssemblyHost {
@@ -178,5 +179,18 @@ class ScriptAtOnceFactory implements SqlMigrationAwareDriverAdapterFactory {
     } finally {
       await client.end()
     }
+  }
+}
+
+/** Migrations as Prisma's engine takes them. */
+export function asMigrationList(files: readonly MigrationFile[], dir: string = MIGRATIONS_DIR): MigrationList {
+  return {
+    baseDir: dir,
+    lockfile: { path: 'migration_lock.toml', content: 'provider = "postgresql"\n' },
+    shadowDbInitScript: '',
+    migrationDirectories: files.map(({ name, script }) => ({
+      path: name,
+      migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: script } },
+    })),
   }
 }
