@@ -1,4 +1,4 @@
-import type { Config } from '@sealfleet/config'
+import { tlsOptions, type Config } from '@sealfleet/config'
 import { classify, connectProducer, QUEUE_NAMES, queueOptions } from '@sealfleet/jobs'
 import { countsByState, openRecords } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
@@ -34,15 +34,17 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
   try {
     const redis = await connectProducer(config.redis.url.reveal(), {
       connectionName: 'sealfleet-ops',
+      tls: tlsOptions(config.redis.tls),
       onError: (error) => log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'redis trouble'),
     })
     closers.push(() => redis.disconnect())
-    const { url, poolSize, connectTimeoutMs, statementTimeoutMs } = config.database
+    const { url, poolSize, connectTimeoutMs, statementTimeoutMs, tls } = config.database
     const records = await openRecords(url.reveal(), {
       applicationName: 'sealfleet-ops',
       poolSize: Math.min(4, poolSize),
       connectTimeoutMs,
       statementTimeoutMs,
+      tls: tlsOptions(tls),
     })
     closers.push(() => records.close())
     const queues = QUEUE_NAMES.map((name) => {

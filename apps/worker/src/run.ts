@@ -1,4 +1,4 @@
-import { hsmTokens, type Config } from '@sealfleet/config'
+import { hsmTokens, tlsOptions, type Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
 import { assertNoEviction, classify, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/jobs'
 import { fleetPinLatch, openRecords, type KeyReport } from '@sealfleet/records'
@@ -59,9 +59,13 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   const closers = new Closers()
   try {
     // A worker's own connection waits for Redis for ever, which is right later on; at the start somebody wants to hear.
-    const first = await connectProducer(config.redis.url.reveal())
+    const redisTls = tlsOptions(config.redis.tls)
+    const first = await connectProducer(config.redis.url.reveal(), { tls: redisTls })
     await assertNoEviction(first).finally(() => first.disconnect())
-    const connection = createWorkerConnection(config.redis.url.reveal(), { connectionName: `sealfleet-${workerId}` })
+    const connection = createWorkerConnection(config.redis.url.reveal(), {
+      connectionName: `sealfleet-${workerId}`,
+      tls: redisTls,
+    })
     closers.defer(() => connection.disconnect())
 
     const records = await openRecords(config.database.url.reveal(), {
@@ -69,6 +73,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       poolSize: config.database.poolSize,
       connectTimeoutMs: config.database.connectTimeoutMs,
       statementTimeoutMs: config.database.statementTimeoutMs,
+      tls: tlsOptions(config.database.tls),
     })
     closers.defer(() => records.close())
 

@@ -1,4 +1,4 @@
-import type { Config } from '@sealfleet/config'
+import { tlsOptions, type Config } from '@sealfleet/config'
 import type { StoreOptions } from '@sealfleet/store'
 import type { Logger } from '@sealfleet/telemetry'
 
@@ -16,6 +16,8 @@ export function storeOptions({ s3 }: Pick<Config<'s3'>, 's3'>, log: Logger): Sto
     maxAttempts: s3.maxAttempts,
     partSize: s3.partSize,
     unsignedPayload: s3.unsignedPayload,
+    checksums: s3.checksums,
+    tls: tlsOptions(s3.tls),
     onWarning: (warning) => log.warn({ component: 's3', code: warning.code, err: warning }, 'store warning'),
   }
 }

@@ -1,29 +1,28 @@
 import type { Problem } from './problem.js'
 import type { Values, Variables } from './variable.js'
 
+/** Why a secret's file that another process will read is not used, or undefined. */
+export type FileFault = (path: string) => string | undefined
+
 /** One concern's variables, the checks between them, and the typed section made of them. */
 export interface Concern<T> {
   readonly variables: Variables
   /** problems that only show when every variable alone is fine */
-  readonly check: (values: Record<string, unknown>) => readonly Problem[]
-  /** what deserves a look but stops nothing */
-  readonly warn: (values: Record<string, unknown>) => readonly string[]
+  readonly check: (values: Record<string, unknown>, fileFault: FileFault) => readonly Problem[]
   readonly build: (values: Record<string, unknown>) => T
 }
 
 /** Ties the types of variables, check and build together; callers beyond see only `Concern<T>`. */
 export function defineConcern<V extends Variables, T>(definition: {
   variables: V
-  check?: (values: Values<V>) => readonly Problem[]
-  warn?: (values: Values<V>) => readonly string[]
+  check?: (values: Values<V>, fileFault: FileFault) => readonly Problem[]
   build: (values: Values<V>) => T
 }): Concern<T> {
-  const { variables, check, warn, build } = definition
+  const { variables, check, build } = definition
   return {
     variables,
     // The reader fills each property by the schema of its variable, so the values have the shape Values<V>.
-    check: (values) => check?.(values as Values<V>) ?? [],
-    warn: (values) => warn?.(values as Values<V>) ?? [],
+    check: (values, fileFault) => check?.(values as Values<V>, fileFault) ?? [],
     build: (values) => build(values as Values<V>),
   }
 }

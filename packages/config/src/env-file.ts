@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { trustFault } from './file-trust.js'
 import { ConfigError, type Problem } from './problem.js'
 
 /** What a file of KEY=VALUE lines holds; `problems` name the line, never its value. */
@@ -55,9 +56,8 @@ function unquote(rest: string): string | undefined {
 }
 
 /**
- * The nearest `.sealfleet/env` in `cwd` or a folder above it, or undefined. The file names a library to load, so one
- * that another user could have written is refused (as git refuses a foreign repository): it must belong to this user
- * or root and be writable by its owner alone.
+ * The nearest `.sealfleet/env` in `cwd` or a folder above it, or undefined. The file names a library to load and holds
+ * secrets, so one that others could have written (as git refuses a foreign repository) or may read is refused.
  * @throws {ConfigError} for such a file
  */
 export function findEnvFile(cwd: string): string | undefined {
@@ -72,16 +72,7 @@ export function findEnvFile(cwd: string): string | undefined {
 }
 
 function trusted(file: string): string {
-  const { uid, mode } = statSync(file)
-  const mine = process.getuid?.()
-  const fault =
-    mine !== undefined && uid !== mine && uid !== 0
-      ? 'belongs to another user'
-      : (mode & 0o022) !== 0
-        ? 'can be written by others'
-        : undefined
+  const fault = trustFault(file, statSync(file), 'secret')
   if (fault === undefined) return file
-  throw new ConfigError([
-    { variable: file, fault: `${fault}, so it is not used unasked; name it with --config if you trust it` },
-  ])
+  throw new ConfigError([{ variable: file, fault }])
 }

@@ -1,4 +1,5 @@
 import type { HsmConfig } from './concerns/hsm.js'
+import type { ProtectionConfig } from './concerns/protection.js'
 
 /** One token as `@sealfleet/hsm` takes it (its TokenOptions). */
 export interface ConfiguredToken {
@@ -6,7 +7,8 @@ export interface ConfiguredToken {
   readonly token: string
   readonly serial?: string
   readonly pin:
-    { readonly kind: 'file'; readonly path: string } | { readonly kind: 'value'; readonly value: Uint8Array }
+    | { readonly kind: 'file'; readonly path: string; readonly sharedFolders: readonly string[] }
+    | { readonly kind: 'value'; readonly value: Uint8Array }
   readonly pinId: string
   readonly env: Readonly<Record<string, string>>
 }
@@ -14,15 +16,17 @@ export interface ConfiguredToken {
 /** The tokens of a configuration in order of preference: the primary, then the secondaries. */
 export function hsmTokens(config: {
   readonly hsm: HsmConfig
+  readonly protection: Pick<ProtectionConfig, 'secretFolders'>
   readonly passthroughEnv: Readonly<Record<string, string>>
 }): readonly [ConfiguredToken, ...ConfiguredToken[]] {
   const { hsm, passthroughEnv } = config
+  const sharedFolders = config.protection.secretFolders
   const { module, token, pin, pinId } = hsm
   const primary: ConfiguredToken = {
     module,
     token,
     ...serialOf(hsm),
-    pin: pin.kind === 'file' ? pin : { kind: 'value', value: pin.value.bytes() },
+    pin: pin.kind === 'file' ? { ...pin, sharedFolders } : { kind: 'value', value: pin.value.bytes() },
     pinId,
     env: passthroughEnv,
   }
@@ -30,7 +34,7 @@ export function hsmTokens(config: {
     module: secondary.module ?? module,
     token: secondary.token,
     ...serialOf(secondary),
-    pin: { kind: 'file', path: secondary.pinFile },
+    pin: { kind: 'file', path: secondary.pinFile, sharedFolders },
     pinId: secondary.pinId,
     env: { ...passthroughEnv, ...secondary.env },
   }))

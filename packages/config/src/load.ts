@@ -4,14 +4,17 @@ import { hsm, type HsmConfig } from './concerns/hsm.js'
 import { log, type LogConfig } from './concerns/log.js'
 import { maintenance, type MaintenanceConfig } from './concerns/maintenance.js'
 import { ops, type OpsConfig } from './concerns/ops.js'
+import { exposureProblems, protection, type Networked, type ProtectionConfig } from './concerns/protection.js'
 import { redis, type RedisConfig } from './concerns/redis.js'
 import { roots, type RootsConfig } from './concerns/roots.js'
 import { s3, type S3Config } from './concerns/s3.js'
 import { worker, type WorkerConfig } from './concerns/worker.js'
 import { ConfigError, type Problem } from './problem.js'
 import { readVariable } from './reader.js'
+import { secretFileFault } from './secret-file.js'
 import { Sources } from './sources.js'
 import { nearestName } from './suggest.js'
+import type { Transport } from './transport.js'
 
 /** The sections a program may ask for. */
 export interface Sections {
@@ -28,7 +31,10 @@ export interface Sections {
 export type Need = keyof Sections
 
 /** Every concern, in the order of the documented table. */
-export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & { readonly log: Concern<LogConfig> } = {
+export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & {
+  readonly log: Concern<LogConfig>
+  readonly protection: Concern<ProtectionConfig>
+} = {
   database,
   redis,
   s3,
@@ -38,14 +44,16 @@ export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & { readon
   maintenance,
   ops,
   log,
+  protection,
 }
 
 /** The sections that were asked for, and what every program gets. */
 export type Config<N extends Need = Need> = Pick<Sections, N> & {
   readonly log: LogConfig
+  readonly protection: ProtectionConfig
   /** names in the configuration file that are not ours (SOFTHSM2_CONF, …): for the environment of the HSM's agent */
   readonly passthroughEnv: Readonly<Record<string, string>>
-  /** what deserves a look but stops nothing: unknown SEALFLEET_ names, secrets' files that others can read */
+  /** what deserves a look but stops nothing: names that mean nothing here */
   readonly warnings: readonly string[]
 }
 
@@ -68,22 +76,30 @@ export function loadConfig<N extends Need, O extends Need = never>(
   env: Readonly<Record<string, string | undefined>>,
   { needs, optional = [], configFile }: LoadOptions<N, O>,
 ): Config<N> & Partial<Pick<Sections, O>> {
-  const sources = new Sources(env, configFile)
+  const sources = new Sources(env, configFile, sharedFoldersOf(env))
   const problems: Problem[] = [...sources.problems]
-  const warnings: string[] = []
   const unknown = unknownNames(sources)
+  const guards = readSection(protection, sources, problems, [])
+  const sharedFolders = guards?.secretFolders ?? []
   const sections: Record<string, unknown> = {}
   const present = optional.filter((need) => isGiven(CONCERNS[need], sources))
   for (const need of new Set<Need | 'log'>([...needs, ...present, 'log'])) {
-    const values = readSection(CONCERNS[need], sources, problems, warnings)
-    if (values !== undefined) sections[need] = CONCERNS[need].build(values)
+    const section = readSection<unknown>(CONCERNS[need], sources, problems, sharedFolders)
+    if (section !== undefined) sections[need] = section
   }
-  for (const { name, nearest } of unknown) {
-    warnings.push(`${name} is not a variable of Sealfleet${nearest === undefined ? '' : `; did you mean ${nearest}?`}`)
-  }
+  if (guards !== undefined)
+    problems.push(...exposureProblems(transportsOf(sections as Partial<Sections>), guards.allowPlaintext))
+  const warnings = unknown.map(
+    ({ name, nearest }) =>
+      `${name} is not a variable of Sealfleet${nearest === undefined ? '' : `; did you mean ${nearest}?`}`,
+  )
+  warnings.push(
+    ...sources.namesWithoutEffect().map(({ name, instead }) => `${name} in ${configFile} has no effect: ${instead}`),
+  )
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withHint(problem, unknown)))
   return {
     ...(sections as unknown as Pick<Sections, N> & Partial<Pick<Sections, O>> & { log: LogConfig }),
+    protection: guards ?? { allowPlaintext: new Set(), secretFolders: [] },
     passthroughEnv: sources.passthrough(),
     warnings,
   }
@@ -97,27 +113,45 @@ function isGiven({ variables }: Concern<unknown>, sources: Sources): boolean {
   )
 }
 
-function readSection(
-  concern: Concern<unknown>,
+/** The folders by the environment alone, for the configuration file itself. A wrong value is told when all is read. */
+function sharedFoldersOf(env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  return (
+    readSection(protection, new Sources({ ...env, SEALFLEET_ALLOW_PLAINTEXT: undefined }), [], [])?.secretFolders ?? []
+  )
+}
+
+/** How each networked dependency of the program is reached. A status server that nobody asked for does not listen. */
+function transportsOf({ redis, database, s3, ops, worker, maintenance }: Partial<Sections>): Exposed {
+  const ports = [worker, maintenance].flatMap((section) => (section === undefined ? [] : [section.healthPort]))
+  const listens = ports.length === 0 || ports.some((port) => port !== undefined)
+  return Object.fromEntries(
+    Object.entries({ redis, database, s3, ops: listens ? ops : undefined }).map(([name, section]) => [
+      name,
+      section?.transport,
+    ]),
+  )
+}
+
+type Exposed = Readonly<Partial<Record<Networked, Transport | undefined>>>
+
+/** The section, or undefined when something of it is wrong; that joins `problems`. */
+function readSection<T>(
+  concern: Concern<T>,
   sources: Sources,
   problems: Problem[],
-  warnings: string[],
-): Record<string, unknown> | undefined {
+  sharedFolders: readonly string[],
+): T | undefined {
   const values: Record<string, unknown> = {}
   const found: Problem[] = []
   for (const [property, variable] of Object.entries(concern.variables)) {
-    const reading = readVariable(variable, sources)
+    const reading = readVariable(variable, sources, sharedFolders)
     if ('problem' in reading) found.push(reading.problem)
     else values[property] = reading.value
-    if ('warning' in reading && reading.warning !== undefined) warnings.push(reading.warning)
   }
   // Checks between variables need them all.
-  if (found.length === 0) {
-    found.push(...concern.check(values))
-    warnings.push(...concern.warn(values))
-  }
+  if (found.length === 0) found.push(...concern.check(values, (path) => secretFileFault(path, sharedFolders)))
   problems.push(...found)
-  return found.length === 0 ? values : undefined
+  return found.length === 0 ? concern.build(values) : undefined
 }
 
 interface UnknownName {

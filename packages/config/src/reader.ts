@@ -1,5 +1,5 @@
 import type { Problem } from './problem.js'
-import { inspectSecretFile, readSecretFile } from './secret-file.js'
+import { readTrustedFile, secretFileFault } from './secret-file.js'
 import type { Given, Sources } from './sources.js'
 import type { Variable } from './variable.js'
 
@@ -7,10 +7,14 @@ import type { Variable } from './variable.js'
 const SHOWN = 80
 
 /** What reading one variable gave: its value (perhaps undefined, for an optional one), or what is wrong. */
-export type Reading = { readonly value: unknown; readonly warning?: string | undefined } | { readonly problem: Problem }
+export type Reading = { readonly value: unknown } | { readonly problem: Problem }
 
-/** Reads one variable from its sources. Never throws. */
-export function readVariable(variable: Variable<unknown>, sources: Sources): Reading {
+/** Reads one variable from its sources; files that hold secrets as `trustFault` allows. Never throws. */
+export function readVariable(
+  variable: Variable<unknown>,
+  sources: Sources,
+  sharedFolders: readonly string[] = [],
+): Reading {
   const given = sources.given(variable.name, variable.secret === true)
   const problem = (fault: string, name: string = variable.name): Reading => ({
     problem: {
@@ -27,19 +31,24 @@ export function readVariable(variable: Variable<unknown>, sources: Sources): Rea
     return variable.optional === true ? { value: undefined } : problem('is not set')
   }
   if (first.text === '') return problem('is set but empty', first.name)
-  if (first.name === variable.name) return parse(variable, first.text, problem)
-  return fromFile(variable, first, problem)
+  if (first.name !== variable.name || variable.file !== undefined)
+    return fromFile(variable, first, sharedFolders, problem)
+  return parse(variable, first.text, problem)
 }
 
-function fromFile(variable: Variable<unknown>, { name, text: path }: Given, problem: ProblemMaker): Reading {
+function fromFile(
+  variable: Variable<unknown>,
+  { name, text: path }: Given,
+  sharedFolders: readonly string[],
+  problem: ProblemMaker,
+): Reading {
   if (variable.fromPath !== undefined) {
-    const { fault, warning } = inspectSecretFile(path)
-    return fault === undefined ? { value: variable.fromPath(path), warning } : problem(fault, name)
+    const fault = secretFileFault(path, sharedFolders)
+    return fault === undefined ? { value: variable.fromPath(path) } : problem(fault, name)
   }
-  const file = readSecretFile(path)
+  const file = readTrustedFile(path, variable.file ?? 'secret', sharedFolders)
   if ('fault' in file) return problem(file.fault, name)
-  const reading = parse(variable, file.text, (fault) => problem(`names ${path}, whose content ${fault}`, name))
-  return 'value' in reading ? { ...reading, warning: file.warning } : reading
+  return parse(variable, file.text, (fault) => problem(`names ${path}, whose content ${fault}`, name))
 }
 
 type ProblemMaker = (fault: string, name?: string) => Reading
@@ -48,7 +57,7 @@ function parse(variable: Variable<unknown>, text: string, problem: ProblemMaker)
   const parsed = variable.schema.safeParse(text)
   if (parsed.success) return { value: parsed.data }
   const reason = parsed.error.issues[0]?.message ?? 'is not of the right form'
-  if (variable.secret === true) return problem(`is wrong: it ${reason}`)
+  if (variable.secret === true || variable.file !== undefined) return problem(`is wrong: it ${reason}`)
   // Credentials have no business in these variables, which is why they may turn up in a wrong one.
   const bare = text.replace(/\/\/[^/\s]*@/g, '//[redacted]@')
   const shown = bare.length > SHOWN ? `${bare.slice(0, SHOWN)}…` : bare

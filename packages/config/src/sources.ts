@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { parseEnvFile } from './env-file.js'
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { parseEnvFile, type EnvFile } from './env-file.js'
+import { trustFault } from './file-trust.js'
 import type { Problem } from './problem.js'
 
 /** Text given for a variable: in the environment or in the configuration file, by itself or as NAME_FILE. */
@@ -17,9 +18,13 @@ export class Sources {
   readonly #file: ReadonlyMap<string, string>
   readonly problems: readonly Problem[]
 
-  constructor(env: Readonly<Record<string, string | undefined>>, configFile?: string) {
+  constructor(
+    env: Readonly<Record<string, string | undefined>>,
+    configFile?: string,
+    sharedFolders: readonly string[] = [],
+  ) {
     this.#env = env
-    const parsed = configFile === undefined ? { values: new Map<string, string>(), problems: [] } : load(configFile)
+    const parsed = configFile === undefined ? NOTHING : load(configFile, sharedFolders)
     this.#file = parsed.values
     this.problems = parsed.problems
   }
@@ -43,6 +48,14 @@ export class Sources {
     return [...names].filter((name) => name.startsWith('SEALFLEET_') && !name.startsWith('SEALFLEET_TEST_'))
   }
 
+  /** Names in the file that Node or a driver reads from the real environment, and what to use for them. */
+  namesWithoutEffect(): readonly { readonly name: string; readonly instead: string }[] {
+    return [...this.#file.keys()].flatMap((name) => {
+      const instead = WITHOUT_EFFECT.find(([shape]) => shape.test(name))?.[1]
+      return instead === undefined ? [] : [{ name, instead }]
+    })
+  }
+
   /**
    * The file's other names (a PKCS#11 module's own settings, such as SOFTHSM2_CONF), for the environment of the HSM's
    * agent; a value in the environment wins. SOFTHSM2_CONF is passed on from the environment alone, too.
@@ -58,9 +71,27 @@ export class Sources {
   }
 }
 
-function load(file: string): ReturnType<typeof parseEnvFile> {
+const NOTHING: EnvFile = { values: new Map(), problems: [] }
+
+const OWN_CA = 'use SEALFLEET_DATABASE_TLS_CA_FILE, SEALFLEET_REDIS_TLS_CA_FILE and SEALFLEET_S3_TLS_CA_FILE'
+const WITHOUT_EFFECT: readonly (readonly [RegExp, string])[] = [
+  [/^(NODE_EXTRA_CA_CERTS|AWS_CA_BUNDLE|SSL_CERT_FILE|SSL_CERT_DIR|PGSSLROOTCERT)$/, OWN_CA],
+  [/^NODE_/, 'Node reads it at its start from the environment'],
+  [/^PG[A-Z]+$/, 'use SEALFLEET_DATABASE_URL and SEALFLEET_DATABASE_… variables'],
+  [/^AWS_/, 'use SEALFLEET_S3_… variables'],
+]
+
+function load(file: string, sharedFolders: readonly string[]): EnvFile {
   try {
-    return parseEnvFile(readFileSync(file, 'utf8'), file)
+    const fd = openSync(file, 'r')
+    try {
+      // It holds secrets, and names a library to load.
+      const fault = trustFault(file, fstatSync(fd), 'secret', sharedFolders)
+      if (fault !== undefined) return { values: new Map(), problems: [{ variable: file, fault }] }
+      return parseEnvFile(readFileSync(fd, 'utf8'), file)
+    } finally {
+      closeSync(fd)
+    }
   } catch (error) {
     return { values: new Map(), problems: [{ variable: file, fault: `can't be read (${errnoOf(error)})` }] }
   }

@@ -15,6 +15,36 @@ export function serviceUrl(protocols: readonly string[], needs: { path?: string 
   })
 }
 
+/**
+ * The URL of a Redis. The scheme is compared as it stands, since ioredis takes `REDISS:` for no TLS; it also takes any of its
+ * options from the query, of which only `family` has a use that settings don't serve.
+ */
+export const redisUrl = z.string().superRefine((value, context) => {
+  const wrong = (message: string): void => context.addIssue({ code: 'custom', message })
+  if (!/^rediss?:\/\//.test(value)) return wrong('does not begin with redis:// or rediss://')
+  if (!URL.canParse(value)) return wrong('is not a URL (special characters of a password are written as %XX)')
+  const { hostname, username, password, pathname, searchParams, hash } = new URL(value)
+  if (hostname === '') return wrong('names no host')
+  if (!isDecodable(username) || !isDecodable(password))
+    return wrong(
+      'has a % in its user or password that is not followed by two hexadecimal digits; a % itself is written as %25',
+    )
+  if (!/^(\/\d{0,5})?$/.test(pathname)) return wrong('has a path that is not the number of a database')
+  const options = [...searchParams].filter(([name, text]) => name !== 'family' || !/^[046]$/.test(text))
+  if (options.length > 0) return wrong('has a query other than family=0, 4 or 6')
+  if (hash !== '') return wrong('has a # (in a password it is written as %23)')
+})
+
+/** Whether every % of a part of a URL begins an escape, and the escapes are UTF-8. */
+export function isDecodable(part: string): boolean {
+  try {
+    decodeURIComponent(part)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** `host:port/path` of a URL that passed `serviceUrl`: what may be shown of it. */
 export function addressOf(url: string, defaultPort: number): string {
   const parsed = new URL(url)
@@ -31,4 +61,5 @@ export const httpEndpoint = z.string().superRefine((value, context) => {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return wrong('does not begin with http:// or https://')
   if (url.username !== '' || url.password !== '') return wrong('holds credentials; they have variables of their own')
   if (url.search !== '' || url.hash !== '') return wrong('has a query or a fragment')
+  if (!isDecodable(url.pathname)) return wrong('has a % in its path that is not followed by two hexadecimal digits')
 })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Content } from './file-trust.js'
 import { Secret } from './secret.js'
 
 /**
@@ -21,6 +22,8 @@ export interface Variable<T> {
   readonly secret?: boolean
   /** for a secret that somebody else reads: NAME_FILE's path becomes the value and the file is never opened here */
   readonly fromPath?: (path: string) => T
+  /** the text is the path of a file, whose content goes to `schema` and is never shown */
+  readonly file?: Content
 }
 
 /** The shape of a section: property → the variable it is read from. */
@@ -29,7 +32,7 @@ export type Variables = Readonly<Record<string, Variable<unknown>>>
 /** The values of a section. */
 export type Values<V extends Variables> = { readonly [K in keyof V]: V[K] extends Variable<infer T> ? T : never }
 
-type Definition<T> = Omit<Variable<T>, 'fallback' | 'optional' | 'secret' | 'fromPath'>
+type Definition<T> = Omit<Variable<T>, 'fallback' | 'optional' | 'secret' | 'fromPath' | 'file'>
 
 export function required<T>(definition: Definition<T>): Variable<T> {
   return definition
@@ -41,6 +44,11 @@ export function optional<T>(definition: Definition<T>): Variable<T | undefined> 
 
 export function withDefault<T>(fallback: string, definition: Definition<T>): Variable<T> {
   return { ...definition, fallback }
+}
+
+/** A file that may be named: its content goes to `schema`. */
+export function optionalFile<T>(content: Content, definition: Definition<T>): Variable<T | undefined> {
+  return { ...definition, optional: true, file: content }
 }
 
 /** A required secret, as NAME or NAME_FILE. `schema` checks the text before it is wrapped. */

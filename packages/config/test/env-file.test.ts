@@ -64,9 +64,12 @@ describe('findEnvFile', () => {
     expect(findEnvFile(join(folder, 'a', 'b'))).toBeUndefined()
   })
 
-  test('refuses one that others can write: it names a library to load', () => {
-    chmodSync(join(folder, '.sealfleet', 'env'), 0o666)
+  test.each([
+    ['write', 0o620],
+    ['read', 0o604],
+  ])('refuses one that others can %s: it names a library to load, and holds secrets', (what, mode) => {
+    chmodSync(join(folder, '.sealfleet', 'env'), mode)
     expect(() => findEnvFile(folder)).toThrow(ConfigError)
-    expect(() => findEnvFile(folder)).toThrow(/--config/)
+    expect(() => findEnvFile(folder)).toThrow(what === 'read' ? /can be read by others/ : /can be written by others/)
   })
 })

@@ -46,7 +46,7 @@ describe('secondary tokens', () => {
     const list = `token=second one,pin-file=${pin}; token=third,serial=ab12,module=/opt/other.so,pin-file=${pin},pin-id=p.3,env.VENDOR_CONF=/etc/v=3.conf ;`
     const config = load(list, { SOFTHSM2_CONF: '/a.conf', SEALFLEET_PKCS11_SERIAL: '00ff' })
     const [primary, ...others] = hsmTokens(config)
-    const file = { kind: 'file', path: pin }
+    const file = { kind: 'file', path: pin, sharedFolders: ['/run/secrets'] }
     expect(primary).toMatchObject({ token: 'fleet', serial: '00ff', pin: { kind: 'value' }, pinId: 'default' })
     expect(others).toEqual([
       {
@@ -85,16 +85,19 @@ describe('secondary tokens', () => {
     expect(problems).toMatchObject([{ variable: 'SEALFLEET_PKCS11_SECONDARIES', fault }])
   })
 
-  test('a PIN file that others can read is a warning', () => {
+  test('a PIN file that others can read is refused', () => {
     const open = join(folder, 'open')
     writeFileSync(open, '1234')
     chmodSync(open, 0o644)
-    expect(load(`token=a,pin-file=${open}`).warnings).toEqual([expect.stringMatching(/can be read by others/)])
+    expect(problemsOf({ SEALFLEET_PKCS11_SECONDARIES: `token=a,pin-file=${open}` })).toMatchObject([
+      { variable: 'SEALFLEET_PKCS11_SECONDARIES', fault: /can be read by others .*chmod 600/ },
+    ])
   })
 
   test('the list can stand in a file of KEY=VALUE lines', () => {
     const configFile = join(folder, 'env')
-    writeFileSync(configFile, `SEALFLEET_PKCS11_SECONDARIES="token=a,pin-file=${pin}; token=b,pin-file=${pin}"\n`)
+    const line = `SEALFLEET_PKCS11_SECONDARIES="token=a,pin-file=${pin}; token=b,pin-file=${pin}"\n`
+    writeFileSync(configFile, line, { mode: 0o600 })
     const { hsm } = loadConfig(ENV, { needs: ['hsm'], configFile })
     expect(hsm.secondaries.map(({ token }) => token)).toEqual(['a', 'b'])
   })

@@ -75,7 +75,7 @@ test('a complete environment gives typed sections and their defaults', () => {
     watchdogSeconds: 600,
     healthPort: undefined,
   })
-  expect(config.ops).toEqual({ host: '127.0.0.1', port: 3900 })
+  expect(config.ops).toEqual({ host: '127.0.0.1', port: 3900, transport: 'local' })
   expect(config.log.level).toBe('info')
   expect(config.warnings).toEqual([])
 })
@@ -103,7 +103,7 @@ test('an empty environment names every required variable at once, with what it w
 
 test('variables of sections that are not needed are not looked at', () => {
   const config = loadConfig({ ...ENV, SEALFLEET_REDIS_URL: 'nonsense' }, { needs: ['hsm'] })
-  expect(Object.keys(config).sort()).toEqual(['hsm', 'log', 'passthroughEnv', 'warnings'])
+  expect(Object.keys(config).sort()).toEqual(['hsm', 'log', 'passthroughEnv', 'protection', 'warnings'])
 })
 
 test.each([
@@ -111,6 +111,14 @@ test.each([
   ['SEALFLEET_DATABASE_URL', 'postgresql://u:hidden@h', /names no database name/],
   ['SEALFLEET_REDIS_URL', 'localhost:6379', /does not begin with redis/],
   ['SEALFLEET_REDIS_URL', '', /empty/],
+  ['SEALFLEET_REDIS_URL', 'REDISS://:hidden@localhost', /does not begin with redis/],
+  ['SEALFLEET_REDIS_URL', 'redis://:hidden%zz@localhost', /a % in its user or password/],
+  ['SEALFLEET_REDIS_URL', 'redis://:hidden%@localhost', /a % itself is written as %25/],
+  ['SEALFLEET_REDIS_URL', 'redis://:hidden%FF@localhost', /a % in its user or password/],
+  ['SEALFLEET_REDIS_URL', 'redis://localhost/queues', /not the number of a database/],
+  ['SEALFLEET_REDIS_URL', 'redis://:hidden@localhost?tls=no', /has a query/],
+  ['SEALFLEET_REDIS_URL', 'redis://:hid#den@localhost', /names no host|not a URL|has a #/],
+  ['SEALFLEET_S3_ENDPOINT', 'https://s3.internal/a%zz', /a % in its path/],
   ['SEALFLEET_QUEUE_PREFIX', 'bull', /not of that form/],
   ['SEALFLEET_S3_ENDPOINT', 'https://key:hidden@s3', /credentials/],
   ['SEALFLEET_S3_BUCKET', 'Upper', /not a bucket name/],
@@ -176,18 +184,10 @@ describe('secrets in files', () => {
     expect(JSON.stringify(problems)).not.toContain('hidden')
   })
 
-  test('a file that others can read is a warning', () => {
-    const path = write('s3', 'from-file', 0o644)
-    const env = { ...ENV, SEALFLEET_S3_ACCESS_KEY_ID: undefined, SEALFLEET_S3_ACCESS_KEY_ID_FILE: path }
-    expect(loadConfig(env, { needs: ['s3'] }).warnings).toEqual([
-      expect.stringMatching(/can be read by others \(mode 0644\)/),
-    ])
-  })
-
   test("the PIN's file stays a path and is never opened", () => {
     // Opening a FIFO that nobody writes to would hang this test.
     const path = join(folder, 'pin')
-    execFileSync('mkfifo', [path])
+    execFileSync('mkfifo', ['-m', '600', path])
     const env = { ...ENV, SEALFLEET_PKCS11_PIN: undefined, SEALFLEET_PKCS11_PIN_FILE: path }
     expect(loadConfig(env, { needs: ['hsm'] }).hsm.pin).toEqual({ kind: 'file', path })
     expect(problemsOf({ ...env, SEALFLEET_PKCS11_PIN_FILE: `${path}-gone` })).toMatchObject([
@@ -203,6 +203,7 @@ describe('the configuration file', () => {
       `SEALFLEET_REDIS_URL=redis://from-file\nSEALFLEET_QUEUE_PREFIX={fromfile}\nSEALFLEET_DATABASE_URL=postgresql://file/d\n`,
     )
     const env = {
+      SEALFLEET_ALLOW_PLAINTEXT: 'redis,database',
       SEALFLEET_REDIS_URL: 'redis://from-env',
       SEALFLEET_DATABASE_URL_FILE: write('db', 'postgresql://env/d'),
     }

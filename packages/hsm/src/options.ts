@@ -9,7 +9,14 @@ import type { PinLatch } from './pool/latch.js'
 
 /** A file is opened and handed to the agent unread; a value goes over a pipe. The pool keeps no copy of a file's PIN. */
 export type PinSource =
-  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'value'; readonly value: Uint8Array }
+  | {
+      readonly kind: 'file'
+      /** not opened for reading here: the agent gets its descriptor */
+      readonly path: string
+      /** folders whose files may be readable by others (SEALFLEET_SECRET_FOLDERS); none when not given */
+      readonly sharedFolders?: readonly string[]
+    }
+  | { readonly kind: 'value'; readonly value: Uint8Array }
 
 export interface TokenOptions {
   /** Path of the PKCS#11 shared library. */

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis'
+import type { ConnectionOptions as TlsConnectionOptions } from 'node:tls'
 import { classify } from './failures/classify.js'
 import { JobsError } from './failures/error.js'
 
@@ -7,7 +8,11 @@ export interface ConnectionSettings {
   readonly onError?: (error: Error) => void
   /** shown in Redis's CLIENT LIST */
   readonly connectionName?: string
+  /** for a `rediss:` URL: whom to trust and how to say who we are, in Node's own words */
+  readonly tls?: RedisTls | undefined
 }
+
+export type RedisTls = Pick<TlsConnectionOptions, 'ca' | 'cert' | 'key' | 'servername'>
 
 export interface ProducerSettings extends ConnectionSettings {
   /** milliseconds to wait for a connection that takes commands; 5,000 when not given */
@@ -87,15 +92,30 @@ interface Behaviour {
 }
 
 function open(url: string, settings: ConnectionSettings, behaviour: Behaviour): Redis {
-  const { onError, connectionName } = settings
-  const redis = new Redis(url, {
-    ...behaviour,
-    ...(connectionName === undefined ? {} : { connectionName }),
-    retryStrategy: (times) => Math.min(times * 200, 3_000),
-  })
+  const { onError, connectionName, tls } = settings
+  const redis = readingUrl(
+    () =>
+      new Redis(url, {
+        ...behaviour,
+        ...(tls === undefined || !url.startsWith('rediss:') ? {} : { tls }),
+        ...(connectionName === undefined ? {} : { connectionName }),
+        retryStrategy: (times) => Math.min(times * 200, 3_000),
+      }),
+  )
   // Without a listener ioredis prints errors, with addresses, to standard error.
   redis.on('error', (error: Error) => onError?.(error))
   return redis
+}
+
+/** @throws {JobsError} CONFIG_INVALID, which never repeats the URL: ioredis throws a bare URIError or TypeError with it */
+function readingUrl<T>(open: () => T): T {
+  try {
+    return open()
+  } catch {
+    throw new JobsError('CONFIG_INVALID', 'the Redis URL can not be parsed', {
+      fix: 'Write redis://user:password@host:port/0; a % itself is written as %25, other special characters as %XX.',
+    })
+  }
 }
 
 function rejection(signal: AbortSignal, message: string): Promise<never> {

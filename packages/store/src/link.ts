@@ -149,7 +149,7 @@ function createClient(
       throwOnRequestTimeout: true,
       socketTimeout: 0,
       httpAgent: agent,
-      httpsAgent: agent,
+      httpsAgent: { ...agent, ...options.tls },
     }),
   })
   const tls = options.endpoint === undefined || options.endpoint.startsWith('https:')

@@ -10,8 +10,11 @@
  *
  * Sizes and offsets are bytes, as `number` (exact far beyond any store's limits); times are milliseconds.
  */
+import type { ConnectionOptions as TlsConnectionOptions } from 'node:tls'
 import type { Capabilities } from './capabilities.js'
 import type { StoreError } from './errors.js'
+
+export type StoreTls = Pick<TlsConnectionOptions, 'ca' | 'cert' | 'key' | 'servername'>
 
 /** Where the store is and how patient we are with it. */
 export interface StoreOptions {
@@ -22,6 +25,8 @@ export interface StoreOptions {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly sessionToken?: string
+  /** For an https endpoint: whom to trust and how to say who we are, in Node's own words. */
+  readonly tls?: StoreTls | undefined
   /** `https://host/bucket/key` instead of `https://bucket.host/key`. Default: true when there is an endpoint. */
   readonly forcePathStyle?: boolean
   /** Until the connection stands. Default 5,000. */
@@ -58,6 +63,11 @@ export interface StoreOptions {
   readonly maxObjectLength?: number
   /** Over TLS only: don't hash bodies for the signature (SHA-256); CRC-32 and TLS still guard them. Default false. */
   readonly unsignedPayload?: boolean
+  /**
+   * `when-supported` (default) sends a CRC-32 with every body (`x-amz-checksum-crc32`), and says so when an upload begins;
+   * `when-required` leaves it out, for stores that refuse headers they don't know.
+   */
+  readonly checksums?: 'when-supported' | 'when-required'
   /**
    * `read-write` (default) tries out everything below `probePrefix`. `read-only` writes nothing, so it knows less: only
    * that address, bucket and keys are right.

@@ -2,6 +2,7 @@ import { ConfigError, type Config, type Need } from '@sealfleet/config'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { doctorStatus, failed, ok, skipped, type Finding } from '../doctor/check.js'
+import { checkExposure } from '../doctor/exposure.js'
 import { checkHsm } from '../doctor/hsm.js'
 import { report } from '../doctor/report.js'
 import { checkDatabase, checkRedis, checkRoots, checkStore, type DatabaseFindings } from '../doctor/services.js'
@@ -43,6 +44,7 @@ async function doctorAction(context: CommandContext): Promise<ExitStatus> {
   const hsm = section('hsm')
   const roots = section('roots')
   if (findings.length === 0) findings.push(ok('settings', where))
+  findings.push(...checkExposure({ redis: redis?.redis, database: database?.database, s3: s3?.s3 }))
   const unset = (check: string): readonly Finding[] => [skipped(check, 'its settings are wrong')]
 
   const withoutDatabase: DatabaseFindings = { findings: unset('database') }

@@ -1,3 +1,4 @@
+import { tlsOptions } from '@sealfleet/config'
 import { connectProducer, QUEUE_NAMES, queueOptions, type QueueName } from '@sealfleet/jobs'
 import { appendAudit } from '@sealfleet/records'
 import { Queue } from 'bullmq'
@@ -111,7 +112,10 @@ async function switchQueue(
 
 async function openQueues(context: CommandContext, names: readonly QueueName[]): Promise<readonly Queue[]> {
   const { redis } = context.settings.load(['redis'])
-  const connection = await connectProducer(redis.url.reveal(), { connectionName: 'sealfleet-cli' })
+  const connection = await connectProducer(redis.url.reveal(), {
+    connectionName: 'sealfleet-cli',
+    tls: tlsOptions(redis.tls),
+  })
   context.defer(() => connection.disconnect())
   return names.map((name) => {
     const queue = new Queue(name, { connection, ...queueOptions(redis.prefix) })

@@ -1,4 +1,4 @@
-import type { Config } from '@sealfleet/config'
+import { tlsOptions, type Config } from '@sealfleet/config'
 import { assertNoEviction, connectProducer, QUEUES, queueOptions } from '@sealfleet/jobs'
 import { conservation, keyAges, migrationStatus, type Records } from '@sealfleet/records'
 import { Queue } from 'bullmq'
@@ -14,7 +14,10 @@ const SKEW_MS = 5_000
 /** Redis answers, keeps every key, has workers; and its clock agrees with ours. */
 export async function checkRedis(context: CommandContext, { redis }: Config<'redis'>): Promise<readonly Finding[]> {
   try {
-    const connection = await connectProducer(redis.url.reveal(), { connectionName: 'sealfleet-doctor' })
+    const connection = await connectProducer(redis.url.reveal(), {
+      connectionName: 'sealfleet-doctor',
+      tls: tlsOptions(redis.tls),
+    })
     context.defer(() => connection.disconnect())
     await assertNoEviction(connection)
     const began = Date.now()
@@ -60,7 +63,7 @@ export interface DatabaseFindings {
 export async function checkDatabase(context: CommandContext, config: Config<'database'>): Promise<DatabaseFindings> {
   try {
     const records = await openDatabase(context, config)
-    const { pending } = await migrationStatus(config.database.url.reveal())
+    const { pending } = await migrationStatus(config.database.url.reveal(), { tls: tlsOptions(config.database.tls) })
     const books = await conservation(records)
     const wrong = books.difference !== 0 || books.deadWithoutLetter !== 0 || books.strayCommits !== 0
     return {

@@ -1,4 +1,4 @@
-import type { Config } from '@sealfleet/config'
+import { tlsOptions, type Config } from '@sealfleet/config'
 import {
   openIngestClient,
   type AcceptPort,
@@ -25,6 +25,7 @@ export async function openIngest(
 ): Promise<OwnedIngestClient> {
   const ingest = await openIngestClient({
     redisUrl: redis.url.reveal(),
+    tls: tlsOptions(redis.tls),
     prefix: redis.prefix,
     port: acceptPort(records, bringing),
     connectionName: 'sealfleet-cli',

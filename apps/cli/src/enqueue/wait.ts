@@ -1,6 +1,6 @@
 import { createWorkerConnection, QUEUES, waitForFiles, type FileStatus } from '@sealfleet/jobs'
 import type { Records } from '@sealfleet/records'
-import type { Config } from '@sealfleet/config'
+import { tlsOptions, type Config } from '@sealfleet/config'
 import { QueueEvents } from 'bullmq'
 import type { CommandContext } from '../context.js'
 import { createProgress } from '../output/progress.js'
@@ -11,7 +11,10 @@ import type { PlannedFile } from './requests.js'
 
 /** Listens to the ingest queue's events, for progress in bytes. Losing them loses the bars, not the wait. */
 export function openQueueEvents(context: CommandContext, { redis }: Config<'redis'>): QueueEvents {
-  const connection = createWorkerConnection(redis.url.reveal(), { connectionName: 'sealfleet-cli-events' })
+  const connection = createWorkerConnection(redis.url.reveal(), {
+    connectionName: 'sealfleet-cli-events',
+    tls: tlsOptions(redis.tls),
+  })
   context.defer(() => connection.disconnect())
   const events = new QueueEvents(QUEUES.ingest, { connection, prefix: redis.prefix })
   events.on('error', () => undefined)

@@ -1,4 +1,4 @@
-import type { Config } from '@sealfleet/config'
+import { tlsOptions, type Config } from '@sealfleet/config'
 import { openStore, type Silence, type Store } from '@sealfleet/store'
 import type { CommandContext } from '../context.js'
 import { humanDuration } from '../output/units.js'
@@ -28,6 +28,8 @@ export function openObjectStore(
     onSilence: teller(io, s3.endpoint ?? `S3 in ${s3.region}`),
     partSize: s3.partSize,
     unsignedPayload: s3.unsignedPayload,
+    checksums: s3.checksums,
+    tls: tlsOptions(s3.tls),
     access: o.access,
     signal,
   })

@@ -30,10 +30,10 @@ export const MAINTENANCE_SESSIONS = 2
  * is configured, or when module or PIN are refused: the outbox and the lost jobs must not wait for somebody to repair that.
  */
 export async function openMaintenanceHsm(
-  config: Pick<Config, 'passthroughEnv'> & Partial<Pick<Sections, 'hsm'>>,
+  config: Pick<Config, 'passthroughEnv' | 'protection'> & Partial<Pick<Sections, 'hsm'>>,
   ports: HsmPorts,
 ): Promise<MaintenanceHsm | undefined> {
-  const { hsm, passthroughEnv } = config
+  const { hsm, passthroughEnv, protection } = config
   const { log } = ports
   if (hsm === undefined) {
     log.warn(
@@ -42,7 +42,7 @@ export async function openMaintenanceHsm(
     )
     return undefined
   }
-  const tokens = hsmTokens({ hsm, passthroughEnv })
+  const tokens = hsmTokens({ hsm, passthroughEnv, protection })
   try {
     const pool = await openPool(tokens, hsm, ports)
     return { pool, tokens }

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 
-import type { Config, Sections } from '@sealfleet/config'
+import { tlsOptions, type Config, type Sections } from '@sealfleet/config'
 import {
   assertNoEviction,
   classify,
@@ -52,15 +52,19 @@ export interface MaintenanceOptions {
 export async function runMaintenance({ config, log, metrics, id }: MaintenanceOptions): Promise<AsyncDisposable> {
   const closers = new Closers()
   try {
-    const { url, connectTimeoutMs, statementTimeoutMs } = config.database
+    const { url, connectTimeoutMs, statementTimeoutMs, tls } = config.database
     const records = await openRecords(url.reveal(), {
       applicationName: `sealfleet-maintenance ${id}`.slice(0, 63),
       poolSize: 6,
       connectTimeoutMs,
       statementTimeoutMs,
+      tls: tlsOptions(tls),
     })
     closers.defer(() => records.close())
-    const redis = await connectProducer(config.redis.url.reveal(), { connectionName: `sealfleet-${id}` })
+    const redis = await connectProducer(config.redis.url.reveal(), {
+      connectionName: `sealfleet-${id}`,
+      tls: tlsOptions(config.redis.tls),
+    })
     closers.defer(() => redis.disconnect())
     await assertNoEviction(redis)
     const queue = createIngestQueue(redis, { prefix: config.redis.prefix })

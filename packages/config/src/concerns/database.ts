@@ -1,6 +1,8 @@
 import { serviceUrl, addressOf } from '../url.js'
 import type { Secret } from '../secret.js'
 import { defineConcern } from '../concern.js'
+import { databaseTransport, type Transport } from '../transport.js'
+import { tlsOf, tlsProblems, tlsVariables, type TlsConfig } from './tls.js'
 import { secret, wholeNumber, withDefault } from '../variable.js'
 
 export interface DatabaseConfig {
@@ -12,7 +14,12 @@ export interface DatabaseConfig {
   readonly poolSize: number
   readonly connectTimeoutMs: number
   readonly statementTimeoutMs: number
+  readonly transport: Transport
+  /** stands for `sslmode=verify-full` where the URL has no mode */
+  readonly tls: TlsConfig | undefined
 }
+
+const tlsSettings = tlsVariables('DATABASE', 'PostgreSQL')
 
 const variables = {
   url: secret({
@@ -43,9 +50,31 @@ const variables = {
     example: '15000',
     schema: wholeNumber(100, 600_000),
   }),
+  ...tlsSettings,
 }
 
 export const database = defineConcern({
   variables,
-  build: (values): DatabaseConfig => ({ ...values, address: addressOf(values.url.reveal(), 5432) }),
+  check: (values) => tlsProblems(tlsSettings, values, withoutTls(values.url.reveal())),
+  build: (values): DatabaseConfig => {
+    const { url, poolSize, connectTimeoutMs, statementTimeoutMs } = values
+    const tls = tlsOf(values)
+    return {
+      url,
+      address: addressOf(url.reveal(), 5432),
+      poolSize,
+      connectTimeoutMs,
+      statementTimeoutMs,
+      transport: databaseTransport(url.reveal(), tls !== undefined),
+      tls,
+    }
+  },
 })
+
+/** Modes in which settings of TLS would have no effect, or would be believed to have more than they do. */
+function withoutTls(url: string): string | undefined {
+  const mode = new URL(url).searchParams.get('sslmode')
+  return mode === null || ['require', 'verify-ca', 'verify-full'].includes(mode)
+    ? undefined
+    : `SEALFLEET_DATABASE_URL has sslmode=${mode}`
+}

@@ -1,9 +1,8 @@
 import { Secret } from '../secret.js'
-import { defineConcern } from '../concern.js'
+import { defineConcern, type FileFault } from '../concern.js'
 import { optional, required, text, wholeNumber, withDefault } from '../variable.js'
 import { absolutePath } from '../path.js'
 import type { Problem } from '../problem.js'
-import { inspectSecretFile } from '../secret-file.js'
 import { leastBudget, sessionsWithin } from './hsm-budget.js'
 import { secondaryList, type SecondaryToken } from './hsm-secondaries.js'
 import { tokenLabel } from './token-label.js'
@@ -134,12 +133,7 @@ type HsmValues = Omit<HsmConfig, 'secondaries'> & { readonly secondaries: readon
 
 export const hsm = defineConcern({
   variables,
-  check: (values) => [...timeouts(values), ...budget(values), ...pinFiles(values)],
-  warn: ({ secondaries = [] }) =>
-    secondaries.flatMap(({ pinFile }) => {
-      const { warning } = inspectSecretFile(pinFile)
-      return warning === undefined ? [] : [warning]
-    }),
+  check: (values, fileFault) => [...timeouts(values), ...budget(values), ...pinFiles(values, fileFault)],
   build: (values): HsmConfig => ({
     ...values,
     secondaries: values.secondaries ?? [],
@@ -168,9 +162,9 @@ function budget(values: HsmValues): Problem[] {
   return [problem(variables.sessionBudget, `is wrong: ${sessionBudget} is too small: ${least}`)]
 }
 
-function pinFiles({ secondaries = [] }: HsmValues): Problem[] {
+function pinFiles({ secondaries = [] }: HsmValues, fileFault: FileFault): Problem[] {
   return secondaries.flatMap(({ token, pinFile }) => {
-    const { fault } = inspectSecretFile(pinFile)
+    const fault = fileFault(pinFile)
     return fault === undefined ? [] : [problem(variables.secondaries, `gives ${token} a pin-file that ${fault}`)]
   })
 }

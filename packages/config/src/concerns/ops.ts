@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { defineConcern } from '../concern.js'
+import { opsTransport, type Transport } from '../transport.js'
 import { wholeNumber, withDefault } from '../variable.js'
 
 export interface OpsConfig {
@@ -7,6 +8,7 @@ export interface OpsConfig {
   readonly host: string
   /** 0: any free port */
   readonly port: number
+  readonly transport: Transport
 }
 
 const variables = {
@@ -26,4 +28,7 @@ const variables = {
   }),
 }
 
-export const ops = defineConcern({ variables, build: (values): OpsConfig => values })
+export const ops = defineConcern({
+  variables,
+  build: (values): OpsConfig => ({ ...values, transport: opsTransport(values.host) }),
+})

@@ -1,7 +1,9 @@
 import { z } from 'zod'
-import { serviceUrl, addressOf } from '../url.js'
+import { addressOf, redisUrl } from '../url.js'
 import type { Secret } from '../secret.js'
 import { defineConcern } from '../concern.js'
+import { redisTransport, type Transport } from '../transport.js'
+import { tlsOf, tlsProblems, tlsVariables, type TlsConfig } from './tls.js'
 import { secret, withDefault } from '../variable.js'
 
 export interface RedisConfig {
@@ -10,7 +12,11 @@ export interface RedisConfig {
   readonly address: string
   /** BullMQ's key prefix; the braces keep all keys in one slot of a Redis cluster */
   readonly prefix: string
+  readonly transport: Transport
+  readonly tls: TlsConfig | undefined
 }
+
+const tlsSettings = tlsVariables('REDIS', 'Redis')
 
 const variables = {
   url: secret({
@@ -18,7 +24,7 @@ const variables = {
     about: 'the Redis of the queues; `rediss:` for TLS; its policy must be `noeviction`',
     wants: 'a redis: or rediss: URL with a host',
     example: 'redis://:password@127.0.0.1:6379/0',
-    schema: serviceUrl(['redis:', 'rediss:']),
+    schema: redisUrl,
   }),
   prefix: withDefault('{sealfleet}', {
     name: 'SEALFLEET_QUEUE_PREFIX',
@@ -27,9 +33,22 @@ const variables = {
     example: '{sealfleet}',
     schema: z.string().regex(/^\{[A-Za-z0-9_-]{1,64}\}$/, { error: 'is not of that form' }),
   }),
+  ...tlsSettings,
 }
 
 export const redis = defineConcern({
   variables,
-  build: (values): RedisConfig => ({ ...values, address: addressOf(values.url.reveal(), 6379) }),
+  check: (values) => {
+    const plain = values.url.reveal().startsWith('redis:')
+      ? 'SEALFLEET_REDIS_URL is a redis: URL, without TLS'
+      : undefined
+    return tlsProblems(tlsSettings, values, plain)
+  },
+  build: (values): RedisConfig => ({
+    url: values.url,
+    address: addressOf(values.url.reveal(), 6379),
+    prefix: values.prefix,
+    transport: redisTransport(values.url.reveal()),
+    tls: tlsOf(values),
+  }),
 })

@@ -2,6 +2,8 @@ import { z } from 'zod'
 import { httpEndpoint } from '../url.js'
 import type { Secret } from '../secret.js'
 import { defineConcern } from '../concern.js'
+import { s3Transport, type Transport } from '../transport.js'
+import { tlsOf, tlsProblems, tlsVariables, type TlsConfig } from './tls.js'
 import { byteSize, flag, optional, required, secret, text, wholeNumber, withDefault } from '../variable.js'
 
 export interface S3Config {
@@ -22,9 +24,15 @@ export interface S3Config {
   readonly commandPatienceMs: number
   /** sign requests without hashing their bodies; only over https, where TLS protects them */
   readonly unsignedPayload: boolean
+  /** `when-required`: no checksum is sent that the request could do without, for older stores */
+  readonly checksums: 'when-supported' | 'when-required'
+  readonly transport: Transport
+  readonly tls: TlsConfig | undefined
 }
 
 const MiB = 2 ** 20
+
+const tlsSettings = tlsVariables('S3', 'the S3 server')
 
 const variables = {
   endpoint: optional({
@@ -111,20 +119,35 @@ const variables = {
     example: 'false',
     schema: flag,
   }),
+  checksums: withDefault('when-supported', {
+    name: 'SEALFLEET_S3_CHECKSUMS',
+    about: 'whether a CRC-32 goes with every part (x-amz-checksum-crc32), which some older stores refuse',
+    wants: 'when-supported or when-required',
+    example: 'when-required',
+    schema: z.enum(['when-supported', 'when-required'], { error: 'is neither when-supported nor when-required' }),
+  }),
+  ...tlsSettings,
 }
 
 export const s3 = defineConcern({
   variables,
-  check: ({ unsignedPayload, endpoint }) =>
-    unsignedPayload && endpoint?.startsWith('http:') === true
-      ? [
-          {
-            variable: variables.unsignedPayload.name,
-            fault: 'is wrong: the endpoint is not https, so nothing would protect the parts on their way',
-            wants: variables.unsignedPayload.wants,
-            example: variables.unsignedPayload.example,
-          },
-        ]
-      : [],
-  build: (values): S3Config => values,
+  check: (values) => {
+    const plain = values.endpoint?.startsWith('http:') === true
+    return [
+      ...(plain && values.unsignedPayload ? [UNSIGNED_OVER_HTTP] : []),
+      ...tlsProblems(tlsSettings, values, plain ? 'SEALFLEET_S3_ENDPOINT is an http: address, without TLS' : undefined),
+    ]
+  },
+  build: ({ tlsCa, tlsCert, tlsKey, tlsServerName, ...values }): S3Config => ({
+    ...values,
+    transport: s3Transport(values.endpoint),
+    tls: tlsOf({ tlsCa, tlsCert, tlsKey, tlsServerName }),
+  }),
 })
+
+const UNSIGNED_OVER_HTTP = {
+  variable: variables.unsignedPayload.name,
+  fault: 'is wrong: the endpoint is not https, so nothing would protect the parts on their way',
+  wants: variables.unsignedPayload.wants,
+  example: variables.unsignedPayload.example,
+}

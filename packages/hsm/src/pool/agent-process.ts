@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { trustFault } from '@sealfleet/config'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 
@@ -59,14 +60,22 @@ export function startAgent(
 
 function openPin(pin: PinSource): number | undefined {
   if (pin.kind === 'value') return undefined
+  let fd
   try {
-    return openSync(pin.path, 'r')
+    fd = openSync(pin.path, 'r')
   } catch (cause) {
     throw new HsmError('HSM_ACCESS_DENIED', `the PIN file ${pin.path} can't be opened`, {
       cause,
       fix: 'Create the file, readable by the user this process runs as and by nobody else, and put the PIN into it.',
     })
   }
+  // Of the descriptor that the agent gets: what the path means may have changed since the configuration was checked.
+  const fault = trustFault(pin.path, fstatSync(fd), 'secret', pin.sharedFolders)
+  if (fault === undefined) return fd
+  closeSync(fd)
+  throw new HsmError('HSM_ACCESS_DENIED', `the PIN file ${pin.path} is not used: it ${fault}`, {
+    fix: `Close it to others: chmod 600 ${pin.path}. Change the PIN if somebody may have read it.`,
+  })
 }
 
 function sendPin(child: ChildProcess, value: Uint8Array): void {

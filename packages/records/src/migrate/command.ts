@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { ConfigError, findEnvFile, loadConfig } from '@sealfleet/config'
+import { ConfigError, findEnvFile, loadConfig, tlsOptions } from '@sealfleet/config'
 import { oneLine, printable } from '@sealfleet/telemetry/text'
 import { RecordsError } from '../errors.js'
 import { migrate, migrationStatus, type MigrationStatus } from './migrate.js'
@@ -42,7 +42,7 @@ export async function runMigrateCommand(
     const named = ['SEALFLEET_DATABASE_URL', 'SEALFLEET_DATABASE_URL_FILE'].some((name) => env[name] !== undefined)
     const configFile = options.config ?? (named ? undefined : findEnvFile(cwd))
     const { database } = loadConfig(env, { needs: ['database'], configFile })
-    const connection = { connectTimeoutMs: database.connectTimeoutMs }
+    const connection = { connectTimeoutMs: database.connectTimeoutMs, tls: tlsOptions(database.tls) }
     if (options.status) {
       const status = await migrationStatus(database.url.reveal(), connection)
       io.out(json ? JSON.stringify({ database: database.address, ...status }) : describe(status, database.address))

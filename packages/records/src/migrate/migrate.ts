@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { connectionFields } from '../connection.js'
+import { connectionFields, type DatabaseTls } from '../connection.js'
 import { recordsError } from '../driver-error.js'
 import { RecordsError } from '../errors.js'
 import { readMigrations, type MigrationFile } from './migration-files.js'
@@ -16,6 +16,7 @@ export interface MigrateOptions {
   /** Default: prisma/migrations of this checkout. */
   readonly migrationsDir?: string | undefined
   readonly connectTimeoutMs?: number | undefined
+  readonly tls?: DatabaseTls | undefined
   /** How long to wait for another process that migrates this database. Default 300,000. */
   readonly lockTimeoutMs?: number | undefined
   /** Called when that wait takes longer than a moment, with who holds the lock. */
@@ -64,7 +65,7 @@ export async function migrationStatus(databaseUrl: string, options: MigrateOptio
 
 function connectionConfig(databaseUrl: string, options: MigrateOptions): pg.ClientConfig {
   return {
-    ...connectionFields(databaseUrl),
+    ...connectionFields(databaseUrl, options.tls),
     application_name: 'sealfleet migrate',
     connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
   }

@@ -1,0 +1,28 @@
+import type { Sections, Transport } from '@sealfleet/config'
+import { ok, warning, type Finding } from './check.js'
+
+type Reached = { readonly [N in 'redis' | 'database' | 's3']?: Pick<Sections[N], 'transport' | 'tls'> | undefined }
+
+const WORDS: Readonly<Record<Transport, string>> = {
+  local: 'on this machine',
+  tls: 'by verified TLS',
+  unverified: 'by TLS that does not check who answers',
+  plaintext: 'without TLS',
+}
+
+const VARIABLES = { redis: 'SEALFLEET_REDIS_URL', database: 'SEALFLEET_DATABASE_URL', s3: 'SEALFLEET_S3_ENDPOINT' }
+
+/** How each dependency is reached; what leaves this machine unprotected is a warning even where it is allowed. */
+export function checkExposure(sections: Reached): readonly Finding[] {
+  const reached = (['redis', 'database', 's3'] as const).flatMap((name) => {
+    const section = sections[name]
+    return section === undefined ? [] : [{ name, transport: section.transport }]
+  })
+  const exposed = reached.filter(({ transport }) => transport === 'plaintext' || transport === 'unverified')
+  const say = (list: typeof reached): string =>
+    list.map(({ name, transport }) => `${name} ${WORDS[transport]}`).join(', ')
+  if (exposed.length === 0) return reached.length === 0 ? [] : [ok('connections', say(reached))]
+  const variables = exposed.map(({ name }) => VARIABLES[name]).join(', ')
+  const fix = `give it TLS (${variables}), then take it out of SEALFLEET_ALLOW_PLAINTEXT`
+  return [warning('connections', `${say(exposed)}, beyond this machine; SEALFLEET_ALLOW_PLAINTEXT allows it`, fix)]
+}
