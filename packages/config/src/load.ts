@@ -88,7 +88,7 @@ export function loadConfig<N extends Need, O extends Need = never>(
     if (section !== undefined) sections[need] = section
   }
   if (guards !== undefined)
-    problems.push(...exposureProblems(transportsOf(sections as Partial<Sections>), guards.allowPlaintext))
+    problems.push(...exposureProblems(transportsOf(sections), guards.allowPlaintext))
   const warnings = unknown.map(
     ({ name, nearest }) =>
       `${name} is not a variable of Sealfleet${nearest === undefined ? '' : `; did you mean ${nearest}?`}`,
