@@ -87,8 +87,7 @@ export function loadConfig<N extends Need, O extends Need = never>(
     const section = readSection<unknown>(CONCERNS[need], sources, problems, sharedFolders)
     if (section !== undefined) sections[need] = section
   }
-  if (guards !== undefined)
-    problems.push(...exposureProblems(transportsOf(sections), guards.allowPlaintext))
+  if (guards !== undefined) problems.push(...exposureProblems(transportsOf(sections), guards.allowPlaintext))
   const warnings = unknown.map(
     ({ name, nearest }) =>
       `${name} is not a variable of Sealfleet${nearest === undefined ? '' : `; did you mean ${nearest}?`}`,
