@@ -81,7 +81,7 @@ describe('the conformance command', () => {
     ['a token that is not there', 'HSM_UNAVAILABLE', 'label', () => ({ label: 'nobody' })],
   ])('says what to do about %s', async (_what, code, hint, change) => {
     await using token = await freshToken()
-    await writeFile(path.join(token.dir, 'wrong-pin'), '00000000')
+    await writeFile(path.join(token.dir, 'wrong-pin'), '00000000', { mode: 0o600 })
     const { module, label, pinFile } = { ...token, ...change(token) }
     const args = ['packages/hsm/dist/conformance/cli.js', '--module', module, '--token', label, '--pin-file', pinFile]
     const failed = execute(process.execPath, args, { env: { ...process.env, ...token.env } })

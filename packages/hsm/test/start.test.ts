@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { chmodSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -39,7 +40,7 @@ describe('starting a pool', () => {
 
   it('takes a PIN from a file with a newline at its end, or as bytes', async () => {
     const path = join(token.dir, 'pin-with-newline')
-    await writeFile(path, `${token.pin}\n`)
+    await writeFile(path, `${token.pin}\n`, { mode: 0o600 })
     await using fromFile = await HsmPool.open({ tokens: [tokenOptions(token, { pin: { kind: 'file', path } })] })
     await expect(fromFile.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)
     const pin = { kind: 'value', value: Buffer.from(token.pin) } as const
@@ -103,6 +104,17 @@ describe('starting a pool', () => {
       (t) => tokenOptions(t, { pin: { kind: 'file', path: '/nonexistent/pin' } }),
       { code: 'HSM_ACCESS_DENIED' },
       'PIN',
+    ],
+    [
+      'a PIN file that others can read',
+      (t) => {
+        const path = join(t.dir, 'open-pin')
+        writeFileSync(path, t.pin)
+        chmodSync(path, 0o644)
+        return tokenOptions(t, { pin: { kind: 'file', path } })
+      },
+      { code: 'HSM_ACCESS_DENIED' },
+      'chmod 600',
     ],
     [
       'an empty PIN',
