@@ -1,4 +1,4 @@
-import { conservation, listDeadLetters, type Records } from '@sealfleet/records'
+import { conservation, listDeadLetters, retryingByCode, type Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import type { Queue } from 'bullmq'
 import { Gauge } from 'prom-client'
@@ -58,6 +58,13 @@ async function readBooks(metrics: Metrics, records: Records): Promise<void> {
   metrics.conservation.set(books.difference)
   metrics.deadLetters.reset()
   for (const [code, n] of letters) metrics.deadLetters.set({ code }, n)
+  const retrying = await retryingByCode(records)
+  metrics.retryingFiles.reset()
+  metrics.retryingOldestSeconds.reset()
+  for (const { code, files, oldestAt } of retrying) {
+    metrics.retryingFiles.set({ code }, files)
+    metrics.retryingOldestSeconds.set({ code }, Math.max(0, (Date.now() - oldestAt.getTime()) / 1000))
+  }
 }
 
 /** Open dead letters by code; counted page by page, since there is no statement for it, and few in a healthy fleet. */
@@ -76,7 +83,7 @@ async function openLetters(records: Records): Promise<ReadonlyMap<string, number
 function resetBooks(metrics: Metrics): void {
   metrics.files.reset()
   metrics.conservation.remove()
-  metrics.deadLetters.reset()
+  for (const gauge of [metrics.deadLetters, metrics.retryingFiles, metrics.retryingOldestSeconds]) gauge.reset()
 }
 
 const STATES = ['waiting', 'active', 'delayed', 'prioritized', 'completed', 'failed'] as const

@@ -1,5 +1,5 @@
-import { openIngestClient, QUEUES } from '@sealfleet/jobs'
-import { acceptFiles, ensureDomain, openRecords } from '@sealfleet/records'
+import { openIngestClient, QUEUES, toFileId } from '@sealfleet/jobs'
+import { acceptFiles, claimFile, ensureDomain, failAttempt, getFile, openRecords } from '@sealfleet/records'
 import { freshDatabase, freshPrefix, redisUrl, type FreshDatabase } from '@sealfleet/testkit'
 import { Queue } from 'bullmq'
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -140,6 +140,19 @@ describe('ops', () => {
       expect((await ask(port, url, { host: 'rebound.example' })).status, url).toBe(421)
     }
     expect((await ask(port, '/healthz', { host: `localhost:${port}` })).status).toBe(200)
+  })
+
+  it('gives Prometheus the files that failed and are tried again, by code', async () => {
+    await using records = await openRecords(env['SEALFLEET_DATABASE_URL'] ?? '')
+    const fileId = toFileId('one')
+    const { file } = (await getFile(records, fileId))!
+    const { domain, source, context, fingerprint } = file
+    await claimFile(records, { fileId, domain, source, context, fingerprint, owner: 'w', leaseSeconds: 60 })
+    const end = { fileId, owner: 'w', attemptNo: 1, code: 'SOURCE_BUSY', class: 'transient-source', message: 'busy' }
+    await failAttempt(records, { ...end, disposition: 'retry' })
+    const { body } = await ask(port, '/metrics')
+    expect(body).toContain('sealfleet_retrying_files{code="SOURCE_BUSY",program="ops"} 1')
+    expect(body).toMatch(/^sealfleet_retrying_oldest_seconds\{code="SOURCE_BUSY",program="ops"\} \d/m)
   })
 
   it('gives Prometheus the books and the depth of every queue', async () => {

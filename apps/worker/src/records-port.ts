@@ -5,6 +5,7 @@ import {
   commitAttempt,
   failAttempt,
   failureHistory,
+  listFailures,
   openAttempt,
   recordRefusal,
   renewLease,
@@ -16,6 +17,9 @@ import { nonceId } from '@sealfleet/format'
 
 import type { ClaimResult, IngestRecords } from './attempt/ports.js'
 import type { Refusal } from './queue/ingest-worker.js'
+
+/** A dead letter names no more of them. */
+const MOST_DEATHS = 3
 
 /** What the pool must know of a key before it is used: the check value that was registered. */
 export interface CheckValues {
@@ -53,7 +57,16 @@ export function ingestRecords(records: Records, pool: CheckValues): IngestRecord
     commit: (input) => commitAttempt(records, input),
     fail: (input) => failAttempt(records, input),
     history: (fileId, generation, code) => failureHistory(records, { fileId, generation, code }),
+    deaths: (fileId, generation) => deathsOf(records, fileId, generation),
   }
+}
+
+/** What the file's history says of workers that died at it, in one generation or in all: a line each, oldest first. */
+export async function deathsOf(records: Records, fileId: string, generation?: number): Promise<readonly string[]> {
+  return (await listFailures(records, fileId))
+    .filter((one) => one.code === 'WORKER_DIED' && (generation === undefined || one.generation === generation))
+    .slice(-MOST_DEATHS)
+    .map(({ attemptNo, message }) => `attempt ${attemptNo}: ${message}`)
 }
 
 /** Writes down a request that can't become a file: a dead letter for a person to look at. */

@@ -132,7 +132,12 @@ describe('an attempt', () => {
     }
     await expect.poll(next, { interval: 20 }).not.toBe('leased')
     expect(outcome).toMatchObject({ kind: 'failed', failed: { code: 'POISON' }, decision: { action: 'dead' } })
-    expect((await traceFile(fleet.records, asking.fileId))?.file).toMatchObject({ state: 'DEAD', crashes: 3 })
+    const trace = (await traceFile(fleet.records, asking.fileId))!
+    expect(trace.file).toMatchObject({ state: 'DEAD', crashes: 3 })
+    // The dead letter names each of the three.
+    const owners = trace.failures.filter(({ code }) => code === 'WORKER_DIED').map(({ owner }) => owner)
+    expect(owners).toHaveLength(3)
+    for (const owner of owners) expect(trace.deadLetters[0]?.reason).toContain(owner)
   })
 
   async function claims(asking: ClaimRequest): Promise<string> {

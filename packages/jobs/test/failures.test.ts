@@ -37,7 +37,7 @@ const NAMED: Readonly<Record<FailureClass, readonly FailureCode[]>> = {
     'CHECKSUM_MISMATCH',
     'LENGTH_MISMATCH',
   ],
-  control: ['FENCED', 'POISON', 'CANCELLED'],
+  control: ['FENCED', 'WORKER_DIED', 'POISON', 'CANCELLED'],
   unclassified: ['UNCLASSIFIED'],
 }
 

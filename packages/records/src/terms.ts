@@ -64,6 +64,8 @@ export interface FileRow {
   readonly lease: { readonly owner: string; readonly expiresAt: Date } | null
   readonly committedAttemptId: string | null
   readonly lastFailure: { readonly code: string; readonly at: Date } | null
+  /** Of a QUEUED file that failed: when it is tried again, at the earliest. */
+  readonly nextTryAt: Date | null
   readonly acceptedAt: Date
   readonly updatedAt: Date
   readonly storedAt: Date | null

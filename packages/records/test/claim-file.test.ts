@@ -78,7 +78,7 @@ describe('a lease', () => {
     expect((await claimFile(f.records, job)).outcome).toBe('leased')
   })
 
-  test('that has run out passes to one of 20, counts as a crash, and leaves the attempt OPEN', async () => {
+  test('that has run out passes to one of 20, counts as a crash, and closes the attempt', async () => {
     const first = await opened(f)
     await endLease(f, first.fileId)
     const { file } = (await getFile(f.records, first.fileId))!
@@ -90,7 +90,9 @@ describe('a lease', () => {
     expect(won).toHaveLength(1)
     expect(won[0]).toMatchObject({ attemptNo: 2, crashes: 1 })
     const trace = await traceFile(f.records, first.fileId)
-    expect(trace?.attempts.map(({ id, state }) => ({ id, state }))).toEqual([{ id: first.attemptId, state: 'OPEN' }])
+    expect(trace?.attempts.map(({ id, state }) => ({ id, state }))).toEqual([
+      { id: first.attemptId, state: 'ABANDONED' },
+    ])
   })
 
   test('is renewed by its owner alone, for its own attempt alone', async () => {

@@ -210,7 +210,7 @@ describe('abandonAttempt', () => {
     expect(await commitAttempt(f.records, commitOf(input))).toBe('fenced')
   })
 
-  test('takes what a crashed attempt left while its successor works, and leaves the successor alone', async () => {
+  test('leaves a successor alone; what crashed before it was closed by its claim', async () => {
     const job = request()
     const crashed = await opened(f, job)
     await endLease(f, job.fileId)
@@ -218,7 +218,7 @@ describe('abandonAttempt', () => {
     const heir = attempt(f, { fileId: job.fileId, owner: 'heir' }, { attemptNo: 2 })
     await openAttempt(f.records, heir)
     expect(await abandonAttempt(f.records, heir.attemptId)).toBe(false)
-    expect(await abandonAttempt(f.records, crashed.attemptId)).toBe(true)
+    expect(await abandonAttempt(f.records, crashed.attemptId)).toBe(false)
     expect(await commitAttempt(f.records, commitOf(heir))).toBe('committed')
     expect(await abandonAttempt(f.records, heir.attemptId)).toBe(false)
   })

@@ -82,6 +82,9 @@ describe('an item', () => {
     const second = await claimed(item.id, 'two')
     expect(second).toMatchObject({ attemptNo: 3, tries: 1 })
     expect(await commitRekey(f.records, commit)).toBe('fenced')
+    const { attempts, failures } = (await traceFile(f.records, file.fileId))!
+    expect(attempts[1]).toMatchObject({ id: commit.attemptId, state: 'ABANDONED', failureCode: 'WORKER_DIED' })
+    expect(failures).toMatchObject([{ attemptNo: 2, attemptId: commit.attemptId, owner: 'one', code: 'WORKER_DIED' }])
     const next = await openNew(second, 'two')
     expect(await commitRekey(f.records, next.commit)).toBe('committed')
     expect(await commitRekey(f.records, commit)).toBe('fenced')

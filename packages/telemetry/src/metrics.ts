@@ -87,6 +87,14 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'accepted − (queued + running + stored + dead + discarded + deleted); anything but 0 is a lost file',
     ),
     deadLetters: gauge('dead_letters', 'Open dead letters by code', ['code']),
+    retryingFiles: gauge('retrying_files', 'Files that failed and are tried again, by the code of their last failure', [
+      'code',
+    ]),
+    retryingOldestSeconds: gauge(
+      'retrying_oldest_seconds',
+      'Age of the oldest file that failed and is tried again, since it was accepted',
+      ['code'],
+    ),
 
     ...hsmMetrics({ counter, gauge, histogram }),
 

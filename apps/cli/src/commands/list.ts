@@ -1,7 +1,8 @@
-import { batchIdFor } from '@sealfleet/jobs'
+import { batchIdFor, FAILURE_CODES } from '@sealfleet/jobs'
 import { FILE_STATES, listFiles, type FileState, type ListedFile } from '@sealfleet/records'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
+import { oneOf } from '../dlq/select.js'
 import { table } from '../output/table.js'
 import { humanSize, humanTime } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
@@ -14,6 +15,8 @@ export interface ListOptions extends CommonOptions {
   readonly root?: string
   readonly domain?: string
   readonly batch?: string
+  readonly retrying?: boolean
+  readonly code?: string
   readonly limit: number
   readonly cursor?: string
   readonly oldestFirst?: boolean
@@ -34,6 +37,8 @@ export function listVerb(program: Command, runner: Runner): void {
     .option('--root <name>', 'from this root')
     .option('--domain <id|name>', 'of this key domain')
     .option('--batch <name>', 'of this batch, by name or id')
+    .option('--retrying', 'that failed and are tried again')
+    .addOption(oneOf('--code <code>', 'that failed with this code the last time, e.g. SOURCE_DENIED', FAILURE_CODES))
     .addOption(wholeNumber('--limit <n>', 'at most so many (1 to 1000)', 1, 1000).default(50))
     .option('--cursor <text>', 'go on where an earlier list stopped')
     .option('--oldest-first', 'in the order of acceptance')
@@ -48,6 +53,8 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
     prefix: o.prefix,
     root: o.root,
     domain,
+    retrying: o.retrying,
+    code: o.code,
     batchId: o.batch === undefined ? undefined : batchIdFor(o.batch),
     limit: o.limit,
     cursor: o.cursor,
@@ -81,7 +88,8 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
 }
 
 function stateCell({ state, lastFailure, deletion }: ListedFile['file']): string {
-  if (state === 'DEAD' && lastFailure) return `DEAD (${lastFailure.code})`
+  if (lastFailure && (state === 'DEAD' || state === 'QUEUED' || state === 'RUNNING'))
+    return `${state} (${lastFailure.code})`
   return state === 'DELETED' && deletion ? `DELETED (${deletion.kind.toLowerCase()})` : state
 }
 
@@ -100,5 +108,6 @@ function listed({ file, committed }: ListedFile): Record<string, unknown> {
     sigKeyVersion: committed?.sigKeyVersion ?? null,
     objectKey: committed?.objectKey ?? null,
     lastFailure: file.state === 'STORED' ? null : file.lastFailure,
+    nextTryAt: file.nextTryAt,
   }
 }

@@ -7,6 +7,7 @@ import {
   listTasks,
   listWorkers,
   outboxDepth,
+  retryingByCode,
   type Records,
 } from '@sealfleet/records'
 import type { Command } from 'commander'
@@ -18,6 +19,7 @@ import { pairs } from '../output/table.js'
 import { count, humanDuration, humanSize, humanTime } from '../output/units.js'
 import { fileIdOf, noSuchFile } from '../services/file-id.js'
 import { openDatabase } from '../services/records.js'
+import { retryingTable } from '../status/retrying.js'
 import { isOfInterest, maintenanceTable, workerTable } from '../status/processes.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
@@ -59,6 +61,7 @@ async function oneFile(context: CommandContext, records: Records, given: string)
     storedAt: file.storedAt,
     deletion: file.deletion,
     lastFailure: file.lastFailure,
+    nextTryAt: file.nextTryAt,
     object: committed && {
       bucket: committed.bucket,
       key: committed.objectKey,
@@ -91,6 +94,7 @@ async function oneFile(context: CommandContext, records: Records, given: string)
   if (failure) {
     const { message, fix } = explainCode(failure.code)
     entries.push(['last failure', `${failure.code} at ${humanTime(failure.at)}: ${message}`], ['fix', fix])
+    if (file.nextTryAt) entries.push(['next try', humanTime(file.nextTryAt)])
   }
   const text = pairs(entries)
   await context.print.text(text.replace(/^state .*$/m, (line) => context.print.paint(style, line)))
@@ -122,8 +126,9 @@ async function everything(context: CommandContext, records: Records): Promise<vo
   const maintenance = await listTasks(records)
   const outbox = await outboxDepth(records)
   const rotations = (await keyAges(records)).filter(({ due }) => due)
+  const retrying = await retryingByCode(records)
   const { byState } = books
-  await context.print.document({ ...books, workers, maintenance, outbox, rotationsDue: rotations })
+  await context.print.document({ ...books, retrying, workers, maintenance, outbox, rotationsDue: rotations })
   await context.print.text(
     pairs([
       ['accepted', String(books.accepted)],
@@ -142,6 +147,7 @@ async function everything(context: CommandContext, records: Records): Promise<vo
       ],
     ]),
   )
+  if (retrying.length > 0) await context.print.text(`\n${retryingTable(retrying)}`)
   const { waiting, oldestSeconds } = outbox
   if (waiting > 0) {
     const since = humanDuration(oldestSeconds * 1000)

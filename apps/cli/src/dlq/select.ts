@@ -34,7 +34,7 @@ export function parseAge(text: string): number {
 }
 
 /** One of a closed list, whatever its case; the list is in the error, not in the help. */
-function oneOf(flags: string, description: string, words: readonly string[]): Option {
+export function oneOf(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).argParser((text) => {
     const found = words.find((word) => word.toLowerCase() === text.toLowerCase())
     if (found === undefined) throw new InvalidArgumentError(`It is one of ${words.join(', ')}.`)

@@ -65,8 +65,10 @@ async function underClaim(
   claim: Claim,
   options: IngestOptions,
 ): Promise<IngestOutcome> {
-  if (claim.crashes >= MAX_CRASHES)
-    return recordFailure(ports, request, claim, undefined, new PoisonError(claim.crashes))
+  if (claim.crashes >= MAX_CRASHES) {
+    const deaths = await ports.records.deaths(request.fileId, claim.generation)
+    return recordFailure(ports, request, claim, undefined, new PoisonError(claim.crashes, deaths))
+  }
   await using lease = new Lease({
     renew: () => ports.records.renew(request.fileId, request.owner, claim.attemptNo, request.leaseSeconds),
     leaseSeconds: request.leaseSeconds,
@@ -98,8 +100,10 @@ export class PoisonError extends Error {
   override readonly name = 'PoisonError'
   readonly code = 'POISON'
 
-  constructor(crashes: number) {
-    super(`${crashes} attempts at this file ended without an outcome: their workers died or stood still`)
+  /** @param deaths a line for each worker that died, as far as they are known */
+  constructor(crashes: number, deaths: readonly string[] = []) {
+    const which = deaths.length === 0 ? '' : ` (${deaths.join('; ')})`
+    super(`${crashes} attempts at this file ended without an outcome: their workers died or stood still${which}`)
   }
 }
 
@@ -124,7 +128,8 @@ async function recordFailure(
   try {
     const { burned, sameCode } = await ports.records.history(request.fileId, claim.generation, failed.code)
     const decision = decide(failed.failure, { burned: burned + 1, sameCode: sameCode + 1 })
-    const recorded = await ports.records.fail({ ...end, disposition: dispositionOf(decision) })
+    const retryInMs = 'delayMs' in decision ? decision.delayMs : 0
+    const recorded = await ports.records.fail({ ...end, disposition: dispositionOf(decision), retryInMs })
     if (recorded === 'fenced' || failed.code === 'FENCED') return { kind: 'fenced' }
     return { kind: 'failed', failed, error, decision }
   } catch (cause) {

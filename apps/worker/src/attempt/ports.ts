@@ -91,6 +91,8 @@ export interface FailInput {
   readonly class: string
   readonly message: string
   readonly disposition: 'retry' | 'dead' | 'release'
+  /** Milliseconds after which the file is tried again. */
+  readonly retryInMs?: number | undefined
 }
 
 /** Burned failures of a file in its present generation. */
@@ -107,6 +109,8 @@ export interface IngestRecords {
   commit(input: CommitInput): Promise<'committed' | 'already' | 'fenced'>
   fail(input: FailInput): Promise<'recorded' | 'fenced'>
   history(fileId: string, generation: number, code: string): Promise<FailureHistory>
+  /** A line for each worker that died at the file in this generation, oldest first. */
+  deaths(fileId: string, generation: number): Promise<readonly string[]>
 }
 
 /** What sealing a file needs, be it for the first time or anew. */

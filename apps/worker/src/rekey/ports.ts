@@ -42,6 +42,8 @@ export interface RekeyRecords {
   activeKeys(domain: string): Promise<ActiveKeys>
   openAttempt(input: OpenRekeyInput): Promise<void>
   commit(input: CommitRekeyInput): Promise<'committed' | 'already' | 'fenced'>
+  /** A line for each worker that died at the file, oldest first. */
+  deaths(fileId: string): Promise<readonly string[]>
   fail(end: RekeyEnd): Promise<'recorded' | 'fenced'>
   readonly keyState: NonNullable<OpenOptions['keyState']>
 }

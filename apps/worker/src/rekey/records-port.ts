@@ -11,7 +11,7 @@ import {
   type Records,
 } from '@sealfleet/records'
 
-import { expectKey, type CheckValues } from '../records-port.js'
+import { deathsOf, expectKey, type CheckValues } from '../records-port.js'
 import type { RekeyRecords } from './ports.js'
 
 /** The records as a rekey wants them. Keys, old and new, are made known to the pool with their registered check values. */
@@ -45,6 +45,7 @@ export function rekeyRecords(records: Records, pool: CheckValues): RekeyRecords 
       })
     },
     commit: (input) => commitRekey(records, input),
+    deaths: (fileId) => deathsOf(records, fileId),
     fail: (end) => endRekeyItem(records, end),
     // Asked for each file: a version may be destroyed while a run goes on.
     keyState: async (key) => {

@@ -61,7 +61,10 @@ async function underClaim(
   owner: string,
   stop: AbortSignal,
 ): Promise<RekeyOutcome> {
-  if (claim.tries >= MAX_CRASHES) return recordFailure(ports, claim, owner, new PoisonError(claim.tries))
+  if (claim.tries >= MAX_CRASHES) {
+    const deaths = await ports.records.deaths(claim.fileId)
+    return recordFailure(ports, claim, owner, new PoisonError(claim.tries, deaths))
+  }
   const held = { itemId: claim.itemId, owner, attemptNo: claim.attemptNo }
   await using lease = new Lease({
     renew: () => ports.records.renew(held, ports.leaseSeconds),

@@ -12,6 +12,16 @@ export const CONTROL = {
     summary: 'This worker lost its claim on the file; another attempt has it.',
     fix: 'Nothing for one; for many, look for workers that stand still longer than the lease.',
   },
+  WORKER_DIED: {
+    class: 'control',
+    burnsAttempt: false,
+    policy: { kind: 'record' },
+    page: false,
+    exitStatus: 1,
+    owner: 'on-call',
+    summary: 'The worker of an attempt died or stood still until its lease ran out; another attempt follows.',
+    fix: 'Look at that worker (`npx sealfleet trace ID` names its process and host); three of these make a file POISON.',
+  },
   POISON: {
     class: 'control',
     burnsAttempt: true,

@@ -7,8 +7,8 @@ export const FILE_COLUMNS = Prisma.raw(`
   f.id, f.domain_id AS "domainId", f.state::text AS state, f.source_root AS "sourceRoot", f.source_path AS "sourcePath",
   f.context, f.fingerprint, f.generation, f.batch_id AS "batchId", f.last_attempt_no AS "lastAttemptNo", f.crashes,
   f.lease_owner AS "leaseOwner", f.lease_expires_at AS "leaseExpiresAt", f.committed_attempt_id AS "committedAttemptId",
-  f.last_failure_code AS "lastFailureCode", f.last_failure_at AS "lastFailureAt", f.accepted_at AS "acceptedAt",
-  f.updated_at AS "updatedAt", f.stored_at AS "storedAt", f.deleted_at AS "deletedAt", f.deleted_by AS "deletedBy",
+  f.last_failure_code AS "lastFailureCode", f.last_failure_at AS "lastFailureAt", f.next_try_at AS "nextTryAt",
+  f.accepted_at AS "acceptedAt", f.updated_at AS "updatedAt", f.stored_at AS "storedAt", f.deleted_at AS "deletedAt", f.deleted_by AS "deletedBy",
   f.deletion::text AS deletion, f.swept_at AS "sweptAt"`)
 
 /** As Prisma reads it, and as FILE_COLUMNS name it. */
@@ -29,6 +29,7 @@ export interface RawFile {
   readonly committedAttemptId: string | null
   readonly lastFailureCode: string | null
   readonly lastFailureAt: Date | null
+  readonly nextTryAt: Date | null
   readonly acceptedAt: Date
   readonly updatedAt: Date
   readonly storedAt: Date | null
@@ -55,6 +56,7 @@ export function fileRow(raw: RawFile): FileRow {
     committedAttemptId: raw.committedAttemptId,
     lastFailure:
       lastFailureCode !== null && lastFailureAt !== null ? { code: lastFailureCode, at: lastFailureAt } : null,
+    nextTryAt: raw.state === 'QUEUED' ? raw.nextTryAt : null,
     acceptedAt: raw.acceptedAt,
     updatedAt: raw.updatedAt,
     storedAt: raw.storedAt,

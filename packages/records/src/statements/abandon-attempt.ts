@@ -1,6 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { WORKER_DIED } from '../rows/worker-death.js'
 import { coveredByLease } from '../rows/live-lease.js'
 
 /**
@@ -11,7 +12,7 @@ import { coveredByLease } from '../rows/live-lease.js'
  */
 export async function abandonAttempt(db: Queryable, attemptId: string): Promise<boolean> {
   const rows = await db.query<{ id: string }>(Prisma.sql`
-    UPDATE attempts a SET state = 'ABANDONED', ended_at = clock_timestamp()
+    UPDATE attempts a SET state = 'ABANDONED', ended_at = clock_timestamp(), failure_code = ${WORKER_DIED}
     FROM files f
     WHERE a.id = ${uuid(attemptId, 'the attempt id')}::uuid AND a.state = 'OPEN' AND f.id = a.file_id
       AND NOT ${coveredByLease('f')}

@@ -2,6 +2,7 @@ import { RecordsError } from '../errors.js'
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid, domainToUuid, uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { closeDeadWorkersAttempt, WORKER_DIED } from '../rows/worker-death.js'
 import { FILE_COLUMNS, fileRow, type RawFile } from '../rows/file-row.js'
 import type { DomainPolicy, FileRow } from '../terms.js'
 import { domainPolicy, type RawPolicy } from './domains.js'
@@ -42,7 +43,8 @@ interface Row extends RawFile, RawPolicy {
 
 /**
  * Claims a file in one statement: attempt number + 1, RUNNING, a lease by the database's clock. Only from QUEUED, or from
- * RUNNING when the lease has run out (that claim then counts as a crash; its attempt stays OPEN for maintenance).
+ * RUNNING when the lease has run out. That claim then counts as a crash: its attempt is closed as WORKER_DIED, and the file's
+ * history names the worker.
  * @throws RecordsError NO_ACTIVE_KEY when even the default domain does not exist yet, INVALID
  */
 export async function claimFile(db: Queryable, input: ClaimInput): Promise<ClaimOutcome> {
@@ -92,7 +94,9 @@ async function claim(db: Queryable, input: ClaimInput): Promise<Row | 'unknown-d
   const rows = await unlessDomainUnknown(
     domainId,
     db.query<Row>(Prisma.sql`
-    WITH claimed AS (
+    WITH before AS MATERIALIZED (
+      SELECT lease_owner AS owner, last_attempt_no AS attempt_no FROM files WHERE id = ${id}::uuid AND state = 'RUNNING'
+    ), claimed AS (
       INSERT INTO files AS f (id, domain_id, source_root, source_path, context, fingerprint, batch_id, generation,
         state, last_attempt_no, lease_owner, lease_expires_at)
       VALUES (${id}::uuid, ${domainId}::uuid, ${input.source.root}, ${input.source.path},
@@ -101,11 +105,15 @@ async function claim(db: Queryable, input: ClaimInput): Promise<Row | 'unknown-d
       ON CONFLICT (id) DO UPDATE SET
         state = 'RUNNING', last_attempt_no = f.last_attempt_no + 1,
         crashes = f.crashes + CASE WHEN f.state = 'RUNNING' THEN 1 ELSE 0 END,
-        lease_owner = ${input.owner}, lease_expires_at = ${lease}
+        lease_owner = ${input.owner}, lease_expires_at = ${lease},
+        last_failure_code = CASE WHEN f.state = 'RUNNING' THEN ${WORKER_DIED} ELSE f.last_failure_code END,
+        last_failure_at = CASE WHEN f.state = 'RUNNING' THEN clock_timestamp() ELSE f.last_failure_at END
       WHERE f.fingerprint = EXCLUDED.fingerprint AND f.generation = EXCLUDED.generation
         AND (f.state = 'QUEUED' OR (f.state = 'RUNNING' AND f.lease_expires_at <= clock_timestamp()))
       RETURNING f.*
-    ), seen AS (
+    ), died AS (
+      SELECT c.id AS file_id, b.attempt_no, c.generation, b.owner FROM claimed c JOIN before b ON b.attempt_no = c.last_attempt_no - 1
+    ), ${closeDeadWorkersAttempt()}, seen AS (
       SELECT true AS claimed, c.* FROM claimed c
       UNION ALL
       SELECT false AS claimed, f.* FROM files f WHERE f.id = ${id}::uuid AND NOT EXISTS (SELECT FROM claimed)

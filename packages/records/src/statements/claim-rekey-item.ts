@@ -3,6 +3,7 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
 import type { DomainPolicy } from '../terms.js'
+import { closeDeadWorkersAttempt, WORKER_DIED } from '../rows/worker-death.js'
 import { domainPolicy, type RawPolicy } from './domains.js'
 import type { RekeyItemState } from './rekey-runs.js'
 
@@ -101,10 +102,14 @@ function claim(
     ), claimed AS (
       UPDATE rekey_items i SET state = 'RUNNING', lease_owner = ${owner},
         lease_expires_at = clock_timestamp() + make_interval(secs => ${leaseSeconds}::float8),
+        failure_code = CASE WHEN i.state = 'RUNNING' THEN ${WORKER_DIED} ELSE i.failure_code END,
         attempt_no = n.last_attempt_no, attempt_id = NULL, tries = i.tries + CASE WHEN i.state = 'RUNNING' THEN 1 ELSE 0 END
       FROM open o, numbered n WHERE i.id = o.id AND n.id = i.file_id
       RETURNING i.id, i.tries, n.last_attempt_no, n.old
-    ), skipped AS (
+    ), died AS (
+      SELECT o.file_id, o.attempt_no, f.generation, o.lease_owner AS owner
+      FROM open o JOIN claimed c ON c.id = o.id JOIN files f ON f.id = o.file_id WHERE o.state = 'RUNNING'
+    ), ${closeDeadWorkersAttempt()}, skipped AS (
       UPDATE rekey_items i SET state = 'SKIPPED', lease_owner = NULL, lease_expires_at = NULL, ended_at = clock_timestamp()
       FROM open o WHERE i.id = o.id AND NOT EXISTS (SELECT FROM fit)
       RETURNING i.id

@@ -1,6 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { WORKER_DIED } from '../rows/worker-death.js'
 import type { RekeyLease } from './renew-rekey-lease.js'
 
 export interface EndRekeyInput extends RekeyLease {
@@ -53,6 +54,6 @@ export async function endRekeyItem(db: Queryable, input: EndRekeyInput): Promise
     )
     SELECT EXISTS (SELECT FROM moved) OR EXISTS (
       SELECT FROM rekey_items i JOIN failures x ON x.file_id = i.file_id WHERE i.id = ${input.itemId}::uuid
-        AND x.attempt_no = ${input.attemptNo}::int AND x.owner = ${input.owner}) AS recorded`)
+        AND x.attempt_no = ${input.attemptNo}::int AND x.owner = ${input.owner} AND x.code <> ${WORKER_DIED}) AS recorded`)
   return row?.recorded === true ? 'recorded' : 'fenced'
 }

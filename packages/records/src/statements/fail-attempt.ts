@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { WORKER_DIED } from '../rows/worker-death.js'
 import type { Disposition } from '../terms.js'
 import type { LeaseInput } from './renew-lease.js'
 
@@ -14,6 +15,8 @@ export interface FailInput extends LeaseInput {
   /** Free of secrets; cut at 2,000 characters. */
   readonly message: string
   readonly disposition: Disposition
+  /** Milliseconds after which the file is tried again; 0 unless given. */
+  readonly retryInMs?: number | undefined
   /** Who looks after a dead letter of this kind, if known. */
   readonly deadLetterOwner?: string | undefined
 }
@@ -28,6 +31,7 @@ export async function failAttempt(db: Queryable, input: FailInput): Promise<'rec
   const fileId = uuid(input.fileId, 'the file id')
   const disposition = input.disposition.toUpperCase()
   const message = input.message.replaceAll('\0', '').slice(0, 2_000)
+  const retryInS = (input.retryInMs ?? 0) / 1000
   const [row] = await db.query<{ recorded: boolean }>(Prisma.sql`
     WITH held AS MATERIALIZED (
       SELECT id, generation, domain_id FROM files
@@ -51,13 +55,14 @@ export async function failAttempt(db: Queryable, input: FailInput): Promise<'rec
       FROM held WHERE ${disposition} = 'DEAD'
     ), moved AS (
       UPDATE files f SET state = CASE WHEN ${disposition} = 'DEAD' THEN 'DEAD' ELSE 'QUEUED' END::file_state,
-        lease_owner = NULL, lease_expires_at = NULL, last_failure_code = ${input.code}, last_failure_at = clock_timestamp()
+        lease_owner = NULL, lease_expires_at = NULL, last_failure_code = ${input.code}, last_failure_at = clock_timestamp(),
+        next_try_at = CASE WHEN ${disposition} <> 'DEAD' THEN clock_timestamp() + make_interval(secs => ${retryInS}::float8) END
       FROM held WHERE f.id = held.id
       RETURNING f.id
     )
     SELECT EXISTS (SELECT FROM moved) OR EXISTS (
       SELECT FROM failures x WHERE x.file_id = ${fileId}::uuid AND x.attempt_no = ${input.attemptNo}::int
-        AND x.owner = ${input.owner}) AS recorded`)
+        AND x.owner = ${input.owner} AND x.code <> ${WORKER_DIED}) AS recorded`)
   return row?.recorded === true ? 'recorded' : 'fenced'
 }
 

@@ -6,6 +6,7 @@ import { ATTEMPT_SELECT, attemptRow } from '../rows/attempt-row.js'
 import { fileRow } from '../rows/file-row.js'
 import type { AttemptRow, FileRow, FileState } from '../terms.js'
 import { isWhole, readWhole } from './read-whole.js'
+import { retryingIds } from './retrying-files.js'
 
 export interface FileFilter {
   readonly state?: FileState | undefined
@@ -15,6 +16,10 @@ export interface FileFilter {
   readonly root?: string | undefined
   /** Beginning of the path below the root; `%` and `_` are themselves. */
   readonly prefix?: string | undefined
+  /** Failed with this code the last time, and not STORED since. */
+  readonly code?: string | undefined
+  /** Those that failed and are tried again: by an index that holds no others. */
+  readonly retrying?: boolean | undefined
 }
 
 export interface Page {
@@ -39,14 +44,21 @@ export async function listFiles(
 ): Promise<{ readonly files: ListedFile[]; readonly nextCursor: string | null }> {
   const order = newestFirst ? 'desc' : 'asc'
   const take = Math.min(Math.max(1, Math.trunc(limit)), 1_000)
+  const place = cursor === undefined ? undefined : placeOf(cursor)
+  const ids =
+    filter.retrying === true
+      ? await retryingIds(records, filter, { limit: take + 1, newestFirst, after: place })
+      : undefined
   const query = {
     where: {
+      ...(ids !== undefined && { id: { in: ids } }),
+      ...(filter.code !== undefined && { lastFailureCode: filter.code, NOT: { state: 'STORED' } }),
       ...(filter.state !== undefined && { state: filter.state }),
       ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
       ...(filter.batchId !== undefined && { batchId: uuid(filter.batchId, 'the batch id') }),
       ...(filter.root !== undefined && { sourceRoot: filter.root }),
       ...(filter.prefix !== undefined && { sourcePath: { startsWith: escapeLike(filter.prefix) } }),
-      ...(cursor !== undefined && after(cursor, newestFirst)),
+      ...(place !== undefined && after(place, newestFirst)),
     },
     include: { committedAttempt: { select: ATTEMPT_SELECT } },
     orderBy: [{ acceptedAt: order }, { id: order }],
@@ -77,15 +89,22 @@ function cursorOf(row: { readonly acceptedAt: Date; readonly id: string }): stri
   return `${row.acceptedAt.getTime()}.${row.id}`
 }
 
-function after(cursor: string, newestFirst: boolean) {
+interface Place {
+  readonly acceptedAt: Date
+  readonly id: string
+}
+
+function placeOf(cursor: string): Place {
   const [time = '', id = ''] = cursor.split('.')
   if (!/^\d{1,15}$/.test(time)) throw new RecordsError('INVALID', 'that cursor is none of ours')
-  const acceptedAt = new Date(Number(time))
-  const then = (value: string) => (newestFirst ? { lt: value } : { gt: value })
+  return { acceptedAt: new Date(Number(time)), id: uuid(id, 'the cursor') }
+}
+
+function after({ acceptedAt, id }: Place, newestFirst: boolean) {
   return {
     OR: [
       { acceptedAt: newestFirst ? { lt: acceptedAt } : { gt: acceptedAt } },
-      { acceptedAt, id: then(uuid(id, 'the cursor')) },
+      { acceptedAt, id: newestFirst ? { lt: id } : { gt: id } },
     ],
   }
 }
