@@ -1,7 +1,7 @@
 import { QUEUES } from '@sealfleet/jobs'
 import { Queue } from 'bullmq'
 import { execFileSync } from 'node:child_process'
-import { mkdir, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'
@@ -97,6 +97,25 @@ describe('sealfleet enqueue', () => {
     expect(batch.batch.id).toBe(report.batchId)
     const listed = await world.inProcess(['list', '--prefix', 'sub/', '--json'])
     expect(listed.json<{ files: unknown[] }>().files).toHaveLength(1)
+  })
+
+  it('lists all names that are not UTF-8 and accepts nothing, or goes on without them', async () => {
+    const folder = path.join(world.data, 'names')
+    await mkdir(folder)
+    await writeFile(path.join(folder, 'a\ufffd'), '')
+    for (const byte of [0xe9, 0xff])
+      await writeFile(Buffer.concat([Buffer.from(`${folder}/b`), Buffer.of(byte)]), 'bytes')
+    const before = await queue.getWaitingCount()
+    const refused = await world.inProcess(['enqueue', 'names', '--json'])
+    const report = refused.json<Report & { badNames: { shown: string }[] }>()
+    expect([refused.status, report.error?.code]).toEqual([1, 'SOURCE_NAME'])
+    expect(report.badNames.map(({ shown }) => shown)).toEqual(['names/b\\xe9', 'names/b\\xff'])
+    expect(await queue.getWaitingCount()).toBe(before)
+    const text = await world.inProcess(['enqueue', 'names'])
+    expect(text.stderr).toMatch(/not UTF-8: names\/b.*xff\nsealfleet: SOURCE_NAME: 2 names[^]*--skip-bad-names/)
+    const without = await world.inProcess(['enqueue', 'names', '--skip-bad-names', '--json'])
+    expect([without.status, without.json<Report>().files.map((file) => file.relativePath)]).toEqual([0, ['names/a\ufffd']])
+    await rm(folder, { recursive: true })
   })
 
   it('makes several files one batch without being told; the same command finds it again, one file makes none', async () => {

@@ -8,7 +8,7 @@ import { EXIT } from '../src/exit-status.js'
 import { expandPaths } from '../src/files/expand.js'
 import { OutputFile, removeUnfinished } from '../src/files/output-file.js'
 import { resolveRoots } from '../src/files/roots.js'
-import { isPlainRelative, prepareBelow } from '../src/files/safe-path.js'
+import { isPlainRelative, openOutputFolder, placeBelow } from '../src/files/safe-path.js'
 
 describe('an output file', () => {
   it('appears under its name only when it is committed, readable by its owner alone', async () => {
@@ -92,7 +92,8 @@ describe('paths of restored files', () => {
     '%j is refused',
     async (relative) => {
       expect(isPlainRelative(relative)).toBe(false)
-      await expect(prepareBelow('/nowhere', relative)).rejects.toMatchObject({ code: 'OUTPUT_UNSAFE' })
+      await using folder = await openOutputFolder('/')
+      await expect(placeBelow(folder, relative)).rejects.toMatchObject({ code: 'OUTPUT_UNSAFE' })
     },
   )
 
@@ -101,11 +102,12 @@ describe('paths of restored files', () => {
     await mkdir(path.join(dir.path, 'out'))
     await symlink('/', path.join(dir.path, 'out', 'link'))
     await writeFile(path.join(dir.path, 'out', 'file'), '')
-    const folder = path.join(dir.path, 'out')
-    await expect(prepareBelow(folder, 'link/x')).rejects.toMatchObject({ code: 'OUTPUT_UNSAFE' })
-    await expect(prepareBelow(folder, 'file/x')).rejects.toMatchObject({ code: 'OUTPUT_UNSAFE' })
-    expect(await prepareBelow(folder, 'new/deep/x')).toBe(path.join(folder, 'new/deep/x'))
-    expect((await lstat(path.join(folder, 'new/deep'))).isDirectory()).toBe(true)
+    await using folder = await openOutputFolder(path.join(dir.path, 'out'))
+    await expect(placeBelow(folder, 'link/x')).rejects.toMatchObject({ code: 'OUTPUT_UNSAFE' })
+    await expect(placeBelow(folder, 'file/x')).rejects.toMatchObject({ code: 'OUTPUT_UNSAFE' })
+    await using place = await placeBelow(folder, 'new/deep/x')
+    expect(place.folder.path).toBe(path.join(dir.path, 'out', 'new/deep'))
+    expect((await lstat(path.join(dir.path, 'out', 'new/deep'))).isDirectory()).toBe(true)
   })
 })
 

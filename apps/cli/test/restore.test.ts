@@ -1,4 +1,5 @@
 import { GetObjectCommand, PutObjectCommand, S3Client, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, finished, type World } from './support/world.js'
 
 const MiB = 2 ** 20
+const BIN = path.resolve(import.meta.dirname, '../bin/sealfleet.mjs')
 
 interface Stored {
   readonly fileId: string
@@ -119,6 +121,53 @@ describe('sealfleet restore', () => {
     expect(ran.signal).toBe('SIGTERM')
     expect(ran.stderr).toMatch(/CANCELLED/)
     expect(await readdir(out)).toEqual([])
+  })
+
+  it('drops folders at the beginning of paths, or refuses before anything is written', async () => {
+    const out = await output()
+    const strip = (...args: string[]) => world.inProcess(['restore', ...args, '-o', out])
+    expect((await strip('--prefix', 'sub/', '--strip', 'sub/')).status).toBe(0)
+    expect((await readdir(out)).sort()).toEqual(['almost', 'deeper', 'exact'])
+    expect((await readFile(path.join(out, 'deeper', 'beyond [1]'))).equals(await plain('sub/deeper/beyond [1]'))).toBe(
+      true,
+    )
+    expect((await strip('--prefix', 'sub/deeper/', '--strip-components', '2')).status).toBe(0)
+    const before = (await readdir(out)).sort()
+    expect(before).toEqual(['almost', 'beyond [1]', 'deeper', 'exact'])
+    for (const [args, said] of [
+      [['--prefix', 'sub/', '--strip', 'su'], '3 paths of 3 do not lie below su'],
+      [['--all', '--strip-components', '1'], '3 paths of 6 would have no name left'],
+      [['--all', '--strip', 'sub', '--strip-components', '1'], 'not both'],
+    ] as const) {
+      const ran = await strip(...args)
+      expect([ran.status, ran.stderr.includes(said)], ran.stderr).toEqual([2, true])
+    }
+    expect((await readdir(out)).sort()).toEqual(before)
+  })
+
+  it('stops at a full disk with one failure, leaves what is whole, and goes on when there is room', async () => {
+    const KiB = 1024
+    const names = Array.from({ length: 24 }, (_, n) => `full/${String(n).padStart(2, '0')}`)
+    await mkdir(path.join(world.data, 'full'))
+    for (const name of names) await writeFile(path.join(world.data, name), randomBytes(64 * KiB))
+    expect((await world.sealfleet(['enqueue', 'full', '--wait'])).status).toBe(0)
+    const out = await output()
+    // A file system of this test alone, with room for some of them; it ends with the process.
+    const script = `mount -t tmpfs -o size=${10 * 64}k tmpfs "$1" && node "$2" restore --prefix full/ -o "$1" --json; echo $?; ls -AR "$1"; mount -o remount,size=8m "$1" && node "$2" restore --prefix full/ -o "$1" --json --skip-existing | tail -n1; find "$1" -type f | wc -l`
+    const child = spawn('unshare', ['-rm', 'sh', '-c', script, 'sh', out, BIN], {
+      cwd: world.data,
+      env: { ...world.env },
+    })
+    const said = (await finished(child)).stdout.toString()
+    const { summary } = JSON.parse(/^\{"summary".*$/m.exec(said)?.[0] ?? '{}') as { summary: Record<string, number> }
+    expect(summary, said).toMatchObject({ files: 24, failed: 1, stopped: 'no space is left there' })
+    expect(summary['restored']).toBeGreaterThan(0)
+    expect((summary['restored'] ?? 0) + (summary['notTried'] ?? 0)).toBe(23)
+    expect(said).toMatch(/^1$/m)
+    expect(said).not.toContain('.part')
+    const left = 24 - (summary['restored'] ?? 0)
+    expect(said).toContain(`"restored":${left},"bytes":${left * 64 * KiB},"existed":${summary['restored']},"failed":0`)
+    expect(said.trim().split('\n').at(-1)).toBe('24')
   })
 
   it.each([

@@ -1,8 +1,11 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   appendFileSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -75,6 +78,26 @@ describe('openSource', () => {
     symlinkSync(path.join(base, 'secret'), path.join(base, 'in', 'link-out'))
     symlinkSync(base, path.join(base, 'in', 'dir-out'))
     await expect(openSource(roots, { root: 'docs', path: relative })).rejects.toMatchObject({ code })
+  })
+
+  test('a file with a second name is read, unless its root refuses hard links', async () => {
+    linkSync(path.join(base, 'secret'), path.join(base, 'in', 'linked'))
+    expect((await read('linked')).toString()).toBe('outside')
+    const strict = Object.assign(new Map(roots), { refuseHardLinks: new Set(['docs']) })
+    const open = (name: string) => openSource(strict, { root: 'docs', path: name })
+    await expect(open('linked')).rejects.toMatchObject({ code: 'SOURCE_HARD_LINKED' })
+    await (await open('a.bin'))[Symbol.asyncDispose]()
+  })
+
+  test('a FIFO is looked at and never opened: who waits to write into it still waits', async () => {
+    const fifo = path.join(base, 'in', 'fifo')
+    execFileSync('mkfifo', [fifo])
+    const writer = spawn('sh', ['-c', 'echo ready; echo words > fifo'], { cwd: path.join(base, 'in') })
+    await once(writer.stdout, 'data')
+    while (!/\) S /.test(readFileSync(`/proc/${writer.pid}/stat`, 'latin1'))) await new Promise(setImmediate)
+    await expect(read('fifo')).rejects.toMatchObject({ code: 'SOURCE_NOT_REGULAR' })
+    // Had it been opened and closed, the words would have gone nowhere.
+    expect(execFileSync('cat', [fifo], { timeout: 5_000 }).toString()).toBe('words\n')
   })
 
   test('a root that is not configured is refused by name', async () => {

@@ -1,6 +1,6 @@
 /** A sealed object in a local file. */
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { FormatError } from './errors.js'
 import type { ObjectReader } from './reader.js'
 
@@ -21,16 +21,15 @@ export interface FileObjectReader extends ObjectReader, AsyncDisposable {
  * const info = await inspectObject(reader)
  */
 export async function fileReader(file: string | FileHandle): Promise<FileObjectReader> {
-  // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  const handle = typeof file === 'string' ? await open(file, constants.O_RDONLY | constants.O_NONBLOCK) : file
+  const handle = typeof file === 'string' ? await openRegular(file) : file
   const close = async () => {
     if (typeof file === 'string') await handle.close()
   }
   try {
-    const stat = await handle.stat()
-    if (!stat.isFile()) throw new FormatError('E_FORMAT', 'a sealed object is a regular file')
+    const stats = await handle.stat()
+    if (!stats.isFile()) throw notRegular()
     return {
-      length: stat.size,
+      length: stats.size,
       read: (offset, length, options) => readFrom(handle, offset, length, options?.signal),
       close,
       [Symbol.asyncDispose]: close,
@@ -39,6 +38,17 @@ export async function fileReader(file: string | FileHandle): Promise<FileObjectR
     await close()
     throw error
   }
+}
+
+/** Looked at first: opening alone may wind a tape back or take a message off a device. */
+async function openRegular(file: string): Promise<FileHandle> {
+  if (!(await stat(file)).isFile()) throw notRegular()
+  // O_NONBLOCK: should it have become a FIFO meanwhile, opening it must not wait for a writer.
+  return open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+}
+
+function notRegular(): FormatError {
+  return new FormatError('E_FORMAT', 'a sealed object is a regular file')
 }
 
 async function* readFrom(

@@ -18,7 +18,13 @@ const NAMED: Readonly<Record<FailureClass, readonly FailureCode[]>> = {
   ],
   'broken-infrastructure': ['HSM_ACCESS_DENIED', 'S3_ACCESS_DENIED', 'KEY_MISMATCH', 'NO_ACTIVE_KEY'],
   'transient-source': ['SOURCE_BUSY', 'SOURCE_IO', 'SOURCE_CHANGED'],
-  'permanent-source': ['SOURCE_MISSING', 'SOURCE_NOT_REGULAR', 'SOURCE_OUTSIDE_ROOT', 'SOURCE_TOO_LARGE'],
+  'permanent-source': [
+    'SOURCE_MISSING',
+    'SOURCE_NOT_REGULAR',
+    'SOURCE_OUTSIDE_ROOT',
+    'SOURCE_HARD_LINKED',
+    'SOURCE_TOO_LARGE',
+  ],
   'permanent-request': ['PAYLOAD_INVALID', 'REQUEST_CONFLICT', 'E_KEY_DESTROYED'],
   integrity: [
     'E_FORMAT',

@@ -7,13 +7,13 @@ import {
   type AuditReport,
 } from '@sealfleet/maintenance'
 import type { Command } from 'commander'
-import { randomUUID } from 'node:crypto'
-import { access, constants, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, constants, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { CliError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
 import { hasCode } from '../files/errno.js'
+import { OutputFile } from '../files/output-file.js'
 import { unreadable } from '../operators/small-file.js'
 import { createCounter } from '../output/counter.js'
 import { pairs, table } from '../output/table.js'
@@ -148,12 +148,8 @@ async function assertWritable(file: string): Promise<void> {
 }
 
 /** Whole or not at all. */
-async function keep(file: string, text: string): Promise<void> {
-  const temporary = `${file}.${randomUUID().slice(0, 8)}.tmp`
-  try {
-    await writeFile(temporary, text, { mode: 0o600, flag: 'wx' })
-    await rename(temporary, file)
-  } finally {
-    await rm(temporary, { force: true })
-  }
+async function keep(anchor: string, text: string): Promise<void> {
+  await using file = await OutputFile.create(anchor, { force: true })
+  await file.write(Buffer.from(text))
+  await file.commit()
 }

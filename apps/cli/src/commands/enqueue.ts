@@ -10,14 +10,17 @@ import { openIngest } from '../enqueue/ports.js'
 import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
 import { planFile, type PlannedFile } from '../enqueue/requests.js'
 import { openQueueEvents, waitWithProgress } from '../enqueue/wait.js'
-import type { ExitStatus } from '../exit-status.js'
+import { EXIT, type ExitStatus } from '../exit-status.js'
 import { expandPaths, type Expansion } from '../files/expand.js'
 import { readContext, type ContextOptions } from '../files/context.js'
 import { resolveRoots } from '../files/roots.js'
 import { findDomain } from '../services/domains.js'
+import { write } from '../io.js'
 import { createCounter } from '../output/counter.js'
+import { printable } from '../output/printable.js'
+import { count } from '../output/units.js'
 import { openDatabase } from '../services/records.js'
-import { commonOptions, perform, type Runner } from '../verb.js'
+import { commonOptions, errorText, perform, type Runner } from '../verb.js'
 
 interface EnqueueOptions extends CommonOptions, ContextOptions {
   readonly wait?: boolean
@@ -25,6 +28,7 @@ interface EnqueueOptions extends CommonOptions, ContextOptions {
   readonly domain: string
   readonly id?: string
   readonly batch?: string
+  readonly skipBadNames?: boolean
 }
 
 export function enqueueVerb(program: Command, runner: Runner): void {
@@ -43,6 +47,7 @@ export function enqueueVerb(program: Command, runner: Runner): void {
       '--batch <name>',
       'the batch the files belong to: a name or a UUID (several files are one batch also without)',
     )
+    .option('--skip-bad-names', 'go on without files whose names are not UTF-8; else nothing is accepted')
     .addHelpText(
       'after',
       `
@@ -61,6 +66,7 @@ async function enqueueAction(
   const { roots } = context.settings.load(['roots'])
   const resolved = await resolveRoots(roots, o.root)
   const found = await expandPaths(paths, { cwd: context.io.cwd, roots, resolved, only: o.root })
+  if (found.unnameable.length > 0 && o.skipBadNames !== true) return badNames(context, found)
   if (found.files.length === 0) throw nothing(paths, found)
   if (o.id !== undefined && found.files.length > 1) {
     throw usageError(
@@ -155,9 +161,31 @@ function openBatch(
   return name === undefined ? batchOfFiles(records, planned, createdBy) : namedBatch(records, name, createdBy)
 }
 
-function nothing(paths: readonly string[], { skipped }: Expansion) {
-  const also = skipped.length === 0 ? '' : `; ${skipped.length} entries there are links or special files`
-  return missingError('SOURCE_MISSING', `there is no regular file in ${paths.join(', ')}${also}`)
+/** All of them at once, and nothing is accepted: half a folder is worse than none where nobody looks. */
+async function badNames({ print, io }: CommandContext, { files, skipped, unnameable }: Expansion): Promise<ExitStatus> {
+  const report = {
+    code: 'SOURCE_NAME',
+    message: `${count(unnameable.length, 'name')} not in UTF-8, which a job cannot carry; nothing was accepted`,
+    fix: `rename them, or go on without them, with ${count(files.length, 'file')}: --skip-bad-names`,
+    exitStatus: EXIT.failed,
+  }
+  const { exitStatus, ...error } = report
+  await print.document({ files: [], skipped, badNames: unnameable, error })
+  for (const { shown } of unnameable) await print.note(`not UTF-8: ${printable(shown)}`)
+  if (!print.json) await write(io.stderr, errorText(report))
+  return exitStatus
+}
+
+/** Says what was there instead. */
+function nothing(paths: readonly string[], { skipped, unnameable }: Expansion) {
+  const reasons = new Map<string, number>()
+  for (const { reason } of [...skipped, ...unnameable]) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+  const also = [...reasons].map(([reason, n]) => `${n} left out (${reason})`).join(', ')
+  return missingError(
+    'SOURCE_MISSING',
+    `nothing to enqueue: there is no regular file in ${paths.map(printable).join(', ')}${also && `; ${also}`}`,
+    'name files, folders with files in them, or patterns in quotes',
+  )
 }
 
 function hint(batch: string | undefined, planned: readonly PlannedFile[]): string {

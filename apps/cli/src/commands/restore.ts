@@ -5,20 +5,20 @@ import type { CommandContext, CommonOptions } from '../context.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
 import { checkDestination, deliver, rehearseDelivery, wantsNoProgress } from '../files/deliver.js'
 import { parseRange, resolveRange } from '../files/range.js'
-import { ensureOutputFolder, isPlainRelative } from '../files/safe-path.js'
+import { isPlainRelative, openOutputFolder } from '../files/safe-path.js'
 import { createProgress } from '../output/progress.js'
 import { printable } from '../output/printable.js'
 import { table } from '../output/table.js'
 import { count, humanSize } from '../output/units.js'
-import { restoreMany, type RestoreOutcome } from '../restore/many.js'
-import { planRestore, type RestorePlan } from '../restore/plan.js'
+import { restoreMany, type ManyRestored, type RestoreOutcome } from '../restore/many.js'
+import { outputPaths, planRestore, type RestorePlan, type StripOptions } from '../restore/plan.js'
 import { openDatabase } from '../services/records.js'
 import { openReading } from '../services/reading.js'
 import { choosesMany, selectStored, type SelectionOptions } from '../services/selection.js'
 import { openLibrary } from '../services/stored.js'
-import { commonOptions, perform, type Runner } from '../verb.js'
+import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
 
-interface RestoreOptions extends CommonOptions, SelectionOptions {
+interface RestoreOptions extends CommonOptions, SelectionOptions, StripOptions {
   readonly output?: string
   readonly range?: string
   readonly force?: boolean
@@ -37,13 +37,18 @@ export function restoreVerb(program: Command, runner: Runner): void {
     .option('--all', 'all stored files')
     .option('--root <name>', 'with the above: only from this root')
     .option('--domain <id|name>', 'with the above: only of this key domain')
+    .option('--strip <folder>', 'many: without this folder at the beginning of their paths')
+    .addOption(wholeNumber('--strip-components <n>', 'many: without the first N folders of their paths', 1, 1_000))
     .option('--force', 'replace existing files')
     .option('--skip-existing', 'many: leave files that are there already')
     .addHelpText(
       'after',
       `
 A file appears under its name only when all of it was checked. Standard output gets each segment when it is
-authentic: trust the whole only after exit status 0. Of several files from one path, the newest is restored.`,
+authentic: trust the whole only after exit status 0. Of several files from one path, the newest is restored.
+Below the folder of -o nothing is ever written through a link, also one that is put there meanwhile; a folder that is moved
+away or replaced ends in OUTPUT_UNSAFE and status 1. Stopped or failed, no temporary file stays; after SIGKILL the next
+restore into the folder removes it. A full disk ends the run at once: make room and go on with --skip-existing.`,
     )
   perform<RestoreOptions>(commonOptions(restore, { changes: true }), runner, restoreAction)
 }
@@ -59,6 +64,8 @@ async function restoreAction(
     return manyAction(context, o)
   }
   if (id === undefined) throw usageError('name a file id, or choose many with --prefix, --batch or --all')
+  if (o.strip !== undefined || o.stripComponents !== undefined)
+    throw usageError('--strip goes with many files; -o names where one goes')
   return oneAction(context, id, o)
 }
 
@@ -107,8 +114,9 @@ async function manyAction(context: CommandContext, o: RestoreOptions): Promise<E
   if (plan.files.length === 0)
     throw missingError('NOT_FOUND', 'no stored file is in that selection', 'see `sealfleet list`')
   const totalBytes = plan.files.reduce((sum, { size }) => sum + size, 0)
-  if (library === undefined) return dryRunMany(context, plan, folder, totalBytes)
-  await ensureOutputFolder(folder)
+  const pathOf = outputPaths(plan.files, o)
+  if (library === undefined) return dryRunMany(context, plan, folder, pathOf)
+  await using opened = await openOutputFolder(folder)
   const progress = createProgress(context.io, {
     noun: 'files',
     items: plan.files.length,
@@ -116,14 +124,15 @@ async function manyAction(context: CommandContext, o: RestoreOptions): Promise<E
     quiet: context.print.json,
   })
   try {
-    const outcomes = await restoreMany(context, library, plan.files, progress, {
-      folder,
+    const done = await restoreMany(context, library, plan.files, progress, {
+      folder: opened,
+      pathOf,
       force: o.force === true,
       skipExisting: o.skipExisting === true,
       onOutcome: (outcome) => context.print.line(lineOf(outcome)),
     })
     progress.stop()
-    return await summarise(context, plan, outcomes)
+    return await summarise(context, plan, done)
   } finally {
     progress.stop()
   }
@@ -138,7 +147,7 @@ function lineOf({ file, outcome, output, error }: RestoreOutcome): Record<string
 async function summarise(
   context: CommandContext,
   { files, older }: RestorePlan,
-  outcomes: readonly RestoreOutcome[],
+  { outcomes, stopped }: ManyRestored,
 ): Promise<ExitStatus> {
   const failed = outcomes.filter((one) => one.error !== undefined)
   const restored = outcomes.filter(({ outcome }) => outcome === 'restored')
@@ -151,6 +160,7 @@ async function summarise(
     existed: outcomes.filter(({ outcome }) => outcome === 'exists').length,
     failed: failed.length,
     notTried,
+    ...(stopped === undefined ? {} : { stopped }),
     olderVersions: older.length,
   }
   await context.print.line({ summary })
@@ -160,12 +170,17 @@ async function summarise(
     await context.print.text(table(columns, rows))
     for (const fix of new Set(failed.map(({ error }) => error?.fix))) if (fix) await context.print.note(`  fix: ${fix}`)
   }
-  const rest = notTried === 0 ? '' : `, ${notTried} not tried: a dependency is out of reach`
+  const rest = notTried === 0 ? '' : `, ${notTried} not tried: ${stopped ?? 'stopped'}`
   const existed = summary.existed === 0 ? '' : `, ${summary.existed} were there`
   const old = older.length === 0 ? '' : ` (${count(older.length, 'older file')} of the same paths left out)`
   await context.print.text(
     `${count(restored.length, 'file')} restored, ${humanSize(bytes)}${existed}, ${failed.length} failed${rest}${old}`,
   )
+  if (stopped !== undefined) {
+    await context.print.note(
+      `stopped: ${stopped}. What was restored is whole; when that is mended, the same command with --skip-existing goes on`,
+    )
+  }
   return combineStatuses([...failed.map(({ error }) => error?.exitStatus ?? EXIT.failed)])
 }
 
@@ -173,20 +188,23 @@ async function dryRunMany(
   context: CommandContext,
   plan: RestorePlan,
   folder: string,
-  bytes: number,
+  pathOf: (stored: string) => string,
 ): Promise<ExitStatus> {
-  for (const { fileId, root, path: relative, size } of plan.files) {
-    const safe = isPlainRelative(relative)
+  const bytes = plan.files.reduce((sum, { size }) => sum + size, 0)
+  for (const { fileId, root, path: stored, size } of plan.files) {
+    const below = pathOf(stored)
+    const safe = isPlainRelative(below)
+    const output = path.join(folder, below)
     await context.print.line({
       fileId,
       root,
-      relativePath: relative,
+      relativePath: stored,
       size,
-      output: path.join(folder, relative),
+      output,
       safe,
       dryRun: true,
     })
-    await context.print.text(`would restore ${printable(path.join(folder, relative))}  ${humanSize(size)}`)
+    await context.print.text(`would restore ${printable(output)}  ${humanSize(size)}`)
   }
   await context.print.line({
     summary: { files: plan.files.length, bytes, olderVersions: plan.older.length, dryRun: true },

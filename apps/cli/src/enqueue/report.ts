@@ -4,6 +4,7 @@ import { explainCode, statusOfCode } from '../describe-error.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
 import type { Expansion } from '../files/expand.js'
 import type { Printer } from '../output/printer.js'
+import { printable } from '../output/printable.js'
 import { table } from '../output/table.js'
 import { count, humanSize } from '../output/units.js'
 import type { PlannedFile } from './requests.js'
@@ -84,7 +85,7 @@ export function statusOf(reports: readonly FileReport[]): ExitStatus {
 export async function printReport(
   print: Printer,
   reports: readonly FileReport[],
-  { skipped }: Pick<Expansion, 'skipped'>,
+  { skipped, unnameable }: Pick<Expansion, 'skipped' | 'unnameable'>,
   extra: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const byOutcome: Record<string, number> = {}
@@ -94,7 +95,7 @@ export async function printReport(
   const errors = [...new Set(failed.map(({ code, outcome }) => code ?? outcome.toUpperCase()))].map(explainCode)
   const [error] = errors
   const summary = { files: reports.length, bytes, byOutcome }
-  await print.document({ ...extra, files: reports, skipped, summary, ...(error ? { error } : {}) })
+  await print.document({ ...extra, files: reports, skipped, badNames: unnameable, summary, ...(error ? { error } : {}) })
   const shown = reports.length <= LIST_AT_MOST ? reports : failed.slice(0, LIST_AT_MOST)
   if (shown.length > 0) await print.text(filesTable(print, shown))
   const outcomes = Object.entries(byOutcome)
@@ -102,8 +103,10 @@ export async function printReport(
     .join(', ')
   await print.text(`${count(reports.length, 'file')}, ${humanSize(bytes)}: ${outcomes}`)
   for (const { code, message, fix } of errors) await print.note(`${code}: ${message}\n  fix: ${fix}`)
-  for (const { shown: path, reason } of skipped.slice(0, LIST_AT_MOST)) await print.note(`skipped ${path}: ${reason}`)
-  if (skipped.length > LIST_AT_MOST) await print.note(`skipped ${skipped.length - LIST_AT_MOST} more`)
+  const leftOut = [...unnameable, ...skipped]
+  for (const { shown: path, reason } of leftOut.slice(0, LIST_AT_MOST))
+    await print.note(`skipped ${printable(path)}: ${reason}`)
+  if (leftOut.length > LIST_AT_MOST) await print.note(`skipped ${leftOut.length - LIST_AT_MOST} more`)
 }
 
 function filesTable(print: Printer, reports: readonly FileReport[]): string {

@@ -1,11 +1,14 @@
-import type { Dirent } from 'node:fs'
-import { lstat, readdir, readlink, realpath } from 'node:fs/promises'
+import type { BigIntStats, readdir } from 'node:fs'
+import { lstat, readlink } from 'node:fs/promises'
 import path from 'node:path'
 import { glob, isDynamicPattern } from 'tinyglobby'
 import { CliError, missingError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { printable } from '../output/printable.js'
+import { bytesLost, PatternNames, realText } from './bytes-names.js'
+import { entriesBelow } from './entries.js'
 import { errnoOf, hasCode } from './errno.js'
+import { OpenFolder } from './open-folder.js'
 import { outsideRoots, placeInRoot, type Placement, type Root } from './roots.js'
 
 /** A file found, as it is named to the queue and to people. */
@@ -26,11 +29,13 @@ export interface Skipped {
 export interface Expansion {
   readonly files: readonly FoundFile[]
   readonly skipped: readonly Skipped[]
+  /** Files and folders whose names are not UTF-8: a job cannot carry them. Shown with the other bytes as `\xNN`. */
+  readonly unnameable: readonly Skipped[]
 }
 
 export interface ExpandOptions {
   readonly cwd: string
-  readonly roots: ReadonlyMap<string, string>
+  readonly roots: ReadonlyMap<string, string> & { readonly refuseHardLinks?: ReadonlySet<string> }
   readonly resolved: readonly Root[]
   /** only this root may hold them */
   readonly only?: string | undefined
@@ -41,11 +46,16 @@ export interface ExpandOptions {
  * glob characters that isn't a path by itself a pattern. Symbolic links and special files inside folders are skipped
  * and reported; named directly they are an error, except a link to a regular file under the same root.
  *
- * Throws SOURCE_MISSING (status 4), SOURCE_NOT_REGULAR or SOURCE_OUTSIDE_ROOT (status 1) before anything is enqueued.
+ * Folders are read through descriptors, so that one that is swapped for a link meanwhile shows nothing of elsewhere. What a
+ * root refuses (hard links) is skipped in folders and an error when it is named.
+ *
+ * Throws SOURCE_MISSING (status 4), SOURCE_NOT_REGULAR, SOURCE_HARD_LINKED or SOURCE_OUTSIDE_ROOT (status 1) before anything
+ * is enqueued.
  */
 export async function expandPaths(given: readonly string[], o: ExpandOptions): Promise<Expansion> {
   const files = new Map<string, FoundFile>()
   const skipped = new Map<string, Skipped>()
+  const unnameable = new Map<string, Skipped>()
   for (const argument of given) {
     if (argument === '' || argument.includes('\0')) {
       throw new CliError('USAGE', `${JSON.stringify(argument)} is not a path`, { exitStatus: EXIT.usage })
@@ -53,8 +63,9 @@ export async function expandPaths(given: readonly string[], o: ExpandOptions): P
     const found = await expandOrExplain(argument, o)
     for (const file of found.files) files.set(`${file.root}\0${file.path}`, file)
     for (const one of found.skipped) skipped.set(one.shown, one)
+    for (const one of found.unnameable) unnameable.set(one.shown, one)
   }
-  return { files: [...files.values()], skipped: [...skipped.values()] }
+  return { files: [...files.values()], skipped: [...skipped.values()], unnameable: [...unnameable.values()] }
 }
 
 /** A folder that can't be read is named; its files may still be readable by workers, but nobody could list them here. */
@@ -77,69 +88,86 @@ async function expandOne(argument: string, o: ExpandOptions): Promise<Expansion>
   const stats = await lstatOrUndefined(absolute)
   if (stats === undefined) {
     if (isDynamicPattern(argument)) return expandPattern(argument, o)
-    throw missingError('SOURCE_MISSING', `${printable(argument)} does not exist`)
+    throw missingError('SOURCE_MISSING', `${printable(argument)} does not exist${bytesLost(argument)}`)
   }
   if (stats.isDirectory()) return walk(absolute, o)
-  if (stats.isSymbolicLink()) return { files: [await throughLink(absolute, argument, o)], skipped: [] }
+  if (stats.isSymbolicLink()) return only(await throughLink(absolute, argument, o))
   if (!stats.isFile()) throw notRegular(argument)
-  const real = path.join(await realpath(path.dirname(absolute)), path.basename(absolute))
-  return { files: [await place(real, argument, o)], skipped: [] }
+  const real = path.join(await realText(path.dirname(absolute), argument), path.basename(absolute))
+  return only(orThrow(place(real, argument, stats, o)))
+}
+
+function only(file: FoundFile): Expansion {
+  return { files: [file], skipped: [], unnameable: [] }
 }
 
 async function expandPattern(pattern: string, o: ExpandOptions): Promise<Expansion> {
+  const names = new PatternNames(pattern)
   const matches = await glob(pattern, {
     cwd: o.cwd,
     absolute: true,
     onlyFiles: false,
     expandDirectories: false,
     followSymbolicLinks: false,
+    fs: { readdir: names.readdir as unknown as typeof readdir },
   })
-  if (matches.length === 0) throw missingError('SOURCE_MISSING', `nothing matches ${printable(pattern)}`)
-  const files: FoundFile[] = []
-  const skipped: Skipped[] = []
+  const found = new Found()
   for (const match of matches.map((one) => (one.length > 1 ? one.replace(/\/$/, '') : one)).sort()) {
+    found.unnameable.push(...names.lost(match).map(({ reason, file }) => ({ shown: show(file, o.cwd), reason })))
     const stats = await lstatOrUndefined(match)
+    const shown = show(match, o.cwd)
+    if (stats === undefined) continue
     // A pattern that ends at folders means their files, as a shell's own expansion would have given the folder.
-    if (stats?.isDirectory()) {
-      if (/\*\*\/?$/.test(pattern)) continue
-      const inner = await walk(match, o)
-      files.push(...inner.files)
-      skipped.push(...inner.skipped)
-    } else if (stats?.isFile()) {
-      const real = path.join(await realpath(path.dirname(match)), path.basename(match))
-      files.push(await place(real, show(match, o.cwd), o))
+    if (stats.isDirectory()) {
+      if (!/\*\*\/?$/.test(pattern)) found.addAll(await walk(match, o))
+    } else if (stats.isFile()) {
+      const real = path.join(await realText(path.dirname(match), shown), path.basename(match))
+      found.add(place(real, shown, stats, o))
     } else {
-      skipped.push({
-        shown: show(match, o.cwd),
-        reason: stats?.isSymbolicLink() ? 'symbolic link' : 'not a regular file',
-      })
+      found.skipped.push({ shown, reason: stats.isSymbolicLink() ? 'symbolic link' : 'not a regular file' })
     }
   }
-  return { files, skipped }
+  found.unnameable.push(...names.folders.map(({ reason, file }) => ({ shown: show(file, o.cwd), reason })))
+  if (found.unnameable.length === 0 && matches.length === 0)
+    throw missingError('SOURCE_MISSING', `nothing matches ${printable(pattern)}`)
+  return found
 }
 
 async function walk(folder: string, o: ExpandOptions): Promise<Expansion> {
-  const files: FoundFile[] = []
-  const skipped: Skipped[] = []
-  const real = await realpath(folder)
+  const found = new Found()
+  await using opened = await OpenFolder.open(folder)
+  // Where the open folder really is; its path could lead elsewhere by now.
+  const real = await realText(opened.at('.'), show(folder, o.cwd))
   if (placeInRoot(`${real}/.`, o.resolved) === undefined) {
     throw outsideRoots(show(folder, o.cwd), `${real}/x`, o.roots, o.only)
   }
-  for await (const { file, entry } of entriesBelow(real)) {
-    const shown = show(path.join(folder, path.relative(real, file)), o.cwd)
-    if (entry.isFile()) files.push(await place(file, shown, o))
-    else skipped.push({ shown, reason: entry.isSymbolicLink() ? 'symbolic link' : 'not a regular file' })
+  for await (const entry of entriesBelow(opened)) {
+    const inner = path.join(entry.folder.path, entry.name)
+    const shown = show(inner, o.cwd)
+    if (entry.stats === undefined) found.unnameable.push({ shown, reason: entry.reason })
+    else if (entry.reason !== undefined) found.skipped.push({ shown, reason: entry.reason })
+    else found.add(place(path.join(real, path.relative(opened.path, inner)), shown, entry.stats, o))
   }
-  return { files, skipped }
+  return found
 }
 
-/** Everything below a folder but the folders themselves, by name; links are not followed. */
-async function* entriesBelow(folder: string): AsyncGenerator<{ readonly file: string; readonly entry: Dirent }> {
-  const entries = await readdir(folder, { withFileTypes: true })
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const file = path.join(folder, entry.name)
-    if (entry.isDirectory()) yield* entriesBelow(file)
-    else yield { file, entry }
+/** What was found on the way. */
+class Found implements Expansion {
+  readonly files: FoundFile[] = []
+  readonly skipped: Skipped[] = []
+  readonly unnameable: Skipped[] = []
+
+  /** A file in a folder or of a pattern: what its root refuses is skipped, as links are. */
+  add(one: FoundFile | CliError): void {
+    if (!(one instanceof CliError)) this.files.push(one)
+    else if (one instanceof HardLinked) this.skipped.push({ shown: one.shown, reason: HARD_LINKED })
+    else throw one
+  }
+
+  addAll({ files, skipped, unnameable }: Expansion): void {
+    this.files.push(...files)
+    this.skipped.push(...skipped)
+    this.unnameable.push(...unnameable)
   }
 }
 
@@ -147,13 +175,13 @@ async function* entriesBelow(folder: string): AsyncGenerator<{ readonly file: st
 async function throughLink(link: string, argument: string, o: ExpandOptions): Promise<FoundFile> {
   let target: string
   try {
-    target = await realpath(link)
+    target = await realText(link, argument)
   } catch (error) {
     if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error
     const to = await readlink(link)
     throw missingError('SOURCE_MISSING', `${printable(argument)} is a link to ${printable(to)}, which does not exist`)
   }
-  const own = placeInRoot(path.join(await realpath(path.dirname(link)), path.basename(link)), o.resolved)
+  const own = placeInRoot(path.join(await realText(path.dirname(link), argument), path.basename(link)), o.resolved)
   const there = placeInRoot(target, o.resolved)
   if (there === undefined || (own !== undefined && own.root !== there.root)) {
     const out = outsideRoots(argument, target, o.roots, o.only)
@@ -168,28 +196,35 @@ async function throughLink(link: string, argument: string, o: ExpandOptions): Pr
   }
   const stats = await lstatOrUndefined(target)
   if (!stats?.isFile()) throw notRegular(argument)
-  return place(target, argument, o)
+  return orThrow(place(target, argument, stats, o))
 }
 
-async function place(real: string, shown: string, o: ExpandOptions): Promise<FoundFile> {
-  const placement = placeInRoot(real, o.resolved)
-  if (placement === undefined) throw outsideRoots(shown, real, o.roots, o.only)
-  if (!isText(placement.path)) {
-    const message = `${printable(shown)}: its name is not UTF-8, which a job can't carry`
-    throw new CliError('SOURCE_NAME', message, { exitStatus: EXIT.failed, fix: 'rename it' })
+const HARD_LINKED = 'it has other names (hard links), which its root refuses'
+
+class HardLinked extends CliError {
+  readonly shown: string
+
+  constructor(shown: string) {
+    super('SOURCE_HARD_LINKED', `${printable(shown)}: ${HARD_LINKED}`, { exitStatus: EXIT.failed, fix: 'copy it' })
+    this.shown = shown
   }
-  const stats = await lstat(real, { bigint: true })
+}
+
+function place(real: string, shown: string, stats: BigIntStats, o: ExpandOptions): FoundFile | CliError {
+  const placement = placeInRoot(real, o.resolved)
+  if (placement === undefined) return outsideRoots(shown, real, o.roots, o.only)
+  if (stats.nlink > 1n && o.roots.refuseHardLinks?.has(placement.root) === true) return new HardLinked(shown)
   return { ...placement, shown, size: Number(stats.size), mtimeNs: stats.mtimeNs }
 }
 
-/** Node decodes file names as UTF-8 and marks what isn't with U+FFFD: such a name doesn't lead back to its file. */
-function isText(name: string): boolean {
-  return !name.includes('\ufffd')
+function orThrow(one: FoundFile | CliError): FoundFile {
+  if (one instanceof CliError) throw one
+  return one
 }
 
 async function lstatOrUndefined(file: string) {
   try {
-    return await lstat(file)
+    return await lstat(file, { bigint: true })
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw error

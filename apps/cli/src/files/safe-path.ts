@@ -1,13 +1,14 @@
-import { constants } from 'node:fs'
-import { lstat, mkdir, open } from 'node:fs/promises'
+import { lstat, mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { hasCode } from './errno.js'
+import { descriptorsHavePaths, OpenFolder } from './open-folder.js'
+import { outputError, unsafeOutput } from './output-error.js'
 
 /**
  * True for a relative path that names something below wherever it is applied: no empty, `.` or `..` component, no
- * leading slash, no NUL. Records come from a database that somebody may have written to.
+ * leading slash, no NUL. Records come from a database that an attacker may have written to.
  */
 export function isPlainRelative(relative: string): boolean {
   return (
@@ -17,43 +18,74 @@ export function isPlainRelative(relative: string): boolean {
   )
 }
 
+/** Where a file below an output folder goes; dispose closes the folders on the way. */
+export interface PlaceBelow extends AsyncDisposable {
+  readonly folder: OpenFolder
+  readonly name: string
+}
+
 /**
- * The absolute path of `relative` below `folder`, its folders made where missing. Every folder on the way is a real
- * one: a symbolic link among them is refused, so what is written stays below `folder`. `folder` itself may be
- * reached through links; the caller named it.
+ * Opens the folders of `relative` below `output`, one in the other, made where missing. None of them is opened through a
+ * link, whatever happens to them meanwhile: what is written there stays below `output`. Throws OUTPUT_UNSAFE.
  */
-export async function prepareBelow(folder: string, relative: string): Promise<string> {
+export async function placeBelow(output: OpenFolder, relative: string): Promise<PlaceBelow> {
   if (!isPlainRelative(relative)) {
-    throw unsafe(`${JSON.stringify(relative)} is not a plain relative path and could leave the output folder`)
+    throw unsafeOutput(`${JSON.stringify(relative)} is not a plain relative path and could leave the output folder`)
   }
   const parts = relative.split('/')
-  let current = folder
-  for (const part of parts.slice(0, -1)) {
-    current = path.join(current, part)
-    await ensureRealFolder(current)
+  const name = parts.pop() ?? ''
+  const opened: OpenFolder[] = []
+  const close = async (): Promise<void> => {
+    for (const folder of opened.reverse()) await folder[Symbol.asyncDispose]()
   }
-  return path.join(folder, relative)
-}
-
-async function ensureRealFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder)
+    let folder = output
+    for (const part of parts) {
+      folder = await realFolder(folder, part)
+      opened.push(folder)
+    }
+    return { folder, name, [Symbol.asyncDispose]: close }
   } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error
+    await close()
+    throw error
   }
-  const stats = await lstat(folder)
-  if (stats.isSymbolicLink())
-    throw unsafe(`${JSON.stringify(folder)} is a symbolic link; nothing is written through it`)
-  if (!stats.isDirectory()) throw unsafe(`${JSON.stringify(folder)} is in the way: it is not a folder`)
 }
 
-/** Makes the output folder itself (parents included) and returns it; refuses what isn't a folder. */
-export async function ensureOutputFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY)
-  await handle.close()
+async function realFolder(above: OpenFolder, part: string): Promise<OpenFolder> {
+  try {
+    return await above.child(part, { make: true })
+  } catch (error) {
+    if (!hasCode(error, 'ENOTDIR', 'ELOOP', 'ENOENT')) throw error
+    const shown = JSON.stringify(path.join(above.path, part))
+    throw unsafeOutput(
+      (await isLink(above.at(part)))
+        ? `${shown} is a symbolic link; nothing is written through it`
+        : `${shown} is in the way: it is not a folder`,
+    )
+  }
 }
 
-function unsafe(message: string): CliError {
-  return new CliError('OUTPUT_UNSAFE', message, { exitStatus: EXIT.failed, fix: 'choose another folder with -o' })
+async function isLink(file: string): Promise<boolean> {
+  try {
+    return (await lstat(file)).isSymbolicLink()
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+/** Makes the output folder itself (parents included) and opens it; links on the way are followed: the caller named it. */
+export async function openOutputFolder(folder: string): Promise<OpenFolder> {
+  if (!descriptorsHavePaths()) {
+    throw new CliError('OUTPUT_UNSAFE', 'folders can be restored safely only where there is /proc/self/fd (Linux)', {
+      exitStatus: EXIT.failed,
+      fix: 'restore file by file with -o PATH, or run it on Linux',
+    })
+  }
+  try {
+    await mkdir(folder, { recursive: true })
+    return await OpenFolder.open(folder)
+  } catch (error) {
+    throw outputError(error, folder)
+  }
 }

@@ -8,6 +8,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'sealfleet restore "invoice 17" -o invoice.pdf',
     'sealfleet restore "invoice 17" --range 0-1023 -o head.bin',
     'sealfleet restore --prefix 2026/ -o restored --skip-existing',
+    'sealfleet restore --prefix 2026/05/ --strip 2026/05 -o may',
   ],
   verify: ['sealfleet verify "invoice 17"', 'sealfleet verify --all --domain acme'],
   rm: ['sealfleet rm "invoice 17" --reason "asked for by the customer, ticket 4711" --dry-run'],

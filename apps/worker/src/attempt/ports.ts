@@ -5,6 +5,7 @@
 import type { KeyDeriver, NonceWrapper } from '@sealfleet/format'
 import type { Store } from '@sealfleet/store'
 
+import type { SourceRoots } from '../source/open-source.js'
 import type { ByteBudget } from './byte-budget.js'
 import type { StepHook } from './steps.js'
 
@@ -132,5 +133,5 @@ export interface SealingPorts {
 export interface IngestPorts extends SealingPorts {
   readonly records: IngestRecords
   /** Root name → absolute path. */
-  readonly roots: ReadonlyMap<string, string>
+  readonly roots: SourceRoots
 }

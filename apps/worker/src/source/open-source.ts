@@ -34,17 +34,24 @@ export interface Source extends AsyncDisposable {
 /** ARCHITECTURE: L ≤ 2^44. */
 const LARGEST = 2n ** 44n
 
-// O_NONBLOCK: opening a FIFO must not wait for a writer that never comes. It has no effect on regular files.
-const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
+/** open(2): a descriptor that names a file without opening it, so no device or FIFO notices. Node has no constant for it. */
+const O_PATH = 0o10000000
+const LOOK = O_PATH | constants.O_NOFOLLOW
+// By now it is a regular file; should it not be one, opening must neither wait nor take a terminal.
+const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
+
+/** Named folders that jobs may name, and of which of them a file with several names (hard links) is refused. */
+export type SourceRoots = ReadonlyMap<string, string> & { readonly refuseHardLinks?: ReadonlySet<string> }
 
 /**
  * Opens a source below its named root.
  *
- * The last component is opened with O_NOFOLLOW, and where the descriptor really points is read back from the
- * kernel (`/proc/self/fd/N`): a symbolic link in the middle of the path may stay below the root, but never leave it.
- * Returns when the descriptor is open on a regular file; throws SourceError otherwise, with nothing left open.
+ * What the path leads to is looked at first, with O_PATH and O_NOFOLLOW: a device, a FIFO or a socket is refused unopened.
+ * Where that descriptor really points is read back from the kernel (`/proc/self/fd/N`): a symbolic link in the middle of the
+ * path may stay below the root, but never leave it. Then that very file is opened through the descriptor.
+ * Returns when it is open for reading; throws SourceError otherwise, with nothing left open.
  */
-export async function openSource(roots: ReadonlyMap<string, string>, location: SourceLocation): Promise<Source> {
+export async function openSource(roots: SourceRoots, location: SourceLocation): Promise<Source> {
   const where = `${location.root}:${location.path}`
   const root = roots.get(location.root)
   if (root === undefined) {
@@ -57,10 +64,11 @@ export async function openSource(roots: ReadonlyMap<string, string>, location: S
   const realRoot = await rootFolder(root, location.root)
   let handle: FileHandle | undefined
   try {
-    handle = await open(path.join(realRoot, location.path), FLAGS)
+    handle = await openLooked(path.join(realRoot, location.path), realRoot, where)
     const stats = await handle.stat({ bigint: true })
-    if (!stats.isFile()) throw new SourceError('SOURCE_NOT_REGULAR', `source ${where} is not a regular file`)
-    await assertBelow(handle, realRoot, where)
+    if (stats.nlink > 1n && roots.refuseHardLinks?.has(location.root) === true) {
+      throw new SourceError('SOURCE_HARD_LINKED', `source ${where} has ${stats.nlink} names (hard links)`)
+    }
     if (stats.size > LARGEST) {
       throw new SourceError('SOURCE_TOO_LARGE', `source ${where} has ${stats.size} bytes; the format ends at 2^44`)
     }
@@ -75,6 +83,18 @@ export async function openSource(roots: ReadonlyMap<string, string>, location: S
   } catch (error) {
     await handle?.close()
     throw sourceErrorFrom(error, where)
+  }
+}
+
+async function openLooked(file: string, realRoot: string, where: string): Promise<FileHandle> {
+  const looked = await open(file, LOOK)
+  try {
+    const stats = await looked.stat()
+    if (!stats.isFile()) throw new SourceError('SOURCE_NOT_REGULAR', `source ${where} is not a regular file`)
+    await assertBelow(looked, realRoot, where)
+    return await open(`/proc/self/fd/${looked.fd}`, READ)
+  } finally {
+    await looked.close()
   }
 }
 

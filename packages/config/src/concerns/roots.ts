@@ -1,14 +1,26 @@
 import { z } from 'zod'
 import { absolutePathFault } from '../path.js'
 import { defineConcern } from '../concern.js'
-import { required } from '../variable.js'
+import { optional, required } from '../variable.js'
 
-/** Named folders that jobs may name as sources (and restores as destinations): name → absolute path. */
-export type RootsConfig = ReadonlyMap<string, string>
+/** Named folders that jobs may name as sources: name → absolute path. */
+export interface RootsConfig extends ReadonlyMap<string, string> {
+  /** roots below which a file with more than one name (hard links) is refused */
+  readonly refuseHardLinks: ReadonlySet<string>
+}
+
+class Roots extends Map<string, string> implements RootsConfig {
+  readonly refuseHardLinks: ReadonlySet<string>
+
+  constructor(folders: ReadonlyMap<string, string>, refuseHardLinks: ReadonlySet<string>) {
+    super(folders)
+    this.refuseHardLinks = refuseHardLinks
+  }
+}
 
 const ROOT_NAME = /^[a-z0-9-]{1,64}$/
 
-const rootList: z.ZodType<RootsConfig, string> = z.string().transform((value, context) => {
+const rootList: z.ZodType<ReadonlyMap<string, string>, string> = z.string().transform((value, context) => {
   const roots = new Map<string, string>()
   for (const entry of value.split(',')) {
     const [name, path] = split(entry.trim())
@@ -35,6 +47,24 @@ function entryFault(name: string, path: string): string | undefined {
   return fault === undefined ? undefined : `gives root "${name}" the path "${path}", which ${fault}`
 }
 
+type HardLinks = 'allow' | 'refuse'
+
+const hardLinkList: z.ZodType<ReadonlyMap<string, HardLinks>, string> = z.string().transform((value, context) => {
+  const policies = new Map<string, HardLinks>()
+  for (const entry of value.split(',')) {
+    const [name, policy] = split(entry.trim())
+    const known = policy === 'allow' || policy === 'refuse'
+    if (known && ROOT_NAME.test(name) && !policies.has(name)) {
+      policies.set(name, policy)
+      continue
+    }
+    const message = policies.has(name) ? `names "${name}" twice` : `holds "${entry.trim()}"`
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+  return policies
+})
+
 const variables = {
   roots: required({
     name: 'SEALFLEET_ROOTS',
@@ -43,6 +73,24 @@ const variables = {
     example: 'inbox=/srv/inbox,archive=/srv/archive',
     schema: rootList,
   }),
+  hardLinks: optional({
+    name: 'SEALFLEET_ROOT_HARD_LINKS',
+    about: 'whether files with more than one name are taken, for each root; `allow` where nothing is said',
+    wants: 'name=allow or name=refuse, several separated by commas; names of roots',
+    example: 'inbox=refuse',
+    schema: hardLinkList,
+  }),
 }
 
-export const roots = defineConcern({ variables, build: (values): RootsConfig => values.roots })
+export const roots = defineConcern({
+  variables,
+  check: ({ roots: folders, hardLinks }) =>
+    [...(hardLinks?.keys() ?? [])]
+      .filter((name) => !folders.has(name))
+      .map((name) => ({
+        variable: variables.hardLinks.name,
+        fault: `names "${name}", which is not in SEALFLEET_ROOTS`,
+      })),
+  build: ({ roots: folders, hardLinks = new Map<string, HardLinks>() }): RootsConfig =>
+    new Roots(folders, new Set([...hardLinks].flatMap(([name, policy]) => (policy === 'refuse' ? [name] : [])))),
+})

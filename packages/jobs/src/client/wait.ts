@@ -27,17 +27,25 @@ export interface WaitOptions {
   readonly onProgress?: (progress: WaitProgress) => void
   /** bytes of one file, when `events` are given */
   readonly onBytes?: (fileId: string, progress: IngestProgress) => void
-  /** told of an outage that the wait sits out */
+  /** called with an outage of the database that the wait sits out, once a look */
   readonly onTrouble?: (error: unknown) => void
+  /** called when the database has answered a look */
+  readonly onAnswer?: () => void
 }
 
 const FINAL: ReadonlySet<FileState> = new Set(['STORED', 'DEAD', 'DISCARDED', 'DELETED'])
 /** Ids asked about at once. */
 const PAGE = 1_000
 
+/** A look at all open files may take one twentieth of the time. */
+const SWEEP_SHARE = 20
+
 /**
  * Waits until every file is in a final state, and returns those states by file id. An outage of the database is sat
  * out; files that are not known are waited for, too.
+ *
+ * With `events` a file is asked about when its job ends, and all open ones together only now and then: the work grows with the
+ * number of files, not with its square.
  * @throws the signal's reason when it aborts; whatever the port throws that is no outage
  */
 export async function waitForFiles(
@@ -45,32 +53,45 @@ export async function waitForFiles(
   fileIds: Iterable<string>,
   options: WaitOptions = {},
 ): Promise<ReadonlyMap<string, FileStatus>> {
-  const { pollMs = 250, maxPollMs = 2_000, signal, events, onProgress, onTrouble } = options
+  const { pollMs = 250, maxPollMs = 2_000, signal, events, onProgress, onTrouble, onAnswer } = options
   const open = new Set(fileIds)
   const total = open.size
   const done = new Map<string, FileStatus>()
+  const byState: Partial<Record<FileState, number>> = {}
   const bell = new Bell()
   const unlisten = events === undefined ? undefined : listen(events, open, bell, options.onBytes)
+  let pause = pollMs
+  let sweepAt = performance.now()
   try {
-    for (let pause = pollMs; open.size > 0; pause = Math.min(pause * 2, maxPollMs)) {
+    while (open.size > 0) {
       signal?.throwIfAborted()
       const before = done.size
+      const began = performance.now()
+      const heard = bell.take()
+      const sweeps = began >= sweepAt
       try {
-        for (const status of await ask(port, [...open], signal)) {
-          if (!FINAL.has(status.state)) continue
+        const asked = sweeps ? [...open] : heard.filter((id) => open.has(id))
+        for (const status of await ask(port, asked, signal)) {
+          if (!FINAL.has(status.state) || !open.delete(status.fileId)) continue
           done.set(status.fileId, status)
-          open.delete(status.fileId)
+          byState[status.state] = (byState[status.state] ?? 0) + 1
         }
+        if (asked.length > 0) onAnswer?.()
       } catch (error) {
         signal?.throwIfAborted()
         if (classify(error, { during: 'database' }).failure.class !== 'transient-infrastructure') throw error
         onTrouble?.(error)
       }
       if (done.size > before) {
-        onProgress?.({ done: done.size, total, byState: countStates(done.values()) })
-        pause = pollMs
+        onProgress?.({ done: done.size, total, byState: { ...byState } })
+        if (events === undefined) pause = pollMs
       }
-      if (open.size > 0) await bell.wait(pause, signal)
+      const now = performance.now()
+      if (sweeps) {
+        sweepAt = now + Math.max(pause, (now - began) * SWEEP_SHARE)
+        pause = Math.min(pause * 2, maxPollMs)
+      }
+      if (open.size > 0) await bell.wait(Math.max(1, sweepAt - now), signal)
     }
     return done
   } finally {
@@ -87,12 +108,6 @@ async function ask(port: StatusPort, fileIds: readonly string[], signal?: AbortS
   return all
 }
 
-function countStates(statuses: Iterable<FileStatus>): WaitProgress['byState'] {
-  const counts: Partial<Record<FileState, number>> = {}
-  for (const { state } of statuses) counts[state] = (counts[state] ?? 0) + 1
-  return counts
-}
-
 /** Rings when one of the open files' jobs ends. Returns how to stop listening. */
 function listen(
   events: QueueEvents,
@@ -105,7 +120,8 @@ function listen(
     return fileId !== undefined && open.has(fileId) ? fileId : undefined
   }
   const onEnd = ({ jobId }: { jobId: string }): void => {
-    if (fileOf(jobId) !== undefined) bell.ring()
+    const fileId = fileOf(jobId)
+    if (fileId !== undefined) bell.ring(fileId)
   }
   const onJobProgress = ({ jobId, data }: { jobId: string; data: unknown }): void => {
     const fileId = fileOf(jobId)
@@ -127,20 +143,27 @@ export function isIngestProgress(data: unknown): data is IngestProgress {
   return typeof bytes === 'number' && typeof total === 'number'
 }
 
-/** Sleeps until rung, aborted, or for so many milliseconds. A ring while nobody sleeps is remembered. */
+/** Sleeps until rung, aborted, or for so many milliseconds. A ring while no one sleeps is remembered. */
 class Bell {
-  #rung = false
+  readonly #heard = new Set<string>()
   #wake: (() => void) | undefined
 
-  ring(): void {
-    this.#rung = true
+  ring(fileId: string): void {
+    this.#heard.add(fileId)
     this.#wake?.()
+  }
+
+  /** What it rang for since the last call. */
+  take(): readonly string[] {
+    const heard = [...this.#heard]
+    this.#heard.clear()
+    return heard
   }
 
   /** Throws the signal's reason when it aborts. */
   async wait(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
-    if (!this.#rung) {
+    if (this.#heard.size === 0) {
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           clearTimeout(timer)
@@ -152,7 +175,6 @@ class Bell {
         this.#wake = wake
       })
     }
-    this.#rung = false
     this.#wake = undefined
     signal?.throwIfAborted()
   }

@@ -72,6 +72,11 @@ export const PERMANENT_SOURCE = {
     'The path leads out of its root (by a symbolic link).',
     'Find out who made the link; this may be an attack.',
   ),
+  SOURCE_HARD_LINKED: permanent(
+    1,
+    'The file has more than one name (hard links), which its root refuses.',
+    'Have upstream copy the file instead of linking it; somebody may have linked a file that is not theirs.',
+  ),
   SOURCE_TOO_LARGE: permanent(
     1,
     'The file is larger than the object store can keep as one object.',

@@ -1,0 +1,37 @@
+import { CliError } from '../cli-error.js'
+import { EXIT } from '../exit-status.js'
+import { errnoOf } from './errno.js'
+
+/** Disk full, read-only, no rights: with the path, which is the user's own. Other errors pass unchanged. */
+export function outputError(error: unknown, final: string): unknown {
+  const errno = errnoOf(error)
+  if (errno === undefined) return error
+  const fix = 'make room or correct the rights of the folder, or choose another place with -o'
+  return new CliError('OUTPUT_IO', `${final} could not be written (${errno})`, {
+    exitStatus: EXIT.failed,
+    fix,
+    cause: error,
+  })
+}
+
+export function unsafeOutput(message: string): CliError {
+  return new CliError('OUTPUT_UNSAFE', message, {
+    exitStatus: EXIT.failed,
+    fix: 'choose with -o a folder that only you can write to',
+  })
+}
+
+/** What no other file of the run would be spared: no room, no more descriptors, a disk that takes nothing. */
+const FOR_ALL: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left there',
+  EDQUOT: 'your quota there is used up',
+  EROFS: 'the file system there is read-only',
+  EMFILE: 'this process may open no more files',
+  ENFILE: 'the system may open no more files',
+}
+
+/** In words, why writing anything more is pointless; undefined for what concerns one file alone. */
+export function whyAllFail(error: unknown): string | undefined {
+  const errno = errnoOf(error) ?? (error instanceof CliError ? errnoOf(error.cause) : undefined)
+  return errno === undefined ? undefined : FOR_ALL[errno]
+}
