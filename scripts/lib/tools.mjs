@@ -40,6 +40,7 @@ const TESTS = [
   command('ceph-osd'),
   command('radosgw'),
   command('pkcsslotd', ['opencryptoki']),
+  command('pgbouncer'),
   command('pkcs11-tool', ['opensc']),
   command('p11-kit'),
   {

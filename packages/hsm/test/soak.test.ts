@@ -21,8 +21,7 @@ const FAULTS = [
   'SIGKILL',
 ] as const
 
-const FULL = process.env['SEALFLEET_TEST_FULL'] === '1'
-const SECONDS = Number(process.env['SEALFLEET_TEST_SOAK_SECONDS'] ?? (FULL ? 60 : 5))
+const SECONDS = Number(process.env['SEALFLEET_TEST_SOAK_SECONDS'] ?? 10)
 
 describe('a soak with random faults', () => {
   it(
@@ -54,7 +53,7 @@ describe('a soak with random faults', () => {
       const { restarts, logins, replays, hung, errors } = observed.pool.stats()
       console.info(JSON.stringify({ seconds: SECONDS, ok: load.ok, restarts, logins, replays, hung, errors, healing }))
       expect(load).toMatchObject({ wrong: 0, failures: [] })
-      expect(load.ok).toBeGreaterThan(100)
+      expect(load.ok).toBeGreaterThan(1_000)
     },
     (SECONDS + 60) * 1_000,
   )

@@ -1,5 +1,5 @@
 import { appendAudit, createRequest, listAudit } from '@sealfleet/records'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, afterEach, describe, expect, test } from 'vitest'
 
 import {
   ADOPTION,
@@ -12,17 +12,11 @@ import {
   parseAnchor,
   parseExpectation,
 } from '../src/index.js'
-import { enrolTwo, openAuditHouse, openAuditToken, type AuditHouse, type AuditToken } from './audit-house.js'
-
-let token: AuditToken
-beforeAll(async () => {
-  token = await openAuditToken()
-})
-afterAll(() => token?.[Symbol.asyncDispose]())
+import { enrolTwo, openAuditHouse, type AuditHouse } from './audit-house.js'
 
 let house: AuditHouse
 beforeEach(async () => {
-  house = await openAuditHouse(token)
+  house = await openAuditHouse()
 })
 afterEach(() => house?.[Symbol.asyncDispose]())
 

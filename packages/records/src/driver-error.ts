@@ -1,3 +1,4 @@
+import { connectionFailure } from './connection/failure.js'
 import { RecordsError, type RecordsErrorCode } from './errors.js'
 import { lacksRight, missingRight } from './missing-right.js'
 
@@ -46,6 +47,7 @@ const BY_CODE: Readonly<Record<string, RecordsErrorCode>> = {
   EHOSTUNREACH: 'DB_UNAVAILABLE',
   ENETUNREACH: 'DB_UNAVAILABLE',
   ENOENT: 'DB_UNAVAILABLE', // a socket's path
+  EACCES: 'DB_ACCESS_DENIED', // a socket that is not ours
   DatabaseNotReachable: 'DB_UNAVAILABLE',
   ConnectionClosed: 'DB_UNAVAILABLE',
   SocketTimeout: 'DB_UNAVAILABLE',
@@ -123,6 +125,13 @@ export function recordsError(error: unknown, sql?: string): RecordsError {
   if (error instanceof RecordsError) return error
   const found: Findings = { codes: [] }
   look(error, found, new Set())
+  const failure = connectionFailure(found.codes, found.sqlState, found.message)
+  if (failure !== undefined) {
+    const cause = Object.assign(new Error(found.message), { name: error instanceof Error ? error.name : 'Error' })
+    const { sqlState } = found
+    const details = { cause, fix: failure.fix, ...(sqlState !== undefined && { sqlState }) }
+    return new RecordsError(failure.code, failure.message, details)
+  }
   const code = codeOf(found)
   if (found.sqlState === NO_RIGHT) {
     const missing = missingRight(found.message ?? '', sql)

@@ -249,3 +249,6 @@ export { renewRekeyLease, type RekeyLease } from './statements/renew-rekey-lease
 export { openRekeyAttempt, type OpenRekeyAttemptInput } from './statements/open-rekey-attempt.js'
 export { commitRekey, type CommitRekeyInput } from './statements/commit-rekey.js'
 export { endRekeyItem, type EndRekeyInput } from './statements/end-rekey-item.js'
+export { sessionReport, type SessionReport } from './statements/session-report.js'
+export { OLDEST_POSTGRES } from './schema-version.js'
+export type { DatabaseTls } from './connection/url.js'

@@ -1,6 +1,8 @@
-import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { poolConfig, type ConnectionOptions } from './connection.js'
+import { refuseDifferences, sessionDifferences } from './connection/session.js'
+import { ExactTimesPg } from './connection/times.js'
+import { otherSchema } from './other-schema.js'
 import { recordsError } from './driver-error.js'
 import { RecordsError } from './errors.js'
 import { PrismaClient, type Prisma } from './generated/client.js'
@@ -119,18 +121,18 @@ async function rowsOf<Row>(client: Pick<PrismaClient, '$queryRaw'>, sql: Prisma.
  * @throws RecordsError DB_URL, DB_UNAVAILABLE, DB_ACCESS_DENIED, or DB_SCHEMA (then: `npm run migrate`)
  */
 export async function openRecords(databaseUrl: string, options: ConnectionOptions = {}): Promise<Records> {
-  const pool = new pg.Pool(poolConfig(databaseUrl, options))
+  const { address, pool: config } = poolConfig(databaseUrl, options)
+  const pool = new pg.Pool(config)
   // An idle connection that the server ends is no failure of ours: the pool opens another. Unheard, it would end the process.
   pool.on('error', () => undefined)
   // The pool listens to idle connections alone. One that ends while it is checked out, between two statements of a
   // transaction or while it says good-bye, tells its statement; without a listener of its own it would end the process too.
   pool.on('connect', (client) => client.on('error', () => undefined))
-  const records = new Records(
-    new PrismaClient({ adapter: new PrismaPg(pool, { onConnectionError: () => undefined }), errorFormat: 'minimal' }),
-    pool,
-  )
+  const adapter = new ExactTimesPg(pool, { schema: address.schema, onConnectionError: () => undefined })
+  const records = new Records(new PrismaClient({ adapter, errorFormat: 'minimal' }), pool)
   try {
-    await assertSchema(pool)
+    refuseDifferences(await sessionDifferences(pool, address.schema), address)
+    await assertSchema(pool, address.schema)
     return records
   } catch (error) {
     await records.close()
@@ -138,14 +140,24 @@ export async function openRecords(databaseUrl: string, options: ConnectionOption
   }
 }
 
-async function assertSchema(pool: pg.Pool): Promise<void> {
+async function assertSchema(pool: pg.Pool, schema: string): Promise<void> {
+  const lacking = `the database lacks migration ${SCHEMA_VERSION}`
+  const table = `${pg.escapeIdentifier(schema)}._prisma_migrations`
+  const { rows: found } = await pool.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [table])
+  if (found[0]?.there !== true) {
+    const other = await otherSchema(pool, schema)
+    throw new RecordsError('DB_SCHEMA', other === undefined ? lacking : `${lacking} in schema "${schema}"`, {
+      fix:
+        other === undefined
+          ? 'run `npm run migrate`'
+          : `the tables are in "${other}": add schema=${encodeURIComponent(other)} to the URL`,
+    })
+  }
   const { rows } = await pool.query<{ name: string }>(
     `SELECT migration_name AS name FROM _prisma_migrations
      WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND migration_name >= $1`,
     [SCHEMA_VERSION],
   )
   if (!rows.some((row) => row.name === SCHEMA_VERSION))
-    throw new RecordsError('DB_SCHEMA', `the database lacks migration ${SCHEMA_VERSION}`, {
-      fix: 'run `npm run migrate`',
-    })
+    throw new RecordsError('DB_SCHEMA', lacking, { fix: 'run `npm run migrate`' })
 }

@@ -5,7 +5,8 @@ import { freshDatabase, tempDir } from '@sealfleet/testkit'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { countsByState, migrate, migrationStatus, openRecords } from '../src/index.js'
-import { connectionFields } from '../src/connection.js'
+import { driverFields } from '../src/connection.js'
+import { parseDatabaseUrl } from '../src/connection/url.js'
 import { MIGRATIONS_DIR, readMigrations } from '../src/migrate/migration-files.js'
 import { SCHEMA_VERSION } from '../src/schema-version.js'
 import { asMigrationList, openEngine } from './prisma-engine.js'
@@ -24,7 +25,7 @@ async function query<Row extends pg.QueryResultRow>(url: string, sql: string): P
 
 /** SQL that would turn what the migrations make into what the schema says: in a shadow database, by Prisma's engine. */
 async function drift(url: string, schema: string): Promise<string | null> {
-  await using engine = await openEngine(connectionFields(url), schema)
+  await using engine = await openEngine(driverFields(parseDatabaseUrl(url)), schema)
   const { exitCode, stdout } = await engine.schema.diff({
     from: { tag: 'migrations', ...asMigrationList(await readMigrations()) },
     to: { tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content: schema }] },

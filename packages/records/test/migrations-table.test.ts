@@ -4,7 +4,8 @@ import path from 'node:path'
 import { freshDatabase, tempDir } from '@sealfleet/testkit'
 import pg from 'pg'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { connectionFields } from '../src/connection.js'
+import { driverFields } from '../src/connection.js'
+import { parseDatabaseUrl } from '../src/connection/url.js'
 import { migrate } from '../src/migrate/migrate.js'
 import { readMigrations } from '../src/migrate/migration-files.js'
 import { asMigrationList, openEngine } from './prisma-engine.js'
@@ -67,7 +68,10 @@ async function traces(url: string): Promise<Traces> {
 
 /** The same with Prisma's own engine; `retry` marks what failed as rolled back first. */
 async function prismaDeploys(url: string, dir: string, retry: boolean): Promise<void> {
-  await using engine = await openEngine(connectionFields(url), 'datasource db {\n  provider = "postgresql"\n}\n')
+  await using engine = await openEngine(
+    driverFields(parseDatabaseUrl(url)),
+    'datasource db {\n  provider = "postgresql"\n}\n',
+  )
   if (retry) await engine.schema.markMigrationRolledBack({ migrationName: '20260102000000_two' })
   const migrationsList = asMigrationList(await readMigrations(dir), dir)
   await engine.schema.applyMigrations({ migrationsList, filters: { externalTables: [], externalEnums: [] } })

@@ -60,7 +60,7 @@ export interface Engine extends AsyncDisposable {
 
 /**
  * Opens the engine on one database. Its shadow databases are databases of their own, made and dropped by us.
- * @param config connection fields (never a URL, see `connectionFields`)
+ * @param config connection fields (never a URL, see `driverFields`)
  * @param schema text of schema.prisma, where the engine must know the provider or compare with it
  */
 export async function openEngine(config: pg.PoolConfig, schema: string): Promise<Engine> {

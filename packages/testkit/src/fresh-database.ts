@@ -25,6 +25,7 @@ export async function freshDatabase({ schema = 'migrated' }: FreshDatabaseOption
   const template =
     schema === 'empty' ? 'template0' : schema === 'migrated' ? await migratedTemplate(server) : schema.copyOf
   await onServer(server, `create database ${name} template ${pg.escapeIdentifier(template)}`)
+  if (process.env['SEALFLEET_TEST_DATABASE_DEFAULTS'] === 'hostile') await onServer(server, hostileDefaults(name))
   const url = new URL(server)
   url.pathname = `/${name}`
   return {
@@ -32,6 +33,31 @@ export async function freshDatabase({ schema = 'migrated' }: FreshDatabaseOption
     url: url.href,
     [Symbol.asyncDispose]: () => onServer(server, `drop database if exists ${name} with (force)`),
   }
+}
+
+/**
+ * Defaults of a database under which statements mean something else or texts read otherwise, unless a session says what it
+ * depends on. As many of them as one server can have.
+ */
+export function hostileDefaults(database: string): string {
+  const defaults = {
+    timezone: 'Asia/Kolkata',
+    datestyle: 'German, DMY',
+    intervalstyle: 'iso_8601',
+    bytea_output: 'escape',
+    extra_float_digits: '-15',
+    search_path: 'nowhere',
+    standard_conforming_strings: 'off',
+    array_nulls: 'off',
+    default_transaction_isolation: 'serializable',
+    statement_timeout: '1',
+    lock_timeout: '1',
+    idle_in_transaction_session_timeout: '1',
+    client_encoding: 'LATIN1',
+  }
+  return Object.entries(defaults)
+    .map(([name, value]) => `alter database ${database} set ${name} = '${value}';`)
+    .join('\n')
 }
 
 async function onServer(url: string, statement: string): Promise<void> {

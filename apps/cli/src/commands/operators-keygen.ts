@@ -61,7 +61,7 @@ async function keygenAction(context: CommandContext, _args: readonly string[], o
     `the private key is in ${final}${o.passphrase ? '' : ', NOT encrypted'}; keep a copy where it is as safe`,
   )
   await context.print.note(
-    `give the public key above to the server: sealfleet operators add NAME --public-key FILE (${raw.toString('base64')})`,
+    `give the public key above to the server: sealfleet operators add NAME --public-key FILE (${raw.toString('hex')})`,
   )
 }
 

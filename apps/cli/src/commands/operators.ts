@@ -71,7 +71,7 @@ async function listAction(context: CommandContext): Promise<void> {
   const rows = operators.map((one) => [
     one.name,
     one.role,
-    one.publicKey.toString('base64'),
+    one.publicKey.toString('hex'),
     humanTime(one.enrolledAt),
     one.enrolledBy,
     one.requestId ?? '-',
@@ -105,7 +105,7 @@ async function addAction(context: CommandContext, [name = '']: readonly string[]
   }))
   await context.print.document({ operator, request: null, dryRun })
   await context.print.text(
-    `${name} ${dryRun ? 'would be' : 'is'} enrolled as ${o.role}, key ${publicKey.toString('base64')}`,
+    `${name} ${dryRun ? 'would be' : 'is'} enrolled as ${o.role}, key ${publicKey.toString('hex')}`,
   )
   if (dryRun || operator.role !== 'officer' || officers > FREE_OFFICERS) return
   await context.print.note(

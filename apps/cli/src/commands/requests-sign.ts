@@ -71,7 +71,7 @@ async function signAction(context: CommandContext, [given = '']: readonly string
   }
   await print.document(report)
   await print.text(dryRun ? `${final} would be made` : `signed: ${final}`)
-  await print.note(`public key ${publicKey.toString('base64')}`)
+  await print.note(`public key ${publicKey.toString('hex')}`)
   await print.note(`next, on the server: sealfleet requests approve ${request.id} --operator NAME --signature ${final}`)
 }
 

@@ -1,6 +1,7 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
 import { assertNoEviction, connectProducer, QUEUES, queueOptions } from '@sealfleet/jobs'
-import { conservation, keyAges, migrationStatus, type Records } from '@sealfleet/records'
+import { conservation, keyAges, migrationStatus, sessionReport, type Records } from '@sealfleet/records'
+import { printable } from '@sealfleet/telemetry/text'
 import { Queue } from 'bullmq'
 import { access, constants, stat } from 'node:fs/promises'
 import type { CommandContext } from '../context.js'
@@ -59,6 +60,17 @@ export interface DatabaseFindings {
   readonly records?: Records
 }
 
+/** The session's settings are ours whatever the server, the database and the role have as defaults. */
+async function checkSession(records: Records): Promise<readonly Finding[]> {
+  const { settings, overridden, concerns } = await sessionReport(records)
+  const others = Object.entries(overridden).map(([name, value]) => `${name} = ${printable(value)}`)
+  const seen = `TimeZone ${settings['TimeZone']}, DateStyle ${settings['DateStyle']}, search_path ${settings['search_path']}`
+  const beside = others.length === 0 ? '' : `; overrides this database's own ${others.join(', ')}`
+  return concerns.length === 0
+    ? [ok('session', seen + beside)]
+    : concerns.map(({ text, fix }) => warning('session', text, fix))
+}
+
 /** Postgres answers, has the tables of this version, and its books are balanced. */
 export async function checkDatabase(context: CommandContext, config: Config<'database'>): Promise<DatabaseFindings> {
   try {
@@ -75,6 +87,7 @@ export async function checkDatabase(context: CommandContext, config: Config<'dat
         wrong
           ? failed('books', new Error(`conservation reads ${books.difference}, stray commits ${books.strayCommits}`))
           : ok('books', `${books.accepted} files accepted, records consistent`),
+        ...(await checkSession(records)),
         await checkRotations(records),
       ],
     }

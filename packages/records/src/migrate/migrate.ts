@@ -1,7 +1,11 @@
 import pg from 'pg'
-import { connectionFields, type DatabaseTls } from '../connection.js'
+import { driverFields, type ConnectionOptions } from '../connection.js'
+import { clientClass, sessionSettings } from '../connection/session.js'
+import { parseDatabaseUrl, type DatabaseAddress } from '../connection/url.js'
 import { recordsError } from '../driver-error.js'
 import { RecordsError } from '../errors.js'
+import { otherSchema } from '../other-schema.js'
+import { OLDEST_POSTGRES } from '../schema-version.js'
 import { readMigrations, type MigrationFile } from './migration-files.js'
 import {
   foreignTables,
@@ -10,13 +14,11 @@ import {
   recordFailed,
   type MigrationRows,
 } from './migrations-table.js'
-import { beginTurn, type TurnOptions } from './turn.js'
+import { beginTurn, useSettings, type TurnOptions } from './turn.js'
 
-export interface MigrateOptions {
+export interface MigrateOptions extends Pick<ConnectionOptions, 'connectTimeoutMs' | 'tls'> {
   /** Default: prisma/migrations of this checkout. */
   readonly migrationsDir?: string | undefined
-  readonly connectTimeoutMs?: number | undefined
-  readonly tls?: DatabaseTls | undefined
   /** How long to wait for another process that migrates this database. Default 300,000. */
   readonly lockTimeoutMs?: number | undefined
   /** Called when that wait takes longer than a moment, with who holds the lock. */
@@ -34,8 +36,11 @@ export interface MigrationStatus {
   readonly unknown: readonly string[]
 }
 
-/** A migration may work for long, but must not queue for long: what waits behind its lock waits as well. */
-const SCRIPT_LOCK_TIMEOUT_MS = 30_000
+/**
+ * A migration may work for long, but must not queue for long: what waits behind its lock waits as well. A process that is
+ * cut off in the middle of one must not keep its lock for long either.
+ */
+const TIMEOUTS = { statementMs: 0, lockMs: 30_000, idleInTransactionMs: 60_000 }
 
 /**
  * Applies the migrations that the database lacks, each as one transaction, and leaves `_prisma_migrations` as `prisma migrate
@@ -44,11 +49,14 @@ const SCRIPT_LOCK_TIMEOUT_MS = 30_000
  */
 export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<{ applied: string[] }> {
   const files = await readMigrations(options.migrationsDir)
-  const turn = { timeoutMs: options.lockTimeoutMs ?? 300_000, onWait: options.onWait }
-  return withClient(connectionConfig(databaseUrl, options), async (client) => {
+  const address = parseDatabaseUrl(databaseUrl, options.tls)
+  const settings = sessionSettings(address.schema, TIMEOUTS)
+  const turn = { settings, timeoutMs: options.lockTimeoutMs ?? 300_000, onWait: options.onWait }
+  return withClient(address, options, async (client) => {
+    await refuseOldServer(client)
     const applied: string[] = []
     for (;;) {
-      const name = await applyNext(client, files, turn)
+      const name = await applyNext(client, files, { ...turn, schema: address.schema })
       if (name === undefined) return { applied }
       applied.push(name)
     }
@@ -58,17 +66,14 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
 /** What is applied and what is not. Changes nothing. @throws RecordsError as migrate */
 export async function migrationStatus(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrationStatus> {
   const files = await readMigrations(options.migrationsDir)
-  return withClient(connectionConfig(databaseUrl, options), async (client) =>
-    compare(files, await readMigrationRows(client)),
-  )
-}
-
-function connectionConfig(databaseUrl: string, options: MigrateOptions): pg.ClientConfig {
-  return {
-    ...connectionFields(databaseUrl, options.tls),
-    application_name: 'sealfleet migrate',
-    connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
-  }
+  const address = parseDatabaseUrl(databaseUrl, options.tls)
+  return withClient(address, options, async (client) => {
+    await client.query('BEGIN READ ONLY')
+    await useSettings(client, sessionSettings(address.schema, TIMEOUTS))
+    const rows = await readMigrationRows(client)
+    await client.query('COMMIT')
+    return compare(files, rows)
+  })
 }
 
 function compare(files: readonly MigrationFile[], { finished, unfinished }: MigrationRows): MigrationStatus {
@@ -82,17 +87,15 @@ function compare(files: readonly MigrationFile[], { finished, unfinished }: Migr
   }
 }
 
+type Turn = TurnOptions & { readonly schema: string }
+
 /** Applies the oldest migration that is missing. @returns its name, undefined when none is missing */
-async function applyNext(
-  client: pg.Client,
-  files: readonly MigrationFile[],
-  turn: TurnOptions,
-): Promise<string | undefined> {
+async function applyNext(client: pg.Client, files: readonly MigrationFile[], turn: Turn): Promise<string | undefined> {
   await beginTurn(client, turn)
   let file: MigrationFile | undefined
   try {
-    file = await nextOf(client, files)
-    if (file !== undefined) await apply(client, file)
+    file = await nextOf(client, files, turn.schema)
+    if (file !== undefined) await apply(client, file, turn.schema)
     await client.query('COMMIT')
     return file?.name
   } catch (error) {
@@ -104,23 +107,19 @@ async function applyNext(
   }
 }
 
-async function apply(client: pg.Client, file: MigrationFile): Promise<void> {
-  await client.query(`SET LOCAL lock_timeout = ${SCRIPT_LOCK_TIMEOUT_MS}`)
+async function apply(client: pg.Client, file: MigrationFile, schema: string): Promise<void> {
+  await makeSchema(client, schema)
   // Without values: the server takes the whole text as one simple query, function bodies included.
   await recordApplied(client, file, () => client.query(file.script))
 }
 
 /** Takes the failed migration back and leaves its row unfinished, as Prisma does. @returns what to throw */
-async function keepFailure(
-  client: pg.Client,
-  file: MigrationFile,
-  turn: TurnOptions,
-  error: unknown,
-): Promise<RecordsError> {
+async function keepFailure(client: pg.Client, file: MigrationFile, turn: Turn, error: unknown): Promise<RecordsError> {
   const mapped = recordsError(error)
   if (!(error instanceof pg.DatabaseError)) return mapped // the connection is gone, and the transaction with it
   await client.query('ROLLBACK')
   await beginTurn(client, turn)
+  await makeSchema(client, turn.schema)
   const done = (await readMigrationRows(client)).finished.has(file.name)
   if (!done) await recordFailed(client, file, logsOf(file, error))
   await client.query('COMMIT')
@@ -138,22 +137,59 @@ function logsOf(file: MigrationFile, error: pg.DatabaseError): string {
 }
 
 /** @throws RecordsError DB_SCHEMA when the database is not one that these migrations continue */
-async function nextOf(client: pg.Client, files: readonly MigrationFile[]): Promise<MigrationFile | undefined> {
+async function nextOf(
+  client: pg.Client,
+  files: readonly MigrationFile[],
+  schema: string,
+): Promise<MigrationFile | undefined> {
   const { changed, pending } = compare(files, await readMigrationRows(client))
   if (changed.length > 0)
     throw new RecordsError('DB_SCHEMA', `changed since they were applied: ${changed.join(', ')}`, {
       fix: 'restore the files of the version that applied them; changes go into a new migration',
     })
+  const next = files.find(({ name }) => name === pending[0])
+  if (next === undefined) return undefined
+  const other = pending.length === files.length ? await otherSchema(client, schema) : undefined
+  if (other !== undefined && schema === 'public')
+    throw new RecordsError('DB_SCHEMA', `the tables are in schema "${other}", and none are in "public"`, {
+      fix: `add schema=${encodeURIComponent(other)} to SEALFLEET_DATABASE_URL (or schema=NAME for a second fleet in this database)`,
+    })
   const foreign = await foreignTables(client)
   if (foreign.length > 0)
     throw new RecordsError('DB_SCHEMA', `the schema holds tables of something else: ${foreign.join(', ')}`, {
-      fix: 'give Sealfleet a database of its own',
+      fix: 'give Sealfleet a database of its own, or a schema: add schema=NAME to SEALFLEET_DATABASE_URL',
     })
-  return files.find(({ name }) => name === pending[0])
+  return next
 }
 
-async function withClient<T>(config: pg.ClientConfig, run: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client(config)
+/** @throws RecordsError DB_SCHEMA */
+async function refuseOldServer(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ version: string }>(`SELECT current_setting('server_version_num') AS version`)
+  const version = Math.floor(Number(rows[0]?.version) / 10_000)
+  if (!(version >= OLDEST_POSTGRES))
+    throw new RecordsError(
+      'DB_SCHEMA',
+      `the server is PostgreSQL ${version}; ${OLDEST_POSTGRES} is the oldest supported`,
+      {
+        fix: `upgrade the server to PostgreSQL ${OLDEST_POSTGRES} or later`,
+      },
+    )
+}
+
+/** Asked first whether it exists: a user may own the schema without the right to make one. */
+async function makeSchema(client: pg.Client, schema: string): Promise<void> {
+  const { rows } = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])
+  if (rows.length === 0) await client.query(`CREATE SCHEMA ${pg.escapeIdentifier(schema)}`)
+}
+
+async function withClient<T>(
+  address: DatabaseAddress,
+  options: MigrateOptions,
+  run: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const Client = clientClass(address, 'sealfleet migrate', TIMEOUTS)
+  const connectionTimeoutMillis = address.connectTimeoutMs ?? options.connectTimeoutMs ?? 5_000
+  const client = new Client({ ...driverFields(address), connectionTimeoutMillis })
   // Told by the query in hand; unheard, it would end the process.
   client.on('error', () => undefined)
   try {

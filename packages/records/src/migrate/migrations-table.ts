@@ -45,7 +45,7 @@ export async function foreignTables(client: pg.ClientBase): Promise<string[]> {
   if (await tableExists(client)) return []
   const { rows } = await client.query<{ name: string }>(
     `SELECT relname AS name FROM pg_class
-     WHERE relkind = 'r' AND relnamespace = to_regnamespace(current_schema()) ORDER BY relname LIMIT 5`,
+     WHERE relkind = 'r' AND relnamespace = to_regnamespace(quote_ident(current_schema())) ORDER BY relname LIMIT 5`,
   )
   return rows.map((row) => row.name)
 }

@@ -8,6 +8,8 @@ const LOCKS = [0x5ea1f1e7, 72707369] as const
 const SILENT_MS = 1_500
 
 export interface TurnOptions {
+  /** Of the transaction, by name: behind a pooler a session keeps none of its own. */
+  readonly settings: Readonly<Record<string, string>>
   /** How long to wait for another process that migrates this database. */
   readonly timeoutMs: number
   /** Called once when the wait takes longer than a moment, with who holds the lock. */
@@ -22,7 +24,7 @@ export interface TurnOptions {
 export async function beginTurn(client: pg.ClientBase, options: TurnOptions): Promise<void> {
   const deadline = performance.now() + options.timeoutMs
   for (let patience = Math.min(SILENT_MS, options.timeoutMs / 2), told = false; ;) {
-    if (await tryTurn(client, patience)) return
+    if (await tryTurn(client, options.settings, patience)) return
     const holder = await holderOf(client)
     if (!told) options.onWait?.(holder)
     told = true
@@ -32,17 +34,32 @@ export async function beginTurn(client: pg.ClientBase, options: TurnOptions): Pr
 }
 
 /** @returns whether the transaction is begun and has the lock; if not, there is no transaction */
-async function tryTurn(client: pg.ClientBase, patienceMs: number): Promise<boolean> {
-  await client.query('BEGIN')
+async function tryTurn(
+  client: pg.ClientBase,
+  settings: Readonly<Record<string, string>>,
+  patienceMs: number,
+): Promise<boolean> {
+  await client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE')
   try {
-    await client.query(`SET LOCAL lock_timeout = ${Math.max(1, Math.trunc(patienceMs))}`)
+    await useSettings(client, { ...settings, lock_timeout: String(Math.max(1, Math.trunc(patienceMs))) })
     for (const lock of LOCKS) await client.query('SELECT pg_advisory_xact_lock($1)', [lock])
+    await useSettings(client, settings)
     return true
   } catch (error) {
     await client.query('ROLLBACK')
     if ((error as { code?: unknown }).code === '55P03') return false
     throw error
   }
+}
+
+/** Settings until the end of this transaction; transaction_timeout is known from PostgreSQL 17 on. */
+export async function useSettings(client: pg.ClientBase, settings: Readonly<Record<string, string>>): Promise<void> {
+  const all = Object.entries({ ...settings, transaction_timeout: '0' })
+  await client.query(
+    `SELECT set_config(s.name, s.value, TRUE) FROM unnest($1::text[], $2::text[]) AS s (name, value)
+     WHERE s.name IN (SELECT name FROM pg_settings)`,
+    [all.map(([name]) => name), all.map(([, value]) => value)],
+  )
 }
 
 /** Who holds either lock: what any user may see of another's session. */

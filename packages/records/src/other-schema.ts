@@ -1,0 +1,16 @@
+import type pg from 'pg'
+
+/**
+ * A schema other than ours that holds Sealfleet's tables: where an earlier version put them by the user's search path, or
+ * where another URL does. undefined when there is none that this user may see.
+ */
+export async function otherSchema(db: Pick<pg.ClientBase, 'query'>, schema: string): Promise<string | undefined> {
+  const { rows } = await db.query<{ name: string }>(
+    `SELECT nspname AS name FROM pg_namespace n
+     WHERE nspname <> $1 AND 3 = (SELECT count(*) FROM pg_class
+       WHERE relnamespace = n.oid AND relname IN ('_prisma_migrations', 'key_domains', 'master_keys'))
+     ORDER BY nspname LIMIT 1`,
+    [schema],
+  )
+  return rows[0]?.name
+}
