@@ -9,18 +9,37 @@ const shared = {
   hookTimeout: 240_000,
   expect: { poll: { timeout: 60_000 } },
   restoreMocks: true,
+  unstubEnvs: true,
 } as const
 
-const CHAOS = 'scripts/test/chaos.test.ts'
+/** Bytes in, bytes out: no service, no process, nothing that two files could share by accident. */
+const UNIT = ['packages/{config,format,telemetry}/test/**/*.test.ts']
 
-/** Suites that read and write times, bytes, JSON and intervals. */
-const ANY_SESSION = [
-  'packages/records/test/{requests,search-audit}.test.ts',
+/** Files that change the process they run in (a mocked module, its warnings, its heap): each gets one of its own. */
+const ALONE = [
+  'packages/format/test/secrets.test.ts',
+  'packages/telemetry/test/leak.test.ts',
+  'apps/worker/test/leak.test.ts',
+  'apps/worker/test/warnings.test.ts',
 ]
+
+/** Long runs: two minutes of chaos, the soak of the HSM pool, large volumes. `npm run test:full` has them. */
+const ENDURANCE = ['**/*.endurance.test.ts']
+
+const ALL = ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts']
+
+/** Suites that read and write times, bytes and JSON. */
+const ANY_SESSION = ['packages/records/test/{requests,search-audit}.test.ts']
+
+/** Needs the whole machine to itself: what it does to the services and the clock would fail its neighbours. */
+const CHAOS = ['scripts/test/chaos.test.ts']
 
 /**
  * Tests run against real services: `scripts/test.mjs` builds, starts them and hands over their addresses in
  * SEALFLEET_TEST_*. Workspace packages are imported as built (dist); a package's own tests import ../src.
+ *
+ * Files of one project share their processes (`isolate: false`): loading the S3, Redis and Postgres clients again for each
+ * file was a third of the whole run.
  */
 export default defineConfig({
   test: {
@@ -28,11 +47,25 @@ export default defineConfig({
       {
         test: {
           ...shared,
-          name: 'suites',
-          include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
-          exclude: [CHAOS],
+          name: 'unit',
+          pool: 'threads',
+          isolate: false,
+          include: UNIT,
+          exclude: ALONE,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'services',
+          isolate: false,
+          include: ALL,
+          exclude: [...UNIT, ...ALONE, ...ENDURANCE, ...CHAOS],
+          // More than there are cores: tests of leases and time-outs wait for most of their time.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -51,13 +84,12 @@ export default defineConfig({
               '-c idle_in_transaction_session_timeout=0 -c default_transaction_isolation=read\\ committed',
           },
           maxWorkers: 2,
-          sequence: { groupOrder: 0 },
+          sequence: { groupOrder: 2 },
         },
       },
-      {
-        // When the others are done: it takes the whole machine, and what it does to it is nobody else's business.
-        test: { ...shared, name: 'chaos', include: [CHAOS], maxWorkers: 1, sequence: { groupOrder: 1 } },
-      },
+      { test: { ...shared, name: 'alone', include: ALONE, maxWorkers: 2, sequence: { groupOrder: 2 } } },
+      { test: { ...shared, name: 'chaos', include: CHAOS, maxWorkers: 1, sequence: { groupOrder: 3 } } },
+      { test: { ...shared, name: 'endurance', include: ENDURANCE, maxWorkers: 1, sequence: { groupOrder: 4 } } },
     ],
   },
 })

@@ -11,7 +11,7 @@ Runs workers, maintenance and a producer on private services below .sealfleet/ch
 (kills at every step, stopped processes, restarted and wiped servers, lost answers, a token that vanishes, sources that
 change), waits for quiet, and checks every promise: nothing lost, nothing stored twice, nothing left over.
 
-  --minutes M   how long faults come; default 2
+  --minutes M   how long faults come; default 2; 0.4 is the shortest in which every kind of fault comes once
   --seed N      the same seed gives the same schedule of faults; default: a new one, which is printed
   --json FILE   the figures as JSON
 

@@ -4,18 +4,21 @@
  *
  *   --env   only print the environment (SEALFLEET_TEST_*) that leads to the running services
  *
+ * Projects (vitest.config.ts): unit, services, alone, chaos; with SEALFLEET_TEST_FULL=1 (`npm run test:full`) endurance too,
+ * and larger volumes. `--project NAME` runs one of them.
+ *
  * The services stay up for a fast second run; with CI=true they are stopped at the end, whatever the end was.
  */
 import './lib/node-version.mjs'
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { formatEnvironment, testEnvironment } from './lib/environment.mjs'
 import { readIfThere } from './lib/files.mjs'
 import { checkout, testHome } from './lib/places.mjs'
 import { startServices, stopServices, TEST_SERVICES } from './lib/private-services.mjs'
 import { runNode, runStep } from './lib/run.mjs'
 import { Refusal, runMain } from './lib/say.mjs'
-import { countTests } from './lib/vitest-report.mjs'
+import { countTests, slowestFiles } from './lib/vitest-report.mjs'
 
 const vitestArguments = process.argv.slice(2)
 const ci = process.env['CI'] === 'true'
@@ -48,10 +51,18 @@ await runMain(async () => {
 async function runVitest(env) {
   const report = join(testHome, `vitest-${process.pid}.json`)
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+  // Long runs only when they are asked for, by the full run or by name.
+  const named = vitestArguments.some((argument) => argument.startsWith('--project'))
+  const projects = named || env['SEALFLEET_TEST_FULL'] === '1' ? [] : ['--project=!endurance']
   const vitest = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
   try {
-    const status = await runNode([vitest, 'run', ...reporters, ...vitestArguments], { env })
-    return countTests(await readIfThere(report), status)
+    const status = await runNode([vitest, 'run', ...reporters, ...projects, ...vitestArguments], { env })
+    const text = await readIfThere(report)
+    const slowest = slowestFiles(text, 10)
+    if (slowest.length > 1) console.log('\nThe ten slowest files, in seconds:')
+    for (const { file, seconds } of slowest)
+      console.log(`${seconds.toFixed(1).padStart(7)}  ${relative(checkout, file)}`)
+    return countTests(text, status)
   } finally {
     await rm(report, { force: true })
   }

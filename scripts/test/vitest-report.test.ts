@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { countTests } from '../lib/vitest-report.mjs'
+import { countTests, slowestFiles } from '../lib/vitest-report.mjs'
 
 const suite = (status: string, ...tests: string[]) => ({
   status,
@@ -28,4 +28,19 @@ it.each([
   ['killed before its report', undefined, 137, { passed: 0, failed: 1 }],
 ])('%s', (_, text, status, counts) => {
   expect(countTests(text, status)).toEqual(counts)
+})
+
+it('names the slowest files, slowest first', () => {
+  const ran = (name: string, seconds: number) => ({
+    ...suite('passed', 'passed'),
+    name,
+    startTime: 0,
+    endTime: seconds * 1000,
+  })
+  const text = report(3, 0, ran('quick', 0.5), ran('slow', 9), ran('middle', 3))
+  expect(slowestFiles(text, 2)).toEqual([
+    { file: 'slow', seconds: 9 },
+    { file: 'middle', seconds: 3 },
+  ])
+  expect(slowestFiles(undefined, 2)).toEqual([])
 })

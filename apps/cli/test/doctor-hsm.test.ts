@@ -58,7 +58,7 @@ afterAll(async () => {
 
 async function doctor(more: Record<string, string | undefined> = {}) {
   const before = await faulty.calls('C_Login')
-  const ran = await world.sealfleet(['doctor', 'hsm', '--json'], { env: { ...env, ...more } })
+  const ran = await world.spawned(['doctor', 'hsm', '--json'], { env: { ...env, ...more } })
   const report = ran.json<Report>()
   const of = (check: string) => report.findings.find((one) => one.check === check)
   return {
@@ -121,7 +121,7 @@ describe('sealfleet doctor hsm', () => {
   })
 
   it('prints the same as a table for a person', async () => {
-    const { status, stdout } = await world.sealfleet(['doctor', 'hsm'], { env })
+    const { status, stdout } = await world.spawned(['doctor', 'hsm'], { env })
     expect([status, stdout.toString()]).toEqual([0, expect.stringMatching(/^CHECK +STATE +MS +WHAT$/m)])
     expect(stdout.toString()).toMatch(new RegExp(`^use ${ENC} +ok +[\\d.]+ +derives; result wiped$`, 'm'))
     for (const figure of [

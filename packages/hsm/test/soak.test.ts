@@ -21,7 +21,8 @@ const FAULTS = [
   'SIGKILL',
 ] as const
 
-const SECONDS = Number(process.env['SEALFLEET_TEST_SOAK_SECONDS'] ?? 10)
+const FULL = process.env['SEALFLEET_TEST_FULL'] === '1'
+const SECONDS = Number(process.env['SEALFLEET_TEST_SOAK_SECONDS'] ?? (FULL ? 60 : 5))
 
 describe('a soak with random faults', () => {
   it(
@@ -53,7 +54,7 @@ describe('a soak with random faults', () => {
       const { restarts, logins, replays, hung, errors } = observed.pool.stats()
       console.info(JSON.stringify({ seconds: SECONDS, ok: load.ok, restarts, logins, replays, hung, errors, healing }))
       expect(load).toMatchObject({ wrong: 0, failures: [] })
-      expect(load.ok).toBeGreaterThan(1_000)
+      expect(load.ok).toBeGreaterThan(100)
     },
     (SECONDS + 60) * 1_000,
   )

@@ -1,14 +1,20 @@
 import { appendAudit, expireFiles, listAudit, removeFile } from '@sealfleet/records'
 import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
-import { openAuditHouse, type AuditHouse } from './audit-house.js'
+import { openAuditHouse, openAuditToken, type AuditHouse, type AuditToken } from './audit-house.js'
 import type { Begun } from './support.js'
+
+let token: AuditToken
+beforeAll(async () => {
+  token = await openAuditToken()
+})
+afterAll(() => token?.[Symbol.asyncDispose]())
 
 let house: AuditHouse
 let kept: Begun
 beforeEach(async () => {
-  house = await openAuditHouse()
+  house = await openAuditHouse(token)
   kept = await house.store1()
 })
 afterEach(() => house?.[Symbol.asyncDispose]())

@@ -35,8 +35,15 @@ export interface AuditHouse extends House {
   verify(options?: Parameters<typeof verifyAudit>[1]): Promise<AuditReport>
 }
 
-export async function openAuditHouse(): Promise<AuditHouse> {
-  const house = await openHouse('radosgw')
+const AUDIT_KEY = { role: 'audit', domain: 'default', suite: 1, version: 1 } as const
+
+/** A token with an audit key, and a pool on it. Made once for a file of tests: none of them changes the token. */
+export interface AuditToken extends AsyncDisposable {
+  readonly pool: HsmPool
+  readonly checkValue: Uint8Array
+}
+
+export async function openAuditToken(): Promise<AuditToken> {
   const token = await freshToken()
   const options: TokenOptions = {
     module: token.module,
@@ -44,12 +51,24 @@ export async function openAuditHouse(): Promise<AuditHouse> {
     pin: { kind: 'file', path: token.pinFile },
     env: token.env,
   }
-  const ref = { role: 'audit', domain: 'default', suite: 1, version: 1 } as const
   await using admin = await openKeyAdmin(options)
-  await admin.generate(ref)
-  await registerMasterKey(house.records, { ref, checkValue: await admin.checkValue(ref) })
-  await activateMasterKey(house.records, { ref })
+  await admin.generate(AUDIT_KEY)
+  const checkValue = await admin.checkValue(AUDIT_KEY)
   const pool = await HsmPool.open({ tokens: [options], agents: 1, sessions: 2 })
+  return {
+    pool,
+    checkValue,
+    async [Symbol.asyncDispose]() {
+      await pool.close()
+      await token[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export async function openAuditHouse({ pool, checkValue }: AuditToken): Promise<AuditHouse> {
+  const house = await openHouse('radosgw')
+  await registerMasterKey(house.records, { ref: AUDIT_KEY, checkValue })
+  await activateMasterKey(house.records, { ref: AUDIT_KEY })
   const ports = { records: house.records, store: house.store, hsm: pool }
   // Transactions of other databases of the server hold the chain back for as long as they last: all rows are sealed at once.
   const sealable = async () => {
@@ -84,11 +103,7 @@ export async function openAuditHouse(): Promise<AuditHouse> {
       }
     },
     verify: (o) => verifyAudit(ports, o),
-    async [Symbol.asyncDispose]() {
-      await pool.close()
-      await house[Symbol.asyncDispose]()
-      await token[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => house[Symbol.asyncDispose](),
   }
 }
 

@@ -17,17 +17,23 @@ import {
   type NewRequest,
   type RequestRow,
 } from '@sealfleet/records'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { destructionMessage, destructionStoreKey } from '../src/destroy/record.js'
-import { enrolTwo, openAuditHouse, type AuditHouse } from './audit-house.js'
+import { enrolTwo, openAuditHouse, openAuditToken, type AuditHouse, type AuditToken } from './audit-house.js'
 import type { Begun } from './support.js'
+
+let token: AuditToken
+beforeAll(async () => {
+  token = await openAuditToken()
+})
+afterAll(() => token?.[Symbol.asyncDispose]())
 
 let house: AuditHouse
 let people: Awaited<ReturnType<typeof enrolTwo>>
 let kept: Begun
 beforeEach(async () => {
-  house = await openAuditHouse()
+  house = await openAuditHouse(token)
   people = await enrolTwo(house)
   kept = await house.store1()
 })

@@ -1,5 +1,5 @@
 import { appendAudit, createRequest, listAudit } from '@sealfleet/records'
-import { beforeEach, afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import {
   ADOPTION,
@@ -12,11 +12,17 @@ import {
   parseAnchor,
   parseExpectation,
 } from '../src/index.js'
-import { enrolTwo, openAuditHouse, type AuditHouse } from './audit-house.js'
+import { enrolTwo, openAuditHouse, openAuditToken, type AuditHouse, type AuditToken } from './audit-house.js'
+
+let token: AuditToken
+beforeAll(async () => {
+  token = await openAuditToken()
+})
+afterAll(() => token?.[Symbol.asyncDispose]())
 
 let house: AuditHouse
 beforeEach(async () => {
-  house = await openAuditHouse()
+  house = await openAuditHouse(token)
 })
 afterEach(() => house?.[Symbol.asyncDispose]())
 

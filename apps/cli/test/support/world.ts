@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import {
   freshBucket,
   freshDatabase,
@@ -13,10 +12,9 @@ import {
   type S3ServerKind,
 } from '@sealfleet/testkit'
 import { run } from '../../src/program.js'
+import { maintenanceHere, workerHere } from './running.js'
 
 const BIN = path.resolve(import.meta.dirname, '../../bin/sealfleet.mjs')
-const WORKER = path.resolve(import.meta.dirname, '../../../worker/dist/main.js')
-const MAINTENANCE = path.resolve(import.meta.dirname, '../../../worker/dist/maintenance.js')
 
 /** What a finished command left behind. */
 export interface Ran {
@@ -35,15 +33,17 @@ export interface World extends AsyncDisposable {
   readonly data: string
   readonly dir: string
   readonly databaseUrl: string
-  /** runs the built command to its end */
+  /** runs the command line in this process: starting Node each time would be most of the time */
   sealfleet(args: readonly string[], o?: RunOptions): Promise<Ran>
-  /** runs the command line in this process: for tables of refusals, where starting Node each time is most of the time */
+  /** the same as `sealfleet` */
   inProcess(args: readonly string[], o?: RunOptions): Promise<Ran>
+  /** runs the built command as a process of its own to its end: for exit statuses, pipes and what only the whole program shows */
+  spawned(args: readonly string[], o?: RunOptions): Promise<Ran>
   /** starts it and leaves it to the caller */
   start(args: readonly string[], o?: RunOptions): ReturnType<typeof spawn>
   /** starts one worker, with these variables added; resolves when it takes jobs */
   worker(added?: Readonly<Record<string, string>>): Promise<AsyncDisposable>
-  /** starts the maintenance process; resolves when it keeps house */
+  /** starts maintenance; resolves when its tasks run */
   maintenance(): Promise<AsyncDisposable>
 }
 
@@ -90,16 +90,19 @@ export async function createWorld(o: { store?: S3ServerKind; versioning?: boolea
   const start = (args: readonly string[], run: RunOptions = {}) => {
     return spawn(process.execPath, [BIN, ...args], { cwd: run.cwd ?? data, env: merged(run) })
   }
+  const inProcess: World['sealfleet'] = (args, options = {}) =>
+    runInProcess(args, { cwd: options.cwd ?? data, env: merged(options) })
   return {
     env,
     data,
     dir: dir.path,
     databaseUrl: database.url,
     start,
-    sealfleet: async (args, run) => finished(start(args, run)),
-    inProcess: (args, options = {}) => runInProcess(args, { cwd: options.cwd ?? data, env: merged(options) }),
-    worker: (added = {}) => startProcess(WORKER, 'taking jobs', { ...env, ...added }, dir.path),
-    maintenance: () => startProcess(MAINTENANCE, 'keeping house', env, dir.path),
+    sealfleet: inProcess,
+    inProcess,
+    spawned: async (args, run) => finished(start(args, run)),
+    worker: (added = {}) => workerHere({ ...env, ...added }),
+    maintenance: () => maintenanceHere(env),
     async [Symbol.asyncDispose]() {
       for (const one of [dir, bucket, token, database]) await one[Symbol.asyncDispose]()
     },
@@ -130,7 +133,7 @@ async function runInProcess(args: readonly string[], o: { cwd: string; env: Reco
     })
   const status = await run(args, {
     ...o,
-    stdin: process.stdin,
+    stdin: Readable.from([]),
     stdout: sink('stdout'),
     stderr: sink('stderr'),
     user: 'tester',
@@ -139,28 +142,4 @@ async function runInProcess(args: readonly string[], o: { cwd: string; env: Reco
   const stdout = Buffer.concat(chunks.stdout)
   const stderr = Buffer.concat(chunks.stderr).toString()
   return { status, signal: null, stdout, stderr, json: <T>() => JSON.parse(stdout.toString()) as T }
-}
-
-async function startProcess(
-  program: string,
-  saying: string,
-  env: Readonly<Record<string, string>>,
-  cwd: string,
-): Promise<AsyncDisposable> {
-  const child = spawn(process.execPath, [program], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
-  const closed = once(child, 'close')
-  let log = ''
-  await new Promise<void>((resolve, reject) => {
-    child.stdout.on('data', (chunk: Buffer) => {
-      log += chunk.toString()
-      if (log.includes(`"${saying}"`)) resolve()
-    })
-    void closed.then(() => reject(new Error(`${program} ended: ${log}`)))
-  })
-  return {
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGTERM')
-      await closed
-    },
-  }
 }
