@@ -146,7 +146,12 @@ async function makeKeys(env) {
       for (const role of /** @type {const} */ (['enc', 'sig'])) {
         const ref = { role, domain: id, suite: known, version: 1 }
         const evidence = await admin.generate(ref)
-        await records.registerMasterKey(connection, { ref, checkValue: await admin.checkValue(ref), evidence })
+        await records.registerMasterKey(connection, {
+          ref,
+          checkValue: await admin.checkValue(ref),
+          knownAnswer: await admin.knownAnswer(ref),
+          evidence,
+        })
         await records.activateMasterKey(connection, { ref })
       }
       if (mode === 'inline') continue

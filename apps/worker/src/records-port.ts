@@ -21,9 +21,9 @@ import type { Refusal } from './queue/ingest-worker.js'
 /** A dead letter names no more of them. */
 const MOST_DEATHS = 3
 
-/** What the pool must know of a key before it is used: the check value that was registered. */
+/** What the pool must know of a key before it is used: the check value and the known answer that were registered. */
 export interface CheckValues {
-  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array): void
+  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
   expectKekRecord(kek: { domain: string; version: number }, record: Uint8Array): void
 }
 
@@ -81,8 +81,11 @@ export async function refuseRequest(records: Records, { fileId, fingerprint, ...
 }
 
 /** From now on the pool uses the key only if it is the one that was registered. */
-export function expectKey(pool: CheckValues, key: KeyRow): void {
-  if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue)
+export function expectKey(
+  pool: CheckValues,
+  key: MasterKeyRef & Pick<KeyRow, 'checkValue' | 'checkRecord' | 'knownAnswer'>,
+): void {
+  if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue, key.knownAnswer)
   if (key.checkRecord !== null) pool.expectKekRecord(key, key.checkRecord)
 }
 

@@ -22,6 +22,7 @@ import { hsmObserver } from './hsm-events.js'
 import { setHsmStates } from './hsm-states.js'
 import { startStatusServer } from './http.js'
 import { startKeyWatch } from './key-watch.js'
+import { keyProver, proveActiveKeys } from './prove-keys.js'
 import { startIngestWorker, type IngestWorker } from './queue/ingest-worker.js'
 import { ingestRecords, refuseRequest } from './records-port.js'
 import { startRekeying, type Rekeying } from './rekey/start.js'
@@ -132,6 +133,10 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       stopWatching.abort(new Error('the worker is stopping'))
       await destroyed
     })
+    const prove = keyProver({ records, pool, store, log, actor: `worker:${workerId}` })
+    // Derived twice, on two agents, and looked at: nothing that a file could not be opened with leaves the HSM (docs/HSM.md).
+    const sealing = pool.confirmed({ prove })
+    await proveActiveKeys({ records, log }, (key) => sealing.proven(key))
     const port = ingestRecords(records, checkValues)
     const owed = new OwedEnds<FailInput>()
     const { prefix } = config.redis
@@ -173,8 +178,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       log,
       ports: {
         records: port,
-        // Derived twice, on two agents: a flipped bit is found before it makes a file that nobody can open.
-        hsm: pool.confirmed(),
+        hsm: sealing,
         store,
         roots: config.roots,
         budget,
@@ -203,6 +207,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         leaseRenewSeconds: limits.leaseRenewSeconds,
         records,
         pool,
+        sealing,
         keys: checkValues,
         store,
         storeOptions: storeOptions(config, log),

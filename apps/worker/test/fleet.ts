@@ -210,7 +210,8 @@ export async function makeKeys(records: Records, token: FreshToken, domain: Doma
   for (const role of ['enc', 'sig'] as const) {
     const ref = { role, domain: domain.id, suite, version }
     const evidence = await admin.generate(ref)
-    await registerMasterKey(records, { ref, checkValue: await admin.checkValue(ref), evidence })
+    const knownAnswer = await admin.knownAnswer(ref)
+    await registerMasterKey(records, { ref, checkValue: await admin.checkValue(ref), knownAnswer, evidence })
     await activateMasterKey(records, { ref })
   }
   if (domain.nonceMode !== 'detached') return

@@ -122,7 +122,7 @@ async function realNonces({ header, info }: Inspected, options: OpenOptions): Pr
   if (header.nonces) return copyOf(header.nonces)
   if (options.nonces) {
     if (!areUsableNonces(options.nonces.nonceEnc, options.nonces.nonceSig)) {
-      throw new TypeError('nonces have 32 bytes, differ, and are not all zero')
+      throw new TypeError('nonces have 32 bytes, differ, and are neither all zero nor the reserved one')
     }
     return copyOf(options.nonces)
   }

@@ -4,6 +4,7 @@
  */
 import { u32 } from './integers.js'
 import { NONCE_LENGTH, areUsableNonces } from './nonce.js'
+import { isReservedNonce } from './reserved-nonce.js'
 import { allOrWipe, dedicated, dedicatedCopy, takeOver, wipe } from './secret.js'
 import {
   type AttemptIdentity,
@@ -37,6 +38,7 @@ const AT_SEPARATOR = 15
 const AT_SUITE = 16
 const AT_VERSION = 50
 const AT_DOMAIN = 54
+const AT_NONCE = 70
 const AT_BITS = 102
 
 export function masterKeyOf(input: AttemptIdentity, role: DerivationRole): MasterKeyRef {
@@ -71,12 +73,12 @@ export function derivationMessages(input: DerivationInput, role: DerivationRole)
 
 /**
  * Whether `message` may be HMACed under `key` at all: exactly 32 bytes under a suite 1 key; under a suite 2 key the 106
- * bytes of its own role, with its own version and domain in them. No other role derives anything. The HSM's interface
+ * bytes of its own role, with its own version and domain in them; never with the reserved nonce. No other role derives anything. The HSM's interface
  * asks this before every call, so that no master key can be used as an oracle for other messages.
  */
 export function isWellFormedDerivation(key: MasterKeyRef, message: Uint8Array): boolean {
   if (key.role !== 'enc' && key.role !== 'sig') return false
-  if (key.suite === 1) return message.length === NONCE_LENGTH
+  if (key.suite === 1) return message.length === NONCE_LENGTH && !isReservedNonce(message)
   if (key.suite !== 2 || message.length !== SUITE_2_MESSAGE_LENGTH) return false
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.length)
   const { label, bits, blocks } = SUITE_2[key.role]
@@ -88,7 +90,8 @@ export function isWellFormedDerivation(key: MasterKeyRef, message: Uint8Array): 
     bytes[AT_SEPARATOR] === 0 &&
     bytes.readUInt16BE(AT_SUITE) === 2 &&
     bytes.readUInt32BE(AT_VERSION) === key.version &&
-    bytes.subarray(AT_DOMAIN, AT_DOMAIN + 16).equals(keyDomainToBytes(key.domain)) &&
+    bytes.subarray(AT_DOMAIN, AT_NONCE).equals(keyDomainToBytes(key.domain)) &&
+    !isReservedNonce(bytes.subarray(AT_NONCE, AT_BITS)) &&
     bytes.readUInt32BE(AT_BITS) === bits
   )
 }
@@ -109,7 +112,9 @@ async function derive(
   length: number,
   options: Cancellable,
 ): Promise<Buffer> {
-  if (!areUsableNonces(input.nonceEnc, input.nonceSig)) throw new TypeError('nonces must differ and not be zero')
+  if (!areUsableNonces(input.nonceEnc, input.nonceSig)) {
+    throw new TypeError('nonces must differ and be neither zero nor the reserved one')
+  }
   const messages = derivationMessages(input, role)
   const key = masterKeyOf(input, role)
   let blocks: readonly Buffer[] = []

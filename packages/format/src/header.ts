@@ -150,7 +150,8 @@ export function parseHeader(bytes: Uint8Array): ParsedHeader {
   const nonceEnc = wire.subarray(AT.nonceEnc, AT.nonceEnc + NONCE_LENGTH)
   const nonceSig = wire.subarray(AT.nonceSig, AT.nonceSig + NONCE_LENGTH)
   if (detached) require(isZero(nonceEnc) && isZero(nonceSig), 'detached nonces must be zero on the wire')
-  else require(areUsableNonces(nonceEnc, nonceSig), 'inline nonces must differ and not be zero')
+  else
+    require(areUsableNonces(nonceEnc, nonceSig), 'inline nonces must differ and be neither zero nor the reserved one')
   return {
     suite,
     fileId: uuidFromBytes(wire.subarray(AT.fileId, AT.attemptId)),

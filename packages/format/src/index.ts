@@ -25,6 +25,8 @@ export {
   segmentSize,
 } from './sizes.js'
 export { derivationMessages, isWellFormedDerivation, type DerivationInput } from './derivation.js'
+export { KNOWN_ANSWER_LENGTH, knownAnswerMessages, knownAnswerOf } from './known-answer.js'
+export { RESERVED_NONCE } from './reserved-nonce.js'
 export { NONCE_LENGTH, type RandomFill, freshNonces, nonceId } from './nonce.js'
 export { NONCE_AAD_LENGTH, WRAPPED_NONCES_LENGTH, nonceAad, unwrapNonces, wrapNonces } from './nonce-record.js'
 export { FORMAT_VERSION, type HeaderFields } from './header.js'

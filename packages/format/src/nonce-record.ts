@@ -38,7 +38,9 @@ export async function wrapNonces(
   nonces: NoncePair,
   options: Cancellable = {},
 ): Promise<Buffer> {
-  if (!areUsableNonces(nonces.nonceEnc, nonces.nonceSig)) throw new TypeError('nonces must differ and not be zero')
+  if (!areUsableNonces(nonces.nonceEnc, nonces.nonceSig)) {
+    throw new TypeError('nonces must differ and be neither zero nor the reserved one')
+  }
   const plaintext = dedicated(2 * NONCE_LENGTH)
   plaintext.set(nonces.nonceEnc)
   plaintext.set(nonces.nonceSig, NONCE_LENGTH)

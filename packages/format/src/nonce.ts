@@ -1,6 +1,7 @@
 /** Nonces: 32 random bytes each, two per attempt, and the id under which a record keeps them unique. */
 import { createHash, randomFillSync } from 'node:crypto'
 import { label } from './mac.js'
+import { isReservedNonce } from './reserved-nonce.js'
 import { dedicated, equalBytes, isZero, wipe } from './secret.js'
 import type { NoncePair } from './terms.js'
 
@@ -10,15 +11,19 @@ const NONCE_ID = label('SFV1/nonce-id')
 /** Fills a buffer with random bytes from a CSPRNG. */
 export type RandomFill = (target: Uint8Array) => void
 
-/** Neither all zero nor equal: anything else was never drawn from a CSPRNG, and no sealer may use it. */
+/**
+ * Neither all zero, nor equal, nor the reserved nonce: such were never drawn from a CSPRNG, or ask for a known answer, and no
+ * sealer may use them.
+ */
 export function areUsableNonces(nonceEnc: Uint8Array, nonceSig: Uint8Array): boolean {
   if (nonceEnc.length !== NONCE_LENGTH || nonceSig.length !== NONCE_LENGTH) return false
+  if (isReservedNonce(nonceEnc) || isReservedNonce(nonceSig)) return false
   return !isZero(nonceEnc) && !isZero(nonceSig) && !equalBytes(nonceEnc, nonceSig)
 }
 
 /**
- * The nonces of a new attempt, in buffers of their own. Throws when the random source gives zeros or the same bytes
- * twice: it is broken then, and drawing again would hide it.
+ * The nonces of a new attempt, in buffers of their own. Throws when the random source gives zeros, the same bytes
+ * twice or the reserved nonce: it is broken then, and drawing again would hide it.
  *
  * @example
  * const { nonceEnc, nonceSig } = freshNonces()
@@ -30,7 +35,7 @@ export function freshNonces(random: RandomFill = (target) => void randomFillSync
   random(nonceSig)
   if (!areUsableNonces(nonceEnc, nonceSig)) {
     wipe(nonceEnc, nonceSig)
-    throw new Error('the random source is broken: it gave zeros, or the same nonce twice')
+    throw new Error('the random source is broken: it gave zeros, the same nonce twice, or the reserved one')
   }
   return { nonceEnc, nonceSig }
 }

@@ -96,7 +96,7 @@ export async function createSealer(options: SealOptions, keys: KeyDeriver, o: Ca
 function checkOptions(options: SealOptions): void {
   if (options.suite !== 1 && options.suite !== 2) throw new RangeError('suite must be 1 or 2')
   if (!areUsableNonces(options.nonceEnc, options.nonceSig)) {
-    throw new TypeError('nonces have 32 bytes, differ, and are not all zero')
+    throw new TypeError('nonces have 32 bytes, differ, and are neither all zero nor the reserved one')
   }
   if (options.context.length > MAX_CONTEXT_LENGTH) {
     throw new RangeError(`a context has at most ${MAX_CONTEXT_LENGTH} bytes, not ${options.context.length}`)

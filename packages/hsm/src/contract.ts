@@ -1,5 +1,5 @@
 /** What `@sealfleet/format` asks of a key provider, in one place for the rest of this package. */
-export { isWellFormedDerivation } from '@sealfleet/format'
+export { isWellFormedDerivation, KNOWN_ANSWER_LENGTH } from '@sealfleet/format'
 export type { KeyDeriver, MasterKeyRef, NonceWrapper, Role, Suite } from '@sealfleet/format'
 
 /** A key encryption key; its role and suite go without saying. */

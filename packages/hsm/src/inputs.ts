@@ -11,7 +11,8 @@ export const KCV_LENGTH = 8
 
 export const NONCES_LENGTH = 64
 export const NONCES_AAD_LENGTH = 74
-export const WRAPPED_LENGTH = 12 + NONCES_LENGTH + 16
+export const IV_LENGTH = 12
+export const WRAPPED_LENGTH = IV_LENGTH + NONCES_LENGTH + 16
 
 const NONCES_LABEL = paddedLabel('SFV1/nonces')
 const KEK_CHECK_LABEL = paddedLabel('SFV1/kek-check')

@@ -34,6 +34,7 @@ export {
   activateMasterKey,
   activateMasterKeyIn,
   activeKeys,
+  addKnownAnswer,
   getKeyState,
   getMasterKey,
   keyLabelOf,
@@ -47,6 +48,7 @@ export {
 export { recoverDestruction, type RecoveredDestruction } from './statements/recover-destruction.js'
 export { filesBesideDeletions, type FileBesideDeletion } from './statements/files-beside-deletions.js'
 export { keysBesideEvents, type KeyBesideEvent } from './statements/keys-beside-events.js'
+export { committedUnderKey, type CommittedUnderKey } from './statements/committed-under-key.js'
 export { destroyedAmong } from './statements/destroyed-among.js'
 export { listPendingKeys } from './statements/pending-keys.js'
 export { listLiveWorkers, type KeyReport, type LackedKey, type LiveWorker } from './statements/live-workers.js'

@@ -127,6 +127,8 @@ export interface KeyRow extends MasterKeyRef {
   readonly checkValue: Buffer | null
   /** A KEK's: a wrapped record that it must be able to open. */
   readonly checkRecord: Buffer | null
+  /** Digest of what it answers to the reserved nonce, 32 bytes; a KEK has none, versions of before get one later. */
+  readonly knownAnswer: Buffer | null
   readonly evidence: unknown
   readonly createdAt: Date
   readonly activatedAt: Date | null

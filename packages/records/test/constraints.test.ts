@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { claimFile, commitAttempt } from '../src/index.js'
 import { attempt, commitOf, nonceIdOf, opened, openFixture, request, type Fixture } from './support.js'
@@ -16,6 +16,9 @@ afterAll(async () => {
 })
 
 type Row = Record<string, unknown>
+
+/** The nonce that asks for a key's known answer (docs/FORMAT.md §3). */
+const RESERVED = createHash('sha256').update('SFV1/known-nonce').digest()
 
 async function insert(table: string, row: Row): Promise<void> {
   const columns = Object.keys(row)
@@ -198,6 +201,16 @@ describe('attempts', () => {
     ['no nonce id', () => ({ nonce_id_sig: null }), 'nonce_id_sig not null'],
     ['a zero nonce_enc', () => ({ nonce_enc: ZERO, nonce_id_enc: nonceIdOf(ZERO) }), 'attempts_nonce_not_zero'],
     ['a zero nonce_sig', () => ({ nonce_sig: ZERO, nonce_id_sig: nonceIdOf(ZERO) }), 'attempts_nonce_not_zero'],
+    [
+      'the reserved nonce_enc',
+      () => ({ nonce_enc: RESERVED, nonce_id_enc: nonceIdOf(RESERVED) }),
+      'attempts_nonce_not_reserved',
+    ],
+    [
+      'the reserved nonce_sig, unseen',
+      () => detached({ nonce_id_sig: nonceIdOf(RESERVED) }),
+      'attempts_nonce_not_reserved',
+    ],
     ['equal nonces', () => pair(NONCE, NONCE), 'attempts_nonces_differ'],
     ['equal nonce ids, nonces unseen', () => detached({ ...ids(NONCE, NONCE) }), 'attempts_nonces_differ'],
     ['a made-up nonce id', () => ({ nonce_id_enc: randomBytes(32) }), 'attempts_nonce_ids_true'],

@@ -2,9 +2,11 @@
  * A PKCS#11 module that loads a real one (FAULTY_MODULE), hands out a copy of its function list, and does damage on the way
  * by the rules in FAULTY_RULES, which is read again when it changes. One rule a line:
  *
- *   FUNCTION ACTION [ARGUMENT] [skip=N] [count=N] [percent=N]
+ *   FUNCTION ACTION [ARGUMENT] [skip=N] [count=N] [percent=N] [input=N]
  *
  * percent is exact: it picks N of every hundred calls of the function, spread evenly, so that a few calls meet it too.
+ *
+ * input=N: only for calls with so many bytes of input (C_Sign, C_Encrypt, C_Decrypt): 32 is a nonce, 11 a check value.
  *
  *   return CODE     don't call the module, return CODE
  *   delay MS        sleep, then call
@@ -12,6 +14,11 @@
  *   abort           kill the process by SIGABRT
  *   flip            call, then flip a bit of the output
  *   length N        call, then say the output has N bytes
+ *   zero, constant, ascending     call, then overwrite the output: zeros, the same random-looking bytes, 00 01 02 …
+ *   halves, repeat, narrow        call, then copy the first half over the second; its first 8 bytes over all; keep 1 bit of each byte
+ *   previous        call, then answer what the call before answered (of this process)
+ *   echo            call, then answer with the input; C_Decrypt without its last 16 bytes, and CKR_OK whatever the tag
+ *   existing        (C_GenerateKey) make nothing, hand out the key that was found last
  *   logout, closeall, finalize    do that underneath for real, then call
  *   readonly CODE   (C_OpenSession) return CODE unless the session is to be read-write
  *
@@ -46,7 +53,7 @@ enum { INITIALIZE, FINALIZE, OPEN, CLOSE, INFO, LOGIN, LOGOUT, FINDINIT, FIND, S
 struct rule {
   int function;
   char action[16];
-  unsigned long argument, skip, count, percent;
+  unsigned long argument, skip, count, percent, input;
 };
 
 static CK_FUNCTION_LIST list;
@@ -84,6 +91,7 @@ static void read_rules(void) {
       else if (field == 1) snprintf(r.action, sizeof r.action, "%s", word);
       else if (strncmp(word, "skip=", 5) == 0) r.skip = strtoul(word + 5, NULL, 0);
       else if (strncmp(word, "count=", 6) == 0) r.count = strtoul(word + 6, NULL, 0);
+      else if (strncmp(word, "input=", 6) == 0) r.input = strtoul(word + 6, NULL, 0);
       else if (strncmp(word, "percent=", 8) == 0) r.percent = strtoul(word + 8, NULL, 0);
       else r.argument = strtoul(word, NULL, 0);
     }
@@ -93,14 +101,14 @@ static void read_rules(void) {
 }
 
 /* Copies the rule to apply to this call into `out`; false when there is none. */
-static int matching(int function, struct rule *out) {
+static int matching(int function, unsigned long input, struct rule *out) {
   int found = 0;
   pthread_mutex_lock(&lock);
   read_rules();
   unsigned long call = __atomic_fetch_add(&state[MAX_RULES + function], 1, __ATOMIC_SEQ_CST);
   for (int i = 0; i < rule_count && !found; i++) {
     struct rule *r = &rules[i];
-    if (r->function != function || call * 37 % 100 >= r->percent) continue;
+    if (r->function != function || (r->input > 0 && r->input != input) || call * 37 % 100 >= r->percent) continue;
     unsigned long hits = __atomic_fetch_add(&state[i], 1, __ATOMIC_SEQ_CST);
     if (hits < r->skip || (r->count > 0 && hits >= r->skip + r->count)) continue;
     *out = *r;
@@ -113,9 +121,9 @@ static int matching(int function, struct rule *out) {
 static int is(const struct rule *r, const char *action) { return strcmp(r->action, action) == 0; }
 
 /* What happens before the call; true when there is to be none, and `*result` is the answer. */
-static int before(int function, struct rule *r, CK_SESSION_HANDLE session, CK_RV *result) {
+static int before(int function, unsigned long input, struct rule *r, CK_SESSION_HANDLE session, CK_RV *result) {
   r->action[0] = 0;
-  if (!matching(function, r)) return 0;
+  if (!matching(function, input, r)) return 0;
   if (is(r, "return")) {
     *result = r->argument;
     return 1;
@@ -132,8 +140,33 @@ static int before(int function, struct rule *r, CK_SESSION_HANDLE session, CK_RV
   return 0;
 }
 
-static void after(const struct rule *r, CK_BYTE_PTR out, CK_ULONG_PTR length) {
+static const CK_BYTE CONSTANT[32] = {0x3b, 0xc1, 0x5e, 0x07, 0xf2, 0x98, 0x6d, 0xa4, 0x19, 0xe0, 0x83, 0x55, 0xbe, 0x2c, 0x71, 0xd6,
+                                     0x4f, 0x9a, 0x10, 0xe7, 0x6b, 0xc8, 0x3d, 0x82, 0xfd, 0x26, 0x95, 0x40, 0xab, 0x7e, 0x04, 0xdb};
+
+/* Exchanges the output with what the call before left. */
+static void exchange(CK_BYTE_PTR out, size_t length) {
+  static CK_BYTE last[256];
+  CK_BYTE mine[256];
+  if (length > sizeof last) return;
+  pthread_mutex_lock(&lock);
+  memcpy(mine, out, length);
+  memcpy(out, last, length);
+  memcpy(last, mine, length);
+  pthread_mutex_unlock(&lock);
+}
+
+static void after(const struct rule *r, CK_BYTE_PTR in, CK_ULONG n, CK_BYTE_PTR out, CK_ULONG_PTR length) {
   if (out == NULL || length == NULL) return;
+  if (is(r, "zero")) memset(out, 0, *length);
+  for (CK_ULONG i = 0; i < *length; i++) {
+    if (is(r, "constant")) out[i] = CONSTANT[i % sizeof CONSTANT];
+    if (is(r, "ascending")) out[i] = (CK_BYTE)i;
+    if (is(r, "narrow")) out[i] &= 1;
+    if (is(r, "repeat")) out[i] = out[i % 8];
+    if (is(r, "echo")) out[i] = i < n ? in[i] : 0;
+  }
+  if (is(r, "halves")) memcpy(out + *length / 2, out, *length / 2);
+  if (is(r, "previous")) exchange(out, *length);
   if (is(r, "flip") && *length > 3) out[3] ^= 0x10;
   if (is(r, "length")) *length = r->argument;
 }
@@ -146,14 +179,20 @@ static void rename_to(const char *variable, CK_UTF8CHAR *text, size_t size) {
   memcpy(text, name, strnlen(name, size));
 }
 
-#define CALL(FUNCTION, SESSION, EXPRESSION)                     \
-  struct rule r;                                                \
-  CK_RV result;                                                 \
-  if (before(FUNCTION, &r, SESSION, &result)) return result;    \
+#define CALL_WITH(FUNCTION, INPUT, SESSION, EXPRESSION)                \
+  struct rule r;                                                       \
+  CK_RV result;                                                        \
+  if (before(FUNCTION, INPUT, &r, SESSION, &result)) return result;    \
   result = EXPRESSION
+#define CALL(FUNCTION, SESSION, EXPRESSION) CALL_WITH(FUNCTION, 0, SESSION, EXPRESSION)
 
 #define PLAIN(FUNCTION, SESSION, EXPRESSION) { CALL(FUNCTION, SESSION, EXPRESSION); return result; }
-#define OUTPUT(FUNCTION, SESSION, EXPRESSION) { CALL(FUNCTION, SESSION, EXPRESSION); after(&r, out, length); return result; }
+#define OUTPUT(FUNCTION, SESSION, EXPRESSION)           \
+  {                                                     \
+    CALL_WITH(FUNCTION, n, SESSION, EXPRESSION);        \
+    if (result == CKR_OK) after(&r, in, n, out, length); \
+    return result;                                      \
+  }
 
 static CK_RV initialize(CK_VOID_PTR args) PLAIN(INITIALIZE, 0, real->C_Initialize(args))
 static CK_RV finalize(CK_VOID_PTR reserved) PLAIN(FINALIZE, 0, real->C_Finalize(reserved))
@@ -182,8 +221,12 @@ static CK_RV login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, 
     PLAIN(LOGIN, s, real->C_Login(s, user, pin, n))
 static CK_RV logout(CK_SESSION_HANDLE s) PLAIN(LOGOUT, s, real->C_Logout(s))
 static CK_RV find_init(CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR a, CK_ULONG n) PLAIN(FINDINIT, s, real->C_FindObjectsInit(s, a, n))
-static CK_RV find(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG max, CK_ULONG_PTR n)
-    PLAIN(FIND, s, real->C_FindObjects(s, o, max, n))
+static CK_OBJECT_HANDLE found_last;
+static CK_RV find(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG max, CK_ULONG_PTR n) {
+  CALL(FIND, s, real->C_FindObjects(s, o, max, n));
+  if (result == CKR_OK && *n > 0) found_last = o[*n - 1];
+  return result;
+}
 static CK_RV sign_init(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k) PLAIN(SIGNINIT, s, real->C_SignInit(s, m, k))
 static CK_RV sign(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG n, CK_BYTE_PTR out, CK_ULONG_PTR length)
     OUTPUT(SIGN, s, real->C_Sign(s, in, n, out, length))
@@ -191,10 +234,20 @@ static CK_RV encrypt_init(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HAN
 static CK_RV encrypt(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG n, CK_BYTE_PTR out, CK_ULONG_PTR length)
     OUTPUT(ENC, s, real->C_Encrypt(s, in, n, out, length))
 static CK_RV decrypt_init(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k) PLAIN(DECINIT, s, real->C_DecryptInit(s, m, k))
-static CK_RV decrypt(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG n, CK_BYTE_PTR out, CK_ULONG_PTR length)
-    OUTPUT(DEC, s, real->C_Decrypt(s, in, n, out, length))
-static CK_RV generate(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR a, CK_ULONG n, CK_OBJECT_HANDLE_PTR k)
-    PLAIN(GENERATE, s, real->C_GenerateKey(s, m, a, n, k))
+static CK_RV decrypt(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG n, CK_BYTE_PTR out, CK_ULONG_PTR length) {
+  CALL_WITH(DEC, n, s, real->C_Decrypt(s, in, n, out, length));
+  /* Opening by doing nothing finds every tag right. */
+  if (is(&r, "echo") && out != NULL && n >= 16) {
+    result = CKR_OK;
+    *length = n - 16;
+  }
+  if (result == CKR_OK) after(&r, in, n, out, length);
+  return result;
+}
+static CK_RV generate(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR a, CK_ULONG n, CK_OBJECT_HANDLE_PTR k) {
+  CALL(GENERATE, s, is(&r, "existing") ? (*k = found_last, CKR_OK) : real->C_GenerateKey(s, m, a, n, k));
+  return result;
+}
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out) {
   if (real == NULL) {

@@ -77,7 +77,12 @@ async function makeKeys(connection, token) {
     for (const role of /** @type {const} */ (['enc', 'sig'])) {
       const ref = /** @type {const} */ ({ role, domain: 'default', suite: 1, version: 1 })
       const evidence = await admin.generate(ref)
-      await records.registerMasterKey(connection, { ref, checkValue: await admin.checkValue(ref), evidence })
+      await records.registerMasterKey(connection, {
+        ref,
+        checkValue: await admin.checkValue(ref),
+        knownAnswer: await admin.knownAnswer(ref),
+        evidence,
+      })
       await records.activateMasterKey(connection, { ref })
     }
   } finally {

@@ -33,12 +33,14 @@ interface TokenOut {
   readonly error: ErrorReport
 }
 
-const BAD: readonly Outcome[] = ['missing', 'mismatch', 'twice']
+const BAD: readonly Outcome[] = ['missing', 'mismatch', 'wrong answer', 'twice']
 
 export function checkVerb(keys: Command, runner: Runner): void {
   const check = keys
     .command('check')
-    .description('recompute every check value in every configured token and compare it with the records')
+    .description(
+      'recompute every check value and known answer in every configured token and compare it with the records',
+    )
     .option('--domain <id|name>', 'of this domain alone')
     .addHelpText(
       'after',
@@ -46,7 +48,7 @@ export function checkVerb(keys: Command, runner: Runner): void {
 Every token that is configured is looked at, the secondaries of SEALFLEET_PKCS11_SECONDARIES too: a key that one of them
 lacks, or has another value of, is what a failover would stumble over.
 
-Exit status 5: a key is missing, is another one, or is there twice. Exit status 6: a token is out of reach, and what could be
+Exit status 5: a key is missing, is another one, answers otherwise than when it was registered, or is there twice. Exit status 6: a token is out of reach, and what could be
 looked at is in order.`,
     )
   perform<CheckOptions>(commonOptions(check, { changes: false }), runner, checkAction)

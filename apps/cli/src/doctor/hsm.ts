@@ -64,6 +64,8 @@ async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Pr
   const check = `derivation ${domain.name}`
   try {
     const { enc, sig } = await activeKeys(records, domain.id)
+    for (const key of [enc, sig])
+      if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue, key.knownAnswer)
     const identity = { fileId: randomUUID(), attemptId: randomUUID(), attemptNo: 0, createdMs: 0, keyDomain: domain.id }
     const began = performance.now()
     using sealer = await createSealer(
@@ -77,7 +79,7 @@ async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Pr
         segLog2: domain.segLog2,
         context: Buffer.alloc(0),
       },
-      pool,
+      pool.confirmed(),
     )
     const took = (performance.now() - began).toFixed(1)
     return ok(

@@ -11,7 +11,7 @@ import { statusOfCode } from '../describe-error.js'
  * took; rejects with HsmError, KEY_MISMATCH when the key is not the registered one.
  */
 export async function useOnce(pool: HsmPool, key: KeyRow): Promise<number> {
-  if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue)
+  if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue, key.knownAnswer)
   if (key.checkRecord !== null) pool.expectKekRecord(key, key.checkRecord)
   const began = performance.now()
   await (key.role === 'kek' ? wrapAndOpen(pool, key) : mac(pool, key))

@@ -34,7 +34,11 @@ export async function carryOut(
     const { key } = await (state === 'PENDING'
       ? registerMasterKey(tx, registration)
       : recoverMasterKey(tx, { ...registration, state }))
-    const detail = { label: key.label, checkValue: key.checkValue?.toString('hex') ?? null }
+    const detail = {
+      label: key.label,
+      checkValue: key.checkValue?.toString('hex') ?? null,
+      knownAnswer: key.knownAnswer?.toString('hex') ?? null,
+    }
     const subject = { subjectKind: 'key', subjectId: key.id }
     await appendAudit(tx, { actor: o.actor, action: `keys.${step.kind}`, ...subject, detail })
     return key
@@ -42,7 +46,7 @@ export async function carryOut(
 }
 
 async function generate(ref: MasterKeyRef, admin: KeyAdmin): Promise<KeyRegistration> {
-  const { record, kcv, ref: _ref, ...evidence } = await admin.generate(ref)
+  const { record, kcv, answer, ref: _ref, ...evidence } = await admin.generate(ref)
   const twins = (await admin.list()).filter(({ label }) => label === keyLabel(ref))
   if (twins.length > 1) {
     const ids = twins.map(({ ckaId }) => ckaId).join(' and ')
@@ -56,6 +60,7 @@ async function generate(ref: MasterKeyRef, admin: KeyAdmin): Promise<KeyRegistra
     ref,
     ...(kcv === null ? {} : { checkValue: Buffer.from(kcv, 'hex') }),
     ...(record === null ? {} : { checkRecord: Buffer.from(record, 'hex') }),
+    ...(answer === null ? {} : { knownAnswer: Buffer.from(answer, 'hex') }),
     evidence: { ...evidence, kcv },
   }
 }

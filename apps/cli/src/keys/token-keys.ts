@@ -1,6 +1,5 @@
 import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
 import type { KeyRow, MasterKeyRef } from '@sealfleet/records'
-import { timingSafeEqual } from 'node:crypto'
 import { CliError } from '../cli-error.js'
 import { describeError } from '../describe-error.js'
 import { EXIT } from '../exit-status.js'
@@ -8,10 +7,10 @@ import { EXIT } from '../exit-status.js'
 /** What came of comparing a registered key with the token. */
 export interface KeyComparison {
   readonly key: KeyRow
-  readonly outcome: 'ok' | 'missing' | 'mismatch' | 'twice' | 'nothing to compare' | 'destroyed'
+  readonly outcome: 'ok' | 'missing' | 'mismatch' | 'wrong answer' | 'twice' | 'nothing to compare' | 'destroyed'
 }
 
-/** Recomputes check values in the token, and opens the check record of a KEK, for every given row. */
+/** Recomputes check values and known answers in the token, and opens the check record of a KEK, for every given row. */
 export async function compareKeys(
   admin: KeyAdmin,
   rows: readonly KeyRow[],
@@ -37,7 +36,9 @@ async function compareKey(
   }
   if (key.checkValue === null) return 'nothing to compare'
   const now = await admin.checkValue(key)
-  return now.length === key.checkValue.length && timingSafeEqual(now, key.checkValue) ? 'ok' : 'mismatch'
+  if (!now.equals(key.checkValue)) return 'mismatch'
+  if (key.knownAnswer === null) return 'ok'
+  return (await answers(admin, key, key.knownAnswer)) ? 'ok' : 'wrong answer'
 }
 
 async function opensRecord(admin: KeyAdmin, { domain, version }: MasterKeyRef, record: Buffer): Promise<boolean> {
@@ -45,6 +46,16 @@ async function opensRecord(admin: KeyAdmin, { domain, version }: MasterKeyRef, r
     await admin.checkKekRecord({ domain, version }, record)
     return true
   } catch (error) {
+    if (describeError(error).code === 'KEY_MISMATCH') return false
+    throw error
+  }
+}
+
+async function answers(admin: KeyAdmin, key: MasterKeyRef, registered: Buffer): Promise<boolean> {
+  try {
+    return (await admin.knownAnswer(key)).equals(registered)
+  } catch (error) {
+    // Zeros and the like.
     if (describeError(error).code === 'KEY_MISMATCH') return false
     throw error
   }
@@ -74,6 +85,13 @@ export function assertSound({ key, outcome }: KeyComparison): void {
       'KEY_MISMATCH',
       `${label} in the token is not the registered key`,
       'restore the right key under this label',
+    )
+  }
+  if (outcome === 'wrong answer') {
+    throw fail(
+      'KEY_MISMATCH',
+      `${label} has its check value, and answers a nonce otherwise than when it was registered: the token computes nonsense`,
+      'take this HSM out of service and have it examined; nothing is sealed with it',
     )
   }
 }

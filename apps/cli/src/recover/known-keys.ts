@@ -12,7 +12,8 @@ export interface KnownKeys {
 export async function knownKeys(records: Records, pool: HsmPool): Promise<KnownKeys> {
   const rows = new Map((await listMasterKeys(records)).map((row) => [keyLabel(row), row]))
   for (const row of rows.values())
-    if (row.checkValue !== null && row.state !== 'DESTROYED') pool.expectCheckValue(row, row.checkValue)
+    if (row.checkValue !== null && row.state !== 'DESTROYED')
+      pool.expectCheckValue(row, row.checkValue, row.knownAnswer)
   const find = (key: MasterKeyRef) => rows.get(keyLabel(key))
   return {
     find,

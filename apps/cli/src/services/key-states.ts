@@ -25,7 +25,7 @@ export function registeredKeys(records: Records, pool: HsmPool): RegisteredKeys 
     if (row === undefined) return 'unknown'
     if (row.state === 'DESTROYED') return 'destroyed'
     // From now on the pool refuses any other key under this label.
-    if (row.checkValue !== null) pool.expectCheckValue(row, row.checkValue)
+    if (row.checkValue !== null) pool.expectCheckValue(row, row.checkValue, row.knownAnswer)
     if (row.checkRecord !== null) pool.expectKekRecord(row, row.checkRecord)
     usable.set(label, performance.now() + REMEMBERED_MS)
     return 'usable'

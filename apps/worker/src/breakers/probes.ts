@@ -54,9 +54,9 @@ export function rememberingKeys(pool: CheckValues & Pick<HsmPool, 'forget'>): {
   let last: MasterKeyRef | undefined
   return {
     keys: {
-      expectCheckValue: (key, checkValue) => {
+      expectCheckValue: (key, checkValue, knownAnswer) => {
         last = key
-        pool.expectCheckValue(key, checkValue)
+        pool.expectCheckValue(key, checkValue, knownAnswer)
       },
       expectKekRecord: (kek, record) => pool.expectKekRecord(kek, record),
     },

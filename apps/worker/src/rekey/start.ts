@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
+import type { KeyDeriver, NonceWrapper } from '@sealfleet/format'
 import type { HsmPool } from '@sealfleet/hsm'
 import type { FailureCode } from '@sealfleet/jobs'
 import type { Records } from '@sealfleet/records'
@@ -28,6 +29,8 @@ export interface RekeyParts {
   readonly leaseRenewSeconds: number
   readonly records: Records
   readonly pool: HsmPool
+  /** The pool for sealing, the same as for new files. */
+  readonly sealing: KeyDeriver & NonceWrapper
   readonly keys: CheckValues
   readonly store: Store
   /** For other buckets with the same credentials. */
@@ -78,8 +81,7 @@ export function startRekeying(parts: RekeyParts): Rekeying {
     onOutcome: (outcome, seconds) => countRekey(metrics, outcome, seconds),
     ports: {
       records: port,
-      // Derived twice, on two agents: a flipped bit is found before it makes a file that nobody can open.
-      hsm: pool.confirmed(),
+      hsm: parts.sealing,
       opener: tellingDestroyed(records, pool),
       store: parts.store,
       storeOf,

@@ -6,7 +6,7 @@ import { keyLabel, parseKeyLabel } from '../labels.js'
 import type { TokenOptions } from '../options.js'
 import type { PinLatch } from '../pool/latch.js'
 import type { RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
-import { keyExists } from '../pool/failures.js'
+import { contradiction, keyExists } from '../pool/failures.js'
 import { AdminLink } from './admin-link.js'
 
 export interface KeyEvidence extends RawEvidence {
@@ -25,8 +25,8 @@ export interface GenerateOptions {
 export interface KeyAdmin extends AsyncDisposable {
   /**
    * Makes a master key in the token, confirms in a fresh process that it is the only one of its label, and returns the
-   * evidence: attributes read back, what was refused, the check value (a
-   * KEK: the check record). Rejects with KEY_EXISTS when the label is taken; an unsound key is destroyed again and
+   * evidence: attributes read back, what was refused, the check value and the known answer, which that process computes too (a
+   * KEK: the check record, which it opens). Rejects with KEY_MISMATCH when the two contradict each other. Rejects with KEY_EXISTS when the label is taken; an unsound key is destroyed again and
    * rejected with HSM_ACCESS_DENIED. Never repeated by itself: after a time-out look with {@link list}.
    */
   generate(ref: MasterKeyRef, options?: GenerateOptions): Promise<KeyEvidence>
@@ -34,6 +34,8 @@ export interface KeyAdmin extends AsyncDisposable {
   list(): Promise<KeyListing[]>
   /** First 8 bytes of HMAC(M, "SFV1-KCV-v1"). */
   checkValue(ref: MasterKeyRef): Promise<Buffer>
+  /** The known answer as the token computes it now: 32 bytes (docs/FORMAT.md §3). Rejects with KEY_MISMATCH for nonsense. */
+  knownAnswer(ref: MasterKeyRef): Promise<Buffer>
   /** A new check record (92 bytes) of a KEK. */
   makeKekRecord(kek: KekRef): Promise<Buffer>
   /** Rejects with KEY_MISMATCH when the KEK does not open the record. */
@@ -73,15 +75,34 @@ class TokenAdmin implements KeyAdmin {
     const ckaId = randomBytes(CKA_ID_LENGTH).toString('hex')
     const acceptUnsound = options.acceptUnsound ?? false
     const evidence = await this.#link.ask<RawEvidence>(label, { op: 'generate', label, ckaId, acceptUnsound })
-    let alone = false
+    let sound = false
     try {
-      alone = (await this.#countAfresh(label)) === 1
+      await this.#lookAfresh(label, evidence)
+      sound = true
     } finally {
       // Whoever counts last sees both keys, so at most one is left, and none without a count.
-      if (!alone) await this.#link.ask(label, { op: 'destroy', label, ckaId })
+      if (!sound) await this.#link.ask(label, { op: 'destroy', label, ckaId })
     }
-    if (!alone) throw keyExists(label)
     return { ...evidence, ref }
+  }
+
+  /** In a process of its own. Throws KEY_EXISTS unless the key is alone, KEY_MISMATCH unless it is as the evidence says. */
+  async #lookAfresh(label: string, { kcv, answer, record }: RawEvidence): Promise<void> {
+    const fresh = await AdminLink.open(this.#token, this.#latch)
+    try {
+      if ((await fresh.ask<{ count: number }>(label, { op: 'count', label })).count !== 1) throw keyExists(label)
+      if (record !== null) {
+        await fresh.ask(label, { op: 'check-record', label, record })
+        return
+      }
+      const again = {
+        ...(await fresh.ask<{ kcv: string }>(label, { op: 'check-value', label })),
+        ...(await fresh.ask<{ answer: string }>(label, { op: 'known-answer', label })),
+      }
+      if (again.kcv !== kcv || again.answer !== answer) throw contradiction(label)
+    } finally {
+      await fresh.close()
+    }
   }
 
   /** In a process of its own: two that write to SoftHSM at once may both miss the other's key for good (seen). */
@@ -107,6 +128,13 @@ class TokenAdmin implements KeyAdmin {
     const label = keyLabel(ref)
     const { kcv } = await this.#link.ask<{ kcv: string }>(label, { op: 'check-value', label })
     return Buffer.from(kcv, 'hex')
+  }
+
+  async knownAnswer(ref: MasterKeyRef): Promise<Buffer> {
+    if (ref.role === 'kek') throw new TypeError('a KEK has no known answer: use checkKekRecord')
+    const label = keyLabel(ref)
+    const { answer } = await this.#link.ask<{ answer: string }>(label, { op: 'known-answer', label })
+    return Buffer.from(answer, 'hex')
   }
 
   async makeKekRecord(kek: KekRef): Promise<Buffer> {

@@ -17,14 +17,14 @@ export interface HouseTokens {
     witnesses: readonly RegisteredKey[],
     o: { readonly beforeFirst: () => Promise<void>; readonly signal?: AbortSignal | undefined },
   ): Promise<DestructionProof[]>
-  /** HMAC-SHA-256 under an audit key, which must have the check value it was registered with. */
+  /** HMAC-SHA-256 under an audit key, which must have the check value it was registered with; computed twice. */
   mac(audit: RegisteredKey, message: Uint8Array): Promise<Buffer>
 }
 
 /** Looking and destroying go through key administration, a process a token; MACs through the pool. */
 export function houseTokens(
   tokens: readonly TokenOptions[],
-  pool: Pick<HsmPool, 'hmac' | 'expectCheckValue'>,
+  pool: Pick<HsmPool, 'confirmed' | 'expectCheckValue'>,
   o: { readonly latch?: PinLatch | undefined } = {},
 ): HouseTokens {
   const { latch } = o
@@ -34,7 +34,7 @@ export function houseTokens(
       destroyKeyEverywhere(tokens, key, { latch, witnesses, beforeFirst, signal }),
     mac: async ({ ref, checkValue }, message) => {
       if (checkValue !== null) pool.expectCheckValue(ref, checkValue)
-      return pool.hmac(ref, message)
+      return Buffer.from(await pool.confirmed().hmac(ref, message))
     },
   }
 }

@@ -69,6 +69,8 @@ export class AdminServer {
         return this.#list()
       case 'check-value':
         return { kcv: await this.#checkValue(this.#find(request.label, request.ckaId)) }
+      case 'known-answer':
+        return { answer: await this.#knownAnswer(request.label, this.#find(request.label, request.ckaId)) }
       case 'make-record':
         return { record: await this.#makeRecord(request.label, this.#find(request.label)) }
       case 'check-record': {
@@ -108,9 +110,11 @@ export class AdminServer {
       }
       const sign = usageOf(label) === 'sign'
       const kcv = sign ? await this.#checkValue(key) : null
+      if (kcv !== null) assertCheckValue(label, kcv)
+      const answer = sign ? await this.#knownAnswer(label, key) : null
       const record = sign ? null : await this.#makeRecord(label, key)
       const { token } = this.#module.identity()
-      return { label, ckaId: ckaId.toString('hex'), kcv, record, attributes, refusals, problems, token }
+      return { label, ckaId: ckaId.toString('hex'), kcv, record, answer, attributes, refusals, problems, token }
     } catch (error) {
       // Without evidence there is no key: nothing has used it yet.
       destroyHandle(this.#module, handle, key)
@@ -157,9 +161,20 @@ export class AdminServer {
     return (await this.#keys.checkValue(this.#session, key)).subarray(0, KCV_LENGTH).toString('hex')
   }
 
+  async #knownAnswer(label: string, key: Handle): Promise<string> {
+    this.#session.input = []
+    return (await this.#keys.knownAnswer(label, this.#session, key)).toString('hex')
+  }
+
   async #makeRecord(label: string, key: Handle): Promise<string> {
     return (await this.#keys.makeRecord(this.#session, key, label)).toString('hex')
   }
+}
+
+/** Eight equal bytes are what a token answers that computes nothing: nothing is registered with such a value. */
+function assertCheckValue(label: string, kcv: string): void {
+  if (kcv !== kcv.slice(0, 2).repeat(KCV_LENGTH)) return
+  throw new OperationFailure('mismatch', `the token computes nonsense with ${label}: the check value ${kcv}`)
 }
 
 function idOf(ckaId: string | undefined): Buffer | undefined {

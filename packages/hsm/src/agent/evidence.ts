@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto'
+
 import { ckrName } from '../errors/ckr.js'
 import type { AttributeValue, KeyAttributes, RawEvidence, Refusal } from '../wire/admin-messages.js'
+import { readAttribute } from './attributes.js'
 import { CKA, CKK_AES, CKM, CKO_SECRET_KEY } from './constants.js'
 import { CkrError, type Handle } from './cryptoki.js'
+import { OperationFailure } from './failure.js'
 import { destroyHandle, usageOf } from './generate.js'
 import type { Pkcs11Module, Template } from './module.js'
 
@@ -15,6 +19,7 @@ const WRAPPING: readonly { name: string; mechanism: number; parameter?: Buffer }
   { name: 'CKM_AES_CBC_PAD', mechanism: CKM.AES_CBC_PAD, parameter: Buffer.alloc(16) },
 ]
 const WRAPPED_MAX = 256
+const CKA_ID_LENGTH = 16
 
 /**
  * Tries what must fail with this key: reading its value, loosening its attributes, exporting it under a throw-away key.
@@ -44,16 +49,22 @@ function tryWrapping(module: Pkcs11Module, session: Handle, key: Handle): Refusa
   const available = module.mechanismNumbers()
   const usable = WRAPPING.filter(({ mechanism }) => available.includes(mechanism))
   if (usable.length === 0 || !available.includes(CKM.AES_KEY_GEN)) return []
+  const id = randomBytes(CKA_ID_LENGTH)
   const template: Template = [
     { type: CKA.CLASS, value: CKO_SECRET_KEY },
     { type: CKA.KEY_TYPE, value: CKK_AES },
     { type: CKA.VALUE_LEN, value: 32 },
     { type: CKA.TOKEN, value: false },
+    { type: CKA.ID, value: id },
     { type: CKA.WRAP, value: true },
   ]
   const wrapper = module.call('C_GenerateKey', (raw) =>
     raw.C_GenerateKey(session, { mechanism: CKM.AES_KEY_GEN }, template),
   )
+  // Another key in its place would be destroyed for it below.
+  if (readAttribute(module, session, wrapper, CKA.ID)?.equals(id) !== true) {
+    throw new OperationFailure('denied', 'the token said that it made a throw-away key, and handed out another key')
+  }
   try {
     return usable.map(({ name, mechanism, parameter }) => {
       const out = Buffer.alloc(WRAPPED_MAX)

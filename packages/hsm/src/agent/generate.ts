@@ -1,7 +1,7 @@
 import { CKR } from '../errors/ckr.js'
 import type { VendorProfile } from '../errors/classes.js'
 import { parseKeyLabel } from '../labels.js'
-import { ulongs } from './attributes.js'
+import { readAttribute, ulongs } from './attributes.js'
 import { CKA, CKK_AES, CKK_GENERIC_SECRET, CKM, CKO_SECRET_KEY } from './constants.js'
 import { CkrError, type Handle } from './cryptoki.js'
 import { OperationFailure } from './failure.js'
@@ -42,11 +42,25 @@ export function generateMaster(
     if (!(error instanceof CkrError && error.ckr === CKR.ATTRIBUTE_TYPE_INVALID)) throw error
     key = generate(false)
   }
+  assertOurs(module, session, key, label, ckaId)
   if (module.findKeys(session, { label }).length !== 1) {
     destroyHandle(module, session, key)
     throw exists(label)
   }
   return key
+}
+
+/**
+ * A token that answers CKR_OK with the handle of another key has made none; what is done to a new key (tried, destroyed when
+ * it is unfit) would be done to that one. The new one alone has the random CKA_ID that was just drawn for it.
+ */
+function assertOurs(module: Pkcs11Module, session: Handle, key: Handle, label: string, ckaId: Buffer): void {
+  const [itsLabel, itsId] = [CKA.LABEL, CKA.ID].map((type) => readAttribute(module, session, key, type))
+  if (itsId?.equals(ckaId) === true && itsLabel?.toString('latin1') === label) return
+  throw new OperationFailure(
+    'denied',
+    `the token said that it made ${label}, and handed out another key; left as it is`,
+  )
 }
 
 export function destroyHandle(module: Pkcs11Module, session: Handle, key: Handle): void {

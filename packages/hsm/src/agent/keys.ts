@@ -1,9 +1,12 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+
+import { knownAnswerMessages, knownAnswerOf } from '@sealfleet/format'
 
 import type { VendorProfile } from '../errors/classes.js'
 import { classifyCkr } from '../errors/classify.js'
 import { KCV_LENGTH, KCV_MESSAGE, kekCheckInput } from '../inputs.js'
 import { parseKeyLabel } from '../labels.js'
+import { implausibility, inWords, OUTPUT_LENGTH } from '../plausible.js'
 import type { Expect } from '../wire/messages.js'
 import { CkrError, WrongAnswer, type Cryptoki, type Handle } from './cryptoki.js'
 import { OperationFailure } from './failure.js'
@@ -16,6 +19,7 @@ interface BoundKey {
 
 interface Known {
   kcv?: Buffer
+  answer?: Buffer
   ckaId?: Buffer
   record?: Buffer
 }
@@ -24,8 +28,14 @@ function fromHex(text: string | undefined): Buffer | undefined {
   return text === undefined ? undefined : Buffer.from(text, 'hex')
 }
 
+function hexOf(answer: Buffer | string): string {
+  return typeof answer === 'string' ? answer : answer.toString('hex')
+}
+
 const IV_LENGTH = 12
 const TAG_LENGTH = 16
+/** Room for an HMAC: a module that writes more must not write beyond it. */
+const OUT_LENGTH = 128
 
 /**
  * Key handles by label. A handle is *bound*: searched for, found exactly once, and its check value compared with the one
@@ -46,10 +56,10 @@ export class Keys {
   }
 
   /** Takes over what is known about a key; a handle bound under the same knowledge stays bound. */
-  expect({ label, kcv, ckaId, record }: Expect): void {
+  expect({ label, kcv, answer, ckaId, record }: Expect): void {
     const known = this.#known.get(label) ?? {}
-    const news = { kcv: fromHex(kcv), ckaId: fromHex(ckaId), record: fromHex(record) }
-    const changed = (['kcv', 'ckaId', 'record'] as const).filter((name) => {
+    const news = { kcv: fromHex(kcv), answer: fromHex(answer), ckaId: fromHex(ckaId), record: fromHex(record) }
+    const changed = (['kcv', 'answer', 'ckaId', 'record'] as const).filter((name) => {
       const value = news[name]
       if (value === undefined || known[name]?.equals(value) === true) return false
       known[name] = value
@@ -89,7 +99,11 @@ export class Keys {
     if (second !== undefined) throw new OperationFailure('mismatch', `the token holds two keys ${label}`)
     const isKek = parseKeyLabel(label)?.role === 'kek'
     const kcv = isKek ? null : await this.comparedValue(label, session, handle)
-    if (kcv === null && known.record !== undefined) await this.checkRecord(session, handle, label, known.record)
+    await this.compareAnswer(label, session, handle)
+    if (kcv === null && known.record !== undefined) {
+      await this.checkRecord(session, handle, label, known.record)
+      await this.#refusesForgery(session, handle, label, known.record)
+    }
     this.#bound.set(label, { handle, epoch: session.epoch })
     this.#onBound(label, kcv)
     return handle
@@ -114,6 +128,54 @@ export class Keys {
     throw new OperationFailure('mismatch', `the key ${label} has another check value: ${values}`)
   }
 
+  /**
+   * Compares the key's known answer with the registered one, if there is one: it has the shape of the inputs of files, so it
+   * finds a token that is right about check values and wrong about those. Anything unexpected is computed again. Rejects with
+   * `mismatch`, or WrongAnswer. `session.out` stays as it is.
+   */
+  async compareAnswer(label: string, session: Session, handle: Handle): Promise<void> {
+    const registered = this.#known.get(label)?.answer
+    if (registered === undefined) return
+    const answer = await this.#answerOrWhy(label, session, handle)
+    if (typeof answer !== 'string' && timingSafeEqual(answer, registered)) return
+    const again = await this.#answerOrWhy(label, session, handle)
+    if (hexOf(answer) !== hexOf(again)) throw new WrongAnswer('two computations of a known answer differ')
+    this.#bound.delete(label)
+    const why = typeof answer === 'string' ? answer : 'its known answer is another than the registered one'
+    throw new OperationFailure('mismatch', `the key ${label} does not answer as it did when it was registered: ${why}`)
+  }
+
+  /** The known answer as the token computes it now: a digest of 32 bytes. Rejects with `mismatch` for what no HMAC gives. */
+  async knownAnswer(label: string, session: Session, handle: Handle): Promise<Buffer> {
+    const answer = await this.#answerOrWhy(label, session, handle)
+    if (typeof answer !== 'string') return answer
+    throw new OperationFailure('mismatch', `the token computes nonsense with ${label}: ${answer}`)
+  }
+
+  async #answerOrWhy(label: string, session: Session, handle: Handle): Promise<Buffer | string> {
+    const ref = parseKeyLabel(label)
+    const messages = ref === null ? [] : knownAnswerMessages(ref)
+    if (messages.length === 0) throw new OperationFailure('refused', 'a key that has no known answer')
+    const out = Buffer.allocUnsafeSlow(messages.length * OUT_LENGTH)
+    const input = session.input
+    try {
+      const outputs: Buffer[] = []
+      for (const [i, message] of messages.entries()) {
+        const room = out.subarray(i * OUT_LENGTH, (i + 1) * OUT_LENGTH)
+        session.input = [...input, message, out]
+        await this.#module.hmac(session.handle, handle, message, room)
+        const output = room.subarray(0, OUTPUT_LENGTH)
+        const what = implausibility(output)
+        if (what !== undefined) return `it answers with ${inWords(what)}`
+        outputs.push(output)
+      }
+      return knownAnswerOf(outputs)
+    } finally {
+      out.fill(0)
+      session.input = input
+    }
+  }
+
   /** HMAC-SHA-256 into the first 32 bytes of `session.out`. */
   async hmac(session: Session, handle: Handle, message: Buffer): Promise<void> {
     await this.#module.hmac(session.handle, handle, message, session.out)
@@ -128,11 +190,47 @@ export class Keys {
     return kcv
   }
 
-  /** A new check record of this KEK (92 bytes): what {@link checkRecord} opens. */
+  /**
+   * A new check record of this KEK (92 bytes): what {@link checkRecord} opens. Rejects with `mismatch` for a token that does not
+   * encrypt, does not open what it encrypted, or opens what was changed.
+   */
   async makeRecord(session: Session, handle: Handle, label: string): Promise<Buffer> {
     const { plaintext, aad } = kekCheckInput(label)
     session.input = [plaintext, aad]
-    return this.encrypt(session, handle, aad, plaintext)
+    const record = await this.encrypt(session, handle, aad, plaintext)
+    const ciphertext = record.subarray(IV_LENGTH, -TAG_LENGTH)
+    for (let at = 0; at < ciphertext.length; at += OUTPUT_LENGTH) {
+      const what = implausibility(ciphertext.subarray(at, at + OUTPUT_LENGTH))
+      if (what === undefined) continue
+      throw new OperationFailure(
+        'mismatch',
+        `the token does not encrypt with ${label}: it answers with ${inWords(what)}`,
+      )
+    }
+    await this.checkRecord(session, handle, label, record)
+    await this.#refusesForgery(session, handle, label, record)
+    return record
+  }
+
+  /** A token that opens a record whose tag is wrong does not check tags at all. Rejects with `mismatch`. */
+  async #refusesForgery(session: Session, handle: Handle, label: string, record: Buffer): Promise<void> {
+    const { aad } = kekCheckInput(label)
+    const forged = Buffer.from(record)
+    forged.writeUInt8(forged.readUInt8(forged.length - 1) ^ 1, forged.length - 1)
+    try {
+      session.input = [forged, aad]
+      await this.decrypt(session, handle, aad, forged)
+    } catch (error) {
+      if (error instanceof CkrError && classifyCkr(error.ckr, error.fn, this.#profile?.rows) === 'data') return
+      throw error
+    }
+    throw new OperationFailure('mismatch', `the token opens a changed record with ${label}: it does not check tags`)
+  }
+
+  /** {@link checkRecord} with the registered record, if there is one. */
+  async recheckRecord(label: string, session: Session, handle: Handle): Promise<void> {
+    const record = this.#known.get(label)?.record
+    if (record !== undefined) await this.checkRecord(session, handle, label, record)
   }
 
   /** Whether this KEK decrypts the record registered with it. Rejects with `mismatch` when it does not. */

@@ -25,6 +25,12 @@ export class PoolServer {
       case KIND.HMAC:
         this.#answer(frame.id, this.#hmac(frame))
         return true
+      case KIND.SEAL:
+        this.#answer(frame.id, this.#hmac(frame, true))
+        return true
+      case KIND.ANSWER:
+        this.#answer(frame.id, this.#knownAnswer(frame))
+        return true
       case KIND.KCV:
         this.#answer(frame.id, this.#checkValue(frame))
         return true
@@ -59,7 +65,11 @@ export class PoolServer {
     this.#writer.send(KIND.OK, id, parts)
   }
 
-  async #hmac({ id, payload }: Frame): Promise<void> {
+  /**
+   * `sealing`: the answer is handed out only if the key's known answer is right afterwards, on the same session. A token that
+   * began to compute wrongly before this derivation is found before anything is sealed with it.
+   */
+  async #hmac({ id, payload }: Frame, sealing = false): Promise<void> {
     const { label, message } = unpackKeyed(payload)
     const ref = parseKeyLabel(label)
     if (ref === null || !isAllowedHmacInput(ref, message)) throw refused('not an input of this key')
@@ -68,6 +78,7 @@ export class PoolServer {
       await this.#operations.run(label, async (session, key) => {
         session.input = [input]
         await this.#operations.keys.hmac(session, key, input)
+        if (sealing) await this.#operations.keys.compareAnswer(label, session, key)
         this.#ok(id, session.out.subarray(0, HMAC_LENGTH))
       })
     } finally {
@@ -75,11 +86,11 @@ export class PoolServer {
     }
   }
 
-  /** Finds the key and checks it; an empty answer. */
+  /** Finds the key and checks it, a KEK's record also where the key was found before; an empty answer. */
   async #bind({ id, payload }: Frame): Promise<void> {
     const { label } = unpackKeyed(payload)
     if (parseKeyLabel(label) === null) throw refused('not the label of a master key')
-    await this.#operations.run(label, () => Promise.resolve())
+    await this.#operations.run(label, (session, key) => this.#operations.keys.recheckRecord(label, session, key))
     this.#ok(id)
   }
 
@@ -93,10 +104,19 @@ export class PoolServer {
     const { label } = unpackKeyed(payload)
     const ref = parseKeyLabel(label)
     if (ref === null || ref.role === 'kek') throw refused('a key that has no check value')
-    this.#ok(
-      id,
-      await this.#operations.run(label, (session, key) => this.#operations.keys.comparedValue(label, session, key)),
-    )
+    const { keys } = this.#operations
+    const kcv = await this.#operations.run(label, async (session, key) => {
+      await keys.compareAnswer(label, session, key)
+      return keys.comparedValue(label, session, key)
+    })
+    this.#ok(id, kcv)
+  }
+
+  /** The known answer as it is now, for a key of which none is registered yet. */
+  async #knownAnswer({ id, payload }: Frame): Promise<void> {
+    const { label } = unpackKeyed(payload)
+    const { keys } = this.#operations
+    this.#ok(id, await this.#operations.run(label, (session, key) => keys.knownAnswer(label, session, key)))
   }
 
   async #wrap({ id, payload }: Frame): Promise<void> {

@@ -2,35 +2,62 @@ import { timingSafeEqual } from 'node:crypto'
 
 import { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
+import { IV_LENGTH, NONCES_LENGTH } from '../inputs.js'
 import type { Submission } from './ledger.js'
+import type { Computed, SealingGuard } from './sealing-guard.js'
 import type { AgentLife } from './life.js'
 import type { Tokens } from './tokens.js'
+
+/** Who looks at what was computed, and what from. */
+export interface Guarding {
+  readonly guard: SealingGuard
+  readonly computed: Computed
+}
 
 type Submitter = Pick<Tokens, 'submit' | 'distrust'>
 
 /**
  * Derives twice, the second time on another agent where one is ready, and hands out the answer only when both agree. One
  * flipped bit while sealing would make a file that nobody can ever open (docs/HSM.md says what this costs). When they
- * differ neither agent is trusted any more: both are replaced, and the call rejects with HSM_UNAVAILABLE.
+ * differ neither agent is trusted any more: both are replaced, and the call rejects with HSM_UNAVAILABLE. The second derivation
+ * counts only if that agent gives the key's known answer afterwards, and the answer has to pass the guard: KEY_MISMATCH.
  */
 export async function submitTwice(
   tokens: Submitter,
   submission: Submission,
   emit: (event: HsmEvent) => void,
+  { guard, computed }: Guarding,
+): Promise<Buffer> {
+  const answer = await agreed(tokens, submission, emit, 'sealing')
+  try {
+    guard.check(answer, computed)
+    return answer
+  } catch (error) {
+    answer.fill(0)
+    throw error
+  }
+}
+
+/** Computes twice, the second time on another agent where one is ready. @see submitTwice */
+export async function agreed(
+  tokens: Submitter,
+  submission: Submission,
+  emit: (event: HsmEvent) => void,
+  secondName: Submission['name'] = submission.name,
 ): Promise<Buffer> {
   const lives: AgentLife[] = []
   const answeredBy = (life: AgentLife) => lives.push(life)
   const first = await tokens.submit({ ...submission, answeredBy })
   let second: Buffer | undefined
-  let agreed = false
+  let same = false
   try {
-    second = await tokens.submit({ ...submission, answeredBy, notOn: lives[0] })
-    agreed = timingSafeEqual(first, second)
-    if (!agreed) throw disagreement(tokens, lives, submission, emit)
+    second = await tokens.submit({ ...submission, name: secondName, answeredBy, notOn: lives[0] })
+    same = timingSafeEqual(first, second)
+    if (!same) throw disagreement(tokens, lives, submission, emit)
     return first
   } finally {
     second?.fill(0)
-    if (!agreed) first.fill(0)
+    if (!same) first.fill(0)
   }
 }
 
@@ -41,6 +68,7 @@ export async function wrapAndOpen(
   open: (wrapped: Buffer) => Submission,
   plaintext: Uint8Array,
   emit: (event: HsmEvent) => void,
+  guard: SealingGuard,
 ): Promise<Buffer> {
   const lives: AgentLife[] = []
   const answeredBy = (life: AgentLife) => lives.push(life)
@@ -51,6 +79,8 @@ export async function wrapAndOpen(
   })
   try {
     if (!timingSafeEqual(opened, plaintext)) throw disagreement(tokens, lives, wrap, emit)
+    // Encrypting and opening by doing nothing agree, too.
+    guard.check(wrapped.subarray(IV_LENGTH, IV_LENGTH + NONCES_LENGTH), { label: wrap.label, input: plaintext })
     return wrapped
   } finally {
     opened.fill(0)

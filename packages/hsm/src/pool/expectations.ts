@@ -7,9 +7,10 @@ export function teach(known: Map<string, Expect>, news: Expect): boolean {
   const after: Expect = {
     label,
     kcv: news.kcv ?? before.kcv,
+    answer: news.answer ?? before.answer,
     ckaId: news.ckaId ?? before.ckaId,
     record: news.record ?? before.record,
   }
   known.set(label, after)
-  return after.kcv !== before.kcv || after.ckaId !== before.ckaId || after.record !== before.record
+  return (['kcv', 'answer', 'ckaId', 'record'] as const).some((name) => after[name] !== before[name])
 }

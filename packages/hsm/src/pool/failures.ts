@@ -143,6 +143,13 @@ export function keyExists(label: string): HsmError {
   })
 }
 
+/** Two processes computed different things with a key that was just made. */
+export function contradiction(label: string): HsmError {
+  return new HsmError('KEY_MISMATCH', `two processes computed different things with ${label}; it was destroyed again`, {
+    fix: 'Take this HSM out of service and have it examined: it computes wrongly. Nothing was sealed with the key.',
+  })
+}
+
 export function keyUnknown(label: string): HsmError {
   return new HsmError('E_KEY_UNKNOWN', `the token holds no key ${label}`, {
     fix: 'Check that this is the right token, and look for the key with `sealfleet keys list`; restore it from a backup of the HSM.',

@@ -1,13 +1,15 @@
-import type { KekRef, KeyDeriver, MasterKeyRef, NonceWrapper } from '../contract.js'
+import { KNOWN_ANSWER_LENGTH, type KekRef, type KeyDeriver, type MasterKeyRef, type NonceWrapper } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
 import { KCV_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { keyLabel } from '../labels.js'
 import type { PoolOptions } from '../options.js'
 import { packKeyed } from '../wire/messages.js'
-import { submitTwice, wrapAndOpen } from './confirmed.js'
+import { agreed, submitTwice, wrapAndOpen } from './confirmed.js'
 import { healthOf, type KeyOnToken, type PoolHealth } from './health.js'
+import { KeyProofs, type ProveKey } from './key-proofs.js'
 import { openTokens } from './open-tokens.js'
+import { SealingGuard } from './sealing-guard.js'
 import { count, newStats, type PoolStats } from './stats.js'
 import { hmacOf, unwrapOf, wrapOf, type CallOptions } from './submissions.js'
 import type { Tokens } from './tokens.js'
@@ -27,6 +29,12 @@ const DEFAULTS = {
   maxAgentRssBytes: 192 * MIB,
 }
 
+/** What {@link HsmPool.confirmed} gives. */
+export interface SealingHsm extends KeyDeriver, NonceWrapper {
+  /** Resolves when the key has been proved right, and rejects as its first derivation would. */
+  proven(key: MasterKeyRef): Promise<void>
+}
+
 /**
  * The HSM of one process: derivation and nonce wrapping for all of its jobs, off its event loop. Every method rejects with
  * HsmError (or the signal's reason, or TypeError for an input that may not reach a key); what it resolves to is dedicated
@@ -41,6 +49,9 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   readonly #stats: PoolStats
   readonly #emit: (event: HsmEvent) => void
   readonly #timer: NodeJS.Timeout
+  readonly #guard = new SealingGuard()
+  /** Registered check values by label. */
+  readonly #checkValues = new Map<string, Buffer>()
   #closing: Promise<void> | undefined
 
   private constructor(tokens: Tokens, stats: PoolStats, emit: (event: HsmEvent) => void) {
@@ -85,17 +96,31 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
 
   /**
    * The same pool for sealing: every derivation is computed twice, on two agents where two are ready, and every wrapped
-   * record is opened again, before it is handed out. Rejects with HSM_UNAVAILABLE when the HSM contradicts itself.
+   * record is opened again, before it is handed out. Every place that seals derives through this: it is where an HSM that
+   * computes nonsense is stopped (docs/HSM.md). `prove` is asked once a key before the first derivation under it. Rejects with
+   * HSM_UNAVAILABLE when the HSM contradicts itself, with KEY_MISMATCH when it computes nonsense or not what it once did.
    */
-  confirmed(): KeyDeriver & NonceWrapper {
+  confirmed({ prove }: { readonly prove?: ProveKey } = {}): SealingHsm {
+    const proofs = new KeyProofs(prove)
+    const guard = this.#guard
     return {
-      hmac: async (key, message, options) => submitTwice(this.#tokens, hmacOf(key, message, options), this.#emit),
+      hmac: async (key, message, options) => {
+        const submission = hmacOf(key, message, options)
+        await proofs.of(key, options?.signal)
+        const computed = {
+          label: submission.label,
+          input: message,
+          checkValue: this.#checkValues.get(submission.label),
+        }
+        return submitTwice(this.#tokens, submission, this.#emit, { guard, computed })
+      },
       wrap: async (kek, plaintext, aad, options) => {
         const wrap = wrapOf(kek, plaintext, aad, options)
         const open = (wrapped: Buffer) => unwrapOf(kek, wrapped, aad, options)
-        return wrapAndOpen(this.#tokens, wrap, open, plaintext, this.#emit)
+        return wrapAndOpen(this.#tokens, wrap, open, plaintext, this.#emit, guard)
       },
       unwrap: async (kek, wrapped, aad, options) => this.unwrap(kek, wrapped, aad, options),
+      proven: (key) => proofs.of(key),
     }
   }
 
@@ -117,13 +142,31 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     return this.#tokens.submit({ name: 'check-value', role: key.role, label, parts, signal: options?.signal })
   }
 
-  /** From now on this key is used only with this check value: any other is KEY_MISMATCH. Checked at each probe too. */
-  expectCheckValue(key: MasterKeyRef, kcv: Uint8Array, ckaId?: Uint8Array): void {
+  /**
+   * The key's known answer as the token computes it now, the same on two agents where two are ready: what is registered with a
+   * version that has none yet. 32 bytes. Not for KEKs.
+   */
+  async knownAnswer(key: MasterKeyRef, options?: CallOptions): Promise<Buffer> {
+    if (key.role === 'kek') throw new TypeError('a KEK has no known answer: its check is the record registered with it')
+    const label = keyLabel(key)
+    const submission = { role: key.role, label, parts: packKeyed(label), signal: options?.signal }
+    return agreed(this.#tokens, { ...submission, name: 'known-answer' }, this.#emit)
+  }
+
+  /**
+   * From now on this key is used only with this check value and, if one was registered, this known answer: anything else is
+   * KEY_MISMATCH. Checked at each probe too.
+   */
+  expectCheckValue(key: MasterKeyRef, kcv: Uint8Array, knownAnswer?: Uint8Array | null): void {
     if (key.role === 'kek') throw new TypeError('a KEK has no check value: use expectKekRecord')
     if (kcv.length !== KCV_LENGTH) throw new TypeError(`a check value has ${KCV_LENGTH} bytes`)
     const label = keyLabel(key)
     const value = Buffer.from(kcv)
-    this.#tokens.expect({ label, kcv: value.toString('hex'), ckaId: hex(ckaId) })
+    if (knownAnswer != null && knownAnswer.length !== KNOWN_ANSWER_LENGTH) {
+      throw new TypeError(`a known answer has ${KNOWN_ANSWER_LENGTH} bytes`)
+    }
+    this.#checkValues.set(label, value)
+    this.#tokens.expect({ label, kcv: value.toString('hex'), answer: hex(knownAnswer ?? undefined) })
     for (const { prober } of this.#tokens.list) prober.add(label, value)
   }
 
@@ -184,6 +227,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     await this.#tokens.close(() => {
       clearInterval(this.#timer)
     })
+    this.#guard.wipe()
   }
 }
 

@@ -1,14 +1,17 @@
-import type { Role } from '../contract.js'
+import { KNOWN_ANSWER_LENGTH, type Role } from '../contract.js'
 import type { HsmError } from '../errors/hsm-error.js'
 import { KCV_LENGTH, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import type { AgentLife } from './life.js'
 import { KIND, type Kind } from '../wire/frames.js'
 
-export type OperationName = 'hmac' | 'check-value' | 'wrap' | 'unwrap' | 'bind' | 'ping'
+export type OperationName = 'hmac' | 'sealing' | 'check-value' | 'known-answer' | 'wrap' | 'unwrap' | 'bind' | 'ping'
 
 /** Frame kind and the exact length of a right answer. All of them may be replayed: none changes anything in the token. */
 export const OPERATIONS: Readonly<Record<OperationName, { readonly kind: Kind; readonly answer: number }>> = {
   hmac: { kind: KIND.HMAC, answer: 32 },
+  /** As `hmac`, and afterwards the key's known answer is right on the same session. */
+  sealing: { kind: KIND.SEAL, answer: 32 },
+  'known-answer': { kind: KIND.ANSWER, answer: KNOWN_ANSWER_LENGTH },
   'check-value': { kind: KIND.KCV, answer: KCV_LENGTH },
   wrap: { kind: KIND.WRAP, answer: WRAPPED_LENGTH },
   unwrap: { kind: KIND.UNWRAP, answer: NONCES_LENGTH },

@@ -5,6 +5,7 @@ export type AdminRequest =
   | { readonly op: 'generate'; readonly label: string; readonly ckaId: string; readonly acceptUnsound: boolean }
   | { readonly op: 'list' }
   | { readonly op: 'check-value'; readonly label: string; readonly ckaId?: string | undefined }
+  | { readonly op: 'known-answer'; readonly label: string; readonly ckaId?: string | undefined }
   | { readonly op: 'make-record'; readonly label: string }
   | { readonly op: 'check-record'; readonly label: string; readonly record: string }
   | { readonly op: 'count'; readonly label: string; readonly ckaId?: string | undefined }
@@ -29,6 +30,8 @@ export interface RawEvidence {
   readonly ckaId: string
   readonly kcv: string | null
   readonly record: string | null
+  /** The known answer, 32 bytes, hex; null for a KEK. */
+  readonly answer: string | null
   readonly attributes: KeyAttributes
   readonly refusals: {
     readonly readValue: Refusal

@@ -24,6 +24,8 @@ export const KIND = {
   BIND: 9,
   CLOSE: 10,
   PING: 11,
+  SEAL: 12,
+  ANSWER: 13,
   // from the agent
   WANT_LOGIN: 64,
   LOGGED_IN: 65,

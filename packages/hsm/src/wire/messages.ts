@@ -83,6 +83,8 @@ export interface Expect {
   readonly label: string
   /** 8 bytes, hex. */
   readonly kcv?: string | undefined
+  /** The registered known answer, 32 bytes, hex. */
+  readonly answer?: string | undefined
   /** CKA_ID, hex: search by label and id. */
   readonly ckaId?: string | undefined
   /** A KEK's check record, hex. */

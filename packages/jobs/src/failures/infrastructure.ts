@@ -86,7 +86,7 @@ export const BROKEN_INFRASTRUCTURE = {
   KEY_MISMATCH: {
     ...broken(
       'hsm',
-      'A master key in the HSM is not the one that was registered: its check value differs.',
+      'A master key in the HSM is not the one that was registered, or the HSM computes nonsense with it.',
       'Run `npx sealfleet keys check`; restore the right key. Nothing is sealed with that version until then.',
     ),
     exitStatus: 5,

@@ -133,8 +133,8 @@ export async function makeCheckpoint(
     ...(adopts !== undefined && { adopts: { no: adopts.no, sha256: adopts.sha256 }, request: adopts.request }),
   }
   const body = encodeBody(statement)
-  if (key.checkValue !== null) hsm.expectCheckValue(key, key.checkValue)
-  const mac = await hsm.hmac(key, macMessage(body), signal === undefined ? {} : { signal })
+  if (key.checkValue !== null) hsm.expectCheckValue(key, key.checkValue, key.knownAnswer)
+  const mac = Buffer.from(await hsm.confirmed().hmac(key, macMessage(body), signal === undefined ? {} : { signal }))
   const storeKey = checkpointKey(no)
   const row = { no, batchNo: batch.no, body, auditKeyVersion: key.version, mac, storeKey }
   if (adopts === undefined) return addCheckpoint(records, row)

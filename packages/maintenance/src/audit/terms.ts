@@ -9,7 +9,9 @@ import type { Store } from '@sealfleet/store'
 /** The HSM, as far as checkpoints go: structurally the pool of packages/hsm. */
 export interface AuditHsm {
   hmac(key: MasterKeyRef, message: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Buffer>
-  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array): void
+  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
+  /** For what is signed and kept: computed twice, and never nonsense (docs/HSM.md). */
+  confirmed(): { hmac(...call: Parameters<AuditHsm['hmac']>): Promise<Uint8Array> }
 }
 
 export interface AuditPorts {

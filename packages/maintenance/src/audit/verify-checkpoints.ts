@@ -82,7 +82,7 @@ export async function checkMac(
     findings.add('key-unknown', subject, `${subject} names audit key ${copy.auditKeyVersion}, which is not registered`)
     return false
   }
-  if (key.checkValue !== null) hsm.expectCheckValue(key, key.checkValue)
+  if (key.checkValue !== null) hsm.expectCheckValue(key, key.checkValue, key.knownAnswer)
   const mac = await hsm.hmac(key, macMessage(copy.body), signal === undefined ? {} : { signal })
   if (copy.mac.length === mac.length && timingSafeEqual(mac, copy.mac)) return true
   findings.add('checkpoint-forged', subject, `the MAC of ${subject} is not the audit key's`)

@@ -49,7 +49,7 @@ async function recordProblems(
   if (record === null || mac === null || auditKeyVersion === null) return ['there is no signed record of it']
   const audit = await getMasterKey(records, { role: 'audit', domain: 'default', version: auditKeyVersion })
   if (audit === undefined) return [`its record names audit key ${auditKeyVersion}, which is not registered`]
-  if (audit.checkValue !== null) hsm.expectCheckValue(audit, audit.checkValue)
+  if (audit.checkValue !== null) hsm.expectCheckValue(audit, audit.checkValue, audit.knownAnswer)
   try {
     const verified = await verifyDestructionRecord(hsm, destructionCopy({ record, auditKeyVersion, mac }))
     if (verified.label !== label) return [`its record is that of ${verified.label}`]

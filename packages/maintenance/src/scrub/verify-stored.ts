@@ -11,7 +11,7 @@ import type { Store } from '@sealfleet/store'
 
 /** The HSM as far as verifying goes: structurally the pool of packages/hsm. Only signing masters (and KEKs) are asked. */
 export interface VerifyHsm extends KeyDeriver, NonceWrapper {
-  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array): void
+  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
   expectKekRecord(kek: { readonly domain: string; readonly version: number }, record: Uint8Array): void
 }
 
@@ -31,7 +31,7 @@ export async function verifyStored(
     const row = await getMasterKey(records, ref)
     if (row === undefined) return 'unknown'
     if (row.state === 'DESTROYED') return 'destroyed'
-    if (row.checkValue !== null) hsm.expectCheckValue(row, row.checkValue)
+    if (row.checkValue !== null) hsm.expectCheckValue(row, row.checkValue, row.knownAnswer)
     if (row.checkRecord !== null) hsm.expectKekRecord(row, row.checkRecord)
     return 'usable'
   }

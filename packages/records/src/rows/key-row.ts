@@ -4,7 +4,7 @@ import type { KeyRow, KeyState, Role, Suite } from '../terms.js'
 
 export const KEY_COLUMNS = Prisma.raw(`
   k.id, k.domain_id AS "domainId", k.role::text AS role, k.suite, k.version, k.state::text AS state, k.label,
-  k.check_value AS "checkValue", k.check_record AS "checkRecord", k.evidence, k.created_at AS "createdAt",
+  k.check_value AS "checkValue", k.check_record AS "checkRecord", k.known_answer AS "knownAnswer", k.evidence, k.created_at AS "createdAt",
   k.activated_at AS "activatedAt", k.retired_at AS "retiredAt", k.destroy_after AS "destroyAfter",
   k.destroyed_at AS "destroyedAt"`)
 
@@ -18,6 +18,7 @@ export interface RawKey {
   readonly label: string
   readonly checkValue: Uint8Array | null
   readonly checkRecord: Uint8Array | null
+  readonly knownAnswer: Uint8Array | null
   readonly evidence: unknown
   readonly createdAt: Date
   readonly activatedAt: Date | null
@@ -27,7 +28,7 @@ export interface RawKey {
 }
 
 export function keyRow(raw: RawKey): KeyRow {
-  const { domainId, checkValue, checkRecord, ...rest } = raw
+  const { domainId, checkValue, checkRecord, knownAnswer, ...rest } = raw
   return {
     ...rest,
     role: raw.role.toLowerCase() as Role,
@@ -35,5 +36,6 @@ export function keyRow(raw: RawKey): KeyRow {
     suite: raw.suite as Suite,
     checkValue: checkValue === null ? null : Buffer.from(checkValue),
     checkRecord: checkRecord === null ? null : Buffer.from(checkRecord),
+    knownAnswer: knownAnswer === null ? null : Buffer.from(knownAnswer),
   }
 }

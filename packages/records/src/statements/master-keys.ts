@@ -12,6 +12,8 @@ export interface KeyRegistration {
   readonly checkValue?: Uint8Array | undefined
   /** kek: a wrapped record that it must be able to open. Needed before it can be active. */
   readonly checkRecord?: Uint8Array | undefined
+  /** 32 bytes (docs/FORMAT.md §3); every role but kek. */
+  readonly knownAnswer?: Uint8Array | undefined
   /** What the token said when it made the key; JSON, nothing secret. */
   readonly evidence?: unknown
 }
@@ -25,18 +27,21 @@ export function keyLabelOf(ref: MasterKeyRef): string {
 
 /**
  * Registers a key version that exists in the HSM, as PENDING.
- * @throws RecordsError CONFLICT when that version is registered with another check value, NOT_FOUND for an unknown domain
+ * @throws RecordsError CONFLICT when that version is registered with another check value, or another version with this one (a
+ *   token that computes nonsense gives all keys one value); NOT_FOUND for an unknown domain
  */
 export async function registerMasterKey(
   db: Queryable,
   input: KeyRegistration,
 ): Promise<{ readonly created: boolean; readonly key: KeyRow }> {
   const { ref } = input
+  await assertOwnAnswers(db, input)
   const [row] = await db.query<RawKey>(Prisma.sql`
-    INSERT INTO master_keys AS k (id, domain_id, role, suite, version, label, check_value, check_record, evidence)
+    INSERT INTO master_keys AS k (id, domain_id, role, suite, version, label, check_value, check_record, known_answer,
+      evidence)
     VALUES (${randomUUID()}::uuid, ${domainToUuid(ref.domain)}::uuid, ${ref.role.toUpperCase()}::key_role, ${ref.suite}::int,
       ${ref.version}::int, ${keyLabelOf(ref)}, ${bytes(input.checkValue)}::bytea, ${bytes(input.checkRecord)}::bytea,
-      ${JSON.stringify(input.evidence ?? {})}::jsonb)
+      ${bytes(input.knownAnswer)}::bytea, ${JSON.stringify(input.evidence ?? {})}::jsonb)
     ON CONFLICT (domain_id, role, version) DO NOTHING
     RETURNING ${KEY_COLUMNS}`)
   if (row !== undefined) return { created: true, key: keyRow(row) }
@@ -45,6 +50,41 @@ export async function registerMasterKey(
     key?.suite === ref.suite && (key.checkValue === null || key.checkValue.equals(input.checkValue ?? Buffer.of()))
   if (!same) throw new RecordsError('CONFLICT', `${keyLabelOf(ref)} is registered with another suite or check value`)
   return { created: false, key }
+}
+
+/**
+ * Two keys never have one check value or one known answer, whatever their roles, domains and versions.
+ * @throws RecordsError CONFLICT
+ */
+export async function assertOwnAnswers(
+  db: Queryable,
+  { ref, checkValue, knownAnswer }: KeyRegistration,
+): Promise<void> {
+  const [other] = await db.query<{ label: string }>(Prisma.sql`
+    SELECT label FROM master_keys WHERE label <> ${keyLabelOf(ref)}
+      AND (check_value = ${bytes(checkValue)}::bytea OR known_answer = ${bytes(knownAnswer)}::bytea) LIMIT 1`)
+  if (other === undefined) return
+  const message = `${keyLabelOf(ref)} answers as ${other.label} does: the token computes nonsense, or holds one key twice`
+  throw new RecordsError('CONFLICT', message, {
+    fix: 'seal nothing with this token; have it examined (`npx sealfleet doctor hsm`)',
+  })
+}
+
+/**
+ * Registers the known answer of a version that has none. `knownAnswer` is what is registered
+ * afterwards: another's, where another process was faster.
+ * @throws RecordsError CONFLICT when another key has this answer
+ */
+export async function addKnownAnswer(
+  db: Queryable,
+  { key, knownAnswer }: { readonly key: KeyRow; readonly knownAnswer: Uint8Array },
+): Promise<{ readonly added: boolean; readonly knownAnswer: Buffer | null }> {
+  await assertOwnAnswers(db, { ref: key, knownAnswer })
+  const [row] = await db.query<{ id: string }>(Prisma.sql`
+    UPDATE master_keys SET known_answer = ${bytes(knownAnswer)}::bytea
+    WHERE id = ${key.id}::uuid AND known_answer IS NULL AND state <> 'DESTROYED' RETURNING id`)
+  if (row !== undefined) return { added: true, knownAnswer: Buffer.from(knownAnswer) }
+  return { added: false, knownAnswer: (await getMasterKey(db, key))?.knownAnswer ?? null }
 }
 
 /**

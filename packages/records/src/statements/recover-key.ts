@@ -5,7 +5,7 @@ import { domainToUuid } from '../ids.js'
 import type { Queryable } from '../records.js'
 import { KEY_COLUMNS, keyRow, type RawKey } from '../rows/key-row.js'
 import type { KeyRow } from '../terms.js'
-import { getMasterKey, keyLabelOf, type KeyRegistration } from './master-keys.js'
+import { assertOwnAnswers, getMasterKey, keyLabelOf, type KeyRegistration } from './master-keys.js'
 
 export interface KeyRecovery extends KeyRegistration {
   /**
@@ -28,6 +28,7 @@ export async function recoverMasterKey(
   input: KeyRecovery,
 ): Promise<{ readonly created: boolean; readonly key: KeyRow }> {
   const { ref, state } = input
+  await assertOwnAnswers(db, input)
   const now = Prisma.sql`clock_timestamp()`
   const [row] = await db.query<RawKey>(Prisma.sql`
     INSERT INTO master_keys AS k (id, domain_id, role, suite, version, state, label, check_value, check_record, evidence,
