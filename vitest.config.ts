@@ -29,7 +29,10 @@ const ENDURANCE = ['**/*.endurance.test.ts']
 const ALL = ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts']
 
 /** Suites that read and write times, bytes and JSON. */
-const ANY_SESSION = ['packages/records/test/{requests,search-audit}.test.ts']
+const ANY_SESSION = [
+  'packages/records/test/{requests,search-audit,rekey-run}.test.ts',
+  'packages/maintenance/test/audit.test.ts',
+]
 
 /** Needs the whole machine to itself: what it does to the services and the clock would fail its neighbours. */
 const CHAOS = ['scripts/test/chaos.test.ts']
