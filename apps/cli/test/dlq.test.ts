@@ -88,8 +88,13 @@ describe('sealfleet dlq', () => {
 
   it('changes nothing on a dry run', async () => {
     for (const verb of [['replay'], ['discard', '--reason', 'no']]) {
+      const done = verb[0] === 'replay' ? { replayed: 3, refusedRequests: 0 } : { discarded: 3, resolvedBefore: 0 }
       const ran = await world.inProcess(['dlq', ...verb, '--all', '--max', '3', '--dry-run', '--json'])
-      expect(ran.json<{ chosen: number; codes: object }>()).toMatchObject({ chosen: 3, codes: { SOURCE_MISSING: 3 } })
+      expect(ran.json<{ chosen: number; codes: object }>()).toMatchObject({
+        chosen: 3,
+        codes: { SOURCE_MISSING: 3 },
+        ...done,
+      })
     }
     expect(await letters()).toHaveLength(NAMES.length)
   })
@@ -118,6 +123,8 @@ describe('sealfleet dlq', () => {
     expect(two).toMatchObject({ status: 0, report: { replayed: 2 } })
     // Between the record and the job the command may die: asked again, the job comes back.
     await queue.remove((await queue.getJobs(['waiting']))[0]!.id!)
+    const before = await replay(kept[0]!.id, kept[1]!.id, '--dry-run')
+    expect(before.report).toMatchObject({ replayed: 0, jobRestored: 1, resolvedBefore: 1 })
     const again = await replay(kept[0]!.id, kept[1]!.id)
     expect(again.report).toMatchObject({ replayed: 0, jobRestored: 1, resolvedBefore: 1 })
     await queue.resume()
@@ -141,7 +148,13 @@ describe('sealfleet dlq', () => {
     const refused = { code: 'PAYLOAD_INVALID', class: 'permanent-request', reason: 'no source' }
     await recordRefusal(records, { ...refused, jobId: 'refused-1' })
     const [letter] = await letters('--code', 'PAYLOAD_INVALID')
-    expect(await replay(letter!.id)).toMatchObject({ status: 1, report: { refusedRequests: 1, replayed: 0 } })
+    const named = (report: object) => ({ status: 1, report })
+    const { report: foretold, status } = await replay(letter!.id, '--dry-run')
+    expect({ status, report: foretold }).toMatchObject(named({ refusedRequests: 1, replayed: 0, dryRun: true }))
+    const { report: done, ...run } = await replay(letter!.id)
+    expect({ ...run, report: done }).toMatchObject(named({ refusedRequests: 1, replayed: 0 }))
+    // A dry run's document is the run's, and what it adds.
+    expect(foretold).toMatchObject(done)
     const ran = await world.sealfleet(['dlq', 'discard', letter!.id, '--reason', 'upstream repaired it'])
     expect([ran.status, ran.stdout.toString()]).toEqual([0, '1 dead letter discarded\n'])
     expect(await letters()).toEqual([])

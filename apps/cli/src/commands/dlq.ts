@@ -8,6 +8,7 @@ import {
 } from '@sealfleet/records'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
+import { rehearseReplay } from '../dlq/rehearse.js'
 import { Replay, type ReplayTally } from '../dlq/replay.js'
 import { chooseLetters, findLetter, letterFilter, letterOptions, maxOption, type LetterOptions } from '../dlq/select.js'
 import { openIngest } from '../enqueue/ports.js'
@@ -16,6 +17,7 @@ import { pairs, table } from '../output/table.js'
 import { count, humanTime } from '../output/units.js'
 import { stated, statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
+import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
 
 interface ListOptions extends CommonOptions, LetterOptions {
@@ -162,12 +164,15 @@ async function replayAction(context: CommandContext, ids: readonly string[], o: 
   const config = context.settings.load(['database', 'redis'])
   const records = await openDatabase(context, config)
   const letters = await chooseLetters(records, ids, o, context.signal)
-  if (o.dryRun === true) return await wouldBe(context, letters, 'replayed')
   const ingest = await openIngest(context, config, records)
   if (letters.length > 0 && (await ingest.queue.isPaused())) {
     await context.print.note('note: the queue is paused: sealfleet queue resume')
   }
   const settings = { ...o, wait: o.wait === true, reason, actor: `cli:${context.io.user}` }
+  if (o.dryRun === true) {
+    const rehearsed = await rehearseReplay(records, ingest.queue, context.signal, letters, settings)
+    return await reportReplay(context, rehearsed, letters, { named: ids.length > 0, waited: false, dryRun: true })
+  }
   const replay = new Replay(records, ingest.client, context.signal, settings)
   let said = performance.now()
   try {
@@ -180,7 +185,8 @@ async function replayAction(context: CommandContext, ids: readonly string[], o: 
     await context.print.note(`${progressLine(replay.tally, letters.length)}; the rest are dead letters as before`)
     throw error
   }
-  return await reportReplay(context, replay.tally, letters, { named: ids.length > 0, waited: o.wait === true })
+  const how = { named: ids.length > 0, waited: o.wait === true, dryRun: false }
+  return await reportReplay(context, replay.tally, letters, how)
 }
 
 function progressLine({ outcomes, stored, diedAgain }: ReplayTally, total: number): string {
@@ -191,7 +197,7 @@ async function reportReplay(
   context: CommandContext,
   tally: ReplayTally,
   letters: readonly DeadLetterRow[],
-  { named, waited }: { named: boolean; waited: boolean },
+  { named, waited, dryRun }: { named: boolean; waited: boolean; dryRun: boolean },
 ): Promise<ExitStatus> {
   const { outcomes, stored, diedAgain, stopped, left } = tally
   const notDone = outcomes.resolved + outcomes['refused-request'] + outcomes['not-dead']
@@ -207,9 +213,10 @@ async function reportReplay(
     diedAgain,
     stopped: stopped ?? null,
     left,
+    ...(dryRun ? rehearsedLetters(letters) : {}),
   })
   const lines = [
-    `${outcomes.replayed} replayed${stored + diedAgain > 0 ? `: ${stored} stored, ${diedAgain} dead again${waited ? '' : ' so far'}` : ''}`,
+    `${outcomes.replayed} ${dryRun ? 'would be ' : ''}replayed${stored + diedAgain > 0 ? `: ${stored} stored, ${diedAgain} dead again${waited ? '' : ' so far'}` : ''}`,
     ...(outcomes['job-restored'] > 0 ? [`${outcomes['job-restored']} had lost their job and have it again`] : []),
     ...(outcomes.resolved > 0 ? [`${outcomes.resolved} were resolved before`] : []),
     ...(outcomes['refused-request'] > 0
@@ -221,7 +228,9 @@ async function reportReplay(
     ...(stopped === undefined ? [] : [`stopped: ${stopped}; ${count(left, 'letter')} left as they were`]),
   ]
   await context.print.text(lines.join('\n'))
-  if (outcomes.replayed > 0 && !failed) await context.print.note('follow them: sealfleet status; sealfleet trace ID')
+  if (dryRun) await printCodes(context, letters)
+  else if (outcomes.replayed > 0 && !failed)
+    await context.print.note('follow them: sealfleet status; sealfleet trace ID')
   return failed ? EXIT.failed : EXIT.done
 }
 
@@ -229,29 +238,41 @@ async function discardAction(context: CommandContext, ids: readonly string[], o:
   const reason = stated(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const letters = await chooseLetters(records, ids, o, context.signal)
-  if (o.dryRun === true) return await wouldBe(context, letters, 'discarded')
   const actor = `cli:${context.io.user}`
   const outcomes = { done: 0, resolved: 0, 'refused-request': 0, 'not-dead': 0 }
   for (const { id } of letters) {
     context.signal.throwIfAborted()
-    const { outcome } = await discardDeadLetter(records, { id, actor, reason })
+    const { outcome } = await inTransaction(records, o.dryRun, (tx) => discardDeadLetter(tx, { id, actor, reason }))
     outcomes[outcome] += 1
   }
   const { done: discarded, resolved, 'not-dead': notDead } = outcomes
-  await context.print.document({ chosen: letters.length, discarded, resolvedBefore: resolved, notDead })
-  await context.print.text(`${count(discarded, 'dead letter')} discarded`)
+  await context.print.document({
+    chosen: letters.length,
+    discarded,
+    resolvedBefore: resolved,
+    notDead,
+    ...(o.dryRun === true ? rehearsedLetters(letters) : {}),
+  })
+  await context.print.text(`${count(discarded, 'dead letter')} ${o.dryRun === true ? 'would be ' : ''}discarded`)
+  if (o.dryRun === true) await printCodes(context, letters)
   if (resolved + notDead === 0) return EXIT.done
   const said = `${count(resolved, 'letter')} resolved before, ${notDead} whose file is not dead: left as they were`
   await context.print.note(said)
   return ids.length > 0 ? EXIT.failed : EXIT.done
 }
 
-async function wouldBe(context: CommandContext, letters: readonly DeadLetterRow[], verb: string): Promise<ExitStatus> {
+/** What a dry run adds to the document of the run that it stands for. */
+function rehearsedLetters(letters: readonly DeadLetterRow[]) {
+  return { dryRun: true, codes: codesOf(letters), ids: letters.map(({ id }) => id) }
+}
+
+function codesOf(letters: readonly DeadLetterRow[]): ReadonlyMap<string, number> {
   const codes = new Map<string, number>()
   for (const { code } of letters) codes.set(code, (codes.get(code) ?? 0) + 1)
-  await context.print.document({ chosen: letters.length, dryRun: true, codes, ids: letters.map(({ id }) => id) })
-  const rows = [...codes].map(([code, n]) => [code, String(n)])
-  await context.print.text(`${count(letters.length, 'dead letter')} would be ${verb}`)
+  return codes
+}
+
+async function printCodes(context: CommandContext, letters: readonly DeadLetterRow[]): Promise<void> {
+  const rows = [...codesOf(letters)].map(([code, n]) => [code, String(n)])
   if (rows.length > 0) await context.print.text(table([{ title: 'CODE' }, { title: 'LETTERS', align: 'right' }], rows))
-  return EXIT.done
 }

@@ -35,6 +35,17 @@ export interface ReplayTally {
   left: number
 }
 
+export function emptyTally(): ReplayTally {
+  return {
+    outcomes: { replayed: 0, 'job-restored': 0, resolved: 0, 'refused-request': 0, 'not-dead': 0 },
+    stored: 0,
+    diedAgain: 0,
+    ended: 0,
+    stopped: undefined,
+    left: 0,
+  }
+}
+
 /** From so many ended files on, their share of dead ones says something. */
 const SAMPLE = 5
 const LOOK_EVERY_MS = 300
@@ -45,14 +56,7 @@ const UNDER_WAY: ReadonlySet<string> = new Set(['queued', 'already-queued', 'req
  * which the same command with the letter's id mends. Looks at what becomes of them and stops when too many die again.
  */
 export class Replay {
-  readonly tally: ReplayTally = {
-    outcomes: { replayed: 0, 'job-restored': 0, resolved: 0, 'refused-request': 0, 'not-dead': 0 },
-    stored: 0,
-    diedAgain: 0,
-    ended: 0,
-    stopped: undefined,
-    left: 0,
-  }
+  readonly tally: ReplayTally = emptyTally()
   readonly #open = new Set<string>()
   readonly #o: ReplaySettings
   readonly #records: Records
