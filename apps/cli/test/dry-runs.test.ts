@@ -173,6 +173,7 @@ describe('the life of a fleet, each step first dry', () => {
   it('queues, holds, restoring', async () => {
     await take(step('queue pause REASON', ['queue.pause']))
     await take(step('queue resume REASON', ['queue.resume']))
+    await take(step('queue probe REASON', ['queue.probe']))
     await take(step('holds place --file one REASON', ['holds.place'], 'hold'))
     await take(step('holds release :hold REASON', ['holds.release']))
     const out = path.join(world.data, 'restored')

@@ -1,4 +1,5 @@
 import { finishTask, heartbeat, openRecords, startTask } from '@sealfleet/records'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -17,7 +18,10 @@ test('status shows the workers: how each is, what it waits for, and which have f
     const worker = { host: 'one', pid: 1, version: '0.1.0', concurrency: 8, ttlSeconds: 45 }
     await heartbeat(records, { ...worker, id: 'well', state: 'READY', detail: { active: 2, breakers: {} } })
     const breakers = { s3: 'S3_UNAVAILABLE', roots: 'ROOT_UNAVAILABLE' }
-    await heartbeat(records, { ...worker, id: 'waits', state: 'READY', detail: { breakers } })
+    const probes = { s3: '2026-11-30T10:00:00.000Z' }
+    await heartbeat(records, { ...worker, id: 'waits', state: 'READY', detail: { breakers, probes } })
+    const maintenance = { program: 'maintenance', breakers: {}, hsm: 'none' }
+    await heartbeat(records, { ...worker, host: 'two', id: 'keeper', state: 'READY', detail: maintenance })
     await heartbeat(records, { ...worker, id: 'silent', state: 'READY', detail: 'odd', ttlSeconds: 0.001 })
     await heartbeat(records, { ...worker, id: 'ended', state: 'STOPPED' })
   }
@@ -27,13 +31,20 @@ test('status shows the workers: how each is, what it waits for, and which have f
   const time = expect.stringMatching(/^\d{4}-.*Z$/) as string
   expect(rows.filter((row) => row[1] === 'one').sort()).toEqual([
     ['silent', 'one', 'dead', time],
-    ['waits', 'one', 'READY', time, 's3: S3_UNAVAILABLE, roots: ROOT_UNAVAILABLE'],
+    ['waits', 'one', 'WAITING', time, 's3: S3_UNAVAILABLE, next probe 2026-11-30T10:00:00Z; roots: ROOT_UNAVAILABLE'],
     ['well', 'one', 'READY', time],
   ])
+  // It has a row of its own and takes no jobs.
+  expect(rows.find(([name]) => name === 'keeper')).toEqual(['keeper', 'two', 'READY (maintenance)', time, 'hsm: none'])
   const { workers } = (await world.inProcess(['status', '--json'])).json<{
     workers: { id: string; alive: boolean }[]
   }>()
-  expect(workers.map(({ id, alive }) => `${id} ${alive}`).sort()).toEqual(['silent false', 'waits true', 'well true'])
+  expect(workers.map(({ id, alive }) => `${id} ${alive}`).sort()).toEqual([
+    'keeper true',
+    'silent false',
+    'waits true',
+    'well true',
+  ])
 })
 
 test('status shows when maintenance did what, and what waits in the outbox', async () => {
@@ -49,4 +60,22 @@ test('status shows when maintenance did what, and what waits in the outbox', asy
   expect(maintenance).toMatchObject([{ name: 'sweep', outcome: 'found', owner: null, report: { found: 3 } }])
   expect(outbox).toEqual({ waiting: 0, oldestSeconds: 0 })
   expect((await world.inProcess(['status'])).stdout.toString()).toMatch(/sweep +\d{4}-\S+Z +found/)
+})
+
+test('queue probe asks those that wait, says when they would have probed, and leaves a row; a dry run asks nobody', async () => {
+  const key = `${world.env['SEALFLEET_QUEUE_PREFIX'] ?? ''}:probe-now`
+  const redis = new Redis(world.env['SEALFLEET_REDIS_URL'] ?? '')
+  try {
+    const dry = await world.inProcess(['queue', 'probe', '--dry-run', '--json'])
+    expect(dry.json()).toMatchObject({ workers: 2, dryRun: true })
+    expect(await redis.get(key)).toBeNull()
+    const ran = await world.inProcess(['queue', 'probe', '--reason', 'the bucket is back'])
+    expect([ran.status, ran.stdout.toString()]).toEqual([0, expect.stringMatching(/^asked to probe now: 1 worker\n/)])
+    expect(ran.stdout.toString()).toMatch(/waits +s3 +S3_UNAVAILABLE +2026-11-30T10:00:00Z/)
+    expect(await redis.get(key)).toMatch(/^[0-9a-f-]{36}$/)
+  } finally {
+    redis.disconnect()
+  }
+  const log = (await world.inProcess(['audit', 'log', '--action', 'queue.probe'])).stdout.toString()
+  expect(log.match(/queue\.probe/g)).toHaveLength(1)
 })

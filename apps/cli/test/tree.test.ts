@@ -29,7 +29,7 @@ const DECIDED = [
     'requests cancel',
   ],
   ...['holds place', 'holds release', 'rekey start', 'rekey pause', 'rekey resume', 'rekey cancel', 'rekey retry'],
-  ...['hsm unlatch', 'dlq replay', 'dlq discard', 'queue pause', 'queue resume', 'audit adopt'],
+  ...['hsm unlatch', 'dlq replay', 'dlq discard', 'queue pause', 'queue resume', 'queue probe', 'audit adopt'],
 ]
 const CHANGING = [
   ...DECIDED,

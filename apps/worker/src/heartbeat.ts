@@ -61,13 +61,15 @@ export function startHeart(options: HeartOptions): Heart {
   const timer = setInterval(() => {
     if (underWay === 0) void quietly()
   }, BEAT_MS).unref()
+  /** A beat that waits behind the one under way tells the latest anyway: in an outage they must not pile up. */
+  const news = (): Promise<void> => (underWay > 1 ? last : quietly())
   const become = (next: State): Promise<void> => {
     state = next
     return quietly()
   }
   return {
     become,
-    news: quietly,
+    news,
     beat,
     stop: () => {
       clearInterval(timer)

@@ -12,11 +12,13 @@ import { OwedEnds } from './attempt/owed.js'
 import type { FailInput } from './attempt/ports.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
 import { Breakers, holdsIntake, type OpenBreaker } from './breakers/breakers.js'
-import { hsmProbe, redisProbe, rememberingKeys } from './breakers/probes.js'
-import { breakerObserver, describeOpen } from './breakers/report.js'
+import { heedProbeRequests } from './breakers/probe-requests.js'
+import { hsmProbe, redisProbe, rememberingKeys, storeProbe } from './breakers/probes.js'
+import { breakerDetail, breakerObserver, describeOpen } from './breakers/report.js'
 import { RootsOut } from './breakers/roots-out.js'
 import { Closers } from './closers.js'
 import { DESTROYED_KEYS_MS, watchDestroyedKeys } from './destroyed-keys.js'
+import { startRounds } from './health/rounds.js'
 import { startHeart } from './heartbeat.js'
 import { hsmObserver } from './hsm-events.js'
 import { setHsmStates } from './hsm-states.js'
@@ -41,6 +43,8 @@ export interface RunOptions {
   readonly workerId: string
   /** Fault points for tests. */
   readonly step?: StepHook
+  /** Milliseconds between two rounds of probes; ROUND_MS unless a test says otherwise. */
+  readonly roundMs?: number
 }
 
 export interface RunningWorker extends AsyncDisposable {
@@ -87,7 +91,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       concurrency: config.worker.concurrency,
       detail: () => ({
         active: activity.jobs.length,
-        breakers: Object.fromEntries(open().map(({ dependency, code }) => [dependency, code])),
+        ...breakerDetail(open()),
         keys: keys(),
       }),
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'this worker is not in the register'),
@@ -147,27 +151,36 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       await rekeying?.pay()
     }
     let ready = false
+    // What jobs need, small: jobs find an outage out, rounds find it out while no job comes, breakers find out that it is over.
+    const probes = {
+      hsm: hsmProbe(pool, lastUsed),
+      s3: storeProbe(store),
+      // A claim is a write: a database that only answers reads is no use.
+      database: async () => {
+        await heart.beat()
+        await payAll()
+      },
+      redis: redisProbe(connection, prefix),
+    }
     const breakers = new Breakers({
       ...breakerObserver(metrics, log),
+      onChange: () => void heart.news(),
       onIntake: (taking) => {
         ingest.intake(taking)
         rekeying?.consumer.intake(taking)
         metrics.workerReady.set(taking && ready ? 1 : 0)
       },
-      probes: {
-        hsm: hsmProbe(pool, lastUsed),
-        s3: (signal) => store.check({ signal }),
-        // A claim is a write: a database that only answers reads is no use.
-        database: async () => {
-          await heart.beat()
-          await payAll()
-        },
-        redis: redisProbe(connection, prefix),
-        roots: rootsOut.probe,
-      },
+      probes: { ...probes, s3: (signal) => store.check({ signal }), roots: rootsOut.probe },
     })
     closers.defer(() => breakers[Symbol.dispose]())
     open = () => breakers.open()
+    const heeding = heedProbeRequests({
+      connection,
+      prefix,
+      waiting: () => open().length > 0,
+      probeNow: () => breakers.probeNow(),
+    })
+    closers.defer(() => heeding[Symbol.dispose]())
     const budget = new ByteBudget(config.worker.bytesInFlight)
     metrics.workerBytesBudget.set(budget.capacity)
     const ingest = startIngestWorker({
@@ -249,6 +262,16 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     ready = true
     metrics.workerReady.set(open().some(holdsIntake) ? 0 : 1)
     await heart.become('READY')
+    const rounds = startRounds({
+      probes,
+      rarely: ['s3'],
+      everyMs: options.roundMs,
+      skip: (name) => open().some(({ dependency }) => dependency === name),
+      onResult: (name, error) => {
+        if (error !== undefined) breakers.failed(name, classify(error, { during: name }).code)
+      },
+    })
+    closers.defer(() => rounds[Symbol.asyncDispose]())
 
     if (config.worker.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.worker.healthPort, {

@@ -131,6 +131,27 @@ describe('the breakers of a process', () => {
     breakers[Symbol.dispose]()
   })
 
+  test('are probed at once when asked, one probe at a time, and say when they are probed next', async () => {
+    const { breakers, events, down } = world()
+    down.add('s3')
+    breakers.failed('s3', 'S3_ACCESS_DENIED')
+    expect(breakers.open()).toMatchObject([{ dependency: 's3', probeInMs: 5_000 }])
+    breakers.probeNow()
+    breakers.probeNow()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(events.filter((event) => event === 'probe s3')).toHaveLength(1)
+    expect(breakers.open()).toMatchObject([{ dependency: 's3', probeInMs: 10_000 }])
+    down.delete('s3')
+    await vi.advanceTimersByTimeAsync(1_000)
+    breakers.probeNow()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(breakers.open()).toEqual([])
+    expect(events.at(-1)).toBe('intake')
+    // Nothing is left of the timer that stood at ten seconds.
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(events.filter((event) => event === 'probe s3')).toHaveLength(2)
+  })
+
   test('after disposing nothing opens and nothing is asked', async () => {
     const { breakers, events } = world()
     breakers.failed('roots', 'ROOT_UNAVAILABLE')

@@ -57,6 +57,7 @@ export interface Fleet extends AsyncDisposable {
     env?: NodeJS.ProcessEnv
     moduleEnv?: Readonly<Record<string, string>>
     step?: StepHook
+    roundMs?: number
   }): Promise<RunningWorker>
   /** Where the fleet's own HSM pool is told of check values. */
   readonly checkValues: CheckValues
@@ -135,7 +136,7 @@ export async function startFleet(
       domains: (options.domains ?? []).map(({ id }) => id),
       logs,
       config,
-      startWorker: async ({ env: overrides = {}, moduleEnv = {}, step } = {}) => {
+      startWorker: async ({ env: overrides = {}, moduleEnv = {}, step, roundMs } = {}) => {
         // What is not Sealfleet's goes to the HSM's agents, as from a worker's own environment.
         const others = Object.entries(overrides).flatMap(([name, value]) =>
           value === undefined || name.startsWith('SEALFLEET_') ? [] : [[name, value] as const],
@@ -150,6 +151,7 @@ export async function startFleet(
           metrics: createMetrics({ processMetrics: false }),
           workerId: `test-${randomUUID().slice(0, 8)}`,
           ...(step !== undefined && { step }),
+          ...(roundMs !== undefined && { roundMs }),
         })
         return own(running)
       },

@@ -95,3 +95,6 @@ export type {
   IngestRequest,
   StatusPort,
 } from './client/terms.js'
+export { probeRequest, requestProbe } from './probe-request.js'
+export { tryQueue, tryWorker } from './queue-trial.js'
+export { missingCommands, REDIS_COMMANDS } from './redis-commands.js'

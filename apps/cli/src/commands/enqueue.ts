@@ -20,6 +20,7 @@ import { createCounter } from '../output/counter.js'
 import { printable } from '../output/printable.js'
 import { count } from '../output/units.js'
 import { openDatabase } from '../services/records.js'
+import { whyNoWorkerTakes } from '../status/processes.js'
 import { commonOptions, errorText, perform, type Runner } from '../verb.js'
 
 interface EnqueueOptions extends CommonOptions, ContextOptions {
@@ -142,7 +143,8 @@ async function wait(
   const open = o.planned.filter((_, index) => UNDER_WAY.has(o.results[index]?.outcome ?? ''))
   if (open.length === 0) return new Map()
   if (await o.queue.isPaused()) await context.print.note('note: the queue is paused: sealfleet queue resume')
-  if ((await o.queue.getWorkersCount()) === 0) await context.print.note('note: no worker is connected yet; waiting')
+  const why = await whyNoWorkerTakes(o.records)
+  if (why !== undefined) await context.print.note(`note: ${why}; waiting`)
   try {
     return await waitWithProgress(context, o.records, open, o.events)
   } catch (error) {

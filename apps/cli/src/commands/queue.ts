@@ -1,13 +1,17 @@
 import { tlsOptions } from '@sealfleet/config'
-import { connectProducer, QUEUE_NAMES, queueOptions, type QueueName } from '@sealfleet/jobs'
-import { appendAudit } from '@sealfleet/records'
+import { randomUUID } from 'node:crypto'
+import { connectProducer, QUEUE_NAMES, queueOptions, requestProbe, type QueueName } from '@sealfleet/jobs'
+import { appendAudit, listWorkers } from '@sealfleet/records'
 import { Queue } from 'bullmq'
 import { Argument, type Command } from 'commander'
+import type { Redis } from 'ioredis'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { table } from '../output/table.js'
+import { count, humanTime } from '../output/units.js'
 import { statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
+import { openBreakers, takesJobs } from '../status/processes.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface SwitchOptions extends CommonOptions {
@@ -31,6 +35,12 @@ export function queueVerbs(program: Command, runner: Runner): void {
   perform<SwitchOptions>(commonOptions(queueArgument(resume), { changes: true }), runner, (context, args, o) =>
     switchQueue(context, args, o, false),
   )
+
+  const probe = queue
+    .command('probe')
+    .description('make workers that wait for a dependency probe it now, after a repair, instead of at their next time')
+    .option('--reason <text>', 'for the audit log')
+  perform<SwitchOptions>(commonOptions(probe, { changes: true }), runner, probeAction)
 }
 
 function queueArgument(command: Command): Command {
@@ -110,13 +120,39 @@ async function switchQueue(
   )
 }
 
+async function probeAction(context: CommandContext, _args: readonly string[], o: SwitchOptions): Promise<void> {
+  const reason = statedIfGiven(o.reason)
+  const config = context.settings.load(['database', 'redis'])
+  const records = await openDatabase(context, config)
+  const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
+  const waiting = workers.flatMap(openBreakers)
+  const { prefix } = config.redis
+  const connection = await openRedis(context)
+  const id = randomUUID()
+  await inTransaction(records, o.dryRun, async (tx) => {
+    const detail = { request: id, waiting: waiting.length, ...(reason === undefined ? {} : { reason }) }
+    const event = { actor: `cli:${context.io.user}`, action: 'queue.probe', subjectKind: 'queue', subjectId: 'workers' }
+    await appendAudit(tx, { ...event, detail })
+    // Last: what fails takes its row along.
+    if (o.dryRun !== true) await requestProbe(connection, prefix, id)
+  })
+  await context.print.document({ workers: workers.length, waiting, dryRun: o.dryRun === true })
+  const asked = o.dryRun === true ? 'would be asked to probe now' : 'asked to probe now'
+  await context.print.text(
+    waiting.length === 0
+      ? `no worker says that it waits; ${asked}: ${count(workers.length, 'worker')}`
+      : `${asked}: ${count(new Set(waiting.map(({ worker }) => worker)).size, 'worker')}`,
+  )
+  if (waiting.length > 0) {
+    const columns = ['WORKER', 'WAITS FOR', 'CODE', 'ELSE PROBED'].map((title) => ({ title }))
+    const rows = waiting.map((one) => [one.worker, one.dependency, one.code, humanTime(one.nextProbe)])
+    await context.print.text(table(columns, rows))
+  }
+}
+
 async function openQueues(context: CommandContext, names: readonly QueueName[]): Promise<readonly Queue[]> {
   const { redis } = context.settings.load(['redis'])
-  const connection = await connectProducer(redis.url.reveal(), {
-    connectionName: 'sealfleet-cli',
-    tls: tlsOptions(redis.tls),
-  })
-  context.defer(() => connection.disconnect())
+  const connection = await openRedis(context)
   return names.map((name) => {
     const queue = new Queue(name, { connection, ...queueOptions(redis.prefix) })
     // Failed commands reject where they were given; the connection's own events add nothing.
@@ -124,4 +160,12 @@ async function openQueues(context: CommandContext, names: readonly QueueName[]):
     context.defer(() => queue.close())
     return queue
   })
+}
+
+async function openRedis(context: CommandContext): Promise<Redis> {
+  const { redis } = context.settings.load(['redis'])
+  const tls = tlsOptions(redis.tls)
+  const connection = await connectProducer(redis.url.reveal(), { connectionName: 'sealfleet-cli', tls })
+  context.defer(() => connection.disconnect())
+  return connection
 }

@@ -91,6 +91,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'queue status': ['sealfleet queue status'],
   'queue pause': ['sealfleet queue pause --reason "the storage is moved"'],
   'queue resume': ['sealfleet queue resume'],
+  'queue probe': ['sealfleet queue probe --reason "the bucket is back"'],
   reconcile: ['sealfleet reconcile --dry-run', 'sealfleet reconcile --idle 300'],
   sweep: ['sealfleet sweep --dry-run', 'sealfleet sweep --scan'],
   'audit verify': ['sealfleet audit verify --anchor anchor.json'],

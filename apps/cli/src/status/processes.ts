@@ -1,4 +1,4 @@
-import type { MaintenanceTaskRow, WorkerRow } from '@sealfleet/records'
+import { listWorkers, type MaintenanceTaskRow, type Records, type WorkerRow } from '@sealfleet/records'
 import type { CommandContext } from '../context.js'
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
@@ -8,30 +8,79 @@ export function isOfInterest({ state, alive, expiresAt }: WorkerRow): boolean {
   return alive || (state !== 'STOPPED' && Date.now() - expiresAt.getTime() < 3_600_000)
 }
 
+/** Maintenance has a row among the workers and takes no jobs. */
+export function takesJobs({ detail }: Pick<WorkerRow, 'detail'>): boolean {
+  return fieldOf(detail, 'program') !== 'maintenance'
+}
+
+/** Ready, and no breaker keeps it from taking jobs. A missing folder holds back its own jobs alone. */
+export function isTaking(worker: WorkerRow): boolean {
+  return takesJobs(worker) && worker.alive && worker.state === 'READY' && !isWaiting(worker)
+}
+
+function isWaiting(worker: WorkerRow): boolean {
+  return openBreakers(worker).some(({ dependency }) => dependency !== 'roots')
+}
+
+/** Why no worker would take a job now; undefined when one would. */
+export async function whyNoWorkerTakes(records: Records): Promise<string | undefined> {
+  const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
+  if (workers.length === 0) return 'no worker is running'
+  if (workers.some(isTaking)) return undefined
+  const out = new Set(workers.flatMap(openBreakers).map(({ dependency, code }) => `${dependency} (${code})`))
+  return out.size === 0 ? 'no worker is ready' : `every worker waits for ${[...out].join(', ')}`
+}
+
+export interface OpenBreakerOf {
+  readonly worker: string
+  readonly dependency: string
+  readonly code: string
+  /** When the worker probes it next; null: it did not say. */
+  readonly nextProbe: Date | null
+}
+
+/** What a process waits for, as its latest heartbeat has it. */
+export function openBreakers({ id, detail }: Pick<WorkerRow, 'id' | 'detail'>): readonly OpenBreakerOf[] {
+  const breakers = fieldOf(detail, 'breakers')
+  if (typeof breakers !== 'object' || breakers === null) return []
+  return Object.entries(breakers).map(([dependency, code]) => {
+    const at = fieldOf(fieldOf(detail, 'probes'), dependency)
+    const nextProbe = typeof at === 'string' && !Number.isNaN(Date.parse(at)) ? new Date(at) : null
+    return { worker: id, dependency, code: String(code), nextProbe }
+  })
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
+}
+
 export function workerTable(context: CommandContext, workers: readonly WorkerRow[]): string {
   const columns = [{ title: 'WORKER' }, { title: 'HOST' }, { title: 'STATE' }, { title: 'LAST SEEN' }, { title: 'OUT' }]
-  const rows = workers.map(({ id, host, state, alive, heartbeatAt, detail }) => [
-    id,
-    host,
-    alive ? state : 'dead',
-    humanTime(heartbeatAt),
-    outIn(detail),
+  const rows = workers.map((worker) => [
+    worker.id,
+    worker.host,
+    stateOf(worker),
+    humanTime(worker.heartbeatAt),
+    outIn(worker),
   ])
   return table(columns, rows, (padded, cell, column) =>
-    column === 2 && cell === 'dead' ? context.print.paint('bad', padded) : padded,
+    column === 2 && (cell === 'dead' || cell === 'WAITING') ? context.print.paint('bad', padded) : padded,
   )
 }
 
-/** The dependencies that the process waits for or does without, and why. */
-function outIn(detail: unknown): string {
-  const hsm = typeof detail === 'object' && detail !== null && 'hsm' in detail ? detail.hsm : undefined
-  return [...breakersIn(detail), ...(typeof hsm !== 'string' || hsm === 'ready' ? [] : [`hsm: ${hsm}`])].join(', ')
+function stateOf(worker: WorkerRow): string {
+  if (!worker.alive) return 'dead'
+  const state = worker.state === 'READY' && isWaiting(worker) ? 'WAITING' : worker.state
+  return takesJobs(worker) ? state : `${state} (maintenance)`
 }
 
-function breakersIn(detail: unknown): readonly string[] {
-  const breakers = typeof detail === 'object' && detail !== null && 'breakers' in detail ? detail.breakers : undefined
-  if (typeof breakers !== 'object' || breakers === null) return []
-  return Object.entries(breakers).map(([dependency, code]) => `${dependency}: ${String(code)}`)
+/** The dependencies that the process waits for or does without, why, and when it probes next. */
+function outIn(worker: WorkerRow): string {
+  const hsm = fieldOf(worker.detail, 'hsm')
+  const open = openBreakers(worker).map(({ dependency, code, nextProbe }) => {
+    return `${dependency}: ${code}${nextProbe === null ? '' : `, next probe ${humanTime(nextProbe)}`}`
+  })
+  return [...open, ...(typeof hsm !== 'string' || hsm === 'ready' ? [] : [`hsm: ${hsm}`])].join('; ')
 }
 
 /** When each task of maintenance was last done, how it went, and who is at it now. */

@@ -13,6 +13,8 @@ export interface BreakersOptions {
   readonly onClose: (dependency: Guarded, code: FailureCode, openMs: number) => void
   /** The first that holds the intake has opened (false), or the last of them has closed (true). */
   readonly onIntake: (open: boolean) => void
+  /** What `open` returns has changed: one opened or closed, or is probed at another time. */
+  readonly onChange?: () => void
   /** A probe that takes longer has failed, milliseconds. */
   readonly probeTimeoutMs?: number
   readonly random?: () => number
@@ -22,6 +24,8 @@ export interface OpenBreaker {
   readonly dependency: Guarded
   readonly code: FailureCode
   readonly openMs: number
+  /** Milliseconds until it is probed next; 0 while a probe is under way. */
+  readonly probeInMs: number
 }
 
 /**
@@ -37,6 +41,7 @@ export class Breakers implements Disposable {
   readonly #options: BreakersOptions
   readonly #breakers: ReadonlyMap<Guarded, Breaker>
   readonly #timers = new Map<Guarded, NodeJS.Timeout>()
+  readonly #probing = new Set<Guarded>()
   readonly #stop = new AbortController()
 
   constructor(options: BreakersOptions) {
@@ -48,9 +53,20 @@ export class Breakers implements Disposable {
   /** The open ones. */
   open(): readonly OpenBreaker[] {
     const now = performance.now()
-    return [...this.#breakers].flatMap(([dependency, { open }]) =>
-      open === undefined ? [] : [{ dependency, code: open.code, openMs: now - open.since }],
+    return [...this.#breakers].flatMap(([dependency, { open, probeAt = now }]) =>
+      open === undefined
+        ? []
+        : [{ dependency, code: open.code, openMs: now - open.since, probeInMs: Math.max(0, probeAt - now) }],
     )
+  }
+
+  /** Probes every open one now, whatever its pause: a person has repaired something. */
+  probeNow(): void {
+    for (const [dependency, { open }] of this.#breakers) {
+      if (open === undefined || this.#probing.has(dependency) || this.#stop.signal.aborted) continue
+      clearTimeout(this.#timers.get(dependency))
+      void this.#probe(dependency)
+    }
   }
 
   /** A dependency failed a job. Opens its breaker unless it is open already. */
@@ -62,6 +78,7 @@ export class Breakers implements Disposable {
     if (!held && this.#held) this.#options.onIntake(false)
     this.#options.onOpen(dependency, code)
     this.#schedule(dependency)
+    this.#options.onChange?.()
   }
 
   [Symbol.dispose](): void {
@@ -96,8 +113,10 @@ export class Breakers implements Disposable {
   async #probe(dependency: Guarded): Promise<void> {
     const breaker = this.#of(dependency)
     const before = breaker.open
-    if (before === undefined) return
+    if (before === undefined || this.#probing.has(dependency)) return
+    this.#probing.add(dependency)
     const error = await this.#failureOf(dependency)
+    this.#probing.delete(dependency)
     if (this.#stop.signal.aborted) return
     const now = performance.now()
     if (error === undefined) {
@@ -106,11 +125,13 @@ export class Breakers implements Disposable {
       const openMs = breaker.probeSucceeded(now)
       if (openMs !== undefined) this.#options.onClose(dependency, code, openMs)
       if (held && !this.#held) this.#options.onIntake(true)
+      this.#options.onChange?.()
       return
     }
     const { code } = classify(error, dependency === 'roots' ? {} : { during: dependency })
     if (breaker.probeFailed(code, now)) this.#options.onOpen(dependency, code)
     this.#schedule(dependency)
+    this.#options.onChange?.()
   }
 
   /** What the probe rejected with, undefined when it passed. */

@@ -1,6 +1,7 @@
 import type { MasterKeyRef } from '@sealfleet/format'
 import { HsmError, keyLabel, type HsmPool } from '@sealfleet/hsm'
-import { classify, JobsError } from '@sealfleet/jobs'
+import { classify, JobsError, tryQueue } from '@sealfleet/jobs'
+import type { Store } from '@sealfleet/store'
 import type { Redis } from 'ioredis'
 
 import type { CheckValues } from '../records-port.js'
@@ -8,15 +9,28 @@ import type { Probe } from './breakers.js'
 
 /** What each probe tests is what jobs need: a dependency that greets and does not work is not well. */
 
-/** Redis takes a write: one that is full, loading or a replica still answers a ping. */
+/** Redis takes a job and gives it back: one that is full, loading, a replica or forbids a command still answers a ping. */
 export function redisProbe(connection: Redis, prefix: string): Probe {
   return async () => {
     // A worker's connection keeps commands for later while it is away: no answer would come before it is back.
     if (connection.status !== 'ready')
       throw new JobsError('REDIS_UNAVAILABLE', `the connection is ${connection.status}`)
-    await connection.set(`${prefix}:probe`, '1', 'PX', 10_000)
+    await tryQueue(connection, prefix)
   }
 }
+
+/**
+ * The store takes an object and lets it go again. Where it does not let go (no right to delete, a bucket that keeps every
+ * version) a probe only lists: it is made again and again, and its objects would gather.
+ */
+export function storeProbe(store: Pick<Store, 'capabilities' | 'check' | 'list'>): Probe {
+  return async (signal) => {
+    if (store.capabilities.delete) return await store.check({ signal })
+    for await (const _ of store.list(PROBED, { signal })) return
+  }
+}
+
+const PROBED = '.sealfleet-probe/'
 
 export type KeyProbePool = Pick<HsmPool, 'health' | 'keyCheckValue'>
 

@@ -31,8 +31,19 @@ export function breakerObserver(metrics: Metrics, log: Logger) {
 export function describeOpen(open: readonly OpenBreaker[]): string {
   return open
     .filter(holdsIntake)
-    .map(({ dependency, code, openMs }) => {
-      return `not ready: ${dependency}: ${code} for ${Math.round(openMs / 1000)} s. ${FAILURES[code].summary}`
+    .map(({ dependency, code, openMs, probeInMs }) => {
+      const next = `Next probe in ${Math.ceil(probeInMs / 1000)} s.`
+      return `not ready: ${dependency}: ${code} for ${Math.round(openMs / 1000)} s. ${FAILURES[code].summary} ${next}`
     })
     .join('\n')
+}
+
+/** For the worker's row: why each open breaker is open, and when it is probed next. */
+export function breakerDetail(open: readonly OpenBreaker[], now = Date.now()) {
+  return {
+    breakers: Object.fromEntries(open.map(({ dependency, code }) => [dependency, code])),
+    probes: Object.fromEntries(
+      open.map(({ dependency, probeInMs }) => [dependency, new Date(now + probeInMs).toISOString()]),
+    ),
+  }
 }

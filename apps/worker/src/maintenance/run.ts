@@ -14,8 +14,10 @@ import { fileStates, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
+import { redisProbe, storeProbe } from '../breakers/probes.js'
 import { Closers } from '../closers.js'
 import { DESTROYED_KEYS_MS, watchDestroyedKeys, type DestroyedKeysPorts } from '../destroyed-keys.js'
+import { LastResults, startRounds } from '../health/rounds.js'
 import { startHeart } from '../heartbeat.js'
 import { setHsmStates } from '../hsm-states.js'
 import { startStatusServer } from '../http.js'
@@ -43,13 +45,21 @@ export interface MaintenanceOptions {
   readonly metrics: Metrics
   /** Names this process in leases, in the audit log and among the workers. */
   readonly id: string
+  /** Milliseconds between two rounds of probes; ROUND_MS unless a test says otherwise. */
+  readonly roundMs?: number
 }
 
 /**
  * Opens what maintenance needs (an HSM only where one is configured, no source folders) and runs its tasks until disposed
  * of. Throws coded errors; then nothing is left open.
  */
-export async function runMaintenance({ config, log, metrics, id }: MaintenanceOptions): Promise<AsyncDisposable> {
+export async function runMaintenance({
+  config,
+  log,
+  metrics,
+  id,
+  roundMs,
+}: MaintenanceOptions): Promise<AsyncDisposable> {
   const closers = new Closers()
   try {
     const { url, connectTimeoutMs, statementTimeoutMs, tls } = config.database
@@ -102,18 +112,31 @@ export async function runMaintenance({ config, log, metrics, id }: MaintenanceOp
       stop.abort(new Error('maintenance is shutting down'))
       await running
     })
+    const last = new LastResults<'database' | 'redis' | 's3'>()
     const heart = startHeart({
       records,
       id,
       concurrency: 0, // takes no jobs
-      detail: () => ({ program: 'maintenance', hsm: hsmStateOf(config.hsm !== undefined, hsm) }),
+      detail: () => ({
+        program: 'maintenance',
+        breakers: Object.fromEntries(last.failed),
+        hsm: hsmStateOf(config.hsm !== undefined, hsm),
+      }),
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the register'),
     })
     closers.defer(() => heart.stop())
     await heart.become('READY')
+    const rounds = startRounds<'database' | 'redis' | 's3'>({
+      probes: { database: () => heart.beat(), redis: redisProbe(redis, config.redis.prefix), s3: storeProbe(store) },
+      rarely: ['s3'],
+      everyMs: roundMs,
+      onResult: (name, error) => last.set(name, error && classify(error, { during: name }).code),
+    })
+    closers.defer(() => rounds[Symbol.asyncDispose]())
     if (config.maintenance.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.maintenance.healthPort, {
-        ready: () => !stop.signal.aborted,
+        ready: () => !stop.signal.aborted && last.failed.size === 0,
+        reason: () => [...last.failed].map(([name, code]) => `not ready: ${name}: ${code}`).join('\n'),
         metrics: () => {
           if (hsm !== undefined) setHsmStates(metrics, hsm.pool.health(), MAINTENANCE_SESSIONS)
           return metrics.registry.metrics()

@@ -20,6 +20,15 @@ export class ShutdownError extends Error {
 /** Jobs a second that nobody reaches. */
 export const NO_LIMIT = 1_000_000
 
+/**
+ * How long BullMQ's lock on a job lasts, and how often jobs without one are looked for, milliseconds. Together they are one
+ * lease: a dead worker's job is back in the queue when its file is free, and the two waits are one. Only the lease decides who
+ * may commit; a lock that a slow worker loses costs a claim that is told to come later.
+ */
+export function queueTimes(leaseSeconds: number): { readonly lockDuration: number; readonly stalledInterval: number } {
+  return { lockDuration: leaseSeconds * 750, stalledInterval: leaseSeconds * 250 }
+}
+
 export interface ConsumerOptions<Report> {
   readonly queue: string
   readonly connection: Redis
@@ -68,9 +77,7 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     prefix: options.prefix,
     name: options.workerId,
     concurrency: options.concurrency,
-    // As long as the lease in Postgres, so that a dead worker's job and its file come free at about the same time.
-    lockDuration: leaseSeconds * 1000,
-    stalledInterval: leaseSeconds * 500,
+    ...queueTimes(leaseSeconds),
     // Crashes are counted in Postgres (POISON after three); BullMQ must never bury a job on its own.
     maxStalledCount: 1_000_000,
     // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which too much demand slows the whole fleet.

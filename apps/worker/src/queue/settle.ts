@@ -16,8 +16,8 @@ export interface IngestReport {
   readonly encKeyVersion?: number
 }
 
-/** Milliseconds by which a job comes back after a lease of somebody else ended. */
-export const AFTER_LEASE_MS = 500
+/** Milliseconds by which a job comes back after a lease of another worker ended: by the database's clock it must be over. */
+export const AFTER_LEASE_MS = 100
 /** A file whose domain's keys are in trouble asks again, until somebody has repaired them. */
 const KEY_TROUBLE_MS = 30_000
 /** A fenced job asks again soon: the record will say whether there is anything left to do. */

@@ -54,18 +54,18 @@ const variables = {
     example: '168MiB',
     schema: byteSize(16 * MiB, 64 * 1024 * MiB),
   }),
-  leaseSeconds: withDefault('60', {
+  leaseSeconds: withDefault('20', {
     name: 'SEALFLEET_LEASE_SECONDS',
-    about: 'how long a claim of a file lasts without renewal',
+    about: 'how long a claim of a file lasts without renewal: a killed worker’s file waits no longer',
     wants: 'a whole number of seconds from 2 to 3600',
-    example: '60',
+    example: '20',
     schema: wholeNumber(2, 3600),
   }),
-  leaseRenewSeconds: withDefault('15', {
+  leaseRenewSeconds: withDefault('5', {
     name: 'SEALFLEET_LEASE_RENEW_SECONDS',
     about: 'how often a claim is renewed',
     wants: 'a whole number of seconds from 1 to 1800, at most half of the lease',
-    example: '15',
+    example: '5',
     schema: wholeNumber(1, 1800),
   }),
   segLog2: withDefault('20', {

@@ -24,6 +24,9 @@ const NAMES = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError'])
 const MESSAGE =
   /^(Connection is closed\.|Stream isn't writeable and enableOfflineQueue options is false|Command timed out|connect ETIMEDOUT)$/
 
+/** Redis 7.0's words for a command or key that the access list does not give to the user of a script; they begin with ERR. */
+const FORBIDDEN_IN_SCRIPT = /The user executing the script can't|ACL failure in script/
+
 /** Lua replies of BullMQ: the job's lock is another worker's now, so this one is fenced. */
 const LOST_LOCK = /^(Missing lock for job |Lock mismatch for job )/
 
@@ -33,6 +36,7 @@ export function redisFailure(node: ErrorNode): FailureCode | undefined {
   const message = textOf(node, 'message')
   if (NAMES.has(name)) return 'REDIS_UNAVAILABLE'
   if (name === 'ReplyError' || /^(Simple|Blob)Error$/.test(name)) {
+    if (FORBIDDEN_IN_SCRIPT.test(message)) return 'REDIS_ACCESS_DENIED'
     const word = /^[A-Z]+/.exec(message)?.[0] ?? ''
     return Object.hasOwn(BY_REPLY, word) ? BY_REPLY[word] : undefined
   }
