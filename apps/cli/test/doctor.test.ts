@@ -1,4 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { randomUUID } from 'node:crypto'
+import { REDIS_COMMANDS } from '@sealfleet/jobs'
+import { heartbeat, openRecords } from '@sealfleet/records'
+import { freshBucket, redisUrl } from '@sealfleet/testkit'
+import { Redis } from 'ioredis'
 import { createWorld, type World } from './support/world.js'
 
 interface Report {
@@ -6,6 +11,7 @@ interface Report {
   readonly findings: readonly {
     readonly check: string
     readonly state: string
+    readonly detail?: string
     readonly code?: string
     readonly fix?: string
   }[]
@@ -40,7 +46,55 @@ describe('sealfleet doctor', () => {
     ]) {
       expect([check, stateOf(report, check)]).toEqual([check, 'ok'])
     }
+    for (const check of ['queue', 'rights', 's3 signatures'])
+      expect([check, stateOf(report, check)]).toEqual([check, 'ok'])
     expect(stateOf(report, 'workers')).toBe('warning')
+  })
+
+  it('counts workers by their heartbeats: maintenance is none, and one that waits says for what', async () => {
+    await using records = await openRecords(world.databaseUrl)
+    const one = { host: 'h', pid: 1, version: '', concurrency: 1, ttlSeconds: 60, state: 'READY' } as const
+    const workers = async () =>
+      (await world.inProcess(['doctor', '--json'])).json<Report>().findings.find(({ check }) => check === 'workers')
+    await heartbeat(records, { ...one, id: 'keeper', detail: { program: 'maintenance' } })
+    expect(await workers()).toMatchObject({ state: 'warning', detail: 'no worker is running' })
+    await heartbeat(records, { ...one, id: 'well' })
+    expect(await workers()).toMatchObject({ state: 'ok', detail: '1 of 1 take jobs' })
+    await heartbeat(records, { ...one, id: 'waits', detail: { breakers: { s3: 'S3_NO_BUCKET' } } })
+    expect(await workers()).toMatchObject({ state: 'warning', detail: '1 of 2 take jobs (s3: S3_NO_BUCKET)' })
+  })
+
+  it('names the commands that Redis does not let its user give, and what to add', async () => {
+    const admin = new Redis(redisUrl())
+    const user = `doctor-${randomUUID()}`
+    const commands = REDIS_COMMANDS.filter((command) => command !== 'zadd' && command !== 'lrem')
+    const prefix = world.env['SEALFLEET_QUEUE_PREFIX'] ?? ''
+    const url = new URL(redisUrl())
+    Object.assign(url, { username: user, password: 'pass' })
+    const rights = [`~${prefix}:*`, 'resetchannels', '-@all', ...commands.map((command) => `+${command}`)]
+    try {
+      await admin.call('ACL', 'SETUSER', user, 'reset', 'on', '>pass', ...rights)
+      const ran = await world.inProcess(['doctor', '--json'], { env: { SEALFLEET_REDIS_URL: url.href } })
+      expect(ran.status).toBe(6)
+      const queue = ran.json<Report>().findings.find(({ check }) => check === 'queue')
+      expect(queue).toMatchObject({ state: 'failed', code: 'REDIS_ACCESS_DENIED' })
+      expect(queue?.fix).toMatch(/\+zadd \+lrem$/)
+    } finally {
+      await admin.call('ACL', 'DELUSER', user)
+      admin.disconnect()
+    }
+  })
+
+  it('warns of a store that accepts any secret', async () => {
+    await using open = await freshBucket('s3rver')
+    const env = {
+      SEALFLEET_S3_ENDPOINT: open.endpoint,
+      SEALFLEET_S3_BUCKET: open.bucket,
+      SEALFLEET_S3_ACCESS_KEY_ID: open.accessKeyId,
+      SEALFLEET_S3_SECRET_ACCESS_KEY: open.secretAccessKey,
+    }
+    const report = (await world.inProcess(['doctor', '--json'], { env })).json<Report>()
+    expect([stateOf(report, 's3'), stateOf(report, 's3 signatures')]).toEqual(['ok', 'warning'])
   })
 
   it('prints a table and a fix for each fault; a dependency out of reach is status 6', async () => {

@@ -1,3 +1,5 @@
+import { classify } from '@sealfleet/jobs'
+
 /** One thing that must answer before this process is ready. */
 export interface Probe {
   readonly name: string
@@ -8,27 +10,36 @@ export interface Probe {
 export interface Readiness {
   readonly ready: boolean
   readonly checks: Readonly<Record<string, 'ok' | 'unreachable'>>
+  /** Why, by name, of those that are out of reach: a failure code and its summary. */
+  readonly reasons: Readonly<Record<string, string>>
 }
 
 const PATIENCE_MS = 2_000
 
 /** Asks all probes side by side; one that takes more than two seconds counts as out of reach. Never throws. */
 export async function readiness(probes: readonly Probe[], patienceMs = PATIENCE_MS): Promise<Readiness> {
-  const checks = await Promise.all(
-    probes.map(async (probe) => [probe.name, (await answers(probe, patienceMs)) ? 'ok' : 'unreachable'] as const),
+  const answers = await Promise.all(
+    probes.map(async (probe) => [probe.name, await failureOf(probe, patienceMs)] as const),
   )
-  return { ready: checks.every(([, state]) => state === 'ok'), checks: Object.fromEntries(checks) }
+  const failed = answers.filter((answer): answer is readonly [string, string] => answer[1] !== undefined)
+  return {
+    ready: failed.length === 0,
+    checks: Object.fromEntries(answers.map(([name, why]) => [name, why === undefined ? 'ok' : 'unreachable'])),
+    reasons: Object.fromEntries(failed),
+  }
 }
 
-async function answers(probe: Probe, patienceMs: number): Promise<boolean> {
+async function failureOf(probe: Probe, patienceMs: number): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), patienceMs)
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(`no answer in ${patienceMs / 1000} s`), patienceMs)
   })
   try {
-    return await Promise.race([probe.check().then(() => true), late])
-  } catch {
-    return false // why is in the log of whoever owns the dependency; a probe's answer is yes or no
+    return await Promise.race([probe.check().then(() => undefined), late])
+  } catch (error) {
+    // The error itself may hold addresses and statements: those are in the log of whoever owns the dependency.
+    const { code, failure } = classify(error, { during: probe.name === 'redis' ? 'redis' : 'database' })
+    return `${code}: ${failure.summary}`
   } finally {
     clearTimeout(timer)
   }

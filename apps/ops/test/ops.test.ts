@@ -91,7 +91,7 @@ describe('ops', () => {
     const ready = await ask(port, '/readyz')
     expect([ready.status, JSON.parse(ready.body)]).toEqual([
       200,
-      { ready: true, checks: { redis: 'ok', postgres: 'ok' } },
+      { ready: true, checks: { redis: 'ok', postgres: 'ok' }, reasons: {} },
     ])
   })
 
@@ -172,7 +172,11 @@ describe('ops', () => {
       const ready = await ask(other.port, '/readyz')
       expect([ready.status, JSON.parse(ready.body)]).toEqual([
         503,
-        { ready: false, checks: { redis: 'ok', postgres: 'unreachable' } },
+        {
+          ready: false,
+          checks: { redis: 'ok', postgres: 'unreachable' },
+          reasons: { postgres: expect.stringMatching(/^DB_|^no answer/) as string },
+        },
       ])
       expect((await ask(other.port, '/healthz')).status).toBe(200)
       const { body } = await ask(other.port, '/metrics')

@@ -1,19 +1,46 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
-import { assertNoEviction, connectProducer, QUEUES, queueOptions } from '@sealfleet/jobs'
-import { conservation, keyAges, migrationStatus, sessionReport, type Records } from '@sealfleet/records'
+import {
+  assertNoEviction,
+  classify,
+  connectProducer,
+  JobsError,
+  missingCommands,
+  QUEUES,
+  queueOptions,
+  tryQueue,
+  tryWorker,
+} from '@sealfleet/jobs'
+import {
+  conservation,
+  heartbeat,
+  keyAges,
+  listWorkers,
+  migrationStatus,
+  sessionReport,
+  tableRights,
+  type Records,
+} from '@sealfleet/records'
 import { printable } from '@sealfleet/telemetry/text'
 import { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { access, constants, stat } from 'node:fs/promises'
 import type { CommandContext } from '../context.js'
 import { openDatabase } from '../services/records.js'
 import { openObjectStore } from '../services/store.js'
+import { isTaking, openBreakers, takesJobs } from '../status/processes.js'
 import { failed, ok, warning, type Finding } from './check.js'
 
 /** More skew than this spoils leases' displays and, from 15 minutes on, S3's signatures. */
 const SKEW_MS = 5_000
+/** For a heartbeat that is never heard of. */
+const TRIAL_WORKER = { host: 'doctor', pid: process.pid, version: '', concurrency: 0 }
+/** A trial of Redis that takes longer has failed, milliseconds. */
+const TRIAL_MS = 10_000
 
-/** Redis answers, keeps every key, has workers; and its clock agrees with ours. */
+/** Redis keeps every key, takes and hands over jobs as producers and workers ask it to; and its clock agrees with ours. */
 export async function checkRedis(context: CommandContext, { redis }: Config<'redis'>): Promise<readonly Finding[]> {
+  const findings: Finding[] = []
   try {
     const connection = await connectProducer(redis.url.reveal(), {
       connectionName: 'sealfleet-doctor',
@@ -21,26 +48,45 @@ export async function checkRedis(context: CommandContext, { redis }: Config<'red
     })
     context.defer(() => connection.disconnect())
     await assertNoEviction(connection)
-    const began = Date.now()
-    const [seconds, micros] = await connection.time()
-    const ended = Date.now()
+    findings.push(ok('redis', `${redis.address}, noeviction`))
+    await tryQueues(connection, redis.prefix)
+    findings.push(ok('queue', 'a job was added, taken, delayed, completed and removed'))
     const queue = new Queue(QUEUES.ingest, { connection, ...queueOptions(redis.prefix) })
     queue.on('error', () => undefined)
     context.defer(() => queue.close())
-    const workers = await queue.getWorkersCount()
-    const paused = await queue.isPaused()
-    return [
-      ok('redis', `${redis.address}, noeviction`),
-      paused
-        ? warning('workers', `the ingest queue is paused; ${workers} connected`, 'sealfleet queue resume')
-        : workers === 0
-          ? warning('workers', 'no worker is connected', 'start one: node apps/worker/dist/main.js')
-          : ok('workers', `${workers} connected`),
-      clock(Number(seconds) * 1000 + Number(micros) / 1000 - (began + ended) / 2),
-    ]
+    if (await queue.isPaused()) findings.push(warning('intake', 'the ingest queue is paused', 'sealfleet queue resume'))
+    const began = Date.now()
+    const [seconds, micros] = await connection.time()
+    const ended = Date.now()
+    findings.push(clock(Number(seconds) * 1000 + Number(micros) / 1000 - (began + ended) / 2))
+    return findings
   } catch (error) {
-    return [failed('redis', error, 'redis')]
+    return [...findings, failed(findings.length === 0 ? 'redis' : 'queue', error, 'redis')]
   }
+}
+
+/** Producer's and worker's part of a job, on a queue of its own. @throws JobsError with Redis's own words */
+async function tryQueues(connection: Redis, prefix: string): Promise<void> {
+  const signal = AbortSignal.timeout(TRIAL_MS)
+  try {
+    await tryQueue(connection, prefix)
+    await tryWorker(connection, prefix, signal)
+  } catch (error) {
+    const { code } = classify(error, { during: 'redis' })
+    const said = error instanceof Error ? error.message : String(error)
+    if (code === 'REDIS_ACCESS_DENIED') {
+      const missing = await missingCommands(connection, prefix, AbortSignal.timeout(TRIAL_MS))
+      if (missing.length > 0) throw lacking(missing, error)
+    }
+    throw new JobsError(code, `Redis answers, and does not do what queues need: ${said}`, { cause: error })
+  }
+}
+
+function lacking(missing: readonly string[], cause: unknown): JobsError {
+  return new JobsError('REDIS_ACCESS_DENIED', `Redis does not let this user give: ${missing.join(', ')}`, {
+    fix: `add to the user's access list: ${missing.map((command) => `+${command}`).join(' ')}`,
+    cause,
+  })
 }
 
 function clock(skewMs: number): Finding {
@@ -88,12 +134,54 @@ export async function checkDatabase(context: CommandContext, config: Config<'dat
           ? failed('books', new Error(`conservation reads ${books.difference}, stray commits ${books.strayCommits}`))
           : ok('books', `${books.accepted} files accepted, records consistent`),
         ...(await checkSession(records)),
+        ...(await checkRights(records)),
+        await checkWorkers(records),
         await checkRotations(records),
       ],
     }
   } catch (error) {
     return { findings: [failed('database', error, 'database')] }
   }
+}
+
+/** The user may read every table, and write to each of them or (an auditor's) to none; one that may write can. */
+async function checkRights(records: Records): Promise<readonly Finding[]> {
+  const { user, unreadable, unwritable, written } = await tableRights(records)
+  if (unreadable.length > 0) {
+    const fix = `as the owner of the tables: GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${user}`
+    const message = `${user} may not read: ${unreadable.join(', ')}`
+    return [failed('rights', new JobsError('DB_ACCESS_DENIED', message, { fix }))]
+  }
+  if (unwritable.length === 0) {
+    // A heartbeat that is rolled back: a standby, a full disk or a read-only default refuse it.
+    await records
+      .rehearsal()
+      .transaction((tx) =>
+        heartbeat(tx, { ...TRIAL_WORKER, id: `doctor-${randomUUID()}`, state: 'STOPPED', ttlSeconds: 1 }),
+      )
+    return [ok('rights', `${user} reads and writes`)]
+  }
+  return written > 0
+    ? [warning('rights', `${user} may not write to: ${unwritable.join(', ')}`, 'grant it, unless that is meant so')]
+    : [ok('rights', `${user} reads every table and writes to none, as an auditor's user must`)]
+}
+
+/** Processes that take jobs: by their heartbeats, since a connection to Redis may be anyone's. */
+async function checkWorkers(records: Records): Promise<Finding> {
+  const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
+  const taking = workers.filter(isTaking)
+  const why = [...new Set(workers.flatMap(openBreakers).map(({ dependency, code }) => `${dependency}: ${code}`))]
+  const waits = why.length === 0 ? '' : ` (${why.join(', ')})`
+  if (workers.length === 0)
+    return warning('workers', 'no worker is running', 'start one: node apps/worker/dist/main.js')
+  const detail = `${taking.length} of ${workers.length} take jobs${waits}`
+  return taking.length === workers.length
+    ? ok('workers', detail)
+    : warning(
+        'workers',
+        detail,
+        'see `sealfleet status`; after the repair `sealfleet queue probe` makes them look at once',
+      )
 }
 
 /** No active master key is older than its domain wants. */
@@ -123,10 +211,28 @@ export async function checkStore(context: CommandContext, config: Config<'s3'>):
         .filter(([, has]) => has === wanted)
         .map(([name]) => name)
         .join(', ') || 'nothing'
-    return [ok('s3', `bucket ${store.bucket}: has ${named(true)}; lacks ${named(false)}`)]
+    return [
+      ok('s3', `bucket ${store.bucket}: has ${named(true)}; lacks ${named(false)}`),
+      ...(await checkSecret(context, config)),
+    ]
   } catch (error) {
     return [failed('s3', error, 's3')]
   }
+}
+
+/** A store that takes a request signed with another secret takes everyone's. */
+async function checkSecret(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
+  const check = 's3 signatures'
+  const secretAccessKey = randomBytes(30).toString('base64url')
+  try {
+    const store = await openObjectStore(config, { access: 'read-only', context, secretAccessKey })
+    store.close()
+  } catch (error) {
+    const { code } = classify(error, { during: 's3' })
+    return code === 'S3_ACCESS_DENIED' ? [ok(check, 'another secret is refused')] : []
+  }
+  const fix = 'make the store check signatures: whoever reaches it can read, replace and delete every object'
+  return [warning(check, 'the store accepts any secret for this access key', fix)]
 }
 
 /** The roots that this machine names are folders that can be read. */

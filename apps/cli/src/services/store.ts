@@ -9,7 +9,12 @@ import { humanDuration } from '../output/units.js'
  */
 export function openObjectStore(
   { s3 }: Pick<Config<'s3'>, 's3'>,
-  o: { readonly access: 'read-only' | 'read-write'; readonly context: Pick<CommandContext, 'io' | 'signal'> },
+  o: {
+    readonly access: 'read-only' | 'read-write'
+    readonly context: Pick<CommandContext, 'io' | 'signal'>
+    /** another than the configured one: to see whether it is refused */
+    readonly secretAccessKey?: string
+  },
 ): Promise<Store> {
   const { signal, io } = o.context
   return openStore({
@@ -17,7 +22,7 @@ export function openObjectStore(
     region: s3.region,
     bucket: s3.bucket,
     accessKeyId: s3.accessKeyId.reveal(),
-    secretAccessKey: s3.secretAccessKey.reveal(),
+    secretAccessKey: o.secretAccessKey ?? s3.secretAccessKey.reveal(),
     forcePathStyle: s3.forcePathStyle,
     connectTimeoutMs: s3.connectTimeoutMs,
     requestTimeoutMs: s3.requestTimeoutMs,

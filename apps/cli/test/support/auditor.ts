@@ -67,7 +67,7 @@ export async function createAuditor(world: World, masters: readonly string[]): P
   const store = await startFaultProxy(world.env['SEALFLEET_S3_ENDPOINT'] ?? '')
   for (const operation of WRITES) store.inject(operation, { kind: 'status', status: 403, code: 'AccessDenied' })
   try {
-    await sql(world.databaseUrl, await grants(world, role))
+    for (const statements of await grants(world, role)) await sql(world.databaseUrl, statements)
     const settings = await settingsFile(world, { role, masters, endpoint: store.endpoint })
     const none = Object.fromEntries(
       Object.keys(world.env).flatMap((name) => (/^(SEALFLEET_|SOFTHSM2)/.test(name) ? [[name, undefined]] : [])),
@@ -90,10 +90,14 @@ export async function createAuditor(world: World, masters: readonly string[]): P
 }
 
 /** The statements of docs/OPERATIONS.md for a role and a database of this suite's own. */
-async function grants(world: World, role: string): Promise<string> {
+async function grants(world: World, role: string): Promise<readonly string[]> {
   const database = new URL(world.databaseUrl).pathname.slice(1)
-  const block = await operationsBlock('sql', 'CREATE ROLE sealfleet_auditor')
-  return block.replaceAll('sealfleet_auditor', role).replaceAll('DATABASE sealfleet ', `DATABASE ${database} `)
+  const blocks = await Promise.all(
+    ['CREATE ROLE sealfleet_auditor', 'TO sealfleet_auditor'].map((text) => operationsBlock('sql', text)),
+  )
+  return blocks.map((block) =>
+    block.replaceAll('sealfleet_auditor', role).replaceAll('DATABASE sealfleet ', `DATABASE ${database} `),
+  )
 }
 
 async function settingsFile(
