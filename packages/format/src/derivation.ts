@@ -5,7 +5,7 @@
 import { u32 } from './integers.js'
 import { NONCE_LENGTH, areUsableNonces } from './nonce.js'
 import { isReservedNonce } from './reserved-nonce.js'
-import { allOrWipe, dedicated, dedicatedCopy, takeOver, wipe } from './secret.js'
+import { allOrWipe, secret, secretCopy, takeOver, wipe } from './secret.js'
 import {
   type AttemptIdentity,
   type Cancellable,
@@ -49,7 +49,7 @@ export function masterKeyOf(input: AttemptIdentity, role: DerivationRole): Maste
 /** The messages to send, in order: one for suite 1, one a block for suite 2. The caller wipes them. */
 export function derivationMessages(input: DerivationInput, role: DerivationRole): Buffer[] {
   const nonce = role === 'enc' ? input.nonceEnc : input.nonceSig
-  if (input.suite === 1) return [dedicatedCopy(nonce)]
+  if (input.suite === 1) return [secretCopy(nonce)]
   const { label, bits, blocks } = SUITE_2[role]
   const fixed = [
     Buffer.from([0, 0, input.suite]),
@@ -61,7 +61,7 @@ export function derivationMessages(input: DerivationInput, role: DerivationRole)
     u32(bits),
   ]
   return Array.from({ length: blocks }, (_, block) => {
-    const message = dedicated(SUITE_2_MESSAGE_LENGTH)
+    const message = secret(SUITE_2_MESSAGE_LENGTH)
     let at = 0
     for (const part of [u32(block + 1), label, ...fixed]) {
       message.set(part, at)
@@ -120,7 +120,7 @@ async function derive(
   let blocks: readonly Buffer[] = []
   try {
     blocks = await allOrWipe(...messages.map((message) => prf(keys, key, message, options)))
-    const derived = dedicated(length)
+    const derived = secret(length)
     blocks.forEach((block, i) => derived.set(block.subarray(0, length - i * PRF_LENGTH), i * PRF_LENGTH))
     return derived
   } finally {

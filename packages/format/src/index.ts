@@ -29,6 +29,8 @@ export { KNOWN_ANSWER_LENGTH, knownAnswerMessages, knownAnswerOf } from './known
 export { RESERVED_NONCE } from './reserved-nonce.js'
 export { NONCE_LENGTH, type RandomFill, freshNonces, nonceId } from './nonce.js'
 export { NONCE_AAD_LENGTH, WRAPPED_NONCES_LENGTH, nonceAad, unwrapNonces, wrapNonces } from './nonce-record.js'
+export { type ArenaUse, SLOT_LENGTH, SecretArena, secrets } from './arena.js'
+export { dedicated, dedicatedCopy, secret, secretCopy, takeOver, wipe } from './secret.js'
 export { FORMAT_VERSION, type HeaderFields } from './header.js'
 export type { Allocate } from './chunks.js'
 export type { SealResult } from './sealing-pass.js'

@@ -4,7 +4,8 @@
  */
 import { createCipheriv } from 'node:crypto'
 import { aesKeyOf, initialCounterOf } from './derivation.js'
-import { dedicatedCopy, wipe } from './secret.js'
+import { secrets } from './arena.js'
+import { secretCopy, wipe } from './secret.js'
 import type { Suite } from './terms.js'
 
 const BLOCK = 16
@@ -17,11 +18,11 @@ const ALGORITHM = { 1: 'aes-128-ctr', 2: 'aes-256-ctr' } as const
 export const SLICE_LENGTH = 128 * 1024
 
 /**
- * (block + count) mod 2^128, in a buffer of its own. Bytewise, since a BigInt could not be wiped.
+ * (block + count) mod 2^128, in the arena; the caller wipes it. Bytewise, since a BigInt could not be wiped.
  * `count` is a whole number of blocks, below 2^53.
  */
 export function addToCounter(block: Uint8Array, count: number): Buffer {
-  const sum = dedicatedCopy(block)
+  const sum = secretCopy(block)
   let carry = count
   for (let i = sum.length - 1; i >= 0 && carry > 0; i--) {
     const value = (sum[i] ?? 0) + (carry % 256)
@@ -38,6 +39,7 @@ export class Keystream {
 
   /** `position` is the offset in the plaintext from which on bytes come: any number ≥ 0, in bytes. */
   constructor(suite: Suite, dataKey: Buffer, position = 0) {
+    secrets.assertHeld(dataKey)
     this.#skip = position % BLOCK
     const counter = addToCounter(initialCounterOf(suite, dataKey), (position - this.#skip) / BLOCK)
     try {

@@ -3,6 +3,7 @@
  * collide; a computed tag leaves this file only when it is going to be written.
  */
 import { createHmac } from 'node:crypto'
+import { secrets } from './arena.js'
 import { dedicated, equalBytes, wipe } from './secret.js'
 
 /** ASCII, zero-padded to exactly 16 bytes. */
@@ -25,10 +26,14 @@ export type MacRole = keyof typeof LABELS
 
 /** The 32-byte tag of `label(role) ‖ parts`. The HMAC is always finished: Node frees its state in no other way. */
 export function mac(key: Uint8Array, role: MacRole, ...parts: readonly Uint8Array[]): Buffer {
+  secrets.assertHeld(key)
   const hmac = createHmac('sha256', key).update(LABELS[role])
   let finished = false
   try {
-    for (const part of parts) hmac.update(part)
+    for (const part of parts) {
+      secrets.assertHeld(part)
+      hmac.update(part)
+    }
     finished = true
     return hmac.digest()
   } finally {

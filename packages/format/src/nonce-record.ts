@@ -9,7 +9,7 @@ import { FormatError } from './errors.js'
 import { u32 } from './integers.js'
 import { label } from './mac.js'
 import { NONCE_LENGTH, areUsableNonces } from './nonce.js'
-import { dedicated, dedicatedCopy, wipe } from './secret.js'
+import { dedicatedCopy, secret, secretCopy, wipe } from './secret.js'
 import { type AttemptIdentity, type Cancellable, type NoncePair, type NonceWrapper, withSignal } from './terms.js'
 import { keyDomainToBytes, uuidToBytes } from './uuid.js'
 
@@ -41,7 +41,7 @@ export async function wrapNonces(
   if (!areUsableNonces(nonces.nonceEnc, nonces.nonceSig)) {
     throw new TypeError('nonces must differ and be neither zero nor the reserved one')
   }
-  const plaintext = dedicated(2 * NONCE_LENGTH)
+  const plaintext = secret(2 * NONCE_LENGTH)
   plaintext.set(nonces.nonceEnc)
   plaintext.set(nonces.nonceSig, NONCE_LENGTH)
   try {
@@ -57,7 +57,7 @@ export async function wrapNonces(
 }
 
 /**
- * The inverse: two nonces in buffers of their own, which the caller wipes. Throws E_NONCE_UNWRAP when the record has
+ * The inverse: two nonces, which the caller wipes. Throws E_NONCE_UNWRAP when the record has
  * another length or holds nonces that no sealer uses; the wrapper's own errors pass unchanged.
  */
 export async function unwrapNonces(
@@ -78,7 +78,7 @@ export async function unwrapNonces(
     if (!areUsableNonces(nonceEnc, nonceSig)) {
       throw new FormatError('E_NONCE_UNWRAP', 'what was wrapped is not a pair of nonces')
     }
-    return { nonceEnc: dedicatedCopy(nonceEnc), nonceSig: dedicatedCopy(nonceSig) }
+    return { nonceEnc: secretCopy(nonceEnc), nonceSig: secretCopy(nonceSig) }
   } finally {
     wipe(plaintext)
   }

@@ -2,7 +2,7 @@
 import { createHash, randomFillSync } from 'node:crypto'
 import { label } from './mac.js'
 import { isReservedNonce } from './reserved-nonce.js'
-import { dedicated, equalBytes, isZero, wipe } from './secret.js'
+import { equalBytes, isZero, secret, wipe } from './secret.js'
 import type { NoncePair } from './terms.js'
 
 export const NONCE_LENGTH = 32
@@ -22,15 +22,15 @@ export function areUsableNonces(nonceEnc: Uint8Array, nonceSig: Uint8Array): boo
 }
 
 /**
- * The nonces of a new attempt, in buffers of their own. Throws when the random source gives zeros, the same bytes
+ * The nonces of a new attempt, which the caller wipes. Throws when the random source gives zeros, the same bytes
  * twice or the reserved nonce: it is broken then, and drawing again would hide it.
  *
  * @example
  * const { nonceEnc, nonceSig } = freshNonces()
  */
 export function freshNonces(random: RandomFill = (target) => void randomFillSync(target)): NoncePair<Buffer> {
-  const nonceEnc = dedicated(NONCE_LENGTH)
-  const nonceSig = dedicated(NONCE_LENGTH)
+  const nonceEnc = secret(NONCE_LENGTH)
+  const nonceSig = secret(NONCE_LENGTH)
   random(nonceEnc)
   random(nonceSig)
   if (!areUsableNonces(nonceEnc, nonceSig)) {

@@ -1,32 +1,49 @@
 /**
  * Memory that holds key material. Node serves `Buffer.from`, `Buffer.concat` and small `allocUnsafe` from a shared
- * 8 KiB slab, where a secret lies beside everybody else's bytes and where `buffer.buffer` hands it all out: so secrets
- * live in buffers of their own, and are filled with zeros in `finally`.
+ * 8 KiB slab, and V8 keeps small typed arrays on its heap (arena.ts): so what is derived lives in the arena, what is longer
+ * than a slot in an ArrayBuffer of its own, and both are filled with zeros in `finally`.
  */
 import { timingSafeEqual } from 'node:crypto'
+import { SLOT_LENGTH, secrets } from './arena.js'
 
-/** A zero-filled buffer with an ArrayBuffer of its own (`Buffer.alloc` never uses the slab). */
-export function dedicated(length: number): Buffer {
-  return Buffer.alloc(length)
+/** Zero bytes for something secret. Whoever takes it gives it back with `wipe`, on every path. */
+export function secret(length: number): Buffer {
+  return length <= SLOT_LENGTH ? secrets.take(length) : dedicated(length)
 }
 
-/** A copy in a buffer of its own; the source is left as it is. */
+/** A copy for something secret; the source is left as it is. */
+export function secretCopy(source: Uint8Array): Buffer {
+  const copy = secret(source.length)
+  copy.set(source)
+  return copy
+}
+
+/** The same bytes in the arena: as they are if they lie there, else moved, and the source is filled with zeros. */
+export function takeOver(source: Uint8Array): Buffer {
+  if (Buffer.isBuffer(source) && secrets.holds(source)) return source
+  const copy = secretCopy(source)
+  wipe(source)
+  return copy
+}
+
+/** Zero bytes in an ArrayBuffer of their own, outside V8's heap whatever their number. */
+export function dedicated(length: number): Buffer {
+  return Buffer.from(new ArrayBuffer(length))
+}
+
+/** A copy in an ArrayBuffer of its own; the source is left as it is. */
 export function dedicatedCopy(source: Uint8Array): Buffer {
   const copy = dedicated(source.length)
   copy.set(source)
   return copy
 }
 
-/** Moves bytes into a buffer of our own and fills the source with zeros. */
-export function takeOver(source: Uint8Array): Buffer {
-  const copy = dedicatedCopy(source)
-  wipe(source)
-  return copy
-}
-
-/** Fills with zeros. `undefined` is allowed, so that a `finally` need not ask what was reached. */
-export function wipe(...secrets: readonly (Uint8Array | undefined)[]): void {
-  for (const secret of secrets) secret?.fill(0)
+/**
+ * Fills with zeros, and gives back what came from the arena: it must not be used any more. Any number of times for the same
+ * bytes. `undefined` is allowed, so that a `finally` need not ask what was reached.
+ */
+export function wipe(...bytes: readonly (Uint8Array | undefined)[]): void {
+  for (const one of bytes) if (one !== undefined) secrets.release(one)
 }
 
 /** Equal length and equal bytes, in time that depends on the length alone. */

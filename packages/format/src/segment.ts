@@ -6,6 +6,7 @@
  * and C_i. Index, length and finality come from the caller's own arithmetic, never from data.
  */
 import { type Hmac, createHmac } from 'node:crypto'
+import { secrets } from './arena.js'
 import { writeU64 } from './integers.js'
 import { LABELS } from './mac.js'
 import { dedicated, equalBytes, wipe } from './secret.js'
@@ -20,6 +21,7 @@ export class SegmentMac {
   #hmac: Hmac | null
 
   constructor(signingKey: Buffer, headerTag: Uint8Array, index: number, length: number, final: boolean) {
+    secrets.assertHeld(signingKey)
     const prefix = dedicated(PREFIX_LENGTH)
     prefix.set(LABELS.segment)
     prefix.set(headerTag, LABELS.segment.length)

@@ -37,7 +37,8 @@ export interface Cancellable {
 /** The HSM, as far as derivation needs it. */
 export interface KeyDeriver {
   /**
-   * HMAC-SHA-256 of `message` under a master key: 32 bytes in a buffer of their own, which the caller owns and wipes.
+   * HMAC-SHA-256 of `message` under a master key: 32 bytes that the caller owns, and gives back with this package's
+   * `wipe`. Taken from the arena (`secret`) they are used where they lie.
    * Throws its own errors (HSM out of reach, key unknown); they reach the caller of this package unchanged.
    */
   hmac(key: MasterKeyRef, message: Uint8Array, options?: { signal?: AbortSignal }): Promise<Uint8Array>

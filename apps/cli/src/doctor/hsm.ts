@@ -1,5 +1,5 @@
 import type { Config } from '@sealfleet/config'
-import { createSealer, freshNonces } from '@sealfleet/format'
+import { createSealer, freshNonces, wipe } from '@sealfleet/format'
 import { keyLabel, type HsmPool, type KeyAdmin } from '@sealfleet/hsm'
 import { activeKeys, listDomains, listMasterKeys, type DomainPolicy, type Records } from '@sealfleet/records'
 import { randomUUID } from 'node:crypto'
@@ -62,6 +62,7 @@ async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly 
 /** Derives with the domain's active keys, exactly as an attempt would, for an attempt that never is. */
 async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Promise<Finding> {
   const check = `derivation ${domain.name}`
+  const nonces = freshNonces()
   try {
     const { enc, sig } = await activeKeys(records, domain.id)
     for (const key of [enc, sig])
@@ -71,7 +72,7 @@ async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Pr
     using sealer = await createSealer(
       {
         ...identity,
-        ...freshNonces(),
+        ...nonces,
         suite: enc.suite,
         encKeyVersion: enc.version,
         sigKeyVersion: sig.version,
@@ -88,5 +89,7 @@ async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Pr
     )
   } catch (error) {
     return failed(check, error, 'hsm')
+  } finally {
+    wipe(nonces.nonceEnc, nonces.nonceSig)
   }
 }

@@ -1,4 +1,4 @@
-import { derivationMessages, freshNonces, nonceAad } from '@sealfleet/format'
+import { derivationMessages, freshNonces, nonceAad, wipe } from '@sealfleet/format'
 import type { HsmPool } from '@sealfleet/hsm'
 import type { KeyRow } from '@sealfleet/records'
 import { randomBytes, randomUUID } from 'node:crypto'
@@ -28,16 +28,17 @@ function attempt(key: KeyRow) {
 async function mac(pool: HsmPool, key: KeyRow): Promise<void> {
   const message = messageFor(key)
   try {
-    const result = await pool.hmac(key, message)
-    result.fill(0)
+    wipe(await pool.hmac(key, message))
   } finally {
-    message.fill(0)
+    wipe(message)
   }
 }
 
 function messageFor(key: KeyRow): Buffer {
   if (key.role === 'enc' || key.role === 'sig') {
-    const [first] = derivationMessages({ ...attempt(key), ...freshNonces() }, key.role)
+    const nonces = freshNonces()
+    const [first, ...others] = derivationMessages({ ...attempt(key), ...nonces }, key.role)
+    wipe(nonces.nonceEnc, nonces.nonceSig, ...others)
     if (first !== undefined) return first
   }
   // FORMAT §2's labels have 16 bytes; no message of an audit key is as long as a digest.
@@ -52,7 +53,7 @@ async function wrapAndOpen(pool: HsmPool, key: KeyRow): Promise<void> {
   const wrapped = await pool.wrap(key, nonces, aad)
   const opened = await pool.unwrap(key, wrapped, aad)
   const same = opened.equals(nonces)
-  for (const secret of [nonces, opened]) secret.fill(0)
+  wipe(nonces, opened)
   if (same) return
   throw new CliError('E_NONCE_UNWRAP', `${key.label} does not open what it has wrapped`, {
     exitStatus: statusOfCode('E_NONCE_UNWRAP'),

@@ -1,4 +1,4 @@
-import { FormatError, unwrapNonces, wrapNonces, type KeyDeriver, type NonceWrapper } from '@sealfleet/format'
+import { FormatError, unwrapNonces, wipe, wrapNonces, type KeyDeriver, type NonceWrapper } from '@sealfleet/format'
 import {
   listWrappedNonces,
   rewrapNonces,
@@ -137,7 +137,6 @@ async function rewrapOne(
     const anew = await wrapNonces(wrapper, active.version, attempt, nonces, { signal })
     return { attemptId, from: { kekKeyId, wrapped }, wrapped: anew }
   } finally {
-    nonces.nonceEnc.fill(0)
-    nonces.nonceSig.fill(0)
+    wipe(nonces.nonceEnc, nonces.nonceSig)
   }
 }

@@ -2,6 +2,7 @@ import {
   createSealer,
   freshNonces,
   objectLength,
+  wipe,
   wrapNonces,
   type KeyDeriver,
   type NoncePair,
@@ -36,16 +37,13 @@ export async function newObject(
 ): Promise<PlacedObject> {
   const attemptId = newId()
   const nonces = freshNonces()
-  const wipe = (): void => {
-    nonces.nonceEnc.fill(0)
-    nonces.nonceSig.fill(0)
-  }
+  const wipeNonces = (): void => wipe(nonces.nonceEnc, nonces.nonceSig)
   const objectKey = `${of.domain}/${of.fileId}/${attemptId}`
-  const object = { ...of, attemptId, nonces, objectKey, [Symbol.dispose]: wipe }
+  const object = { ...of, attemptId, nonces, objectKey, [Symbol.dispose]: wipeNonces }
   try {
     await record(object)
   } catch (error) {
-    wipe()
+    wipeNonces()
     throw error
   }
   return object

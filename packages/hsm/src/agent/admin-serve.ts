@@ -1,3 +1,5 @@
+import { secret, SLOT_LENGTH } from '@sealfleet/format'
+
 import { KCV_LENGTH, KCV_MESSAGE } from '../inputs.js'
 import { parseKeyLabel } from '../labels.js'
 import type { VendorProfile } from '../errors/classes.js'
@@ -35,7 +37,7 @@ export class AdminServer {
   constructor(module: Pkcs11Module, session: Handle, writer: FrameWriter, profile?: VendorProfile) {
     this.#module = module
     this.#profile = profile
-    this.#session = { handle: session, epoch: 0, leasedAt: 0, out: Buffer.alloc(128), input: [] }
+    this.#session = { handle: session, epoch: 0, leasedAt: 0, out: secret(SLOT_LENGTH), input: [] }
     this.#writer = writer
     this.#keys = new Keys(module, () => undefined, profile)
   }

@@ -2,6 +2,8 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 
 import { knownAnswerMessages, knownAnswerOf } from '@sealfleet/format'
 
+import { secretCopy, wipe } from '@sealfleet/format'
+
 import type { VendorProfile } from '../errors/classes.js'
 import { classifyCkr } from '../errors/classify.js'
 import { KCV_LENGTH, KCV_MESSAGE, kekCheckInput } from '../inputs.js'
@@ -172,6 +174,7 @@ export class Keys {
       return knownAnswerOf(outputs)
     } finally {
       out.fill(0)
+      wipe(...messages)
       session.input = input
     }
   }
@@ -239,7 +242,9 @@ export class Keys {
     try {
       session.input = [record, aad]
       const opened = await this.decrypt(session, handle, aad, record)
-      if (opened.equals(plaintext)) return
+      const same = opened.equals(plaintext)
+      wipe(opened)
+      if (same) return
     } catch (error) {
       if (!(error instanceof CkrError && classifyCkr(error.ckr, error.fn, this.#profile?.rows) === 'data')) throw error
     }
@@ -258,12 +263,12 @@ export class Keys {
     return wrapped
   }
 
+  /** The plaintext, which the caller wipes. */
   async decrypt(session: Session, handle: Handle, aad: Buffer, wrapped: Buffer): Promise<Buffer> {
     const gcm = { iv: wrapped.subarray(0, IV_LENGTH), aad, input: wrapped.subarray(IV_LENGTH) }
     const length = await this.#module.decrypt(session.handle, handle, gcm, session.out)
     if (length !== wrapped.length - IV_LENGTH - TAG_LENGTH) throw new WrongAnswer(`a plaintext of ${length} bytes`)
-    const plaintext = Buffer.allocUnsafeSlow(length)
-    session.out.copy(plaintext, 0, 0, length)
+    const plaintext = secretCopy(session.out.subarray(0, length))
     session.out.fill(0)
     return plaintext
   }

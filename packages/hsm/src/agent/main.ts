@@ -1,4 +1,4 @@
-import { Socket } from 'node:net'
+import { Socket, type ConnectOpts, type SocketConstructorOpts } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 
 import { FrameWriter } from '../wire/frame-writer.js'
@@ -24,6 +24,9 @@ import { usableMechanisms } from './token-report.js'
  */
 const FD = { frames: 3, pin: 4, lifeline: 5 } as const
 
+/** As much as one read of the pipe takes in. */
+const READ_LENGTH = 64 * 1024
+
 /** Looks for the token at a start, and the pause between two, milliseconds. */
 const TOKEN_LOOKS = 3
 const TOKEN_LOOK_MS = 150
@@ -35,19 +38,18 @@ interface Serving {
 }
 
 class Agent {
-  readonly #socket = new Socket({ fd: FD.frames, readable: true, writable: true })
+  readonly #parser = new FrameParser((frame) => {
+    this.#handle(frame)
+  })
+  readonly #socket = openFrames((bytes) => {
+    this.#parser.push(bytes)
+  })
   readonly #writer = new FrameWriter(this.#socket)
   #module: Pkcs11Module | undefined
   #gate: LoginGate | undefined
   #serving: Serving | undefined
 
   run(): void {
-    const parser = new FrameParser((frame) => {
-      this.#handle(frame)
-    })
-    this.#socket.on('data', (chunk) => {
-      parser.push(chunk)
-    })
     this.#socket.on('error', die)
     this.#socket.on('close', die)
     this.#socket.on('end', die)
@@ -179,6 +181,23 @@ class Agent {
       die()
     }
   }
+}
+
+/** Reads into one buffer, which the parser wipes: without it Node leaves copies of what came, nonces among them. */
+function openFrames(push: (bytes: Buffer) => void): Socket {
+  const options: SocketConstructorOpts & ConnectOpts = {
+    fd: FD.frames,
+    readable: true,
+    writable: true,
+    onread: {
+      buffer: Buffer.allocUnsafeSlow(READ_LENGTH),
+      callback: (length, buffer) => {
+        push(Buffer.from(buffer.buffer, buffer.byteOffset, length))
+        return true
+      },
+    },
+  }
+  return new Socket(options)
 }
 
 /** `process.exit` waits for calls that hang in the module, SIGKILL does not. */

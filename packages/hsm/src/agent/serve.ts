@@ -1,15 +1,21 @@
+import { secretCopy, wipe } from '@sealfleet/format'
+
 import { isAllowedHmacInput, isNoncesAad, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { parseKeyLabel } from '../labels.js'
 import type { FrameWriter } from '../wire/frame-writer.js'
 import { decodeJson, KIND, type Frame } from '../wire/frames.js'
 import { unpackAead, unpackKeyed, type Expect } from '../wire/messages.js'
+import { applyPad, padLength } from '../wire/pads.js'
 import { CkrError } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
 import type { Operations } from './operations.js'
 
 const HMAC_LENGTH = 32
 
-/** Answers the operations of the pool: one OK or ERROR frame for each request, in any order. */
+/**
+ * Answers the operations of the pool: one OK or ERROR frame for each request, in any order. A frame is wiped when its handler
+ * returns, so what the module works on is copied first.
+ */
 export class PoolServer {
   readonly #operations: Operations
   readonly #writer: FrameWriter
@@ -69,20 +75,22 @@ export class PoolServer {
    * `sealing`: the answer is handed out only if the key's known answer is right afterwards, on the same session. A token that
    * began to compute wrongly before this derivation is found before anything is sealed with it.
    */
-  async #hmac({ id, payload }: Frame, sealing = false): Promise<void> {
-    const { label, message } = unpackKeyed(payload)
+  async #hmac({ id, kind, payload }: Frame, sealing = false): Promise<void> {
+    const { label, message } = unpackKeyed(payload.subarray(padLength(kind)))
     const ref = parseKeyLabel(label)
     if (ref === null || !isAllowedHmacInput(ref, message)) throw refused('not an input of this key')
-    const input = copyOf(message)
+    const input = secretCopy(message)
+    const pad = secretCopy(payload.subarray(0, padLength(kind)))
     try {
       await this.#operations.run(label, async (session, key) => {
         session.input = [input]
         await this.#operations.keys.hmac(session, key, input)
         if (sealing) await this.#operations.keys.compareAnswer(label, session, key)
+        applyPad(session.out, pad)
         this.#ok(id, session.out.subarray(0, HMAC_LENGTH))
       })
     } finally {
-      input.fill(0)
+      wipe(input, pad)
     }
   }
 
@@ -124,44 +132,43 @@ export class PoolServer {
     if (parseKeyLabel(label)?.role !== 'kek' || !isNoncesAad(aad) || input.length !== NONCES_LENGTH) {
       throw refused('not a pair of nonces')
     }
-    const [data, plaintext] = [copyOf(aad), copyOf(input)]
+    const [data, plaintext] = [secretCopy(aad), secretCopy(input)]
     try {
       await this.#operations.run(label, async (session, key) => {
         session.input = [plaintext, data]
         this.#ok(id, await this.#operations.keys.encrypt(session, key, data, plaintext))
       })
     } finally {
-      plaintext.fill(0)
+      wipe(plaintext, data)
     }
   }
 
-  async #unwrap({ id, payload }: Frame): Promise<void> {
-    const { label, aad, input } = unpackAead(payload)
+  async #unwrap({ id, kind, payload }: Frame): Promise<void> {
+    const { label, aad, input } = unpackAead(payload.subarray(padLength(kind)))
     if (parseKeyLabel(label)?.role !== 'kek' || !isNoncesAad(aad) || input.length !== WRAPPED_LENGTH) {
       throw refused('not a record of wrapped nonces')
     }
-    const [data, wrapped] = [copyOf(aad), copyOf(input)]
-    await this.#operations.run(label, async (session, key) => {
-      session.input = [wrapped, data]
-      const nonces = await this.#operations.keys.decrypt(session, key, data, wrapped)
-      try {
-        this.#ok(id, nonces)
-      } finally {
-        nonces.fill(0)
-      }
-    })
+    const [data, wrapped] = [secretCopy(aad), secretCopy(input)]
+    const pad = secretCopy(payload.subarray(0, padLength(kind)))
+    try {
+      await this.#operations.run(label, async (session, key) => {
+        session.input = [wrapped, data]
+        const nonces = await this.#operations.keys.decrypt(session, key, data, wrapped)
+        try {
+          applyPad(nonces, pad)
+          this.#ok(id, nonces)
+        } finally {
+          wipe(nonces)
+        }
+      })
+    } finally {
+      wipe(data, wrapped, pad)
+    }
   }
 }
 
 function refused(text: string): OperationFailure {
   return new OperationFailure('refused', text)
-}
-
-/** The frame is wiped when its handler returns; what the module works on must last. */
-function copyOf(bytes: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafe(bytes.length)
-  copy.set(bytes)
-  return copy
 }
 
 export function failureOf(error: unknown): OperationFailure {

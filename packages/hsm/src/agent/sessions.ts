@@ -1,3 +1,5 @@
+import { secret, wipe } from '@sealfleet/format'
+
 import { CKR } from '../errors/ckr.js'
 import { CkrError, type Cryptoki, type Handle } from './cryptoki.js'
 
@@ -168,7 +170,7 @@ export class Sessions {
 
   #open(): Session {
     const handle = this.#module.openSession(this.#options.readWrite ?? false)
-    return { handle, epoch: this.#epoch, leasedAt: 0, out: Buffer.allocUnsafeSlow(OUT_ALLOCATED).fill(0), input: [] }
+    return { handle, epoch: this.#epoch, leasedAt: 0, out: secret(OUT_ALLOCATED), input: [] }
   }
 
   /** When the token has no more sessions but some of ours are out, wait for one of those. */
@@ -218,7 +220,10 @@ export class Sessions {
   }
 
   #close(session: Session | undefined): void {
-    if (session !== undefined) this.#closeHandle(session.handle)
+    if (session === undefined) return
+    this.#closeHandle(session.handle)
+    // No call is out on it: one that hangs is never closed, and keeps its buffer.
+    wipe(session.out)
   }
 
   /** Closing what the token has already forgotten fails; the handle is gone either way. */

@@ -1,5 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
+import { wipe } from '@sealfleet/format'
+
 import { openKeyAdmin, type KeyAdmin, type KeyEvidence } from '../admin/key-admin.js'
 import type { MasterKeyRef } from '../contract.js'
 import { profileOf } from '../errors/classify.js'
@@ -151,7 +153,7 @@ class Run {
       const begun = performance.now()
       const caller = async () => {
         while (performance.now() - begun < ms) {
-          await pool.hmac(this.#enc, message)
+          wipe(await pool.hmac(this.#enc, message))
           done += 1
         }
       }

@@ -4,11 +4,14 @@ import { closeSync, fstatSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 
+import { dedicatedCopy } from '@sealfleet/format'
+
 import { HsmError } from '../errors/hsm-error.js'
 import type { PinSource, TokenOptions } from '../options.js'
 import { FrameWriter } from '../wire/frame-writer.js'
 import { decodeJson, FrameParser, KIND, type Frame, type Kind } from '../wire/frames.js'
 import type { AgentConfig } from '../wire/messages.js'
+import { Pads } from '../wire/pads.js'
 import type { AgentEvents, AgentLink } from './link.js'
 
 /** Room for hung calls beside the sessions: a hung call keeps its thread for good. */
@@ -80,8 +83,7 @@ function openPin(pin: PinSource): number | undefined {
 
 function sendPin(child: ChildProcess, value: Uint8Array): void {
   const pipe = child.stdio[4] as Socket
-  const copy = Buffer.allocUnsafeSlow(value.length)
-  copy.set(value)
+  const copy = dedicatedCopy(value)
   // The agent may be gone before it has read: its exit is reported by the process itself.
   pipe.on('error', () => copy.fill(0))
   pipe.end(copy, () => copy.fill(0))
@@ -91,6 +93,7 @@ class AgentProcess implements AgentLink {
   readonly #child: ChildProcess
   readonly #events: AgentEvents
   readonly #writer: FrameWriter
+  readonly #pads = new Pads()
   readonly ended: Promise<void>
   #resolveEnded: () => void = () => undefined
   #ended = false
@@ -131,7 +134,8 @@ class AgentProcess implements AgentLink {
   }
 
   send(kind: Kind, id: number, parts: readonly Uint8Array[]): void {
-    this.#writer.send(kind, id, parts)
+    const pad = this.#pads.open(kind, id)
+    this.#writer.send(kind, id, pad === undefined ? parts : [pad, ...parts])
   }
 
   sendJson(kind: Kind, value: unknown): void {
@@ -157,6 +161,7 @@ class AgentProcess implements AgentLink {
     if (this.#ended) return
     this.#ended = true
     clearTimeout(this.#killer)
+    this.#pads.closeAll()
     for (const stream of this.#child.stdio) stream?.destroy()
     this.#events.exit(how)
     this.#resolveEnded()
@@ -166,9 +171,11 @@ class AgentProcess implements AgentLink {
     const events = this.#events
     switch (frame.kind) {
       case KIND.OK:
+        this.#pads.lift(frame.id, frame.payload)
         events.reply(frame.id, frame.payload)
         return
       case KIND.ERROR:
+        this.#pads.close(frame.id)
         events.error(frame.id, decodeJson(frame))
         return
       case KIND.BEAT:

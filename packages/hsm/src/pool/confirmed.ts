@@ -1,5 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 
+import { wipe } from '@sealfleet/format'
+
 import { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
 import { IV_LENGTH, NONCES_LENGTH } from '../inputs.js'
@@ -33,7 +35,7 @@ export async function submitTwice(
     guard.check(answer, computed)
     return answer
   } catch (error) {
-    answer.fill(0)
+    wipe(answer)
     throw error
   }
 }
@@ -56,8 +58,8 @@ export async function agreed(
     if (!same) throw disagreement(tokens, lives, submission, emit)
     return first
   } finally {
-    second?.fill(0)
-    if (!same) first.fill(0)
+    wipe(second)
+    if (!same) wipe(first)
   }
 }
 
@@ -83,7 +85,7 @@ export async function wrapAndOpen(
     guard.check(wrapped.subarray(IV_LENGTH, IV_LENGTH + NONCES_LENGTH), { label: wrap.label, input: plaintext })
     return wrapped
   } finally {
-    opened.fill(0)
+    wipe(opened)
   }
 }
 

@@ -38,7 +38,7 @@ export interface SealingHsm extends KeyDeriver, NonceWrapper {
 /**
  * The HSM of one process: derivation and nonce wrapping for all of its jobs, off its event loop. Every method rejects with
  * HsmError (or the signal's reason, or TypeError for an input that may not reach a key); what it resolves to is dedicated
- * memory that belongs to the caller, who wipes it.
+ * memory that belongs to the caller: derived bytes and nonces lie in the arena, and go back with `wipe` of packages/format.
  *
  * @example
  * await using pool = await HsmPool.open({ tokens: [{ module, token: 'sealfleet', pin: { kind: 'file', path } }] })

@@ -1,3 +1,5 @@
+import { dedicated, wipe } from '@sealfleet/format'
+
 import type { Role } from '../contract.js'
 import type { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
@@ -55,7 +57,7 @@ export class Ledger {
     const now = this.#clock.now()
     let offset = 0
     for (const part of parts) offset += part.length
-    const payload = Buffer.allocUnsafe(offset)
+    const payload = dedicated(offset)
     offset = 0
     for (const part of parts) {
       payload.set(part, offset)
@@ -105,7 +107,7 @@ export class Ledger {
     if (request.settled) return
     request.settled = true
     request.release()
-    request.payload.fill(0)
+    wipe(request.payload)
     const now = this.#clock.now()
     const { name, role, replays, submittedAt, startedAt } = request
     const times = { queueMs: startedAt - submittedAt, runMs: now - startedAt }

@@ -1,3 +1,5 @@
+import { dedicatedCopy, secretCopy, wipe } from '@sealfleet/format'
+
 import type { HsmEvent, RestartReason } from '../events.js'
 import { HsmError } from '../errors/hsm-error.js'
 import type { TokenOptions } from '../options.js'
@@ -279,16 +281,14 @@ export class AgentLife {
   #reply(id: number, payload: Buffer): void {
     const { request } = this.#take(id)
     if (request === undefined || request.settled) {
-      payload.fill(0)
+      wipe(payload)
       this.#let()
       return
     }
     if (payload.length !== OPERATIONS[request.name].answer) {
       this.#host.refused(this, request, { verdict: 'recycle', text: 'an answer of the wrong length' })
     } else {
-      const bytes = Buffer.allocUnsafeSlow(payload.length)
-      payload.copy(bytes)
-      this.#host.answered(this, request, bytes)
+      this.#host.answered(this, request, answerOf(request, payload))
     }
     this.#let()
   }
@@ -329,6 +329,12 @@ export class AgentLife {
         this.#host.bound(this, notice.label, notice.kcv)
     }
   }
+}
+
+/** The answer, the caller's to wipe: where it is secret, in the arena. A MAC under the audit key is none. */
+function answerOf({ name, role }: PoolRequest, payload: Buffer): Buffer {
+  const isSecret = name === 'unwrap' || ((name === 'hmac' || name === 'sealing') && role !== 'audit')
+  return isSecret ? secretCopy(payload) : dedicatedCopy(payload)
 }
 
 /** The one with most free sessions, not `avoid`; undefined when none has any. */

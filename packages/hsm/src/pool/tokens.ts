@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
+import { dedicatedCopy, wipe } from '@sealfleet/format'
+
 import { HsmBusy, HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
 import type { Expect } from '../wire/messages.js'
@@ -103,11 +105,11 @@ export class Tokens {
   /** Settles with the answer (dedicated bytes, the caller's to wipe) or an HsmError, or the signal's reason. */
   async submit(submission: Submission): Promise<Buffer> {
     if (this.list.length === 1) return this.active.core.submit(submission)
-    const parts = submission.parts.map((part) => Buffer.concat([part]))
+    const parts = submission.parts.map(dedicatedCopy)
     try {
       return await this.#run({ ...submission, parts })
     } finally {
-      for (const part of parts) part.fill(0)
+      wipe(...parts)
     }
   }
 
