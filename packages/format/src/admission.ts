@@ -10,7 +10,7 @@ import { areUsableNonces } from './nonce.js'
 import { unwrapNonces } from './nonce-record.js'
 import { type ObjectReader, readPiece } from './reader.js'
 import { type RecordView, checkRecord } from './record-view.js'
-import { dedicatedCopy, wipe } from './secret.js'
+import { secretCopy, wipe } from './secret.js'
 import { TRAILER_LENGTH } from './sizes.js'
 import {
   type Cancellable,
@@ -61,7 +61,7 @@ export async function admit(reader: ObjectReader, options: OpenOptions, use: Use
   const inspected = await readHeader(reader, options)
   const { header, geometry } = inspected
   checkExpectations(inspected, options)
-  if (options.record) checkRecord(options.record, header, geometry.objectLength)
+  if (options.record) checkRecord(options.record, header, geometry)
   await checkKeyStates(inspected, options, use)
   const nonces = await realNonces(inspected, options)
   let logical: Buffer | undefined
@@ -117,7 +117,7 @@ async function checkKeyState(key: MasterKeyRef, keyState: NonNullable<OpenOption
   throw new FormatError('E_KEY_UNKNOWN', `${name} is not known`)
 }
 
-/** The nonces, in buffers of our own: from the header, from the caller, or unwrapped. */
+/** The nonces, in our own memory: from the header, from the caller, or unwrapped. */
 async function realNonces({ header, info }: Inspected, options: OpenOptions): Promise<NoncePair<Buffer>> {
   if (header.nonces) return copyOf(header.nonces)
   if (options.nonces) {
@@ -137,5 +137,5 @@ async function realNonces({ header, info }: Inspected, options: OpenOptions): Pr
 }
 
 function copyOf(nonces: NoncePair): NoncePair<Buffer> {
-  return { nonceEnc: dedicatedCopy(nonces.nonceEnc), nonceSig: dedicatedCopy(nonces.nonceSig) }
+  return { nonceEnc: secretCopy(nonces.nonceEnc), nonceSig: secretCopy(nonces.nonceSig) }
 }

@@ -96,17 +96,21 @@ export function flipBit(bytes: Buffer, bit: number): Buffer {
 /** What a truthful record says of the fixture. */
 export async function recordOf(fixture: Fixture): Promise<RecordView> {
   const info = await inspectObject(bufferReader(fixture.bytes))
-  const { fileId, attemptId, suite, encKeyVersion, sigKeyVersion, keyDomain } = fixture.attempt
+  const { fileId, attemptId, attemptNo, suite, segLog2, encKeyVersion, sigKeyVersion, keyDomain } = fixture.attempt
   return {
     fileId,
     attemptId,
+    attemptNo,
     suite,
+    segLog2,
+    nonceMode: info.nonceMode,
     encKeyVersion,
     sigKeyVersion,
     keyDomain,
     nonceEnc: info.nonceEnc ?? undefined,
     nonceSig: info.nonceSig ?? undefined,
     objectLength: fixture.bytes.length,
+    plaintextLength: fixture.plaintext.length,
     htag: info.htag,
     fmac: fixture.bytes.subarray(-32),
   }

@@ -70,7 +70,12 @@ describe('expectations', () => {
     ['domain', { keyDomain: OTHER_ID }, 'E_RECORD_MISMATCH'],
     ['nonce', { nonceEnc: other }, 'E_RECORD_MISMATCH'],
     ['signing nonce', { nonceSig: other.subarray(1) }, 'E_RECORD_MISMATCH'],
+    ['attempt number', { attemptNo: 6 }, 'E_RECORD_MISMATCH'],
+    // One segment either way: nothing else about the object tells.
+    ['segment size', { segLog2: 17 }, 'E_RECORD_MISMATCH'],
+    ['nonce mode', { nonceMode: 'detached' }, 'E_RECORD_MISMATCH'],
     ['length', { objectLength: 448 }, 'E_RECORD_MISMATCH'],
+    ['plaintext length', { plaintextLength: 4 }, 'E_RECORD_MISMATCH'],
     ['HTAG', { htag: other }, 'E_RECORD_MISMATCH'],
     ['FMAC', { fmac: other }, 'E_TRAILER_AUTH'],
   ]

@@ -74,13 +74,11 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
   const destination = { output: o.output, force: o.force === true }
   checkDestination(context, destination)
   const library = await openLibrary(context)
-  const stored = await library.find(id)
-  const { file, committed } = stored
-  const { start, end } = range
-    ? resolveRange(range, committed.plaintextLength)
-    : { start: 0, end: committed.plaintextLength }
-  const about = { fileId: file.id, source: file.source, ...(range ? { range: { start, end } } : {}) }
   using reading = await openReading(library, id)
+  const { file } = reading.stored
+  // Of the length that is authentic: what the record says has been compared with it.
+  const { start, end } = range ? resolveRange(range, reading.length) : { start: 0, end: reading.length }
+  const about = { fileId: file.id, source: file.source, ...(range ? { range: { start, end } } : {}) }
   if (o.dryRun === true) {
     await rehearseDelivery(context, destination)
     await context.print.document({ ...about, output: o.output ?? '-', bytes: end - start, dryRun: true })

@@ -1,6 +1,6 @@
 import { FormatError, type ObjectReader, type OpenOptions } from '@sealfleet/format'
 import { getFile, objectRecord, type CommittedAttempt, type FileRow, type Records } from '@sealfleet/records'
-import type { Store } from '@sealfleet/store'
+import { recordedReader, type Store } from '@sealfleet/store'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { explainCode } from '../describe-error.js'
@@ -58,7 +58,7 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
     object: async (stored) => {
       await assertKekLives(keys.keyState, stored)
       return {
-        reader: await readerFor(await storeOf(stored.committed.bucket), stored, context.signal),
+        reader: await recordedReader(await storeOf(stored.committed.bucket), stored.committed, context.signal),
         options: openOptions(keys, stored, context.signal),
       }
     },
@@ -86,17 +86,6 @@ async function findStored(records: Records, given: string): Promise<StoredFile> 
         ? 'wait for it: sealfleet status'
         : `sealfleet trace ${file.id}`,
   })
-}
-
-/**
- * Pinned to the recorded version; on a store without versions to whatever lies under the key now. Was it replaced since,
- * the record and the header's tags say so with a code of their own, which is more than an ETag can.
- */
-async function readerFor(store: Store, { committed }: StoredFile, signal: AbortSignal): Promise<ObjectReader> {
-  const { objectKey: key, objectVersion } = committed
-  const head = await store.head(key, { signal, ...(objectVersion === null ? {} : { version: objectVersion }) })
-  const pin = head.version === undefined ? { etag: head.etag } : { version: head.version }
-  return store.reader({ key, length: head.length, ...pin })
 }
 
 /** Nonces that a destroyed KEK wraps are gone for ever: said at once, like a destroyed master, and not after asking the HSM. */

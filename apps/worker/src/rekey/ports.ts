@@ -53,5 +53,5 @@ export interface RekeyPorts extends SealingPorts {
   /** Derives for the old one, whose tags tell a wrong key. */
   readonly opener: KeyDeriver & NonceWrapper
   /** Where an old object lies: another bucket than today's, perhaps. */
-  readonly storeOf: (bucket: string) => Promise<Pick<Store, 'reader'>>
+  readonly storeOf: (bucket: string) => Promise<Pick<Store, 'head' | 'reader'>>
 }

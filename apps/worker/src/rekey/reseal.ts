@@ -1,5 +1,6 @@
 import { openObject, type OpenedObject } from '@sealfleet/format'
 import { objectRecord, type RekeyClaim } from '@sealfleet/records'
+import { recordedReader } from '@sealfleet/store'
 
 import { commitWhileLeased } from '../attempt/commit-while-leased.js'
 import { FencedError, type Lease } from '../attempt/lease.js'
@@ -46,7 +47,7 @@ export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise
 
   const plan = planUpload(ports.store, old.plaintextLength, claim.domain.segLog2)
   // One segment of the old object is being used while the next is read.
-  using _reserved = await ports.budget.acquire(plan.bufferBytes + 2 * 2 ** kept.committed.segLog2, signal)
+  using _reserved = await ports.budget.acquire(plan.bufferBytes + 2 * 2 ** old.info.segLog2, signal)
 
   using object = await openAttempt(ports, options)
   const made = await sealAndUpload(
@@ -57,7 +58,7 @@ export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise
       segLog2: claim.domain.segLog2,
       context: kept.context,
       plaintext: checkedPlaintext(ports, options, old),
-      plaintextLength: kept.committed.plaintextLength,
+      plaintextLength: old.plaintextLength,
       plan,
       signal,
     },
@@ -90,9 +91,7 @@ async function openOld(
   { context, committed }: KeptFile,
   signal: AbortSignal,
 ): Promise<OpenedObject> {
-  const store = await ports.storeOf(committed.bucket)
-  const pin = committed.objectVersion === null ? { etag: committed.etag ?? '' } : { version: committed.objectVersion }
-  const reader = store.reader({ key: committed.objectKey, length: committed.objectLength, ...pin })
+  const reader = await recordedReader(await ports.storeOf(committed.bucket), committed, signal)
   return openObject(reader, {
     keys: ports.opener,
     unwrapper: ports.opener,

@@ -7,7 +7,7 @@ import {
   type MasterKeyRef,
   type Records,
 } from '@sealfleet/records'
-import type { Store } from '@sealfleet/store'
+import { recordedReader, type Store } from '@sealfleet/store'
 
 /** The HSM as far as verifying goes: structurally the pool of packages/hsm. Only signing masters (and KEKs) are asked. */
 export interface VerifyHsm extends KeyDeriver, NonceWrapper {
@@ -21,12 +21,8 @@ export async function verifyStored(
   { file, committed }: { readonly file: FileRow; readonly committed: CommittedAttempt },
   signal?: AbortSignal,
 ): Promise<void> {
-  const { objectKey: key, objectVersion, wrappedNonces } = committed
-  const head = await store.head(key, {
-    ...(signal !== undefined && { signal }),
-    ...(objectVersion !== null && { version: objectVersion }),
-  })
-  const pin = head.version === undefined ? { etag: head.etag } : { version: head.version }
+  const { wrappedNonces } = committed
+  const reader = await recordedReader(store, committed, signal)
   const keyState: OpenOptions['keyState'] = async (ref) => {
     const row = await getMasterKey(records, ref)
     if (row === undefined) return 'unknown'
@@ -35,7 +31,7 @@ export async function verifyStored(
     if (row.checkRecord !== null) hsm.expectKekRecord(row, row.checkRecord)
     return 'usable'
   }
-  await verifyObject(store.reader({ key, length: head.length, ...pin }), {
+  await verifyObject(reader, {
     keys: hsm,
     unwrapper: hsm,
     context: file.context,
