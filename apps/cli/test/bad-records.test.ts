@@ -133,6 +133,39 @@ describe('records that somebody wrote to', () => {
   })
 })
 
+describe('a length or a segment size that somebody changed in the record', () => {
+  // Of every column: packages' readers in apps/worker/test/tampered-records.test.ts. Here: what a user sees of it.
+  it.each([
+    ['plaintext_length', 'plaintext_length - 900'],
+    ['plaintext_length', 'plaintext_length + 900'],
+    ['seg_log2', 'seg_log2 - 1'],
+    ['object_length', 'object_length + 1'],
+  ])('%s = %s: status 3, and nothing is left, of a whole restore, a range or many', async (column, to) => {
+    const { fileId } = fileOf('inline/b')
+    const { rows } = await sql.query<{ was: string }>(`SELECT ${column} AS was FROM attempts WHERE file_id = $1`, [
+      fileId,
+    ])
+    await asOwner(`UPDATE attempts SET ${column} = ${to} WHERE file_id = $1`, [fileId])
+    const refused = { status: 3, code: 'E_RECORD_MISMATCH', left: [] }
+    try {
+      // Within the true length, within both, and of the end, which only the length tells.
+      for (const range of ['500-599', '0-9', '-10'])
+        expect(await opened(['restore', fileId, '--range', range])).toMatchObject(refused)
+      expect(await opened(['restore', fileId])).toMatchObject(refused)
+      const out = path.join(world.dir, `many-${randomBytes(4).toString('hex')}`)
+      expect((await world.inProcess(['restore', '--prefix', 'inline/b', '-o', out])).status).toBe(3)
+      expect(await readdir(path.join(out, 'inline'))).toEqual([])
+      expect((await world.inProcess(['verify', fileId])).status).toBe(3)
+    } finally {
+      await asOwner(`UPDATE attempts SET ${column} = $2 WHERE file_id = $1`, [fileId, rows[0]?.was])
+    }
+    const right = await opened(['restore', fileId, '--range', '990-'])
+    expect(right).toMatchObject({ status: 0, left: ['file'] })
+    const whole = await readFile(path.join(world.data, 'inline/b'))
+    expect(await readFile(path.join(right.folder, 'file'))).toEqual(whole.subarray(990))
+  })
+})
+
 describe('a wrong key restored under the right label', () => {
   /** A copy of the token in which one key is another. */
   async function tokenWithWrong(label: string): Promise<Record<string, string>> {

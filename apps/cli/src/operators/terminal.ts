@@ -1,3 +1,4 @@
+import { dedicatedCopy } from '@sealfleet/format'
 import { Interrupted } from '../abort.js'
 import { CliError, usageError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
@@ -46,16 +47,17 @@ function readLine(io: Io, question: string, shown: boolean): Promise<Buffer> {
       io.signal.removeEventListener('abort', onAbort)
       input.setRawMode?.(false)
       input.pause()
-      // Alloc gave it memory of its own: what is handed out is a copy, the line itself is wiped.
-      const typed = Buffer.alloc(length)
-      line.copy(typed, 0, 0, length)
+      // Outside of V8's heap, where a short array would be copied and never wiped; the line itself is wiped.
+      const typed = dedicatedCopy(line.subarray(0, length))
       line.fill(0)
       write(io.stderr, '\n').then(() => (error === undefined ? resolve(typed) : reject(error)), reject)
     }
     const onAbort = (): void => end(io.signal.reason as Error)
     const onEnd = (): void => end(new Interrupted('SIGHUP'))
     const onData = (chunk: Buffer | string): void => {
-      for (const byte of Buffer.from(chunk)) {
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+      for (const [at, byte] of bytes.entries()) {
+        bytes[at] = 0
         if (byte === 3 || byte === 4) return end(new Interrupted('SIGINT'))
         if (byte === 13 || byte === 10) return end()
         if (byte === 127 || byte === 8) length = Math.max(0, length - 1)

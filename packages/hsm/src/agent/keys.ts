@@ -1,8 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 
-import { knownAnswerMessages, knownAnswerOf } from '@sealfleet/format'
+import { knownAnswerMessages, knownAnswerOf, secretCopy, wipe } from '@sealfleet/format'
 
-import { secretCopy, wipe } from '@sealfleet/format'
 
 import type { VendorProfile } from '../errors/classes.js'
 import { classifyCkr } from '../errors/classify.js'

@@ -4,6 +4,7 @@ import {
   getFile,
   nextToScrub,
   recordScrubbed,
+  RecordsError,
   type Records,
   type ScrubFinding,
   type ScrubRow,
@@ -75,10 +76,11 @@ async function scrubOne(
   attemptId: string,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly bytes: number; readonly finding?: ScrubFinding } | undefined> {
-  const stored = await storedAs(ports.records, fileId, attemptId)
-  if (stored === undefined) return undefined
-  const bytes = stored.committed.objectLength
+  let bytes = 0
   try {
+    const stored = await storedAs(ports.records, fileId, attemptId)
+    if (stored === undefined) return undefined
+    bytes = stored.committed.objectLength
     await verifyStored(ports, stored, signal)
     await recordScrubbed(ports.records, { ...pass, attemptId, bytes })
     return { bytes }
@@ -86,10 +88,20 @@ async function scrubOne(
     signal?.throwIfAborted()
     const code = ports.faultOf(error)
     if (code === undefined) throw error
-    if ((await storedAs(ports.records, fileId, attemptId)) === undefined) return undefined
+    if (await isGone(ports.records, fileId, attemptId)) return undefined
     const finding = { fileId, attemptId, code }
     await recordScrubbed(ports.records, { ...pass, attemptId, bytes, finding })
     return { bytes, finding }
+  }
+}
+
+/** A record that can't even be read is there, and is what is wrong. */
+async function isGone(records: Records, fileId: string, attemptId: string): Promise<boolean> {
+  try {
+    return (await storedAs(records, fileId, attemptId)) === undefined
+  } catch (error) {
+    if (error instanceof RecordsError && error.code === 'E_KEY_UNKNOWN') return false
+    throw error
   }
 }
 

@@ -22,6 +22,7 @@ export function commitEventDetail(alias: 'a' | 'c', keys: 'master_keys' | 'usabl
   const from = Prisma.raw(keys)
   return Prisma.sql`jsonb_build_object('attemptId', ${c}.id, 'attemptNo', ${c}.attempt_no, 'bucket', ${c}.bucket,
     'objectKey', ${c}.object_key, 'version', ${c}.object_version, 'etag', ${c}.etag, 'length', ${c}.object_length,
+    'plaintextLength', ${c}.plaintext_length, 'segLog2', ${c}.seg_log2, 'suite', ${c}.suite,
     'htag', encode(${c}.htag, 'hex'), 'fmac', encode(${c}.fmac, 'hex'),
     'enc', (SELECT k.version FROM ${from} k WHERE k.id = ${c}.enc_key_id),
     'sig', (SELECT k.version FROM ${from} k WHERE k.id = ${c}.sig_key_id),

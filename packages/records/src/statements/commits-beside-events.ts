@@ -2,6 +2,9 @@ import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../records.js'
 import { COMMIT_ACTIONS, commitEventDetail } from './commit-event.js'
 
+/** What events of earlier versions of Sealfleet do not say; those that say it are compared. */
+const ADDED_LATER = ['plaintextLength', 'segLog2', 'suite']
+
 /** A stored file whose committed attempt is not what the last event of the log says. */
 export interface CommitBesideEvent {
   readonly fileId: string
@@ -22,7 +25,8 @@ export async function commitsBesideEvents(
 ): Promise<{ readonly looked: number; readonly last: string | null; readonly found: readonly CommitBesideEvent[] }> {
   const rows = await db.query<CommitBesideEvent & { readonly same: boolean | null }>(Prisma.sql`
     SELECT f.id AS "fileId", a.id AS "attemptId", e.id::text AS "eventId", e.detail->>'attemptId' AS "eventAttemptId",
-      e.detail @> (${commitEventDetail('a')} - 'kek') AS same
+      e.detail @> (${commitEventDetail('a')} - ('{kek}'::text[] || ${ADDED_LATER}::text[]))
+        AND (NOT e.detail ?& ${ADDED_LATER}::text[] OR e.detail @> (${commitEventDetail('a')} - 'kek')) AS same
     FROM (SELECT id, committed_attempt_id FROM files WHERE state = 'STORED' AND id > ${page.after}::uuid
       ORDER BY id LIMIT ${page.limit}::int) f
     LEFT JOIN attempts a ON a.id = f.committed_attempt_id
