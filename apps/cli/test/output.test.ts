@@ -2,6 +2,7 @@ import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import type { Io } from '../src/io.js'
 import { createPrinter, toJson } from '../src/output/printer.js'
+import { Pace } from '../src/output/pace.js'
 import { createProgress } from '../src/output/progress.js'
 import { table } from '../src/output/table.js'
 import { humanDuration, humanSize, humanTime } from '../src/output/units.js'
@@ -123,20 +124,42 @@ describe('progress', () => {
     const io = sinks(false)
     const progress = createProgress(io, { noun: 'files', items: 60, totalBytes: 60, quiet: false })
     for (let n = 0; n < 60; n += 1) progress.finish(`f${n}`, 1, `stored  f${n}`)
-    expect(io.stderr.text).toMatch(/^60\/60 files, 60 B of 60 B, after \d+\.\d s\n$/)
+    expect(io.stderr.text).toMatch(/^60\/60 files, 60 B of 60 B, .*\d+\.\d s\n$/)
   })
 
-  it('draws bars on a terminal and takes them away at the end', () => {
+  it('draws bars on a terminal; that of the whole stays, full when all is over and as far as it came when not', () => {
     const io = sinks(true, {})
     const progress = createProgress(io, { noun: 'files', items: 2, totalBytes: 30, quiet: false })
     progress.update('file\u001b.bin', 5, 10)
     progress.finish('file\u001b.bin', 10, 'unused')
+    progress.note('Redis is away')
+    // Smaller than it was when it was counted.
+    progress.finish('b', 15, 'unused')
     progress.stop()
     expect(io.stderr.text).toContain('0/2 files')
-    // eslint-disable-next-line no-control-regex -- the terminal is cleared and its cursor shown again
-    expect(io.stderr.text).toMatch(/\u001b\[\?25h.*\u001b\[0J$/s)
+    expect(io.stderr.text).toContain('Redis is away\n')
+    expect(io.stderr.text.slice(io.stderr.text.lastIndexOf('%') - 3)).toMatch(/^100% +25 B \/ 30 B +2\/2 files, /)
     expect(io.stderr.text).not.toContain('file\u001b.bin')
     expect(io.stdout.text).toBe('')
+    const stopped = sinks(true, {})
+    const half = createProgress(stopped, { noun: 'files', items: 2, totalBytes: 30, quiet: false })
+    half.finish('a', 15, 'unused')
+    half.stop()
+    expect(stopped.stderr.text.slice(stopped.stderr.text.lastIndexOf('%') - 3)).toMatch(
+      /^ 50% +15 B \/ 30 B +1\/2 files, /,
+    )
+  })
+
+  it('says how fast it goes, how long it has taken, and how long it will take at the rate of late', () => {
+    let now = 0
+    const pace = new Pace(100 * 1024, () => now)
+    const at = (ms: number, kib: number): string => ((now = ms), pace.text(kib * 1024))
+    expect(at(100, 0)).toBe('0.1 s')
+    expect(at(1_000, 10)).toBe('10.0 KiB/s, 1.0 s, 9.0 s left')
+    for (let s = 2; s < 20; s++) at(s * 1_000, 10 + s)
+    expect(at(20_000, 30)).toBe('1.0 KiB/s, 20.0 s, 1 min 10 s left')
+    expect(at(60_000, 30)).toBe('0 B/s, 1 min 00 s, stalled')
+    expect(at(61_000, 100)).toMatch(/KiB\/s, 1 min 01 s$/)
   })
 
   it('says nothing with --json', () => {

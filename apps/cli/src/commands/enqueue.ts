@@ -1,24 +1,24 @@
 import type { EnqueueResult, IngestQueue } from '@sealfleet/jobs'
 import { activeKeys, appendAudit, type Records } from '@sealfleet/records'
-import type { QueueEvents } from 'bullmq'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { batchOfFiles, namedBatch } from '../enqueue/batch.js'
 import { foretell } from '../enqueue/foretell.js'
 import { openIngest } from '../enqueue/ports.js'
+import { readPathList } from '../enqueue/path-list.js'
 import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
 import { planFile, type PlannedFile } from '../enqueue/requests.js'
-import { openQueueEvents, waitWithProgress } from '../enqueue/wait.js'
+import { openQueueEvents, waitWithProgress, type Listening } from '../enqueue/wait.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
-import { expandPaths, type Expansion } from '../files/expand.js'
+import { expandPaths, type ExpandOptions, type Expansion } from '../files/expand.js'
 import { readContext, type ContextOptions } from '../files/context.js'
 import { resolveRoots } from '../files/roots.js'
 import { findDomain } from '../services/domains.js'
 import { write } from '../io.js'
 import { createCounter } from '../output/counter.js'
 import { printable } from '../output/printable.js'
-import { count } from '../output/units.js'
+import { count, humanSize } from '../output/units.js'
 import { openDatabase } from '../services/records.js'
 import { whyNoWorkerTakes } from '../status/processes.js'
 import { commonOptions, errorText, perform, type Runner } from '../verb.js'
@@ -30,13 +30,17 @@ interface EnqueueOptions extends CommonOptions, ContextOptions {
   readonly id?: string
   readonly batch?: string
   readonly skipBadNames?: boolean
+  readonly null?: boolean
 }
 
 export function enqueueVerb(program: Command, runner: Runner): void {
   const enqueue = program
     .command('enqueue')
     .description('accept files into the records and give them to the workers')
-    .argument('<path...>', 'files, folders (all regular files below) and glob patterns, below one of SEALFLEET_ROOTS')
+    .argument(
+      '<path...>',
+      'files, folders (all regular files below) and glob patterns, below one of SEALFLEET_ROOTS; - reads a list of paths',
+    )
     .option('-w, --wait', 'wait until every file is stored or dead, and show progress')
     .option('--root <name>', 'only this root may hold the files')
     .option('--domain <id|name>', 'the key domain (retention class)', 'default')
@@ -48,6 +52,7 @@ export function enqueueVerb(program: Command, runner: Runner): void {
       '--batch <name>',
       'the batch the files belong to: a name or a UUID (several files are one batch also without)',
     )
+    .option('-0, --null', 'with -: paths end with NUL, as find -print0 writes them')
     .option('--skip-bad-names', 'go on without files whose names are not UTF-8; else nothing is accepted')
     .addHelpText(
       'after',
@@ -66,7 +71,7 @@ async function enqueueAction(
   const bound = await readContext(o, context.io.cwd)
   const { roots } = context.settings.load(['roots'])
   const resolved = await resolveRoots(roots, o.root)
-  const found = await expandPaths(paths, { cwd: context.io.cwd, roots, resolved, only: o.root })
+  const found = await findFiles(context, paths, { cwd: context.io.cwd, roots, resolved, only: o.root }, o)
   if (found.unnameable.length > 0 && o.skipBadNames !== true) return badNames(context, found)
   if (found.files.length === 0) throw nothing(paths, found)
   if (o.id !== undefined && found.files.length > 1) {
@@ -87,6 +92,13 @@ async function enqueueAction(
     return statusOf(reports)
   }
   const batchId = await openBatch(context, records, o.batch, planned)
+  const follow = hint(o.batch ?? batchId, planned)
+  context.ifStopped(
+    `what was accepted is stored all the same; ${follow}; the same command again takes the rest and waits`,
+  )
+  const bytes = planned.reduce((sum, { size }) => sum + size, 0)
+  if (batchId !== undefined)
+    await context.print.note(`batch ${batchId}: ${count(planned.length, 'file')}, ${humanSize(bytes)}`)
   const events = o.wait === true ? openQueueEvents(context, config) : undefined
   const actor = `cli:${context.io.user}`
   const ingest = await openIngest(context, config, records, { actor, domain: domain.id, batchId })
@@ -105,7 +117,7 @@ async function enqueueAction(
   const ended = events && (await wait(context, { records, planned, results, events, queue: ingest.queue }))
   const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)
   await printReport(context.print, reports, found, batchId === undefined ? {} : { batchId })
-  if (ended === undefined && !context.print.json) await context.print.note(hint(o.batch ?? batchId, planned))
+  if (ended === undefined && !context.print.json) await context.print.note(follow)
   return statusOf(reports)
 }
 
@@ -136,7 +148,7 @@ async function wait(
     records: Records
     planned: readonly PlannedFile[]
     results: readonly EnqueueResult[]
-    events: QueueEvents
+    events: Listening
     queue: IngestQueue
   },
 ) {
@@ -145,12 +157,7 @@ async function wait(
   if (await o.queue.isPaused()) await context.print.note('note: the queue is paused: sealfleet queue resume')
   const why = await whyNoWorkerTakes(o.records)
   if (why !== undefined) await context.print.note(`note: ${why}; waiting`)
-  try {
-    return await waitWithProgress(context, o.records, open, o.events)
-  } catch (error) {
-    if (context.signal.aborted) await context.print.note('the files stay queued; see `sealfleet status`')
-    throw error
-  }
+  return waitWithProgress(context, o.records, open, o.events)
 }
 
 function openBatch(
@@ -161,6 +168,23 @@ function openBatch(
 ): Promise<string | undefined> {
   const createdBy = `cli:${io.user}`
   return name === undefined ? batchOfFiles(records, planned, createdBy) : namedBatch(records, name, createdBy)
+}
+
+/** The files of the arguments, or of the list on standard input. */
+async function findFiles(
+  { io }: CommandContext,
+  paths: readonly string[],
+  expand: ExpandOptions,
+  o: EnqueueOptions,
+): Promise<Expansion> {
+  if (!paths.includes('-')) {
+    if (o.null === true) throw usageError('-0 goes with -, the list on standard input')
+    return expandPaths(paths, expand)
+  }
+  if (paths.length > 1) throw usageError('- stands for a list on standard input, and goes with no other path')
+  const list = await readPathList(io.stdin, { nul: o.null === true })
+  const found = await expandPaths(list.paths, { ...expand, literal: true })
+  return { ...found, unnameable: [...list.unnameable, ...found.unnameable] }
 }
 
 /** All of them at once, and nothing is accepted: half a folder is worse than none where nobody looks. */

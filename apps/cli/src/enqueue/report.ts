@@ -95,7 +95,14 @@ export async function printReport(
   const errors = [...new Set(failed.map(({ code, outcome }) => code ?? outcome.toUpperCase()))].map(explainCode)
   const [error] = errors
   const summary = { files: reports.length, bytes, byOutcome }
-  await print.document({ ...extra, files: reports, skipped, badNames: unnameable, summary, ...(error ? { error } : {}) })
+  await print.document({
+    ...extra,
+    files: reports,
+    skipped,
+    badNames: unnameable,
+    summary,
+    ...(error ? { error } : {}),
+  })
   const shown = reports.length <= LIST_AT_MOST ? reports : failed.slice(0, LIST_AT_MOST)
   if (shown.length > 0) await print.text(filesTable(print, shown))
   const outcomes = Object.entries(byOutcome)

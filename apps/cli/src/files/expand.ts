@@ -39,6 +39,8 @@ export interface ExpandOptions {
   readonly resolved: readonly Root[]
   /** only this root may hold them */
   readonly only?: string | undefined
+  /** paths stand for themselves, and are no patterns */
+  readonly literal?: boolean
 }
 
 /**
@@ -87,7 +89,7 @@ async function expandOne(argument: string, o: ExpandOptions): Promise<Expansion>
   const absolute = path.resolve(o.cwd, argument)
   const stats = await lstatOrUndefined(absolute)
   if (stats === undefined) {
-    if (isDynamicPattern(argument)) return expandPattern(argument, o)
+    if (o.literal !== true && isDynamicPattern(argument)) return expandPattern(argument, o)
     throw missingError('SOURCE_MISSING', `${printable(argument)} does not exist${bytesLost(argument)}`)
   }
   if (stats.isDirectory()) return walk(absolute, o)

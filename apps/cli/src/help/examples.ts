@@ -1,6 +1,10 @@
 /** Each verb's examples, by the words that name it. A test runs each through the parser, and misses none. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
-  enqueue: ['sealfleet enqueue invoices/2026 --wait', 'sealfleet enqueue a.pdf --id "invoice 17" --domain acme'],
+  enqueue: [
+    'sealfleet enqueue invoices/2026 --wait',
+    'sealfleet enqueue a.pdf --id "invoice 17" --domain acme',
+    'sealfleet enqueue - --null --wait',
+  ],
   status: ['sealfleet status', 'sealfleet status "invoice 17"', 'sealfleet status --batch nightly'],
   list: ['sealfleet list --state dead --limit 20', 'sealfleet list --domain acme --prefix 2026/ --json'],
   trace: ['sealfleet trace "invoice 17"'],

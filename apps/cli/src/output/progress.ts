@@ -1,7 +1,8 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress'
 import type { Io } from '../io.js'
 import { printable } from './printable.js'
-import { humanDuration, humanSize } from './units.js'
+import { Pace } from './pace.js'
+import { humanSize } from './units.js'
 
 /** How a verb shows that it goes on: bars on a terminal's stderr, now and then a plain line elsewhere, or nothing. */
 export interface Progress {
@@ -9,7 +10,9 @@ export interface Progress {
   update(item: string, done: number, total: number): void
   /** the item is over; `line` says how, for those without bars */
   finish(item: string, bytes: number, line: string): void
-  /** removes bars and stops timers; nothing may be updated afterwards. Any number of calls. */
+  /** says something between bars or lines */
+  note(text: string): void
+  /** stops timers; the bar of the whole stays, full when all is over. Nothing may be updated afterwards. Any number of calls. */
   stop(): void
 }
 
@@ -27,7 +30,7 @@ const LINE_EVERY_MS = 5_000
 const LIST_AT_MOST = 50
 
 export function createProgress(io: Io, o: ProgressOptions): Progress {
-  if (o.quiet) return { update() {}, finish() {}, stop() {} }
+  if (o.quiet) return { update() {}, finish() {}, note() {}, stop() {} }
   return io.stderr.isTTY === true ? new Bars(io, o) : new Lines(io, o)
 }
 
@@ -36,12 +39,14 @@ class Bars implements Progress {
   readonly #total: SingleBar
   readonly #items = new Map<string, { bar: SingleBar | undefined; done: number }>()
   readonly #o: ProgressOptions
+  readonly #pace: Pace
   #finishedBytes = 0
   #finished = 0
   #stopped = false
 
   constructor(io: Io, o: ProgressOptions) {
     this.#o = o
+    this.#pace = new Pace(o.totalBytes)
     this.#bars = new MultiBar(
       {
         format: '{bar} {percentage}% {amount} {name}',
@@ -49,7 +54,7 @@ class Bars implements Progress {
         stream: io.stderr,
         barsize: 28,
         hideCursor: true,
-        clearOnComplete: true,
+        clearOnComplete: false,
         gracefulExit: false,
         linewrap: false,
         emptyOnZero: true,
@@ -82,19 +87,30 @@ class Bars implements Progress {
     this.#render()
   }
 
+  note(text: string): void {
+    this.#bars.log(`${text}\n`)
+    this.#bars.update()
+  }
+
   stop(): void {
     if (this.#stopped) return
     this.#stopped = true
+    for (const { bar } of this.#items.values()) if (bar) this.#bars.remove(bar)
+    this.#items.clear()
+    this.#render()
     this.#bars.stop()
   }
 
   #render(): void {
+    const { items, noun, totalBytes } = this.#o
     let done = this.#finishedBytes
     for (const item of this.#items.values()) done += item.done
-    const name = `${this.#finished}/${this.#o.items} ${this.#o.noun}`
-    this.#total.update(Math.min(done, Math.max(1, this.#o.totalBytes)), {
-      name,
-      amount: amount(done, this.#o.totalBytes),
+    const all = Math.max(1, totalBytes)
+    // Sizes may have changed meanwhile: what is over is full, whatever was counted.
+    const over = this.#finished >= items || (items === 1 && done >= totalBytes)
+    this.#total.update(over ? all : Math.min(done, all), {
+      name: `${this.#finished}/${items} ${noun}, ${this.#pace.text(done)}`,
+      amount: amount(done, totalBytes),
     })
   }
 }
@@ -107,7 +123,7 @@ class Lines implements Progress {
   readonly #io: Io
   readonly #o: ProgressOptions
   readonly #running = new Map<string, number>()
-  readonly #began = performance.now()
+  readonly #pace: Pace
   #finished = 0
   #finishedBytes = 0
   #lastLine = performance.now()
@@ -115,6 +131,7 @@ class Lines implements Progress {
   constructor(io: Io, o: ProgressOptions) {
     this.#io = io
     this.#o = o
+    this.#pace = new Pace(o.totalBytes)
   }
 
   update(item: string, done: number): void {
@@ -130,6 +147,10 @@ class Lines implements Progress {
     else this.#now(this.#finished === this.#o.items)
   }
 
+  note(text: string): void {
+    this.#io.stderr.write(`${text}\n`)
+  }
+
   stop(): void {
     this.#running.clear()
   }
@@ -141,7 +162,7 @@ class Lines implements Progress {
     let done = this.#finishedBytes
     for (const bytes of this.#running.values()) done += bytes
     const part = `${humanSize(done)} of ${humanSize(this.#o.totalBytes)}`
-    const line = `${this.#finished}/${this.#o.items} ${this.#o.noun}, ${part}, after ${humanDuration(now - this.#began)}`
+    const line = `${this.#finished}/${this.#o.items} ${this.#o.noun}, ${part}, ${this.#pace.text(done)}`
     this.#io.stderr.write(`${line}\n`)
   }
 }

@@ -1,0 +1,49 @@
+import { humanDuration, humanSize } from './units.js'
+
+/** A rate is that of the last so many milliseconds: what was fast an hour ago says little of what is left. */
+const WINDOW_MS = 15_000
+const SAMPLE_MS = 250
+
+/** How fast something of a known size goes on, and when it will be done. */
+export class Pace {
+  readonly #total: number
+  readonly #now: () => number
+  readonly #began: number
+  readonly #samples: { readonly at: number; readonly done: number }[] = []
+
+  /** @param now milliseconds of a clock that never goes back */
+  constructor(total: number, now: () => number = () => performance.now()) {
+    this.#total = total
+    this.#now = now
+    this.#began = now()
+    this.#samples.push({ at: this.#began, done: 0 })
+  }
+
+  get elapsedMs(): number {
+    return this.#now() - this.#began
+  }
+
+  /** `12.3 MiB/s, 5.0 s, 10.0 s left`; without a rate while nothing has moved, `done` in bytes. */
+  text(done: number): string {
+    const rate = this.#perSecond(done)
+    const elapsed = humanDuration(this.elapsedMs)
+    if (rate === undefined) return elapsed
+    const left = done >= this.#total ? '' : `, ${rate === 0 ? 'stalled' : `${this.#left(done, rate)} left`}`
+    return `${humanSize(Math.round(rate))}/s, ${elapsed}${left}`
+  }
+
+  #left(done: number, rate: number): string {
+    return humanDuration(((this.#total - done) / rate) * 1000)
+  }
+
+  #perSecond(done: number): number | undefined {
+    const at = this.#now()
+    const last = this.#samples.at(-1)
+    if (last === undefined || at - last.at >= SAMPLE_MS) this.#samples.push({ at, done })
+    // One older than the window stays, so that the window is always covered.
+    while ((this.#samples[1]?.at ?? at) < at - WINDOW_MS) this.#samples.shift()
+    const [first] = this.#samples
+    if (first === undefined || at - first.at < SAMPLE_MS || done === 0) return undefined
+    return Math.max(0, (done - first.done) / ((at - first.at) / 1000))
+  }
+}

@@ -1,0 +1,27 @@
+import type { Records, WorkerRow } from '@sealfleet/records'
+import { expect, it } from 'vitest'
+import { Outages, outagesOf } from '../src/enqueue/outages.js'
+
+const worker = (detail: unknown, alive = true): WorkerRow => ({ alive, detail }) as WorkerRow
+
+it('a wait says what workers cannot reach, and that there is none', () => {
+  const out = worker({ breakers: { s3: 'S3_UNAVAILABLE' } })
+  expect(outagesOf([out, out, worker({}), worker({ breakers: { hsm: 'HSM_UNAVAILABLE' } }, false)])).toEqual([
+    'workers: out of reach for them is s3 (S3_UNAVAILABLE)',
+  ])
+  const none = ['workers: none is running; start one, files stay queued']
+  expect(outagesOf([worker({ program: 'maintenance' })])).toEqual(none)
+  expect(outagesOf([worker({}, false)])).toEqual(none)
+  expect(outagesOf([worker({})])).toEqual([])
+})
+
+it('an outage is said once, and once more when it is over', () => {
+  const said: string[] = []
+  const outages = new Outages({} as Records, (text) => said.push(text.replace(/^\d\d:\d\d:\d\d /, '')))
+  for (let n = 0; n < 3; n++) outages.begin('Postgres is away')
+  for (let n = 0; n < 3; n++) outages.end('Postgres is away')
+  expect(said).toEqual([
+    'Postgres is away; the wait goes on by itself',
+    expect.stringMatching(/^no longer, after 0\.\d s: Postgres is away$/),
+  ])
+})
