@@ -1,23 +1,51 @@
+import { oneLine } from './text/printable.js'
+
 /** A message is cut here: what is longer is a dump and not a message. */
 const LIMIT = 500
 
-/** Shapes that may carry a secret, and what stays of them. Order matters: whole URLs first, bare runs of characters last. */
-const SHAPES: readonly (readonly [RegExp, string])[] = [
-  // user:password@ of a URL
-  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1[redacted]@'],
+const WORDS = 'password|passwd|passphrase|secret|token|credential|signature|authorization|access_?key|api_?key|nonce'
+/** A name that says that its value is secret. Bounded, so that no message makes the search slow. */
+const NAME = `(?:\\b[\\w-]{0,32}(?:${WORDS})[\\w-]{0,32}|\\b(?:[\\w-]{0,32}[_-])?(?:pin|pwd|key))`
+const VALUE = `(?:"[^"]*"|'[^']*'|[^\\s,;)}\\]]+)`
+/** What stands for a value in advice of ours: `token=LABEL`. */
+const PLACEHOLDERS = 'LABEL|NAME|FILE|TEXT|VALUE|PIN|…'
+/** Names as programs write them: sessionToken, SECRET_ACCESS_KEY, x-amz-security-token. */
+const COMPOUND = /[a-z][A-Z]|[_-]/
+const SECRET_NAME = new RegExp(WORDS, 'i')
+
+type Shape = readonly [shape: RegExp, kept: string | ((...match: string[]) => string)]
+
+/**
+ * Shapes that carry a secret, and what stays of them; never a word of our own sentences, in which `token`, `key` and
+ * `signature` stand before a colon too. Order matters: whole URLs first, bare runs of characters last.
+ */
+const SHAPES: readonly Shape[] = [
+  // user:password@ of a URL, unless it is these very words
+  [/\b([a-z][a-z0-9+.-]*:\/\/)(?!user:password@)[^\s/@]*@/gi, '$1[redacted]@'],
   // the query of a presigned URL holds credential and signature
   [/(\bhttps?:\/\/[^\s?"']+)\?[^\s"']*/gi, '$1?[redacted]'],
   [/\bBearer\s+\S+/gi, 'Bearer [redacted]'],
   [/\b(AWS4-HMAC-SHA256)\s.*/gi, '$1 [redacted]'],
-  // password=…, "sessionToken": "…", SECRET_ACCESS_KEY …; bounded, so that no message makes the search slow
+  // PEM, as far as the message goes
+  [/-----BEGIN [A-Z0-9 ]{1,40}-----[^]*?(?:-----END [A-Z0-9 ]{1,40}-----|$)/g, '[redacted]'],
+  // password=…; "pin": …; token:… without a space; secret: "…" in quotes
+  [new RegExp(`(${NAME}\\s{0,4}=\\s{0,4})(?!(?:${PLACEHOLDERS})(?![\\w]))${VALUE}`, 'gi'), '$1[redacted]'],
+  [new RegExp(`(["']${NAME}["']\\s{0,4}:\\s{0,4})${VALUE}`, 'gi'), '$1[redacted]'],
+  [new RegExp(`(${NAME}:)(?=\\S)${VALUE}`, 'gi'), '$1[redacted]'],
+  [new RegExp(`(${NAME}:\\s{1,4})(?:"[^"]*"|'[^']*')`, 'gi'), '$1[redacted]'],
+  // secretAccessKey: …
   [
-    /(["']?\b[\w-]{0,32}(?:password|passwd|secret|token|credential|signature|authorization|access_?key|api_?key|nonce)[\w-]{0,32}["']?\s{0,4}[=:]\s{0,4})("[^"]*"|'[^']*'|[^\s,;)}\]]+)/gi,
+    new RegExp(`(?<![\\w-])([A-Za-z][\\w-]{2,47})(:\\s{1,4})${VALUE}`, 'g'),
+    (whole, name = '', colon = '') =>
+      COMPOUND.test(name) && SECRET_NAME.test(name) ? `${name}${colon}[redacted]` : whole,
+  ],
+  [/(\b(?:proxy-)?authorization:\s{1,4})\S+/gi, '$1[redacted]'],
+  // No sentence goes on like this behind such a word: letters mixed with digits; digits alone behind a PIN.
+  [
+    /(\b(?:pin|pwd|password|passwd|passphrase|secret|credential|nonce)s?:\s{1,4})(?=[^\s,;)}\]\d]{0,64}\d)(?=[^\s,;)}\]A-Za-z]{0,64}[A-Za-z])[^\s,;)}\]]+/gi,
     '$1[redacted]',
   ],
-  [
-    /(["']?\b(?:[\w-]{0,32}[_-])?(?:pin|pwd|key)["']?\s{0,4}[=:]\s{0,4})("[^"]*"|'[^']*'|[^\s,;)}\]]+)/gi,
-    '$1[redacted]',
-  ],
+  [/(\b(?:pin|pwd|password|passwd|passphrase):\s{1,4})\d+(?![^\s,;)}\]])/gi, '$1[redacted]'],
   [/\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b/g, '[redacted]'],
   // 16 bytes and more in hexadecimal; UUIDs have dashes and stay
   [/\b(?:0x)?[0-9a-f]{32,}\b/gi, '[redacted]'],
@@ -43,10 +71,11 @@ export function scrub(message: string, secrets: readonly string[] = []): string 
   // A dump may be long; the shapes are only looked for in what could be shown.
   let text = message.slice(0, LIMIT * 4)
   for (const secret of secrets) if (secret.length >= 4) text = text.replaceAll(secret, '[redacted]')
-  for (const [shape, kept] of SHAPES) text = text.replace(shape, kept)
-  // Control characters could forge lines or talk to a terminal.
-  text = text.replace(/[\p{Cc}\p{Cs}\u2028\u2029]+/gu, ' ').trim()
-  return text.length > LIMIT ? `${text.slice(0, LIMIT)}…` : text
+  for (const [shape, kept] of SHAPES)
+    text = typeof kept === 'string' ? text.replace(shape, kept) : text.replace(shape, kept)
+  // Line breaks could forge lines, control characters talk to a terminal.
+  text = oneLine(text.trim())
+  return text.length > LIMIT ? `${text.slice(0, LIMIT).replace(/[\ud800-\udbff]$/, '')}…` : text
 }
 
 /** Whether a text has nothing that `scrub` would take out: names and codes are kept whole or not at all. */

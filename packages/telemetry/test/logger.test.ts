@@ -68,7 +68,7 @@ describe('the logger', () => {
   test('a line stays one line, whatever the message holds', () => {
     const { log, lines } = capture()
     log.info('a\nb\u001b[31m\u2028c')
-    expect(lines[0]?.['msg']).toBe('a b [31m c')
+    expect(lines[0]?.['msg']).toBe('a\\nb\\u{1B}[31m\\u{2028}c')
   })
 })
 
@@ -82,6 +82,12 @@ describe('scrub', () => {
     ['InvalidAccessKeyId AKIAIOSFODNN7EXAMPLE', 'InvalidAccessKeyId [redacted]'],
     ['key 000102030405060708090a0b0c0d0e0f', 'key [redacted]'],
     ['Authorization: Bearer abc.def', 'Authorization: [redacted] [redacted]'],
+    ['the password: hunter2', 'the password: [redacted]'],
+    ['wrong PIN: 1234', 'wrong PIN: [redacted]'],
+    ['x-amz-security-token: abc', 'x-amz-security-token: [redacted]'],
+    ['token:abc and secret: "a b"', 'token:[redacted] and secret: [redacted]'],
+    ['read -----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY----- here', 'read [redacted] here'],
+    ['read -----BEGIN EC PRIVATE KEY-----\nMC4CAQAw', 'read [redacted]'],
   ])('%s', (message, scrubbed) => {
     expect(scrub(message)).toBe(scrubbed)
   })

@@ -1,2 +1,2 @@
 export { oneLine, printable, printableJson } from './printable.js'
-export { cutMiddle, displayWidth } from './width.js'
+export { cutMiddle, displayWidth, piecesOf } from './width.js'

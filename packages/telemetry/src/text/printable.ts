@@ -63,7 +63,10 @@ function escaped(text: string, also: (character: string, at: number) => boolean)
   /** marks since the last letter; undefined where there is none to carry one */
   let marks: number | undefined
   for (const character of text) {
-    if (MARK.test(character)) {
+    if (character > ' ' && character < '\x7f' && character !== '\\') {
+      marks = 0
+      out += character
+    } else if (MARK.test(character)) {
       marks = marks === undefined ? undefined : marks + 1
       out += marks === undefined || marks > MOST_MARKS || UNSEEN.test(character) ? escapeOf(character) : character
     } else if (UNSEEN.test(character) || also(character, at)) {

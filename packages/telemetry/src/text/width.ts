@@ -40,7 +40,8 @@ export function cutMiddle(text: string, columns: number): string {
   return `${head.join('')}…${tail.join('')}`
 }
 
-function piecesOf(text: string): string[] {
+/** Graphemes of a printable text, and its escapes: what is never cut apart. */
+export function piecesOf(text: string): string[] {
   const pieces: string[] = []
   let from = 0
   for (const { index, 0: escape } of text.matchAll(ESCAPE)) {
