@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { checkout } from './lib/places.mjs'
 import { runNode, runStep } from './lib/run.mjs'
 import { runMain } from './lib/say.mjs'
+import { waiting } from './lib/waiting.mjs'
 
 await runMain(async () => {
   if (existsSync(join(checkout, 'scripts', 'prisma-generate.mjs'))) {
     await runStep('generation of the database client', 'prisma-generate.mjs', [])
   }
-  return await runNode([join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'])
+  return await waiting('tsc: compiling what has changed (the first time a minute or two)', () =>
+    runNode([join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']),
+  )
 })

@@ -1,11 +1,12 @@
 /**
  * `npm run quickstart [-- PATH…]`: from a fresh clone to sealed files. Installs what is missing, starts private services
- * below .sealfleet/, makes master keys, starts two workers, maintenance and the dashboard, seals sample files (or the PATHs), restores
+ * below .sealfleet/ (their roots are the folders of the PATHs, or the samples' own, and nothing else), makes master keys, starts two workers, maintenance and the dashboard, seals sample files (or the PATHs), restores
  * one and compares it, and shows that what is stored is not the plaintext. Running it again takes what is there.
  */
 import './lib/node-version.mjs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { checkPath } from './lib/check-path.mjs'
 import { applicationEnvironment, writeEnvironment } from './lib/environment.mjs'
 import { checkout, defaultRoots, quickstartHome as home } from './lib/places.mjs'
 import { QUICKSTART_SERVICES, startServices } from './lib/private-services.mjs'
@@ -28,6 +29,11 @@ await runMain(async () => {
   if (asked.includes('--help'))
     return void console.log('npm run quickstart [-- PATH…]: files or folders of your own to seal')
 
+  checkPath(home, 'this checkout', { services: true })
+  // Before anything is installed or started: what can't be done is said first.
+  const given = asked.map((path) => resolve(path))
+  const added = await missingRoots(given, { ...defaultRoots(home), ...loadState(home).roots })
+
   // The SDK's word about Node 22 is for developers of this project, who know (CI runs the floor, images the LTS).
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
 
@@ -36,8 +42,9 @@ await runMain(async () => {
   await runStep('build', 'build.mjs', [])
 
   title('Private services')
-  const paths = asked.length > 0 ? asked.map((path) => resolve(path)) : await makeSamples(join(home, 'samples'))
-  rememberRoots(home, await missingRoots(paths, { ...defaultRoots(home), ...loadState(home).roots }))
+  const paths = asked.length > 0 ? given : await makeSamples(join(home, 'samples'))
+  for (const [name, folder] of Object.entries(added)) say(`root ${name}: workers may read below ${folder}`)
+  rememberRoots(home, added)
   const state = await startServices({ home, names: QUICKSTART_SERVICES })
   const env = await applicationEnvironment(home, state)
   await writeEnvironment(home, env)
@@ -67,7 +74,8 @@ await runMain(async () => {
 
   title('How to go on')
   console.log(`In any terminal in this folder:
-  npx sealfleet enqueue PATH… --wait      seal your own files
+  npm run quickstart -- PATH…             lets workers read those folders too, and seals them
+  npx sealfleet enqueue PATH… --wait      seal more from the folders that were named
   npx sealfleet list                      what is stored
   npx sealfleet trace ${shown.id}
   npx sealfleet restore ${shown.id} -o copy

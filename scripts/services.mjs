@@ -6,6 +6,7 @@
 import './lib/node-version.mjs'
 import util from 'node:util'
 import { resolve } from 'node:path'
+import { checkPath } from './lib/check-path.mjs'
 import { applicationEnvironment, formatEnvironment, testEnvironment, writeEnvironment } from './lib/environment.mjs'
 import { quickstartHome, testHome } from './lib/places.mjs'
 import {
@@ -37,6 +38,7 @@ await runMain(async () => {
   const [verb, ...rest] = positionals
   if (!verb || rest.length > 0) throw new Refusal(USAGE)
   const home = values.home ? resolve(values.home) : values.tests ? testHome : quickstartHome
+  if (verb === 'start') checkPath(home, 'the services', { services: true })
   const names = values.only?.split(',').filter(Boolean)
 
   switch (verb) {

@@ -14,6 +14,7 @@ import { install, isInstalled } from './lib/npm-install.mjs'
 import { quickstartHome } from './lib/places.mjs'
 import { Refusal, runMain, say } from './lib/say.mjs'
 import { missingTools } from './lib/tools.mjs'
+import { waiting } from './lib/waiting.mjs'
 
 const tests = process.argv.includes('--tests')
 
@@ -50,8 +51,11 @@ async function setUp() {
           `  sudo apt-get update && sudo ${aptCommand(packages)}\n`,
       )
     }
-    say(`apt-get install ${packages.join(' ')} (a minute or two; no system service is started)`)
-    await installPackages(packages, { root, log: join(quickstartHome, 'logs', 'apt.log') })
+    const log = join(quickstartHome, 'logs', 'apt.log')
+    say(`apt-get install ${packages.join(' ')} (no system service is started; the log is ${log})`)
+    await waiting('apt-get: downloading and installing Debian packages (a minute or two)', () =>
+      installPackages(packages, { root, log }),
+    )
     const still = missingTools({ tests }).map((tool) => tool.name)
     if (still.length > 0) throw new Refusal(`apt-get is done, but these are still missing: ${still.join(', ')}.`)
   }

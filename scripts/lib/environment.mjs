@@ -1,4 +1,5 @@
 /** What the services' addresses are called: the application's variables, and those of the tests. */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeWhole } from './files.mjs'
 import { findSoftHsm } from './find-tools.mjs'
@@ -41,6 +42,7 @@ export async function applicationEnvironment(home, state) {
     env['SEALFLEET_PKCS11_PIN_FILE'] = field(softhsm.details, 'pinFile')
     env['SOFTHSM2_CONF'] = field(softhsm.details, 'conf')
   }
+  for (const folder of Object.values(defaultRoots(home))) await mkdir(folder, { recursive: true, mode: 0o700 })
   const roots = Object.entries({ ...defaultRoots(home), ...state.roots })
   env['SEALFLEET_ROOTS'] = roots.map(([name, path]) => `${name}=${path}`).join(',')
   return env
@@ -83,15 +85,19 @@ function field(details, name) {
 }
 
 /**
- * `NAME=value` lines which a shell, Docker's --env-file and Node's parseEnv read alike; values that a shell would not
- * take as they are stand in single quotes.
+ * `NAME=value` lines which a shell, Node's parseEnv and our own reader read alike: values that a shell would not take as they
+ * are stand in single quotes, and in double ones where they hold an apostrophe. (Docker's --env-file takes quotes as they are.)
  *
  * @param {Record<string, string>} env
  */
 export function formatEnvironment(env) {
   const lines = Object.entries(env).map(([name, value]) => {
-    if (/['\n]/.test(value)) throw new Refusal(`${name}: quotes and line breaks are not supported: ${value}`)
-    return `${name}=${/^[\w./:@=,+%-]*$/.test(value) ? value : `'${value}'`}`
+    if (/^[\w./:@=,+%-]*$/.test(value)) return `${name}=${value}`
+    if (!/['\n]/.test(value)) return `${name}='${value}'`
+    if (!/["$\\`\n]/.test(value)) return `${name}="${value}"`
+    throw new Refusal(
+      `${name}: its value holds a line break, or an apostrophe beside one of " $ \\ \`: no quoting fits it.`,
+    )
   })
   return `${lines.join('\n')}\n`
 }

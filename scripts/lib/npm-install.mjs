@@ -7,6 +7,7 @@ import { readIfThere } from './files.mjs'
 import { checkout } from './places.mjs'
 import { Refusal, say } from './say.mjs'
 import { pkcs11Addon } from './tools.mjs'
+import { waiting } from './waiting.mjs'
 
 /** @typedef {Record<string, { version?: string, integrity?: string, link?: boolean, optional?: boolean, peer?: boolean }>} Packages */
 
@@ -35,12 +36,13 @@ export async function isInstalled() {
 
 /** `npm ci`, with npm's own errors. Its warnings are of packages that we do not run, and frighten whoever tries us out. */
 export async function install() {
-  say('npm ci: the lockfile and node_modules differ')
-  const child = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], {
-    cwd: checkout,
-    stdio: ['ignore', 2, 2],
+  say('node_modules is not what the lockfile says')
+  const code = await waiting('npm ci: downloading and building npm packages (a minute or two)', async () => {
+    // Without npm's own spinner, which says neither what it does nor for how long.
+    const args = ['ci', '--no-audit', '--no-fund', '--no-progress', '--loglevel', 'error']
+    const child = spawn('npm', args, { cwd: checkout, stdio: ['ignore', 2, 2] })
+    return (await once(child, 'exit'))[0]
   })
-  const [code] = await once(child, 'exit')
   if (code !== 0) throw new Refusal(`\`npm ci\` failed (exit status ${code}); see above.`)
   if (!(await isInstalled())) throw new Refusal('`npm ci` ran, but node_modules is still not what the lockfile says.')
 }

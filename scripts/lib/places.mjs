@@ -1,5 +1,4 @@
 /** Where things are: the checkout and the two homes of private services below it. */
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -13,11 +12,12 @@ export const quickstartHome = join(checkout, '.sealfleet')
 export const testHome = join(quickstartHome, 'test')
 
 /**
- * The named roots that a private installation starts with: source files are always a root and a path below it.
+ * The one root that a private installation starts with, a folder of its own: workers read nothing that nobody has named. More
+ * come by `npm run quickstart -- PATH…`.
  *
  * @param {string} home
  * @returns {Record<string, string>}
  */
 export function defaultRoots(home) {
-  return { samples: join(home, 'samples'), checkout, home: homedir(), tmp: '/tmp' }
+  return { samples: join(home, 'samples') }
 }

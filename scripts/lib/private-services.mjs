@@ -13,6 +13,7 @@ import { say, Refusal } from './say.mjs'
 import { radosgw, s3rver } from './s3-services.mjs'
 import { loadState, saveState } from './service-state.mjs'
 import { softhsm } from './softhsm.mjs'
+import { waiting } from './waiting.mjs'
 
 /** @typedef {import('./process-service.mjs').Service} Service */
 /** @typedef {import('./service-state.mjs').ServiceState} ServiceState */
@@ -69,11 +70,17 @@ export async function startServices({ home, names }) {
   const services = names.map((name) => ({ name, service: serviceNamed(name) }))
   return await alone(home, async () => {
     const state = loadState(home)
-    const outcomes = await Promise.allSettled(
-      services.map(async ({ name, service }) => {
-        state.services[name] = await service.start(placeOf(home, name, state))
-        saveState(home, state)
-      }),
+    const left = new Set(names)
+    const outcomes = await waiting(
+      () => `starting ${[...left].join(', ')}`,
+      async () =>
+        await Promise.allSettled(
+          services.map(async ({ name, service }) => {
+            state.services[name] = await service.start(placeOf(home, name, state))
+            saveState(home, state)
+            left.delete(name)
+          }),
+        ),
     )
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
     return state

@@ -20,7 +20,7 @@ export const redis = processService({
       'bind 127.0.0.1',
       `port ${port}`,
       `requirepass ${password}`,
-      `dir "${dir}"`,
+      `dir "${dir.replace(/["\\]/g, '\\$&')}"`,
       'daemonize no',
       'supervised no',
       'appendonly yes',

@@ -2,9 +2,10 @@
  * s3rver as its own program would run it, with one fault of 3.7.1 mended: it answers a PUT once the body was *read*, while the file
  * may still be empty, or not be there yet, so on a busy machine a read that follows a write meets no object, a cut one (416), or a
  * multipart object of cut parts. Here bodies are written whole beside the data and then renamed into place, so a key shows
- * its old bytes or its new ones and nothing between.
+ * its old bytes or its new ones and nothing between. And it serves only who knows its secret: requests that are not signed with
+ * it are refused, where s3rver alone takes any secret, and none.
  *
- *     node --openssl-legacy-provider s3rver-server.mjs DATA-DIRECTORY PORT
+ *     S3RVER_ACCESS_KEY_ID=… S3RVER_SECRET_ACCESS_KEY=… node --openssl-legacy-provider s3rver-server.mjs DATA-DIRECTORY PORT
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
@@ -13,6 +14,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { refusalOf } from './sigv4.mjs'
 
 /** @typedef {{ bucket: string, key: string, content: NodeJS.ReadableStream | Buffer, metadata: object }} S3Object */
 /** @typedef {{ size: number, md5: string }} Stored */
@@ -24,8 +26,14 @@ import { pipeline } from 'node:stream/promises'
  * @property {(object: S3Object) => Promise<Stored>} putObject
  * @property {(bucket: string, uploadId: string, part: string | number, content: NodeJS.ReadableStream) => Promise<Stored>} putPart
  */
-/** @type {new (options: object) => { store: Store, run: () => Promise<unknown> }} */
+/** @typedef {{ req: import('node:http').IncomingMessage, set: (name: string, value: string) => void }} Context of Koa */
+/** @typedef {(context: Context, next: () => Promise<unknown>) => Promise<unknown>} Middleware */
+/** @type {new (options: object) => { store: Store, middleware: Middleware[], run: () => Promise<unknown> }} */
 const S3rver = createRequire(import.meta.url)('s3rver')
+/** @type {new (code: string, message: string) => Error} */
+const S3Error = createRequire(import.meta.url)('s3rver/lib/models/error')
+/** @type {{ DUMMY_ACCOUNT: { createKeyPair: (id: string, secret: string) => void, revokeAccessKey: (id: string) => void } }} */
+const { DUMMY_ACCOUNT } = createRequire(import.meta.url)('s3rver/lib/models/account')
 
 const [directory = '', port = ''] = process.argv.slice(2)
 // Not below the data: lists walk through that, and stumble over files that go while they look.
@@ -75,6 +83,20 @@ async function moveTo(path, partial) {
 
 const server = new S3rver({ directory, address: '127.0.0.1', port: Number(port), vhostBuckets: false, silent: true })
 const { store } = server
+const pair = {
+  accessKeyId: fromEnvironment('S3RVER_ACCESS_KEY_ID'),
+  secretAccessKey: fromEnvironment('S3RVER_SECRET_ACCESS_KEY'),
+}
+DUMMY_ACCOUNT.revokeAccessKey('S3RVER')
+DUMMY_ACCOUNT.createKeyPair(pair.accessKeyId, pair.secretAccessKey)
+// In front of everything else that s3rver does.
+server.middleware.unshift(async (context, next) => {
+  const refusal = refusalOf(context.req, pair)
+  if (refusal === undefined) return await next()
+  // A body that is still on its way is taken and dropped: a client whose connection breaks would not read the answer.
+  context.req.resume()
+  throw new S3Error(refusal.code, refusal.message)
+})
 /** @type {Store['putObject']} */
 store.putObject = async ({ bucket, key, content, metadata }) => {
   const stored = await writeWhole(content, store.getResourcePath(bucket, key, 'object'))
@@ -89,3 +111,10 @@ store.putPart = async (bucket, uploadId, part, content) => {
   return stored
 }
 await server.run()
+
+/** @param {string} name */
+function fromEnvironment(name) {
+  const value = process.env[name]
+  if (!value) throw new Error(`${name} is not set: this server serves nobody without a key pair`)
+  return value
+}

@@ -1,8 +1,9 @@
 /**
  * A private s3rver (npm) on 127.0.0.1: a small S3 server on disk, there at once, for a first look and as the suite's
- * "store that can do little": it accepts wrong secrets, ignores If-None-Match and has no ListMultipartUploads.
+ * "store that can do little": it ignores If-None-Match and has no ListMultipartUploads. Its key pair is made at the first start.
  * Its data outlives a stop; a new start serves the same directory, on the same port where that is still free.
  */
+import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,8 +15,9 @@ import { freePort } from './ports.mjs'
  * @typedef {(line: string) => void} Log
  */
 
-/** s3rver knows exactly one account. */
-const ACCOUNT = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER', region: 'us-east-1' }
+const REGION = 'us-east-1'
+/** The key pair of s3rver alone; what was started with it asked for no credentials. */
+const EVERYBODY = 'S3RVER'
 const PROGRAM = fileURLToPath(new URL('s3rver-server.mjs', import.meta.url))
 
 /**
@@ -35,15 +37,17 @@ export async function startS3rver({ dir, log = () => undefined, port }) {
 
   const before = earlier ? Number(new URL(earlier.endpoint).port) : undefined
   const chosen = port ?? (await freePort(before))
+  const { accessKeyId, secretAccessKey } = keyPair(earlier)
   const pid = await startDaemon({
     command: process.execPath,
     // s3rver enciphers its continuation tokens with DES, which OpenSSL 3 keeps in its legacy provider: without it
     // every list of more than a page is a 500.
     args: ['--openssl-legacy-provider', PROGRAM, join(root, 'data'), String(chosen)],
     cwd: root,
+    env: { ...process.env, S3RVER_ACCESS_KEY_ID: accessKeyId, S3RVER_SECRET_ACCESS_KEY: secretAccessKey },
     logFile: join(root, 'log', 's3rver.out'),
   })
-  const instance = { endpoint: `http://127.0.0.1:${chosen}`, ...ACCOUNT, pids: [pid] }
+  const instance = { endpoint: `http://127.0.0.1:${chosen}`, accessKeyId, secretAccessKey, region: REGION, pids: [pid] }
   await saveState(root, instance)
   try {
     await until(
@@ -62,6 +66,15 @@ export async function startS3rver({ dir, log = () => undefined, port }) {
   return instance
 }
 
+/** Once made, it stays: applications have it in their settings. @param {S3Instance | undefined} earlier */
+function keyPair(earlier) {
+  if (earlier && earlier.secretAccessKey !== EVERYBODY) return earlier
+  return {
+    accessKeyId: `SF${randomBytes(9).toString('hex').toUpperCase()}`,
+    secretAccessKey: randomBytes(20).toString('hex'),
+  }
+}
+
 /**
  * The instance below `dir` when it runs and answers, else undefined.
  *
@@ -71,7 +84,7 @@ export async function startS3rver({ dir, log = () => undefined, port }) {
 export async function checkS3rver({ dir }) {
   const root = resolve(dir)
   const state = await loadState(root)
-  if (!state || state.pids.length === 0) return undefined
+  if (!state || state.pids.length === 0 || state.secretAccessKey === EVERYBODY) return undefined
   for (const pid of state.pids) if (!(await isOurs(pid, root))) return undefined
   return (await answersHttp(state.endpoint)) ? state : undefined
 }

@@ -9,9 +9,12 @@ export class Refusal extends Error {
   }
 }
 
+/** Whether a line stands on the terminal that counts (waiting.mjs) and has to make room. */
+export const counting = { on: false }
+
 /** @param {string} line one line of progress, to stderr: stdout belongs to results */
 export function say(line) {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${counting.on ? '\r\u001b[K' : ''}${line}\n`)
 }
 
 /**

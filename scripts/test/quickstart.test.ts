@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { tempDir } from '@sealfleet/testkit'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { compareFiles } from '../lib/quickstart/compare.mjs'
+import { defaultRoots } from '../lib/places.mjs'
 import { missingRoots } from '../lib/quickstart/roots.mjs'
 import { makeSamples } from '../lib/quickstart/samples.mjs'
 import { findPlaintext, hexDump } from '../lib/quickstart/show.mjs'
@@ -45,6 +46,20 @@ describe('roots for the user’s own paths', () => {
     await mkdir(join(directory.path, 'a,b'))
     await expect(missingRoots([join(directory.path, 'nothing')], {})).rejects.toThrow('there is no such file or folder')
     await expect(missingRoots([join(directory.path, 'a,b')], {})).rejects.toThrow('comma')
+  })
+
+  it('are never the home folder or /tmp for a file that lies there, unless the folder itself is given', async () => {
+    await using directory = await tempDir()
+    const letter = join(directory.path, 'letter')
+    await writeFile(letter, 'x')
+    vi.stubEnv('HOME', directory.path)
+    await expect(missingRoots([letter], defaultRoots('/nowhere'))).rejects.toThrow(
+      /workers could read all that is below/,
+    )
+    expect(await missingRoots([directory.path], {})).toEqual({ 'path-1': directory.path })
+    vi.unstubAllEnvs()
+    expect(await missingRoots([letter], {})).toEqual({ 'path-1': directory.path })
+    expect(defaultRoots('/x')).toEqual({ samples: '/x/samples' })
   })
 })
 

@@ -1,10 +1,14 @@
 /** Workers read nothing outside of named roots: a path of the user's own may need a root of its own. */
 import { realpath, stat } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
 import { dirname, sep } from 'node:path'
+import { checkPath } from '../check-path.mjs'
 import { Refusal } from '../say.mjs'
 
 /**
- * The roots that have to be added so that every path lies below one.
+ * The roots that have to be added so that every path lies below one: the folders that were given, and of files the folders
+ * they lie in. A root is a whole folder, so a file that lies in the home folder itself, in /tmp or in / is refused: to let
+ * workers read all of that, one has to name the folder.
  *
  * @param {string[]} paths files or folders
  * @param {Record<string, string>} known
@@ -18,14 +22,27 @@ export async function missingRoots(paths, known) {
     const real = await realPathIfThere(path)
     if (real === undefined) throw new Refusal(`${path}: there is no such file or folder.`)
     if (taken.some((root) => root !== undefined && isBelow(real, root))) continue
-    const root = (await stat(real)).isDirectory() ? real : dirname(real)
-    if (/[,\n]/.test(root)) throw new Refusal(`${root}: a root's path may hold neither comma nor line break.`)
+    const isFolder = (await stat(real)).isDirectory()
+    const root = isFolder ? real : dirname(real)
+    if (!isFolder && (await broad()).includes(root)) {
+      throw new Refusal(
+        `${path} lies in ${root} itself, and a root is a whole folder: workers could read all that is below ${root}.\n` +
+          `Put the file into a folder of its own, or allow it by naming the folder: npm run quickstart -- ${root}`,
+      )
+    }
+    checkPath(root, 'a root')
     taken.push(root)
     let number = 1
     while (`path-${number}` in known || `path-${number}` in added) number++
     added[`path-${number}`] = root
   }
   return added
+}
+
+/** Folders that hold what nobody thinks of when they name a file in them. */
+async function broad() {
+  const folders = await Promise.all([homedir(), tmpdir(), '/tmp', '/var/tmp'].map(realPathIfThere))
+  return ['/', ...folders]
 }
 
 /** @param {string} path @param {string} root */
