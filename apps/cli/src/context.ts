@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
+import type { ViewOptions } from './output/view.js'
 import { Closers } from './services/closers.js'
 import { createSettings, type Settings } from './services/settings.js'
 
@@ -20,7 +21,7 @@ export interface CommandContext extends AsyncDisposable {
 }
 
 /** Options that every verb knows. */
-export interface CommonOptions {
+export interface CommonOptions extends ViewOptions {
   readonly json?: boolean
   readonly config?: string
   readonly dryRun?: boolean

@@ -5,6 +5,7 @@ import { describeError, type ErrorReport } from './describe-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { write, type Io } from './io.js'
 import { createPrinter, toJson, type Printer } from './output/printer.js'
+import { inView } from './output/view.js'
 
 /** What a verb does with its arguments; what it returns is the exit status, nothing means done. */
 export type Action<O extends CommonOptions> = (
@@ -24,6 +25,8 @@ export function commonOptions(command: Command, o: { changes: boolean }): Comman
   command
     .option('--json', 'print JSON for programs')
     .option('--config <file>', 'read settings (SEALFLEET_… lines) from this file')
+    .option('--utc', 'show times in UTC and not in your zone (JSON always does)')
+    .option('--wide', 'do not cut tables to the width of the terminal')
   if (o.changes) command.option('--dry-run', 'say what would be done, and do nothing')
   return command
 }
@@ -35,7 +38,8 @@ export function perform<O extends CommonOptions>(command: Command, runner: Runne
     const options = command.optsWithGlobals<O>()
     const args = given.slice(0, -2).flatMap((value) => (value === undefined ? [] : (value as string | string[])))
     const print = createPrinter(runner.io, options.json === true)
-    runner.end(await runAction(runner.io, print, options, (context) => action(context, args, options)))
+    const work = () => runAction(runner.io, print, options, (context) => action(context, args, options))
+    runner.end(await inView(runner.io, options, work))
   })
 }
 

@@ -3,7 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Io } from '../src/io.js'
+import { askSecret, quietTerminal } from '../src/operators/terminal.js'
 import { onTerminal } from './support/terminal.js'
 import { createWorld, type World } from './support/world.js'
 
@@ -190,6 +193,44 @@ describe('sealfleet operators keygen', () => {
     expect(shown).toMatch(/BEGIN PUBLIC KEY/)
     expect(shown).not.toContain('horse')
     openssl('pkey', '-in', 'tty.pem', '-passin', 'pass:correct horse battery', '-noout')
+  })
+})
+
+describe('a passphrase on a terminal', () => {
+  it('that is pasted at once for both questions is taken for both, and never shown', async () => {
+    const shown = await onTerminal(world, 'operators keygen -o pasted.pem', [
+      [/new key: $/, 'correct horse battery\rcorrect horse battery\r'],
+    ])
+    expect(shown).toMatch(/once more: [^]*BEGIN PUBLIC KEY/)
+    expect(shown).not.toContain('horse')
+    openssl('pkey', '-in', 'pasted.pem', '-passin', 'pass:correct horse battery', '-noout')
+  })
+
+  it('is not shown when Ctrl-C ends the question, and the terminal shows again what is typed', async () => {
+    const keygen = 'operators keygen -o early.pem'
+    const shown = await onTerminal(world, keygen, [[/new key: $/, 'horse\x03']], { after: 'stty -a' })
+    expect(shown).not.toContain('horse')
+    expect(shown).toMatch(/ echo /)
+    expect(shown).not.toMatch(/-echo /)
+    await expect(stat(at('early.pem'))).rejects.toThrow('ENOENT')
+  })
+
+  it('is not shown by the terminal from the first prompt to the end of the verb: the echo is off once and on once', async () => {
+    const modes: boolean[] = []
+    const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (on: boolean) => modes.push(on) })
+    const io = { stdin, stderr: new PassThrough(), signal: new AbortController().signal } as unknown as Io
+    {
+      using _quiet = quietTerminal(io)
+      expect(modes).toEqual([true])
+      stdin.write('one\rtwo\r\nthree')
+      expect(String(await askSecret(io, 'first: '))).toBe('one')
+      expect(String(await askSecret(io, 'second: '))).toBe('two')
+      const third = askSecret(io, 'third: ')
+      stdin.write('\r')
+      expect(String(await third)).toBe('three')
+      expect(modes).toEqual([true])
+    }
+    expect(modes).toEqual([true, false])
   })
 })
 

@@ -20,6 +20,7 @@ import { pairs, table } from '../output/table.js'
 import { humanDuration } from '../output/units.js'
 import { openAuditPorts } from '../services/audit.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
+import { printable } from '../output/printable.js'
 
 interface VerifyOptions extends CommonOptions {
   readonly anchor?: string
@@ -80,11 +81,11 @@ async function verifyAction(context: CommandContext, _args: readonly string[], o
   await context.print.document(report)
   await context.print.text(pairs(lines(report)))
   if (file !== undefined && report.head === null)
-    await context.print.note(`${file} was not written: nothing is signed yet (sealfleet audit checkpoint)`)
+    await context.print.note(`${printable(file)} was not written: nothing is signed yet (sealfleet audit checkpoint)`)
   for (const no of report.adopted) await context.print.text(`gap: checkpoint ${no} is in the store alone (adopted)`)
   if (report.found === 0) return EXIT.done
   const rows = report.findings.map(({ code, subject, message }) => [code, subject, message])
-  await context.print.text(table([{ title: 'FOUND' }, { title: 'WHERE' }, { title: 'WHAT' }], rows))
+  await context.print.text(table([{ title: 'FOUND' }, { title: 'WHERE' }, { title: 'WHAT', sentence: true }], rows))
   if (report.found > rows.length) await context.print.text(`and ${report.found - rows.length} more`)
   return EXIT.integrity
 }
@@ -111,7 +112,7 @@ function expectation(text: string): Anchor {
   try {
     return parseExpectation(text)
   } catch {
-    throw usageError(`--expect ${text} is not of the form NO:SHA256`)
+    throw usageError(`--expect ${printable(text)} is not of the form NO:SHA256`)
   }
 }
 
@@ -128,7 +129,7 @@ async function kept(file: string): Promise<readonly Anchor[]> {
     return [parseAnchor(text)]
   } catch {
     throw usageError(
-      `${file} is no anchor: name the file that an earlier \`audit verify --anchor\` wrote, or a new one`,
+      `${printable(file)} is no anchor: name the file that an earlier \`audit verify --anchor\` wrote, or a new one`,
     )
   }
 }
@@ -139,7 +140,7 @@ async function assertWritable(file: string): Promise<void> {
   try {
     await access(folder, constants.W_OK)
   } catch (error) {
-    throw new CliError('OUTPUT_FOLDER', `the folder ${folder} does not exist, or you may not write to it`, {
+    throw new CliError('OUTPUT_FOLDER', `the folder ${printable(folder)} does not exist, or you may not write to it`, {
       exitStatus: EXIT.failed,
       fix: 'name a file in a folder of your own',
       cause: error,

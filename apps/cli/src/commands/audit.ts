@@ -6,6 +6,7 @@ import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
 import { createCounter } from '../output/counter.js'
 import { printable } from '../output/printable.js'
+import { toJson } from '../output/printer.js'
 import { table } from '../output/table.js'
 import { humanTime } from '../output/units.js'
 import { openAuditPorts } from '../services/audit.js'
@@ -72,13 +73,19 @@ async function logAction(context: CommandContext, _args: readonly string[], o: L
     counter.stop()
   }
   for (const row of rows) await context.print.line(row)
-  const columns = [{ title: 'WHEN' }, { title: 'WHO' }, { title: 'WHAT' }, { title: 'SUBJECT' }, { title: 'DETAIL' }]
+  const columns = [
+    { title: 'WHEN' },
+    { title: 'WHO' },
+    { title: 'WHAT' },
+    { title: 'SUBJECT' },
+    { title: 'DETAIL', sentence: true } as const,
+  ]
   const cells = rows.map((row) => [
     humanTime(row.at),
-    printable(row.actor),
+    row.actor,
     row.action,
-    printable(`${row.subjectKind} ${row.subjectId}`),
-    printable(JSON.stringify(row.detail)),
+    `${row.subjectKind} ${row.subjectId}`,
+    toJson(row.detail),
   ])
   await context.print.text(rows.length === 0 ? 'no such rows' : table(columns, cells))
 }
@@ -89,7 +96,7 @@ function timeOf(text: string): Date {
   const at =
     n === undefined || seconds === undefined ? new Date(text) : new Date(Date.now() - Number(n) * seconds * 1000)
   if (Number.isNaN(at.getTime()))
-    throw usageError(`--since ${text} is neither a time (2026-11-28T12:00Z) nor an age (6h)`)
+    throw usageError(`--since ${printable(text)} is neither a time (2026-11-28T12:00Z) nor an age (6h)`)
   return at
 }
 

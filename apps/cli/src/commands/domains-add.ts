@@ -14,6 +14,7 @@ import { EXIT } from '../exit-status.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { printable } from '../output/printable.js'
 
 interface AddOptions extends CommonOptions, PolicyOptions {
   readonly id?: string
@@ -36,7 +37,8 @@ changed later (\`domains set\`).`,
 
 async function addAction(context: CommandContext, [name = '']: readonly string[], o: AddOptions): Promise<void> {
   const id = o.id?.toLowerCase() ?? randomUUID()
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw usageError(`--id ${o.id ?? ''} is not a UUID`)
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id))
+    throw usageError(`--id ${printable(o.id ?? '')} is not a UUID`)
   assertDomainName(name)
   assertLossAccepted(o)
   const { suite = 1, nonceMode = 'inline', segLog2 = 20, rotationDays = null, retentionDays = null } = policyOf(o)

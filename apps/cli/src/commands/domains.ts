@@ -7,6 +7,7 @@ import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { domainsAddVerb } from './domains-add.js'
 import { domainsSetVerb } from './domains-set.js'
+import { printable } from '../output/printable.js'
 
 export function domainsVerbs(program: Command, runner: Runner): void {
   const domains = program
@@ -41,7 +42,7 @@ async function showAction(context: CommandContext, [name = '']: readonly string[
   const records = await openDatabase(context, context.settings.load(['database']))
   const { id } = await findDomain(records, name)
   const domain = (await overview(records)).find((one) => one.id === id)
-  if (domain === undefined) throw missingError('NOT_FOUND', `there is no key domain "${name}"`)
+  if (domain === undefined) throw missingError('NOT_FOUND', `there is no key domain "${printable(name)}"`)
   await context.print.document(domain)
   await context.print.text(overviewText(domain))
 }

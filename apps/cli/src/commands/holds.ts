@@ -14,11 +14,12 @@ import type { CommandContext, CommonOptions } from '../context.js'
 import { holdsTable } from '../domains/overview.js'
 import { EXIT } from '../exit-status.js'
 import { findDomain } from '../services/domains.js'
-import { fileIdOf, noSuchFile } from '../services/file-id.js'
+import { findFileId, noSuchFile } from '../services/file-id.js'
 import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { rehearsedIf } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { printable } from '../output/printable.js'
 
 interface PlaceOptions extends CommonOptions {
   readonly domain?: string
@@ -71,7 +72,7 @@ async function placeAction(context: CommandContext, _args: readonly string[], o:
   if ((o.domain === undefined) === (o.file === undefined)) throw usageError('give --domain or --file, one of the two')
   const reason = stated(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
-  const fileId = o.file === undefined ? undefined : fileIdOf(o.file)
+  const fileId = o.file === undefined ? undefined : await findFileId(records, o.file, ['STORED'])
   const file = fileId === undefined ? undefined : await getFile(records, fileId)
   if (o.file !== undefined && fileId !== undefined && file === undefined) throw noSuchFile(o.file, fileId)
   if (file?.file.state === 'DELETED' || file?.file.state === 'DISCARDED') throw nothingToHold(file.file)
@@ -97,7 +98,8 @@ async function releaseAction(
 ): Promise<void> {
   const reason = stated(o.reason)
   const id = given.toLowerCase()
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw usageError(`${given} is not the id of a hold`)
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id))
+    throw usageError(`${printable(given)} is not the id of a hold`)
   const records = await openDatabase(context, context.settings.load(['database']))
   const known = await getHold(records, id)
   if (known === undefined) throw missingError('NOT_FOUND', `there is no hold ${id}`, 'see `sealfleet holds list --all`')

@@ -7,6 +7,7 @@ import { humanTime } from '../output/units.js'
 import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { printable } from '../output/printable.js'
 
 interface UnlatchOptions extends CommonOptions {
   readonly reason?: string
@@ -66,7 +67,7 @@ async function unlatchAction(
   if (known === undefined) {
     throw missingError(
       'NOT_FOUND',
-      `no PIN "${pinId}" of a token ${tokenSerial} is known`,
+      `no PIN "${printable(pinId)}" of a token ${printable(tokenSerial)} is known`,
       'see `sealfleet hsm latches`',
     )
   }
@@ -81,6 +82,9 @@ async function unlatchAction(
     return true
   })
   await context.print.document({ tokenSerial, pinId, lifted, dryRun: o.dryRun === true })
-  if (!lifted) return await context.print.text(`the PIN "${pinId}" of ${tokenSerial} is not latched`)
-  await context.print.text(`the PIN "${pinId}" of ${tokenSerial} ${o.dryRun === true ? 'would be' : 'is'} unlatched`)
+  if (!lifted)
+    return await context.print.text(`the PIN "${printable(pinId)}" of ${printable(tokenSerial)} is not latched`)
+  await context.print.text(
+    `the PIN "${printable(pinId)}" of ${printable(tokenSerial)} ${o.dryRun === true ? 'would be' : 'is'} unlatched`,
+  )
 }

@@ -6,6 +6,7 @@ import { oneOf } from '../dlq/select.js'
 import { table } from '../output/table.js'
 import { humanSize, humanTime } from '../output/units.js'
 import { findDomain } from '../services/domains.js'
+import { sourceFilter } from '../services/selection.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
 
@@ -33,7 +34,10 @@ export function listVerb(program: Command, runner: Runner): void {
         return state
       }),
     )
-    .option('--prefix <path>', 'whose path below the root begins so')
+    .option(
+      '--prefix <path>',
+      'whose source begins so: as this list prints it (inbox:2026/), or the path below the root',
+    )
     .option('--root <name>', 'from this root')
     .option('--domain <id|name>', 'of this key domain')
     .option('--batch <name>', 'of this batch, by name or id')
@@ -50,8 +54,7 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
   const domain = o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id
   const { files, nextCursor } = await listFiles(records, {
     state: o.state,
-    prefix: o.prefix,
-    root: o.root,
+    ...sourceFilter(o),
     domain,
     retrying: o.retrying,
     code: o.code,
@@ -64,8 +67,8 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
   const columns = [
     { title: 'ID' },
     { title: 'STATE' },
-    { title: 'SIZE', align: 'right' } as const,
-    { title: 'ACCEPTED' },
+    { title: 'SIZE', align: 'right', gives: 1 } as const,
+    { title: 'ACCEPTED', gives: 2 },
     { title: 'SOURCE' },
   ]
   const rows = files.map(({ file, committed }) => [

@@ -24,7 +24,7 @@ export interface S3Address {
 export function parseS3Address(text: string): S3Address | undefined {
   if (!text.startsWith('s3://')) return undefined
   const [, bucket, key] = /^s3:\/\/([^/]+)\/(.+)$/s.exec(text) ?? []
-  if (bucket === undefined || key === undefined) throw usageError(`${text} is not s3://bucket/key`)
+  if (bucket === undefined || key === undefined) throw usageError(`${printable(text)} is not s3://bucket/key`)
   return { bucket, key }
 }
 

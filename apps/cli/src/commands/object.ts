@@ -11,6 +11,7 @@ import { count, humanSize, humanTime } from '../output/units.js'
 import { openPool } from '../services/hsm.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { inspect, openSource, type ObjectSource } from './object-source.js'
+import { printable } from '../output/printable.js'
 
 interface SourceOptions extends CommonOptions {
   readonly objectVersion?: string
@@ -115,7 +116,7 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
   if (o.dryRun === true) {
     await rehearseDelivery(context, destination)
     await context.print.document({ ...about, output: o.output ?? '-', bytes: end - start, dryRun: true })
-    return context.print.text(`would write ${humanSize(end - start)} to ${o.output ?? 'standard output'}`)
+    return context.print.text(`would write ${humanSize(end - start)} to ${printable(o.output ?? 'standard output')}`)
   }
   const progress = createProgress(context.io, {
     noun: 'object',
@@ -136,7 +137,8 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
       output: delivered.path ?? '-',
       bytes: delivered.bytes,
     })
-    if (delivered.path !== undefined) await context.print.text(`${delivered.path}  ${humanSize(delivered.bytes)}`)
+    if (delivered.path !== undefined)
+      await context.print.text(`${printable(delivered.path)}  ${humanSize(delivered.bytes)}`)
     await reportContext(context, chosen)
   } finally {
     progress.stop()
@@ -215,7 +217,7 @@ async function reportContext(context: CommandContext, { value, from }: ChosenCon
   if (from === 'unchecked') await context.print.note('note: the context was not checked')
   if (from === 'metadata of the object' && value !== 'unchecked') {
     const shown = Buffer.from(value).toString('utf8')
-    await context.print.note(`note: the context is from the object's metadata, and authentic: ${JSON.stringify(shown)}`)
+    await context.print.note(`note: the context is from the object's metadata, and authentic: "${printable(shown)}"`)
   }
 }
 
@@ -242,7 +244,6 @@ function describeInfo(info: ObjectInfo, source: ObjectSource): string {
     ['plaintext', `${info.plaintextLength} bytes (${humanSize(info.plaintextLength)})`],
     ['object length', `${info.objectLength} bytes`],
   ]
-  if (source.metadataContext?.length)
-    entries.push(['context said', JSON.stringify(source.metadataContext.toString('utf8'))])
+  if (source.metadataContext?.length) entries.push(['context said', `"${source.metadataContext.toString('utf8')}"`])
   return pairs(entries)
 }

@@ -6,6 +6,8 @@ import { usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { OutputFile } from '../files/output-file.js'
 import { readPassphrase, SHORTEST_PASSPHRASE } from '../operators/private-key-file.js'
+import { quietTerminal } from '../operators/terminal.js'
+import { printable } from '../output/printable.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface KeygenOptions extends CommonOptions {
@@ -34,6 +36,7 @@ Run it on a machine of the operator's own, not on the server. The public key is 
 async function keygenAction(context: CommandContext, _args: readonly string[], o: KeygenOptions): Promise<void> {
   if (!o.passphrase && o.passphraseFile !== undefined)
     throw usageError('--passphrase-file and --no-passphrase exclude each other')
+  using _quiet = o.passphrase && o.passphraseFile === undefined ? quietTerminal(context.io) : undefined
   const final = path.resolve(context.io.cwd, o.output)
   // First of all: who is told late that the name is taken has typed a passphrase for nothing.
   await using file = await OutputFile.create(final, {
@@ -55,10 +58,12 @@ async function keygenAction(context: CommandContext, _args: readonly string[], o
   const shown = dryRun ? {} : { publicKey: raw, publicKeyPem: publicPem }
   await context.print.document({ file: final, encrypted: o.passphrase, dryRun, ...shown })
   if (dryRun)
-    return await context.print.text(`${final} would be made${o.passphrase ? ', encrypted' : ', NOT encrypted'}`)
+    return await context.print.text(
+      `${printable(final)} would be made${o.passphrase ? ', encrypted' : ', NOT encrypted'}`,
+    )
   await context.print.text(publicPem.trimEnd())
   await context.print.note(
-    `the private key is in ${final}${o.passphrase ? '' : ', NOT encrypted'}; keep a copy where it is as safe`,
+    `the private key is in ${printable(final)}${o.passphrase ? '' : ', NOT encrypted'}; keep a copy where it is as safe`,
   )
   await context.print.note(
     `give the public key above to the server: sealfleet operators add NAME --public-key FILE (${raw.toString('hex')})`,

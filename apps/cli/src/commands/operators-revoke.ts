@@ -23,6 +23,7 @@ import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { printable } from '../output/printable.js'
 
 interface RevokeOptions extends SignedOptions {
   readonly reason?: string
@@ -47,7 +48,7 @@ async function revokeAction(context: CommandContext, [given = '']: readonly stri
   const records = await openDatabase(context, context.settings.load(['database']))
   const operator = await getOperator(records, given)
   if (operator === undefined) {
-    throw missingError('OPERATOR_UNKNOWN', `there is no operator ${given}`, 'see `sealfleet operators list`')
+    throw missingError('OPERATOR_UNKNOWN', `there is no operator ${printable(given)}`, 'see `sealfleet operators list`')
   }
   const reason = stated(o.reason ?? (await signedReason(records, o.request)))
   const dryRun = o.dryRun === true

@@ -26,6 +26,7 @@ import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { keygenVerb } from './operators-keygen.js'
 import { revokeVerb } from './operators-revoke.js'
+import { printable } from '../output/printable.js'
 
 interface AddOptions extends SignedOptions {
   readonly publicKey: string
@@ -105,7 +106,7 @@ async function addAction(context: CommandContext, [name = '']: readonly string[]
   }))
   await context.print.document({ operator, request: null, dryRun })
   await context.print.text(
-    `${name} ${dryRun ? 'would be' : 'is'} enrolled as ${o.role}, key ${publicKey.toString('hex')}`,
+    `${printable(name)} ${dryRun ? 'would be' : 'is'} enrolled as ${o.role}, key ${publicKey.toString('hex')}`,
   )
   if (dryRun || operator.role !== 'officer' || officers > FREE_OFFICERS) return
   await context.print.note(

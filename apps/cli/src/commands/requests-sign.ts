@@ -9,7 +9,8 @@ import { write } from '../io.js'
 import { describeRequest, signedDigest } from '../operators/describe-request.js'
 import { readSigningKey } from '../operators/private-key-file.js'
 import { readSmallFile } from '../operators/small-file.js'
-import { askYes } from '../operators/terminal.js'
+import { askYes, quietTerminal } from '../operators/terminal.js'
+import { printable } from '../output/printable.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface SignOptions extends CommonOptions {
@@ -39,10 +40,11 @@ Read what is printed: those bytes, and nothing else, are what your signature all
 
 async function signAction(context: CommandContext, [given = '']: readonly string[], o: SignOptions): Promise<void> {
   const { io, print } = context
+  using _quiet = o.passphraseFile === undefined ? quietTerminal(io) : undefined
   const file = path.resolve(io.cwd, given)
   const final = path.resolve(io.cwd, o.output ?? `${given}.sig`)
   const { body, request } = parse(file, await readSmallFile(file))
-  const shown = describeRequest(request, body)
+  const shown = describeRequest(request, body, io.stderr)
   // Where it is read before the question, whatever stdout is: with --json too, nobody signs unseen.
   await write(io.stderr, `You are about to sign:\n\n${shown}\n\n`)
   if (request.expiresAt.getTime() <= Date.now()) {
@@ -70,9 +72,11 @@ async function signAction(context: CommandContext, [given = '']: readonly string
     dryRun,
   }
   await print.document(report)
-  await print.text(dryRun ? `${final} would be made` : `signed: ${final}`)
+  await print.text(dryRun ? `${printable(final)} would be made` : `signed: ${printable(final)}`)
   await print.note(`public key ${publicKey.toString('hex')}`)
-  await print.note(`next, on the server: sealfleet requests approve ${request.id} --operator NAME --signature ${final}`)
+  await print.note(
+    `next, on the server: sealfleet requests approve ${request.id} --operator NAME --signature ${printable(final)}`,
+  )
 }
 
 /** @throws CliError USAGE for bytes that are no request */
@@ -87,7 +91,7 @@ function parse(file: string, bytes: Buffer): { readonly body: Buffer; readonly r
 
 function noRequest(file: string): CliError {
   return usageError(
-    `${file} is no request that this version knows, so it is not signed`,
+    `${printable(file)} is no request that this version knows, so it is not signed`,
     'sealfleet requests show ID --body FILE',
   )
 }

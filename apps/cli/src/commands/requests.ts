@@ -24,6 +24,7 @@ import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { signVerb } from './requests-sign.js'
+import { printable } from '../output/printable.js'
 
 interface ListOptions extends CommonOptions {
   readonly state?: RequestRow['state']
@@ -107,7 +108,9 @@ async function showAction(context: CommandContext, [id = '']: readonly string[],
   const records = await openDatabase(context, context.settings.load(['database']))
   const request = await findRequest(records, id)
   // From the bytes, not from the columns: what is shown is what would be signed.
-  const text = request.intact ? describeRequest(parseRequestBody(request.body), request.body) : TAMPERED
+  const text = request.intact
+    ? describeRequest(parseRequestBody(request.body), request.body, o.wide === true ? undefined : context.io.stdout)
+    : TAMPERED
   const body = o.body === undefined ? undefined : path.resolve(context.io.cwd, o.body)
   if (body !== undefined) {
     await using file = await OutputFile.create(body, {
@@ -120,7 +123,7 @@ async function showAction(context: CommandContext, [id = '']: readonly string[],
   const digest = signedDigest(request.body)
   await context.print.document({ request: { ...requestReport(request), signedSha256: digest }, body: body ?? null })
   await context.print.text(`${text}\n\n${stateOf(request)}`)
-  if (body !== undefined) await context.print.note(`the bytes to sign are in ${body}`)
+  if (body !== undefined) await context.print.note(`the bytes to sign are in ${printable(body)}`)
 }
 
 const TAMPERED = 'THE ROW OF THIS REQUEST DOES NOT SAY WHAT ITS SIGNED BYTES SAY: somebody wrote to the database'
@@ -153,7 +156,7 @@ async function approveAction(context: CommandContext, [id = '']: readonly string
   await context.print.document({ request: requestReport(request), dryRun })
   const missing = missingSignatures(request)
   const what = missing === 0 ? 'it can be used' : `it lacks ${count(missing, 'signature')}`
-  await context.print.text(`${o.operator} ${dryRun ? 'would have' : 'has'} signed request ${id}: ${what}`)
+  await context.print.text(`${printable(o.operator)} ${dryRun ? 'would have' : 'has'} signed request ${id}: ${what}`)
 }
 
 async function cancelAction(context: CommandContext, [id = '']: readonly string[], o: CancelOptions): Promise<void> {
@@ -171,7 +174,7 @@ async function findRequest(records: Records, id: string): Promise<RequestRow> {
   const isId = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
   const request = isId ? await getRequest(records, id) : undefined
   if (request === undefined)
-    throw missingError('NOT_FOUND', `there is no request ${id}`, 'see `sealfleet requests list`')
+    throw missingError('NOT_FOUND', `there is no request ${printable(id)}`, 'see `sealfleet requests list`')
   return request
 }
 
@@ -182,5 +185,5 @@ async function readSignature(file: string): Promise<Buffer> {
   const text = bytes.toString('latin1').replace(/\s/g, '')
   if (/^[0-9a-f]{128}$/i.test(text)) return Buffer.from(text, 'hex')
   if (/^[A-Za-z0-9+/]{86}==$/.test(text)) return Buffer.from(text, 'base64')
-  throw usageError(`${file} is no Ed25519 signature: 64 bytes, or those in base64 or hexadecimal`)
+  throw usageError(`${printable(file)} is no Ed25519 signature: 64 bytes, or those in base64 or hexadecimal`)
 }

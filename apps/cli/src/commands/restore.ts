@@ -29,7 +29,10 @@ export function restoreVerb(program: Command, runner: Runner): void {
   const restore = program
     .command('restore')
     .description('decrypt stored files: one to a file or standard output, or many into a folder')
-    .argument('[id]', 'a file id, or the text it was enqueued with by --id')
+    .argument(
+      '[id]',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+    )
     .option('-o, --output <path>', 'one: the file to write, - is standard output; many: the folder')
     .option('--range <a-b>', 'only these bytes: A-B (both ends count), A- or -N (the last N)')
     .option('--prefix <path>', 'all files whose path below the root begins so')
@@ -163,7 +166,7 @@ async function summarise(
   }
   await context.print.line({ summary })
   if (failed.length > 0) {
-    const columns = [{ title: 'FAILED' }, { title: 'CODE' }, { title: 'WHY' }]
+    const columns = [{ title: 'FAILED' }, { title: 'CODE' }, { title: 'WHY', sentence: true }]
     const rows = failed.slice(0, 50).map(({ file, error }) => [file.path, error?.code ?? '', error?.message ?? ''])
     await context.print.text(table(columns, rows))
     for (const fix of new Set(failed.map(({ error }) => error?.fix))) if (fix) await context.print.note(`  fix: ${fix}`)

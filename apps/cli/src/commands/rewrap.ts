@@ -153,7 +153,7 @@ async function summarise(
   await say(context, versions, `${count(report.rewrapped, 'attempt')} wrapped under version ${active.version}${raced}`)
   if (report.failed.length > 0) {
     const rows = report.failed.map((one) => [one.attemptId, one.fileId, String(one.kekVersion), one.error.code])
-    const columns = [{ title: 'NOT WRAPPED' }, { title: 'FILE' }, { title: 'KEK' }, { title: 'WHY' }]
+    const columns = [{ title: 'NOT WRAPPED' }, { title: 'FILE' }, { title: 'KEK' }, { title: 'WHY', sentence: true }]
     await context.print.text(table(columns, rows))
   }
   return combineStatuses(report.failed.map(({ error }) => error.exitStatus))

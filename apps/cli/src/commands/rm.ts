@@ -29,7 +29,10 @@ export function rmVerb(program: Command, runner: Runner): void {
   const rm = program
     .command('rm')
     .description('remove stored files for good: their objects are deleted, their records stay as tombstones')
-    .argument('<id...>', 'file ids, or the texts they were enqueued with by --id')
+    .argument(
+      '<id...>',
+      'file ids, sources as `list` prints them (inbox:a.pdf), or the texts they were enqueued with by --id',
+    )
     .requiredOption('--reason <text>', 'why, for the audit log')
     .option('-y, --yes', 'do not ask')
     .addHelpText(
@@ -76,7 +79,7 @@ async function rmAction(context: CommandContext, given: readonly string[], o: Rm
     counter.stop()
     await context.print.document({ files: files.map(({ status: _, ...rest }) => rest), objects, dryRun: false })
     const rows = files.map(({ fileId, outcome, detail }) => [fileId, outcome, detail])
-    await context.print.text(table([{ title: 'FILE' }, { title: 'OUTCOME' }, { title: 'WHAT' }], rows))
+    await context.print.text(table([{ title: 'FILE' }, { title: 'OUTCOME' }, { title: 'WHAT', sentence: true }], rows))
     await context.print.text(`${count(objects.deleted, 'object')} deleted (${humanSize(objects.bytes)})`)
     if (objects.left !== null)
       await context.print.note(`${objects.left.code}: ${objects.left.message}; the next sweep deletes what is left`)

@@ -11,7 +11,7 @@ import {
   type SignedOptions,
 } from '../operators/ask-for.js'
 import { count } from '../output/units.js'
-import { fileIdOf } from '../services/file-id.js'
+import { findFileId } from '../services/file-id.js'
 import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
@@ -26,7 +26,10 @@ export function shredVerb(program: Command, runner: Runner): void {
     program
       .command('shred')
       .description('make one file of a domain with detached nonces unreadable for ever; needs two officers')
-      .argument('<id>', 'a file id, or the text it was enqueued with by --id')
+      .argument(
+        '<id>',
+        'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+      )
       .option('--reason <text>', 'why; part of what is signed, so with --request it need not be given again'),
   ).addHelpText('after', HELP)
   perform<ShredOptions>(commonOptions(shred, { changes: true }), runner, shredAction)
@@ -39,8 +42,8 @@ replicas of the database that hold the wrapped nonces, as long as the KEK they a
 rewrap the domain under a new KEK and destroy the old one. A file with inline nonces can not be shredded: its object holds them.`
 
 async function shredAction(context: CommandContext, [given = '']: readonly string[], o: ShredOptions): Promise<void> {
-  const fileId = fileIdOf(given)
   const records = await openDatabase(context, context.settings.load(['database']))
+  const fileId = await findFileId(records, given, ['STORED'])
   const reason = stated(o.reason ?? (await signedReason(records, o.request)))
   const dryRun = o.dryRun === true
   if (o.request === undefined) return await ask(context, records, fileId, reason, o)

@@ -17,11 +17,12 @@ import { explainCode } from '../describe-error.js'
 import { deletionText } from '../files/deletion.js'
 import { pairs } from '../output/table.js'
 import { count, humanDuration, humanSize, humanTime } from '../output/units.js'
-import { fileIdOf, noSuchFile } from '../services/file-id.js'
+import { findFileId, noSuchFile } from '../services/file-id.js'
 import { openDatabase } from '../services/records.js'
 import { retryingTable } from '../status/retrying.js'
 import { isOfInterest, maintenanceTable, workerTable } from '../status/processes.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
+import { printable } from '../output/printable.js'
 
 interface StatusOptions extends CommonOptions {
   readonly batch?: string
@@ -31,7 +32,10 @@ export function statusVerb(program: Command, runner: Runner): void {
   const status = program
     .command('status')
     .description('the state of a file, of a batch, or of everything (asks Postgres alone)')
-    .argument('[id]', 'a file id, or the text it was enqueued with by --id')
+    .argument(
+      '[id]',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+    )
     .option('--batch <name>', 'a batch, by name or id')
   perform<StatusOptions>(commonOptions(status, { changes: false }), runner, statusAction)
 }
@@ -44,7 +48,7 @@ async function statusAction(context: CommandContext, [id]: readonly string[], o:
 }
 
 async function oneFile(context: CommandContext, records: Records, given: string): Promise<void> {
-  const fileId = fileIdOf(given)
+  const fileId = await findFileId(records, given)
   const found = await getFile(records, fileId)
   if (found === undefined) throw noSuchFile(given, fileId)
   const { file, committed } = found
@@ -102,7 +106,7 @@ async function oneFile(context: CommandContext, records: Records, given: string)
 
 async function oneBatch(context: CommandContext, records: Records, given: string): Promise<void> {
   const progress = await batchProgress(records, batchIdFor(given))
-  if (progress === undefined) throw missingError('NOT_FOUND', `there is no batch ${given}`)
+  if (progress === undefined) throw missingError('NOT_FOUND', `there is no batch ${printable(given)}`)
   const { batch, byState, accepted, finished, storedPlaintextBytes, deadByCode } = progress
   await context.print.document(progress)
   await context.print.text(

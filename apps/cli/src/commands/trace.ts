@@ -4,7 +4,7 @@ import type { CommandContext, CommonOptions } from '../context.js'
 import { deletionText } from '../files/deletion.js'
 import { pairs, table } from '../output/table.js'
 import { humanDuration, humanSize, humanTime } from '../output/units.js'
-import { fileIdOf, noSuchFile } from '../services/file-id.js'
+import { findFileId, noSuchFile } from '../services/file-id.js'
 import { openDatabase } from '../services/records.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
@@ -12,13 +12,16 @@ export function traceVerb(program: Command, runner: Runner): void {
   const trace = program
     .command('trace')
     .description('all that is known of one file: every attempt, its keys, failures, dead letters, audit events')
-    .argument('<id>', 'a file id, or the text it was enqueued with by --id')
+    .argument(
+      '<id>',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+    )
   perform<CommonOptions>(commonOptions(trace, { changes: false }), runner, traceAction)
 }
 
 async function traceAction(context: CommandContext, [given = '']: readonly string[]): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
-  const fileId = fileIdOf(given)
+  const fileId = await findFileId(records, given)
   const trace = await traceFile(records, fileId)
   if (trace === undefined) throw noSuchFile(given, fileId)
   await context.print.document(trace)
@@ -27,7 +30,7 @@ async function traceAction(context: CommandContext, [given = '']: readonly strin
 
 function describe(trace: FileTrace): string {
   const { file } = trace
-  const context = file.context.length === 0 ? 'empty' : JSON.stringify(file.context.toString('utf8'))
+  const context = file.context.length === 0 ? 'empty' : `"${file.context.toString('utf8')}"`
   const head = pairs([
     ['file', file.id],
     ['source', `${file.source.root}:${file.source.path}`],
@@ -67,8 +70,8 @@ function attempts({ attempts, file }: FileTrace): string {
     { title: 'STATE' },
     { title: 'KEYS' },
     { title: 'SIZE', align: 'right' } as const,
-    { title: 'OPENED' },
-    { title: 'TOOK', align: 'right' } as const,
+    { title: 'OPENED', gives: 1 },
+    { title: 'TOOK', align: 'right', gives: 2 } as const,
     { title: 'FAILURE' },
     { title: 'OBJECT' },
   ]
@@ -82,7 +85,7 @@ function attempts({ attempts, file }: FileTrace): string {
     a.failureCode ?? '-',
     `s3://${a.bucket}/${a.objectKey}`,
   ])
-  return table(columns, rows)
+  return table(columns, rows, undefined, { indent: 2 })
 }
 
 /** Failures, dead letters and audit rows, in the order of time. */
@@ -107,5 +110,12 @@ function events({ failures, deadLetters, audit, file }: FileTrace): string {
   const rows = all
     .sort((a, b) => a.at.getTime() - b.at.getTime())
     .map(({ at, what, who, text }) => [humanTime(at), what, who, text])
-  return table([{ title: 'TIME' }, { title: 'EVENT' }, { title: 'WHO' }, { title: 'WHAT' }], rows)
+  return table(
+    [{ title: 'TIME' }, { title: 'EVENT' }, { title: 'WHO' }, { title: 'WHAT', sentence: true }],
+    rows,
+    undefined,
+    {
+      indent: 2,
+    },
+  )
 }

@@ -21,7 +21,10 @@ export function verifyVerb(program: Command, runner: Runner): void {
   const verify = program
     .command('verify')
     .description('check every byte of stored objects against their tags and records; asks only signing masters')
-    .argument('[id]', 'a file id, or the text it was enqueued with by --id')
+    .argument(
+      '[id]',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+    )
     .option('--all', 'all stored files')
     .option('--prefix <path>', 'all files whose path below the root begins so')
     .option('--batch <name>', 'all files of this batch, by name or id')
@@ -110,7 +113,9 @@ async function summarise(
   await context.print.line({ summary: { files: files.length, verified, failed: failed.length, notTried } })
   if (failed.length > 0) {
     const rows = failed.map(({ file, error }) => [file.fileId, file.path, error?.code ?? '', error?.message ?? ''])
-    await context.print.text(table([{ title: 'FAILED' }, { title: 'PATH' }, { title: 'CODE' }, { title: 'WHY' }], rows))
+    await context.print.text(
+      table([{ title: 'FAILED' }, { title: 'PATH' }, { title: 'CODE' }, { title: 'WHY', sentence: true }], rows),
+    )
   }
   const rest = notTried === 0 ? '' : `, ${notTried} not tried: a dependency is out of reach`
   await context.print.text(`${count(verified, 'object')} verified, ${failed.length} failed${rest}`)

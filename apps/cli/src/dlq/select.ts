@@ -11,6 +11,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import { findDomain } from '../services/domains.js'
 import { wholeNumber } from '../verb.js'
+import { printable } from '../output/printable.js'
 
 /** Options that choose dead letters. */
 export interface LetterOptions {
@@ -119,7 +120,11 @@ export async function findLetter(records: Records, given: string): Promise<DeadL
   const ofFile = await listDeadLetters(records, { fileId: toFileId(given), state: 'any', limit: 1_000 })
   const letter = ofFile.findLast(({ state }) => state === 'OPEN') ?? ofFile.at(-1)
   if (letter === undefined) {
-    throw missingError('NOT_FOUND', `no dead letter and no dead file has the id ${given}`, 'see `sealfleet dlq ls`')
+    throw missingError(
+      'NOT_FOUND',
+      `no dead letter and no dead file has the id ${printable(given)}`,
+      'see `sealfleet dlq ls`',
+    )
   }
   return letter
 }

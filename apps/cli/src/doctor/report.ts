@@ -18,7 +18,7 @@ export async function report(
     { title: 'CHECK' },
     { title: 'STATE' },
     ...(timed ? [{ title: 'MS', align: 'right' } as const] : []),
-    { title: 'WHAT' },
+    { title: 'WHAT', sentence: true },
   ]
   const rows = findings.map(({ check, state, code, detail, ms }) => [
     check,

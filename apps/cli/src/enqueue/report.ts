@@ -4,10 +4,10 @@ import { explainCode, statusOfCode } from '../describe-error.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
 import type { Expansion } from '../files/expand.js'
 import type { Printer } from '../output/printer.js'
-import { printable } from '../output/printable.js'
 import { table } from '../output/table.js'
 import { count, humanSize } from '../output/units.js'
 import type { PlannedFile } from './requests.js'
+import { printable } from '../output/printable.js'
 
 /** One file's line of the report. */
 export interface FileReport {

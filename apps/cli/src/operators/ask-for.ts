@@ -15,6 +15,7 @@ import { count, humanTime } from '../output/units.js'
 import { inTransaction } from '../services/rehearsal.js'
 import { wholeNumber } from '../verb.js'
 import { deedOf } from './describe-request.js'
+import { printable } from '../output/printable.js'
 
 /** Options of every verb that needs operators' signatures. */
 export interface SignedOptions extends CommonOptions {
@@ -112,7 +113,7 @@ export async function signedReason(records: Records, request: string | undefined
   if (request === undefined) return ''
   const found = await getRequest(records, request)
   if (found === undefined)
-    throw missingError('NOT_FOUND', `there is no request ${request}`, 'see `sealfleet requests list`')
+    throw missingError('NOT_FOUND', `there is no request ${printable(request)}`, 'see `sealfleet requests list`')
   const { reason } = found.detail
   return typeof reason === 'string' ? reason : ''
 }

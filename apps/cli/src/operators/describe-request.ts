@@ -1,37 +1,44 @@
 import { canonicalJson, signedBytes, type CanonicalValue, type RequestBody } from '@sealfleet/records'
 import { createHash } from 'node:crypto'
+import type { Terminal } from '../io.js'
+import { printable } from '../output/printable.js'
 import { pairs } from '../output/table.js'
-import { humanTime } from '../output/units.js'
 
-/** What happens when a request is carried out, as one would say it to somebody who is about to sign. */
+/** What happens when a request is carried out, as one line for a person who is about to sign; printable. */
 export function deedOf({ kind, subject, detail }: Pick<RequestBody, 'kind' | 'subject' | 'detail'>): string {
+  const id = printable(subject.id)
   switch (kind) {
     case 'keys.destroy':
-      return `DESTROY the master key ${subject.id}: what is sealed under it can never be opened again, by anybody`
+      return `DESTROY the master key ${id}: what is sealed under it can never be opened again, by anybody`
     case 'file.shred':
-      return `SHRED the file ${subject.id}: it can never be opened again, by anybody`
+      return `SHRED the file ${id}: it can never be opened again, by anybody`
     case 'operators.add':
-      return `ENROL ${subject.id} as ${plain(detail['role'])} with the public key below: from then on that key signs with yours`
+      return `ENROL ${id} as ${printable(plain(detail['role']))} with the public key below: from then on that key signs with yours`
     case 'operators.revoke':
-      return `REVOKE the operator ${plain(detail['name'])}: none of their signatures counts from then on`
+      return `REVOKE the operator ${printable(plain(detail['name']))}: none of their signatures counts from then on`
     case 'audit.adopt':
-      return `ADOPT the audit log as it is now (${subject.kind} ${subject.id}): later checks begin from here`
+      return `ADOPT the audit log as it is now (${printable(subject.kind)} ${id}): later checks begin from here`
   }
 }
 
-/** Every part of the signed bytes, in plain words; nothing that is signed is left out. */
-export function describeRequest(body: RequestBody, bytes: Uint8Array): string {
+/**
+ * Every part of the signed bytes, in plain words; nothing that is signed is left out, and two requests that differ are shown
+ * differently: times to the millisecond as they are signed, texts by `printable`, in quotes where they could be taken for
+ * another value. On a terminal long values are folded behind their names, so that no value begins a line.
+ */
+export function describeRequest(body: RequestBody, bytes: Uint8Array, terminal?: Terminal): string {
   const facts: [string, string][] = [
     ['request', body.id],
     ['kind', body.kind],
     ['subject', `${body.subject.kind} ${body.subject.id}`],
-    ...Object.entries(body.detail).map(([name, value]) => [`  ${name}`, plain(value)] as [string, string]),
+    ...Object.entries(body.detail).map(([name, value]) => [`  ${printable(name)}`, plain(value)] as [string, string]),
     ['needs', `${body.required} signatures of different operators`],
-    ['made', humanTime(body.createdAt)],
-    ['expires', humanTime(body.expiresAt)],
+    ['made', body.createdAt.toISOString()],
+    ['expires', body.expiresAt.toISOString()],
     ['SHA-256', signedDigest(bytes)],
   ]
-  return `${pairs([[deedOf(body), '']])}\n\n${pairs(facts)}`
+  const columns = terminal?.isTTY === true ? terminal.columns : undefined
+  return `${deedOf(body)}\n\n${pairs(facts, { columns })}`
 }
 
 /** Of the file that is signed, label included: `sha256sum FILE` gives the same. */
@@ -41,5 +48,18 @@ export function signedDigest(body: Uint8Array): string {
 
 function plain(value: CanonicalValue | undefined): string {
   if (value === undefined) return '-'
-  return typeof value === 'string' ? value : canonicalJson(value)
+  if (typeof value !== 'string') return canonicalJson(value)
+  return readsAsJson(value) ? JSON.stringify(value) : value
+}
+
+/** A text like `5` or `{}`, which without quotes would look like the number or the object. */
+function readsAsJson(text: string): boolean {
+  if (text === '-' || text === '') return true
+  try {
+    JSON.parse(text)
+    return true
+  } catch (error) {
+    if (error instanceof SyntaxError) return false
+    throw error
+  }
 }

@@ -5,6 +5,7 @@ import { EXIT } from '../exit-status.js'
 import type { Io } from '../io.js'
 import { readSmallFile } from './small-file.js'
 import { askSecret } from './terminal.js'
+import { printable } from '../output/printable.js'
 
 /** A passphrase shorter than this is a matter of hours to whoever has the file: PKCS#8 as OpenSSL writes it stretches little. */
 export const SHORTEST_PASSPHRASE = 12
@@ -22,18 +23,22 @@ export interface SigningKey {
 export async function readSigningKey(io: Io, file: string, passphraseFile: string | undefined): Promise<SigningKey> {
   const pem = await readSmallFile(file)
   const encrypted = pem.includes('ENCRYPTED')
-  const passphrase = encrypted ? await readPassphrase(io, passphraseFile, `passphrase of ${file}: `) : undefined
+  const passphrase = encrypted
+    ? await readPassphrase(io, passphraseFile, `passphrase of ${printable(file)}: `)
+    : undefined
   let key: KeyObject
   try {
     key = createPrivateKey({ key: pem, format: 'pem', ...(passphrase === undefined ? {} : { passphrase }) })
   } catch {
-    if (!encrypted) throw usageError(`${file} is no private key in PEM`, 'sealfleet operators keygen makes one')
-    throw new CliError('PASSPHRASE', `the passphrase does not open ${file}`, { exitStatus: EXIT.failed })
+    if (!encrypted)
+      throw usageError(`${printable(file)} is no private key in PEM`, 'sealfleet operators keygen makes one')
+    throw new CliError('PASSPHRASE', `the passphrase does not open ${printable(file)}`, { exitStatus: EXIT.failed })
   } finally {
     pem.fill(0)
     passphrase?.fill(0)
   }
-  if (key.asymmetricKeyType !== 'ed25519') throw usageError(`${file} is no Ed25519 key`, 'sealfleet operators keygen')
+  if (key.asymmetricKeyType !== 'ed25519')
+    throw usageError(`${printable(file)} is no Ed25519 key`, 'sealfleet operators keygen')
   return { key, publicKey: rawPublicKey(createPublicKey(key)) }
 }
 

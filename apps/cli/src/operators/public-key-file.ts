@@ -2,6 +2,7 @@ import { assertPublicKey, PUBLIC_KEY_BYTES, rawPublicKey, RecordsError } from '@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { usageError } from '../cli-error.js'
 import { readSmallFile } from './small-file.js'
+import { printable } from '../output/printable.js'
 
 /**
  * The 32 bytes of the Ed25519 public key in a file: PEM as `openssl pkey -pubout` and `operators keygen` write it, or the
@@ -10,16 +11,22 @@ import { readSmallFile } from './small-file.js'
 export async function readPublicKey(file: string): Promise<Buffer> {
   const text = (await readSmallFile(file)).toString('latin1').trim()
   if (text.includes('PRIVATE KEY')) {
-    throw usageError(`${file} is a PRIVATE key, and must not come here`, 'give the public one: openssl pkey -pubout')
+    throw usageError(
+      `${printable(file)} is a PRIVATE key, and must not come here`,
+      'give the public one: openssl pkey -pubout',
+    )
   }
   const raw = text.startsWith('-----BEGIN') ? fromPem(file, text) : fromText(text)
   if (raw === undefined) {
-    throw usageError(`${file} holds no Ed25519 public key`, 'PEM (openssl pkey -pubout), or 32 bytes in base64 or hex')
+    throw usageError(
+      `${printable(file)} holds no Ed25519 public key`,
+      'PEM (openssl pkey -pubout), or 32 bytes in base64 or hex',
+    )
   }
   try {
     assertPublicKey(raw)
   } catch (error) {
-    throw error instanceof RecordsError ? usageError(`${file}: ${error.message}`) : error
+    throw error instanceof RecordsError ? usageError(`${printable(file)}: ${error.message}`) : error
   }
   return raw
 }
@@ -29,11 +36,11 @@ function fromPem(file: string, text: string): Buffer {
   try {
     key = createPublicKey(text)
   } catch {
-    throw usageError(`${file} is no PEM file of a public key`, 'write it with openssl pkey -pubout')
+    throw usageError(`${printable(file)} is no PEM file of a public key`, 'write it with openssl pkey -pubout')
   }
   if (key.asymmetricKeyType === 'ed25519') return rawPublicKey(key)
   throw usageError(
-    `${file} is a key of type ${key.asymmetricKeyType ?? '-'}, not Ed25519`,
+    `${printable(file)} is a key of type ${key.asymmetricKeyType ?? '-'}, not Ed25519`,
     'sealfleet operators keygen',
   )
 }

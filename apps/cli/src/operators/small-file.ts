@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { errnoOf, hasCode } from '../files/errno.js'
+import { printable } from '../output/printable.js'
 
 const WHY: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist',
@@ -15,7 +16,7 @@ const WHY: Readonly<Record<string, string>> = {
 export function unreadable(file: string, error: unknown): CliError {
   const errno = errnoOf(error)
   if (errno === undefined) throw error
-  return new CliError('INPUT', `${file} ${WHY[errno] ?? `can not be read (${errno})`}`, {
+  return new CliError('INPUT', `${printable(file)} ${WHY[errno] ?? `can not be read (${errno})`}`, {
     exitStatus: hasCode(error, 'ENOENT', 'ENOTDIR') ? EXIT.missing : EXIT.failed,
     fix: 'name another file, or correct its path and rights',
     cause: error,
@@ -35,7 +36,7 @@ export async function readSmallFile(file: string): Promise<Buffer> {
       n = (await handle.read(bytes, length, bytes.length - length, null)).bytesRead
     }
     if (length <= LIMIT) return bytes.subarray(0, length)
-    throw new CliError('INPUT', `${file} is longer than ${LIMIT} bytes: it is another file`, {
+    throw new CliError('INPUT', `${printable(file)} is longer than ${LIMIT} bytes: it is another file`, {
       exitStatus: EXIT.failed,
       fix: 'name the file that is meant',
     })

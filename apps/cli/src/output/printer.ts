@@ -27,6 +27,7 @@ export type Style = 'good' | 'bad' | 'dim' | 'bold'
 const STYLES = { good: [32, 39], bad: [31, 39], dim: [2, 22], bold: [1, 22] } as const
 
 /** Line breaks and the colours above: all that a text for people may hold besides what `oneLine` lets pass. */
+// eslint-disable-next-line no-control-regex -- it looks for them
 const OURS = /(\n|\u001b\[(?:3[129]|[12]|22)m)/
 
 /** The net on the way out: texts from outside are escaped where they enter a text, and what was forgotten is here. */

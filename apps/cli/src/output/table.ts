@@ -1,40 +1,94 @@
-import { displayWidth, printable } from './printable.js'
+import { fitted, folded } from './fit.js'
+import { cutMiddle, displayWidth, oneLine, printable } from './printable.js'
+import { currentView } from './view.js'
 
 /** A column: its heading, and on which side its cells stand. Numbers and sizes stand right. */
 export interface Column {
   readonly title: string
   readonly align?: 'left' | 'right'
+  /** its cells are sentences, with names from outside in them already printable; as the last column it is folded, not cut */
+  readonly sentence?: boolean
+  /** left out on a narrow terminal, those of the highest number first */
+  readonly gives?: number
 }
 
 /** Paints a cell that is already padded; colour must not count as width. */
 export type CellPainter = (padded: string, cell: string, column: number) => string
 
+export interface TableOptions {
+  /** columns that the caller puts before each line */
+  readonly indent?: number
+}
+
 /**
- * Lines of an aligned table, without trailing spaces and without a final line break. Cells are made printable here.
- * No column is ever cut: an id that can't be copied is worth nothing.
+ * Lines of an aligned table, without trailing spaces and without a final line break. Cells are made printable here. On a
+ * terminal no line is longer than it is wide: columns that give way go, long cells lose their middle, but ids and numbers do
+ * not, while anything else is left to cut: an id that can't be copied is worth nothing. `--wide` and pipes get it whole.
  */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[], paint?: CellPainter): string {
-  const cells = rows.map((row) => row.map(printable))
-  const widths = columns.map((column, i) =>
-    Math.max(displayWidth(column.title), ...cells.map((row) => displayWidth(row[i] ?? ''))),
-  )
-  const line = (row: readonly string[], painter?: CellPainter): string =>
-    columns
-      .map((column, i) => {
-        const cell = row[i] ?? ''
-        const fill = ' '.repeat((widths[i] ?? 0) - displayWidth(cell))
-        const padded = column.align === 'right' ? fill + cell : i === columns.length - 1 ? cell : cell + fill
-        return painter ? painter(padded, cell, i) : padded
+export function table(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  paint?: CellPainter,
+  { indent = 0 }: TableOptions = {},
+): string {
+  const shown = rows.map((row) => columns.map((column, i) => cellText(column, row[i] ?? '')))
+  const room = currentView().columns
+  const plan = fitted(columns, shown, room === undefined ? undefined : Math.max(1, room - indent))
+  const line = (cells: readonly string[], originals: readonly string[] | undefined): string =>
+    plan.columns
+      .map(({ index, width }, place) => {
+        const cell = cells[place] ?? ''
+        const fill = ' '.repeat(Math.max(0, width - displayWidth(cell)))
+        const last = place === plan.columns.length - 1
+        const padded = columns[index]?.align === 'right' ? fill + cell : last ? cell : cell + fill
+        return originals !== undefined && paint && cell !== '' ? paint(padded, originals[index] ?? '', index) : padded
       })
       .join('  ')
       .trimEnd()
-  return [line(columns.map((column) => column.title)), ...cells.map((row) => line(row, paint))].join('\n')
+  const lines = [
+    line(
+      plan.columns.map(({ index, width }) => cutMiddle(columns[index]?.title ?? '', width)),
+      undefined,
+    ),
+  ]
+  for (const row of shown) {
+    const cells = plan.columns.map(({ index, width, fold }) =>
+      fold ? folded(row[index] ?? '', width) : [cutMiddle(row[index] ?? '', width)],
+    )
+    const height = Math.max(...cells.map((parts) => parts.length))
+    for (let n = 0; n < height; n += 1)
+      lines.push(
+        line(
+          cells.map((parts) => parts[n] ?? ''),
+          row,
+        ),
+      )
+  }
+  if (plan.cut) lines.push('(cut to the width of the terminal; --wide shows all)')
+  return lines.join('\n')
 }
 
-/** `name  value` pairs, names aligned. */
-export function pairs(entries: readonly (readonly [name: string, value: string])[]): string {
-  const width = Math.max(0, ...entries.map(([name]) => displayWidth(name)))
-  return entries
-    .map(([name, value]) => `${name}${' '.repeat(width - displayWidth(name))}  ${printable(value)}`.trimEnd())
+function cellText(column: Column, cell: string): string {
+  return column.sentence === true ? oneLine(cell) : printable(cell)
+}
+
+/** `name  value` pairs, names aligned; on a terminal long values are folded behind their names. */
+export function pairs(
+  entries: readonly (readonly [name: string, value: string])[],
+  { columns = currentView().columns }: { columns?: number | undefined } = {},
+): string {
+  const shown = entries.map(([name, value]) => [oneLine(name), printable(value)] as const)
+  const width = Math.max(0, ...shown.map(([name]) => displayWidth(name)))
+  return shown
+    .flatMap(([name, value]) => {
+      const room = columns === undefined ? Infinity : Math.max(16, columns - width - 2)
+      return folded(value, room).map((part, n) =>
+        `${n === 0 ? pad(name, width) : ' '.repeat(width)}  ${part}`.trimEnd(),
+      )
+    })
     .join('\n')
+}
+
+function pad(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - displayWidth(text)))
 }

@@ -1,3 +1,5 @@
+import { currentView } from './view.js'
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 
 /**
@@ -25,11 +27,20 @@ export function humanDuration(ms: number): string {
   return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`
 }
 
-/** A moment as UTC to the second, the way logs and rows show it; `-` for none. */
+/**
+ * A moment to the second in the zone of the machine with its offset, or in UTC with Z where that is the zone and with --utc;
+ * `-` for none. Either form is taken back by `--since`.
+ */
 export function humanTime(time: Date | null | undefined): string {
   if (!time) return '-'
   // A header may claim any number of milliseconds; JavaScript's dates end in the year 275760.
-  return Number.isNaN(time.getTime()) ? 'no date at all' : `${time.toISOString().slice(0, 19)}Z`
+  if (Number.isNaN(time.getTime())) return 'no date at all'
+  const offset = currentView().utc ? 0 : -time.getTimezoneOffset()
+  const local = new Date(time.getTime() + offset * 60_000)
+  if (offset === 0 || Number.isNaN(local.getTime())) return `${time.toISOString().slice(0, -5)}Z`
+  const two = (n: number): string => String(Math.floor(n)).padStart(2, '0')
+  const minutes = Math.abs(offset)
+  return `${local.toISOString().slice(0, -5)}${offset < 0 ? '-' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`
 }
 
 /** `1 file`, `2 files`. */

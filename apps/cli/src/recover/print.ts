@@ -68,17 +68,23 @@ export async function printRecovery(
   await context.print.text(pairs(lines))
   if (refused.length > 0) {
     const rows = refused.map(({ label, code, message }) => [label, code, message])
-    await context.print.text(table([{ title: 'KEY REFUSED' }, { title: 'CODE' }, { title: 'WHY' }], rows))
+    await context.print.text(
+      table([{ title: 'KEY REFUSED' }, { title: 'CODE' }, { title: 'WHY', sentence: true }], rows),
+    )
   }
   if (unproven.length > 0) {
     const rows = unproven.map(({ storeKey, code, message }) => [storeKey, code, message])
-    await context.print.text(table([{ title: 'NOT BELIEVED' }, { title: 'CODE' }, { title: 'WHY' }], rows))
+    await context.print.text(
+      table([{ title: 'NOT BELIEVED' }, { title: 'CODE' }, { title: 'WHY', sentence: true }], rows),
+    )
   }
   if (unplaced.length > 0) {
     const rows = unplaced
       .slice(0, SHOWN)
       .map(({ key, version, code, message }) => [version === null ? key : `${key}@${version}`, code, message])
-    await context.print.text(table([{ title: 'NOT PLACED' }, { title: 'CODE' }, { title: 'WHY' }], rows))
+    await context.print.text(
+      table([{ title: 'NOT PLACED' }, { title: 'CODE' }, { title: 'WHY', sentence: true }], rows),
+    )
     if (report.unplacedTotal > SHOWN)
       await context.print.text(`and ${report.unplacedTotal - SHOWN} more (--json has them all)`)
   }

@@ -60,7 +60,7 @@ export function runText(report: RunReport): string {
 }
 
 function failedText({ failed, items }: RunReport): string {
-  const columns = [{ title: 'FAILED FILE' }, { title: 'CODE' }, { title: 'WHY' }]
+  const columns = [{ title: 'FAILED FILE' }, { title: 'CODE' }, { title: 'WHY', sentence: true }]
   const rows = failed.map(({ fileId, code }) => [fileId, code, explainCode(code).message])
   const rest = items.FAILED - failed.length
   return `${table(columns, rows)}${rest > 0 ? `\nand ${count(rest, 'more file')}` : ''}`

@@ -3,7 +3,8 @@ import { CliError } from '../cli-error.js'
 import { combineStatuses, EXIT } from '../exit-status.js'
 import { deletionText } from '../files/deletion.js'
 import { humanTime } from '../output/units.js'
-import { fileIdOf, noSuchFile } from '../services/file-id.js'
+import { findFileId, noSuchFile } from '../services/file-id.js'
+import { printable } from '../output/printable.js'
 
 /** A file that may be removed, or was before. */
 export interface Candidate {
@@ -25,7 +26,7 @@ export async function examine(
   const refusals: CliError[] = []
   for (const one of given) {
     signal.throwIfAborted()
-    const fileId = fileIdOf(one)
+    const fileId = await findFileId(records, one, ['STORED'])
     const found = await getFile(records, fileId)
     const refusal = found === undefined ? noSuchFile(one, fileId) : await refusalOf(records, found.file)
     if (refusal instanceof CliError) refusals.push(refusal)
@@ -54,7 +55,7 @@ export function heldError(
   fileId: string,
   hold: { readonly id: string; readonly placedBy: string; readonly placedAt: Date; readonly reason: string },
 ): CliError {
-  const message = `file ${fileId} is under hold ${hold.id}, placed at ${humanTime(hold.placedAt)} by ${hold.placedBy}: ${hold.reason}`
+  const message = `file ${fileId} is under hold ${hold.id}, placed at ${humanTime(hold.placedAt)} by ${printable(hold.placedBy)}: ${printable(hold.reason)}`
   return new CliError('HELD', message, {
     exitStatus: EXIT.failed,
     fix: 'see `sealfleet holds list`; when the hold may go: `sealfleet holds release HOLD --reason TEXT`',

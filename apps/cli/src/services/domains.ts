@@ -1,5 +1,6 @@
 import { listDomains, type DomainPolicy, type Records } from '@sealfleet/records'
 import { missingError } from '../cli-error.js'
+import { printable } from '../output/printable.js'
 
 /** In an error; a fleet may have thousands. */
 const MOST_NAMED = 10
@@ -19,7 +20,7 @@ export async function findDomain(records: Records, idOrName: string): Promise<Do
       : `see \`sealfleet domains list\`; make one with \`sealfleet domains add NAME\``
   throw missingError(
     'NOT_FOUND',
-    `there is no key domain "${idOrName}"; there ${known === '' ? 'is none' : `is ${known}`}`,
+    `there is no key domain "${printable(idOrName)}"; there ${known === '' ? 'is none' : `is ${known}`}`,
     fix,
   )
 }

@@ -2,6 +2,7 @@ import { batchIdFor } from '@sealfleet/jobs'
 import { listFiles, type FileFilter, type Records } from '@sealfleet/records'
 import { usageError } from '../cli-error.js'
 import { findDomain } from './domains.js'
+import { parseSource } from './file-id.js'
 
 /** Options that choose many files. */
 export interface SelectionOptions {
@@ -22,6 +23,15 @@ export interface SelectedFile {
   readonly objectLength: number
 }
 
+/**
+ * What `--prefix` and `--root` mean: a prefix as lists print sources (`inbox:2026/`) names its root; beside --root it is a path
+ * below that, whatever colons it has.
+ */
+export function sourceFilter({ prefix, root }: Pick<SelectionOptions, 'prefix' | 'root'>): FileFilter {
+  const source = prefix === undefined || root !== undefined ? undefined : parseSource(prefix)
+  return source === undefined ? { prefix, root } : { prefix: source.path, root: source.root }
+}
+
 /** True when the options choose many files rather than one. */
 export function choosesMany(o: SelectionOptions): boolean {
   return o.prefix !== undefined || o.batch !== undefined || o.all === true
@@ -36,9 +46,8 @@ export async function selectStored(
   if (!choosesMany(o)) throw usageError('name a file id, or choose many')
   const filter: FileFilter = {
     state: 'STORED',
-    prefix: o.prefix,
+    ...sourceFilter(o),
     batchId: o.batch === undefined ? undefined : batchIdFor(o.batch),
-    root: o.root,
     domain: o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id,
   }
   const selected: SelectedFile[] = []

@@ -6,7 +6,7 @@ import type { CommandContext } from '../context.js'
 import { explainCode } from '../describe-error.js'
 import { EXIT } from '../exit-status.js'
 import { deletionText } from '../files/deletion.js'
-import { fileIdOf, noSuchFile } from './file-id.js'
+import { findFileId, noSuchFile } from './file-id.js'
 import { fleetLatch, openPool } from './hsm.js'
 import { registeredKeys, type KeyState, type RegisteredKeys } from './key-states.js'
 import { openDatabase } from './records.js'
@@ -66,7 +66,7 @@ export async function openLibrary(context: CommandContext): Promise<Library> {
 }
 
 async function findStored(records: Records, given: string): Promise<StoredFile> {
-  const fileId = fileIdOf(given)
+  const fileId = await findFileId(records, given, ['STORED'])
   const found = await getFile(records, fileId)
   if (found === undefined) throw noSuchFile(given, fileId)
   const { file, committed } = found

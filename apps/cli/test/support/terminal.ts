@@ -5,13 +5,18 @@ import type { World } from './world.js'
 
 const BIN = path.resolve(import.meta.dirname, '../../bin/sealfleet.mjs')
 
-/** Runs a command on a terminal of its own (util-linux's script), answers each prompt when it is there; what was shown. */
+/**
+ * Runs a command on a terminal of its own (util-linux's script), `before` and `after` it shell commands on the same one; answers
+ * each prompt when it is there; what was shown.
+ */
 export async function onTerminal(
   world: World,
   command: string,
   answers: readonly (readonly [RegExp, string])[],
+  { before = 'true', after = 'true' }: { readonly before?: string; readonly after?: string } = {},
 ): Promise<string> {
-  const child = spawn('script', ['-qec', `${process.execPath} ${BIN} ${command}`, '/dev/null'], {
+  const line = `${before}; ${process.execPath} ${BIN} ${command}; ${after}`
+  const child = spawn('script', ['-qec', line, '/dev/null'], {
     cwd: world.data,
     env: { ...world.env, TERM: 'dumb' },
   })

@@ -20,6 +20,8 @@ export interface FileFilter {
   readonly code?: string | undefined
   /** Those that failed and are tried again: by an index that holds no others. */
   readonly retrying?: boolean | undefined
+  /** The whole path below the root. */
+  readonly path?: string | undefined
 }
 
 export interface Page {
@@ -57,6 +59,7 @@ export async function listFiles(
       ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
       ...(filter.batchId !== undefined && { batchId: uuid(filter.batchId, 'the batch id') }),
       ...(filter.root !== undefined && { sourceRoot: filter.root }),
+      ...(filter.path !== undefined && { sourcePath: filter.path }),
       ...(filter.prefix !== undefined && { sourcePath: { startsWith: escapeLike(filter.prefix) } }),
       ...(place !== undefined && after(place, newestFirst)),
     },
