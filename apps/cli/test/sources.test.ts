@@ -40,7 +40,7 @@ it('a source as the list prints it is taken where an id is', async () => {
   expect((await cli('trace', 'data:2026/a.pdf', '--json')).json<{ file: { id: string } }>().file.id).toBe(id)
   expect((await cli('status', 'data:2026/a.pdf')).stdout.toString()).toContain(id)
   // What is refused is refused for the file that was meant.
-  for (const verb of [['rm', '--reason', 'x', '--yes'], ['restore'], ['verify']]) {
+  for (const verb of [['rm', '--reason', 'x', '--yes'], ['verify']]) {
     const [name = '', ...options] = verb
     const { error } = (await cli(name, 'data:2026/a.pdf', ...options, '--json')).json<Failed>()
     expect([name, error.message]).toEqual([name, expect.stringContaining(id) as unknown])
