@@ -4,6 +4,7 @@ import { dlqVerbs } from './commands/dlq.js'
 import { doctorVerb } from './commands/doctor.js'
 import { domainsVerbs } from './commands/domains.js'
 import { enqueueVerb } from './commands/enqueue.js'
+import { fleetVerbs } from './commands/fleet.js'
 import { holdsVerbs } from './commands/holds.js'
 import { hsmVerbs } from './commands/hsm.js'
 import { keysVerbs } from './commands/keys.js'
@@ -40,7 +41,7 @@ const GROUPS: readonly (readonly [heading: string, verbs: readonly ((program: Co
     ['Master keys:', [keysVerbs, rekeyVerbs, rewrapVerb, hsmVerbs]],
     ['People:', [operatorsVerbs, requestsVerbs]],
     ['Proof:', [auditVerbs, scrubVerbs]],
-    ['Running the fleet:', [doctorVerb, queueVerbs, dlqVerbs, reconcileVerb, sweepVerb]],
+    ['Running the fleet:', [doctorVerb, fleetVerbs, queueVerbs, dlqVerbs, reconcileVerb, sweepVerb]],
     ['When all else is lost:', [objectVerbs, recoverVerb]],
   ]
 

@@ -1,6 +1,7 @@
 import { openKeyAdmin } from '@sealfleet/hsm'
 import { openRecords, registerMasterKey } from '@sealfleet/records'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { noteBegun } from '../src/keys/made-here.js'
 import { createWorld, type World } from './support/world.js'
 
 interface InitReport {
@@ -34,6 +35,8 @@ describe('sealfleet keys', () => {
     {
       await using token = await admin()
       await token.generate({ role: 'enc', domain: 'default', suite: 1, version: 1 })
+      await using records = await openRecords(world.databaseUrl)
+      await noteBegun(records, { role: 'enc', domain: 'default', suite: 1, version: 1 }, 'cli:stopped')
     }
     const ran = await world.sealfleet(['keys', 'init', '--json'])
     expect(ran.status, ran.stderr).toBe(0)

@@ -142,6 +142,12 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     expect((await life.versionsOf('vault')).size).toBe(0)
   })
 
+  test('the new database takes over the queues and the bucket of the lost one', async () => {
+    const shown = (await life.world.sealfleet(['fleet', 'show', '--json'])).json<{ bucket: { owner: string } }>()
+    expect(await life.refused('audit', 'checkpoint')).toMatchObject({ code: 'FLEET_MISMATCH' })
+    await life.sealfleet('fleet', 'adopt', shown.bucket.owner, '--reason', 'the database was lost')
+  })
+
   test('the audit log says that it was rolled back, until an officer and an auditor adopt it', async () => {
     officers = await enrol(life.world, PEOPLE)
     expect(await life.refused('audit', 'verify', '--anchor', anchor())).toMatchObject({ status: 3 })

@@ -14,7 +14,7 @@ const READING = [
   ...['status', 'list', 'trace', 'verify', 'doctor', 'doctor hsm', 'object inspect', 'object verify'],
   ...['keys list', 'keys check', 'keys destructions', 'domains list', 'domains show', 'holds list', 'retention list'],
   ...['operators list', 'requests list', 'requests show', 'rekey status', 'hsm latches', 'dlq ls', 'dlq show'],
-  ...['queue status', 'audit verify', 'audit log', 'scrub status'],
+  ...['queue status', 'audit verify', 'audit log', 'scrub status', 'fleet show'],
 ]
 /** What a person decides, and answers for. */
 const DECIDED = [
@@ -30,6 +30,7 @@ const DECIDED = [
   ],
   ...['holds place', 'holds release', 'rekey start', 'rekey pause', 'rekey resume', 'rekey cancel', 'rekey retry'],
   ...['hsm unlatch', 'dlq replay', 'dlq discard', 'queue pause', 'queue resume', 'queue probe', 'audit adopt'],
+  'fleet adopt',
 ]
 const CHANGING = [
   ...DECIDED,

@@ -1,6 +1,6 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
-import { classify, connectProducer, QUEUE_NAMES, queueOptions } from '@sealfleet/jobs'
-import { countsByState, openRecords } from '@sealfleet/records'
+import { assertQueuesAreOurs, classify, connectProducer, QUEUE_NAMES, queueOptions } from '@sealfleet/jobs'
+import { countsByState, getFleet, openRecords } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import { Queue } from 'bullmq'
 import { createApp } from './app.js'
@@ -47,6 +47,9 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
       tls: tlsOptions(tls),
     })
     closers.push(() => records.close())
+    const { id: fleet } = await getFleet(records)
+    const assertOurs = () => assertQueuesAreOurs(redis, fleet, config.redis.prefix)
+    await assertOurs()
     const queues = QUEUE_NAMES.map((name) => {
       const queue = new Queue(name, { connection: redis, ...queueOptions(config.redis.prefix) })
       queue.on('error', (error) => log.warn({ component: 'redis', err: error }, 'queue trouble'))
@@ -60,6 +63,7 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
       boardPath: BOARD_PATH,
       probes: [
         { name: 'redis', check: () => redis.ping() },
+        { name: 'fleet', check: assertOurs },
         { name: 'postgres', check: () => countsByState(records, NO_BATCH) },
       ],
       metrics: createCollector(metrics, { records, queues }, log),

@@ -14,6 +14,7 @@ import {
   type Records,
 } from '@sealfleet/records'
 import { nonceId } from '@sealfleet/format'
+import { FAILURES } from '@sealfleet/jobs'
 
 import type { ClaimResult, IngestRecords } from './attempt/ports.js'
 import type { Refusal } from './queue/ingest-worker.js'
@@ -73,10 +74,10 @@ export async function deathsOf(records: Records, fileId: string, generation?: nu
 export async function refuseRequest(records: Records, { fileId, fingerprint, ...refusal }: Refusal): Promise<void> {
   await recordRefusal(records, {
     ...refusal,
-    class: 'permanent-request',
+    class: FAILURES[refusal.code].class,
     fileId,
     requestFingerprint: fingerprint,
-    owner: 'upstream',
+    owner: FAILURES[refusal.code].owner,
   })
 }
 

@@ -1,7 +1,15 @@
 import { hsmTokens, tlsOptions, type Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
-import { assertNoEviction, classify, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/jobs'
-import { fleetPinLatch, openRecords, type KeyReport } from '@sealfleet/records'
+import {
+  assertNoEviction,
+  claimQueues,
+  classify,
+  connectProducer,
+  createWorkerConnection,
+  QUEUES,
+} from '@sealfleet/jobs'
+import { claimBucket } from '@sealfleet/maintenance'
+import { fleetPinLatch, getFleet, openRecords, type KeyReport } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import { randomUUID } from 'node:crypto'
@@ -82,6 +90,12 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     })
     closers.defer(() => records.close())
 
+    // Before anything is written: another fleet's queue would have its files stored here, under its ids.
+    const { prefix } = config.redis
+    const fleet = await getFleet(records)
+    const assertOurs = () => claimQueues(connection, fleet.id, prefix)
+    await assertOurs()
+
     const activity = new Activity()
     let open: () => readonly OpenBreaker[] = () => []
     let keys: () => KeyReport | null = () => null
@@ -105,6 +119,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       maxBytesInFlight: config.worker.bytesInFlight,
     })
     closers.defer(() => store.close())
+    await claimBucket(store, fleet.id)
 
     const { hsm } = config
     const pool = await HsmPool.open({
@@ -143,7 +158,6 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     await proveActiveKeys({ records, log }, (key) => sealing.proven(key))
     const port = ingestRecords(records, checkValues)
     const owed = new OwedEnds<FailInput>()
-    const { prefix } = config.redis
     const rootsOut = new RootsOut(config.roots)
     let rekeying: Rekeying | undefined
     const payAll = async (): Promise<void> => {
@@ -160,7 +174,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         await heart.beat()
         await payAll()
       },
-      redis: redisProbe(connection, prefix),
+      redis: redisProbe(connection, prefix, assertOurs),
     }
     const breakers = new Breakers({
       ...breakerObserver(metrics, log),
@@ -189,6 +203,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       concurrency: config.worker.concurrency,
       workerId,
       log,
+      assertOurs,
+      fleets: [fleet.id, ...fleet.tookOver],
       ports: {
         records: port,
         hsm: sealing,
@@ -215,6 +231,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         connection,
         prefix,
         workerId,
+        assertOurs,
         concurrency: limits.rekeyConcurrency,
         leaseSeconds: limits.leaseSeconds,
         leaseRenewSeconds: limits.leaseRenewSeconds,

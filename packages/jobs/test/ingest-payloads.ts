@@ -22,6 +22,7 @@ function context(bytes: number): unknown {
 export const GOOD: readonly (readonly [string, unknown])[] = [
   ['the least there is', VALID],
   ['a domain of its own', { ...VALID, domain: DOMAIN }],
+  ['a fleet', { ...VALID, fleet: DOMAIN }],
   ['a later generation', { ...VALID, generation: 2 ** 31 - 1 }],
   ['an empty context', { ...VALID, context: '' }],
   ['a context of 1 byte', context(1)],
@@ -38,6 +39,8 @@ export const GOOD: readonly (readonly [string, unknown])[] = [
 ]
 
 export const BAD: readonly (readonly [string, unknown])[] = [
+  ['a fleet that is no UUID', { ...VALID, fleet: 'default' }],
+  ['a fleet that is null', { ...VALID, fleet: null }],
   ['null', null],
   ['a text', 'x'],
   ['a list', [VALID]],

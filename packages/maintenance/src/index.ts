@@ -5,6 +5,15 @@ export { scan } from './scan.js'
 export { outOfBalance, reconcile, type JobsPort, type ReconcileOptions, type ReconcileReport } from './reconcile.js'
 export { runTasks, type Task, type TaskEvents } from './tasks.js'
 export { expire, type ExpireOptions, type ExpireReport } from './expire.js'
+export {
+  assertBucketIsOurs,
+  assertOwnBucket,
+  claimBucket,
+  FLEET_MARK,
+  FleetMismatchError,
+  ownerOfBucket,
+  takeOverBucket,
+} from './fleet-mark.js'
 export { AUDIT_PREFIX } from './audit-prefix.js'
 export { parseObjectKey } from './object-key.js'
 export { storedHeaders, type StoredHeader, type StoredHeadersOptions } from './store-headers.js'

@@ -3,6 +3,7 @@ import type { ListedVersion } from '@sealfleet/store'
 
 import { AUDIT_PREFIX } from './audit-prefix.js'
 import { inBatches } from './batches.js'
+import { assertOwnBucket, FLEET_MARK } from './fleet-mark.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
 import { PROBE_PREFIX } from './probes.js'
@@ -20,7 +21,7 @@ const PAGE = 1_000
  * - a STORED file whose object is missing or changed is a finding: nothing is done about it but telling;
  * - objects that the register has never heard of are counted and never deleted: the database may be older than the store.
  *
- * Unfinished uploads are the sweep's. @throws StoreError, RecordsError, the signal's reason
+ * Unfinished uploads are the sweep's. @throws FleetMismatchError before anything is done, StoreError, RecordsError, the signal's reason
  */
 export async function scan(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
   const report = emptyReport(options.dryRun === true)
@@ -30,6 +31,7 @@ export async function scan(ports: StorePorts, options: SweepOptions): Promise<Sw
     options.signal?.throwIfAborted()
     options.onProgress?.(++looked)
   }
+  await assertOwnBucket(ports, options)
   await abandonOrphans(ports, options, report, progress)
   const { store, records } = ports
   const { pageSize = PAGE } = options
@@ -64,7 +66,8 @@ async function look(
   house: House,
 ): Promise<void> {
   if (owner === undefined) {
-    if (!entry.key.startsWith(PROBE_PREFIX) && !entry.key.startsWith(AUDIT_PREFIX)) report.unknown++
+    const ours = entry.key === FLEET_MARK || entry.key.startsWith(PROBE_PREFIX) || entry.key.startsWith(AUDIT_PREFIX)
+    if (!ours) report.unknown++
     return
   }
   const { kept, attemptId, fileId } = owner

@@ -12,6 +12,7 @@ import {
 
 import { AUDIT_PREFIX } from './audit-prefix.js'
 import { eachOf, inBatches } from './batches.js'
+import { assertOwnBucket } from './fleet-mark.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
 import { PROBE_PREFIX, sweepProbes } from './probes.js'
@@ -35,7 +36,7 @@ const AT_ONCE = 4
  *
  * Nothing that ended less than the grace ago is touched: a worker that was stopped and goes on finds its lease gone at its
  * next step, but a request may be under way. Safe to run at any time, any number of times, several at once.
- * @throws StoreError, RecordsError, the signal's reason
+ * @throws FleetMismatchError before anything is done, StoreError, RecordsError, the signal's reason
  */
 export async function sweep(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
   const report = emptyReport(options.dryRun === true)
@@ -45,6 +46,7 @@ export async function sweep(ports: StorePorts, options: SweepOptions): Promise<S
     options.signal?.throwIfAborted()
     options.onProgress?.(++looked)
   }
+  await assertOwnBucket(ports, options)
   await abandonOrphans(ports, options, report, progress)
   const { graceSeconds, supersededGraceSeconds = SUPERSEDED_GRACE_S } = options
   const lists: readonly ListPage[] = [
@@ -91,6 +93,7 @@ export async function sweepDeleted(
   const whole = { ...options, graceSeconds: 0 }
   const house = new House(ports, whole, report)
   const gone: string[] = []
+  await assertOwnBucket(ports, options)
   for (const leftover of await listObjectsOfDeleted(ports.records, fileId)) {
     options.signal?.throwIfAborted()
     if (leftover.bucket !== ports.store.bucket) continue

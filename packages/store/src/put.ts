@@ -147,7 +147,7 @@ function params({ bucket }: PutContext, request: PutRequest, ifNoneMatch: boolea
     Key: request.key,
     ContentType: 'application/octet-stream',
     Metadata: { ...request.metadata },
-    ...(ifNoneMatch && { IfNoneMatch: '*' }),
+    ...(ifNoneMatch && request.replace !== true && { IfNoneMatch: '*' }),
   }
 }
 

@@ -102,6 +102,8 @@ export interface PutRequest {
   readonly length: number
   /** From `objectMetadata`; `sealfleet-attempt` is what tells our own object from anybody else's. */
   readonly metadata: ObjectMetadata
+  /** Takes the place of what is under the key, where the store would else refuse that. Sealed objects never do. */
+  readonly replace?: boolean
   readonly signal?: AbortSignal
   /** Bytes that the store has confirmed, after each part. */
   readonly onProgress?: (progress: { readonly confirmed: number; readonly total: number }) => void

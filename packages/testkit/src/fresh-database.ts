@@ -25,9 +25,11 @@ export async function freshDatabase({ schema = 'migrated' }: FreshDatabaseOption
   const template =
     schema === 'empty' ? 'template0' : schema === 'migrated' ? await migratedTemplate(server) : schema.copyOf
   await onServer(server, `create database ${name} template ${pg.escapeIdentifier(template)}`)
-  if (process.env['SEALFLEET_TEST_DATABASE_DEFAULTS'] === 'hostile') await onServer(server, hostileDefaults(name))
   const url = new URL(server)
   url.pathname = `/${name}`
+  // The copy of a fleet's database is that fleet; each of these is to be a fleet of its own.
+  if (schema === 'migrated') await onServer(url.href, NEW_FLEET)
+  if (process.env['SEALFLEET_TEST_DATABASE_DEFAULTS'] === 'hostile') await onServer(server, hostileDefaults(name))
   return {
     name,
     url: url.href,
@@ -59,6 +61,8 @@ export function hostileDefaults(database: string): string {
     .map(([name, value]) => `alter database ${database} set ${name} = '${value}';`)
     .join('\n')
 }
+
+const NEW_FLEET = `set session_replication_role = replica; update fleet set id = gen_random_uuid()`
 
 async function onServer(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 })

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { doctorStatus, failed, ok, skipped, type Finding } from '../doctor/check.js'
 import { checkExposure } from '../doctor/exposure.js'
+import { checkFleet } from '../doctor/fleet.js'
 import { checkHsm } from '../doctor/hsm.js'
 import { report } from '../doctor/report.js'
 import { checkDatabase, checkRedis, checkRoots, checkStore, type DatabaseFindings } from '../doctor/services.js'
@@ -54,8 +55,9 @@ async function doctorAction(context: CommandContext): Promise<ExitStatus> {
     s3 ? checkStore(context, s3) : unset('s3'),
     roots ? checkRoots(roots) : unset('roots'),
   ])
+  const fromFleet = await checkFleet(context, fromDatabase.records, { redis, s3 })
   const fromHsm = hsm ? await checkHsm(context, hsm, fromDatabase.records) : unset('hsm')
-  findings.push(...fromDatabase.findings, ...fromRedis, ...fromStore, ...fromHsm, ...fromRoots)
+  findings.push(...fromDatabase.findings, ...fromRedis, ...fromStore, ...fromFleet, ...fromHsm, ...fromRoots)
   await report(context, findings)
   return doctorStatus(findings)
 }

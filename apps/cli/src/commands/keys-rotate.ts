@@ -12,6 +12,7 @@ import { Option, type Command } from 'commander'
 import { CliError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT } from '../exit-status.js'
+import { assertMadeHere } from '../keys/made-here.js'
 import { planRotation } from '../keys/plan.js'
 import { reportTable } from '../keys/report.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
@@ -76,7 +77,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   context.defer(() => admin.close())
   const actor = `cli:${context.io.user}`
   if (o.dryRun === true) {
-    const keys = foretold(await plan(records, admin, await admin.list(), domain, before))
+    const keys = foretold(await plan(records, admin, await admin.list(), domain, before, o))
     const workers = (await listLiveWorkers(records)).map(({ id }) => id)
     await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: true, keys, workers })
     await context.print.text(reportTable(keys, o))
@@ -84,7 +85,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   }
   const prepared = await underKeysLock(context, records, domain.id, async () => {
     const token = await admin.list()
-    const plans = await plan(records, admin, token, domain, before)
+    const plans = await plan(records, admin, token, domain, before, o)
     return prepare(context, plans, { records, admin, token, actor })
   })
   // Waiting may take long, and needs no session of the HSM.
@@ -134,6 +135,7 @@ async function plan(
   token: readonly KeyListing[],
   domain: DomainPolicy,
   before: readonly KeyRow[],
+  o: RotateOptions,
 ): Promise<readonly RolePlan[]> {
   const plans: RolePlan[] = []
   for (const active of before) {
@@ -152,5 +154,6 @@ async function plan(
     ;(await compareKeys(admin, [active], token)).forEach(assertSound)
     plans.push({ steps, rows })
   }
+  if (o.adoptKeys !== true) await assertMadeHere(records, plans)
   return plans
 }

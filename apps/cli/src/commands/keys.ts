@@ -11,6 +11,7 @@ import {
 } from '@sealfleet/records'
 import { Option, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../context.js'
+import { assertMadeHere } from '../keys/made-here.js'
 import { planRole } from '../keys/plan.js'
 import { reportTable } from '../keys/report.js'
 import {
@@ -115,6 +116,7 @@ async function plansOf(
     const suite: Suite = role === 'enc' || role === 'sig' ? domain.suite : 1
     plans.push({ steps: planRole({ role, domain: owner, suite, rows, token }), rows })
   }
+  if (o.adoptKeys !== true) await assertMadeHere(records, plans)
   return plans
 }
 

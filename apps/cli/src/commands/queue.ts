@@ -1,7 +1,14 @@
 import { tlsOptions } from '@sealfleet/config'
 import { randomUUID } from 'node:crypto'
-import { connectProducer, QUEUE_NAMES, queueOptions, requestProbe, type QueueName } from '@sealfleet/jobs'
-import { appendAudit, listWorkers } from '@sealfleet/records'
+import {
+  assertQueuesAreOurs,
+  connectProducer,
+  QUEUE_NAMES,
+  queueOptions,
+  requestProbe,
+  type QueueName,
+} from '@sealfleet/jobs'
+import { appendAudit, getFleet, listWorkers } from '@sealfleet/records'
 import { Queue } from 'bullmq'
 import { Argument, type Command } from 'commander'
 import type { Redis } from 'ioredis'
@@ -53,7 +60,7 @@ const COUNTED = ['waiting', 'active', 'delayed', 'completed', 'failed'] as const
 
 async function statusAction(context: CommandContext): Promise<void> {
   const queues = []
-  for (const queue of await openQueues(context, QUEUE_NAMES)) {
+  for (const queue of (await openQueues(context, QUEUE_NAMES)).queues) {
     const counts = await queue.getJobCounts(...COUNTED)
     queues.push({
       queue: queue.name,
@@ -84,13 +91,16 @@ async function switchQueue(
   pause: boolean,
 ): Promise<void> {
   const reason = statedIfGiven(given)
-  const [queue] = await openQueues(
+  const { queues, connection, prefix } = await openQueues(
     context,
     QUEUE_NAMES.filter((one) => one === (name ?? 'ingest')),
   )
+  const [queue] = queues
   if (queue === undefined) throw new Error('the argument parser lets only known queues through')
-  const was = await queue.isPaused()
   const records = await openDatabase(context, context.settings.load(['database']))
+  const { id } = await getFleet(records)
+  await assertQueuesAreOurs(connection, id, prefix)
+  const was = await queue.isPaused()
   await inTransaction(records, dryRun, async (tx) => {
     if (was === pause) return
     const detail = reason === undefined ? {} : { reason }
@@ -128,6 +138,7 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
   const waiting = workers.flatMap(openBreakers)
   const { prefix } = config.redis
   const connection = await openRedis(context)
+  await assertQueuesAreOurs(connection, (await getFleet(records)).id, prefix)
   const id = randomUUID()
   await inTransaction(records, o.dryRun, async (tx) => {
     const detail = { request: id, waiting: waiting.length, ...(reason === undefined ? {} : { reason }) }
@@ -150,16 +161,17 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
   }
 }
 
-async function openQueues(context: CommandContext, names: readonly QueueName[]): Promise<readonly Queue[]> {
-  const { redis } = context.settings.load(['redis'])
+async function openQueues(context: CommandContext, names: readonly QueueName[]) {
+  const { prefix } = context.settings.load(['redis']).redis
   const connection = await openRedis(context)
-  return names.map((name) => {
-    const queue = new Queue(name, { connection, ...queueOptions(redis.prefix) })
+  const queues = names.map((name) => {
+    const queue = new Queue(name, { connection, ...queueOptions(prefix) })
     // Failed commands reject where they were given; the connection's own events add nothing.
     queue.on('error', () => undefined)
     context.defer(() => queue.close())
     return queue
   })
+  return { queues, connection, prefix }
 }
 
 async function openRedis(context: CommandContext): Promise<Redis> {

@@ -6,7 +6,7 @@ import {
   type OwnedIngestClient,
   type StatusPort,
 } from '@sealfleet/jobs'
-import { acceptFiles, appendAudit, fileStates, type Acceptance, type Queryable, type Records } from '@sealfleet/records'
+import { acceptFiles, appendAudit, fileStates, getFleet, type Acceptance, type Queryable, type Records } from '@sealfleet/records'
 import type { CommandContext } from '../context.js'
 
 /** What the audit log says of files that a command brings. */
@@ -27,6 +27,7 @@ export async function openIngest(
     redisUrl: redis.url.reveal(),
     tls: tlsOptions(redis.tls),
     prefix: redis.prefix,
+    fleet: (await getFleet(records)).id,
     port: acceptPort(records, bringing),
     connectionName: 'sealfleet-cli',
   })

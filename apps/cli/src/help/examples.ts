@@ -92,6 +92,10 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'dlq show': ['sealfleet dlq show "invoice 17"'],
   'dlq replay': ['sealfleet dlq replay --code SOURCE_IO --dry-run', 'sealfleet dlq replay --all --rate 5 --wait'],
   'dlq discard': ['sealfleet dlq discard "invoice 17" --reason "deleted upstream"'],
+  'fleet show': ['sealfleet fleet show'],
+  'fleet adopt': [
+    'sealfleet fleet adopt 5a403bca-f287-4a5c-8c12-d8572624f767 --reason "database lost on 3 May, recovered from the bucket" --dry-run',
+  ],
   'queue status': ['sealfleet queue status'],
   'queue pause': ['sealfleet queue pause --reason "the storage is moved"'],
   'queue resume': ['sealfleet queue resume'],

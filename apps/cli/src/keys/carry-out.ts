@@ -12,6 +12,7 @@ import {
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { registrationOf } from './adopt.js'
+import { noteBegun } from './made-here.js'
 import type { KeyStep } from './plan.js'
 
 /** A step of the first phase: all but activating (two-phase.ts). */
@@ -28,6 +29,7 @@ export async function carryOut(
 ): Promise<KeyRow | undefined> {
   if (step.kind === 'there') return undefined
   await assertMayRegister(o.records)
+  if (step.kind === 'generate') await noteBegun(o.records, step.ref, o.actor)
   const registration = await (step.kind === 'generate' ? generate(step.ref, o.admin) : registrationOf(step.ref, o))
   return o.records.transaction(async (tx) => {
     const state = step.kind === 'register' ? step.state : 'PENDING'

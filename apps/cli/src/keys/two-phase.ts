@@ -40,6 +40,8 @@ export interface Prepared {
 }
 
 export interface TwoPhaseOptions {
+  /** takes keys into the records that the token holds and another fleet, or a lost database, made */
+  readonly adoptKeys?: boolean
   readonly wait: number | false
 }
 
@@ -57,6 +59,10 @@ export function waitOptions(command: Command): Command {
         'activate at once. Dangerous: a worker or a secondary token without the key can not seal, and what is sealed ' +
           'while others can not read it is lost with the one token that holds it',
       ),
+    )
+    .option(
+      '--adopt-keys',
+      'take keys that the token holds and no record names: those of a fleet whose records are lost',
     )
 }
 

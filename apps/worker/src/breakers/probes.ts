@@ -9,13 +9,14 @@ import type { Probe } from './breakers.js'
 
 /** What each probe tests is what jobs need: a dependency that greets and does not work is not well. */
 
-/** Redis takes a job and gives it back: one that is full, loading, a replica or forbids a command still answers a ping. */
-export function redisProbe(connection: Redis, prefix: string): Probe {
+/** Redis takes a job and gives it back, and the queues are ours: one that is full, loading, a replica or forbids a command still answers a ping. */
+export function redisProbe(connection: Redis, prefix: string, assertOurs: () => Promise<void>): Probe {
   return async () => {
     // A worker's connection keeps commands for later while it is away: no answer would come before it is back.
     if (connection.status !== 'ready')
       throw new JobsError('REDIS_UNAVAILABLE', `the connection is ${connection.status}`)
     await tryQueue(connection, prefix)
+    await assertOurs()
   }
 }
 

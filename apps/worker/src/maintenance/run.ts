@@ -3,14 +3,15 @@ import { setMaxListeners } from 'node:events'
 import { tlsOptions, type Config, type Sections } from '@sealfleet/config'
 import {
   assertNoEviction,
+  claimQueues,
   classify,
   connectProducer,
   createIngestQueue,
   createRekeyQueue,
   queueView,
 } from '@sealfleet/jobs'
-import { runTasks } from '@sealfleet/maintenance'
-import { fileStates, openRecords } from '@sealfleet/records'
+import { claimBucket, runTasks } from '@sealfleet/maintenance'
+import { fileStates, getFleet, openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
@@ -77,12 +78,17 @@ export async function runMaintenance({
     })
     closers.defer(() => redis.disconnect())
     await assertNoEviction(redis)
-    const queue = createIngestQueue(redis, { prefix: config.redis.prefix })
+    const { id: fleet } = await getFleet(records)
+    const { prefix } = config.redis
+    const assertOurs = () => claimQueues(redis, fleet, prefix)
+    await assertOurs()
+    const queue = createIngestQueue(redis, { prefix, fleet })
     closers.defer(() => queue.close())
-    const rekeyQueue = createRekeyQueue(redis, { prefix: config.redis.prefix })
+    const rekeyQueue = createRekeyQueue(redis, { prefix, fleet })
     closers.defer(() => rekeyQueue.close())
     const store = await openStore(storeOptions(config, log))
     closers.defer(() => store.close())
+    await claimBucket(store, fleet)
     const hsm = await openMaintenanceHsm(config, { records, log, metrics, id })
     if (hsm !== undefined) closers.defer(() => hsm.pool.close())
 
@@ -127,7 +133,7 @@ export async function runMaintenance({
     closers.defer(() => heart.stop())
     await heart.become('READY')
     const rounds = startRounds<'database' | 'redis' | 's3'>({
-      probes: { database: () => heart.beat(), redis: redisProbe(redis, config.redis.prefix), s3: storeProbe(store) },
+      probes: { database: () => heart.beat(), redis: redisProbe(redis, prefix, assertOurs), s3: storeProbe(store) },
       rarely: ['s3'],
       everyMs: roundMs,
       onResult: (name, error) => last.set(name, error && classify(error, { during: name }).code),

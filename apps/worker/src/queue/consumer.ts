@@ -38,6 +38,8 @@ export interface ConsumerOptions<Report> {
   readonly workerId: string
   readonly leaseSeconds: number
   readonly log: Logger
+  /** Throws FLEET_MISMATCH once the queue is another fleet's, or what keeps it from asking. Asked before each job. */
+  readonly assertOurs: () => Promise<void>
   /** Hears of every job that begins and ends. */
   readonly activity: Activity
   /** A dependency failed a job, or the queue itself. */
@@ -69,6 +71,7 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     if (shutdown.signal.aborted) return await backToTheQueue(job, token)
     // A paused worker of BullMQ may still take the one job that it was waiting for.
     if (held) return await backSoon(job, token)
+    if (!(await isOurs(options))) return await backSoon(job, token)
     const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
     return await options.process(job, token, signal)
   }
@@ -112,6 +115,21 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
         clearTimeout(grace)
       }
     },
+  }
+}
+
+/** A wiped Redis may have become another fleet's since this worker began: what is in it then is not ours to take. */
+async function isOurs({ assertOurs, onOutage, log }: ConsumerOptions<unknown>): Promise<boolean> {
+  try {
+    await assertOurs()
+    return true
+  } catch (error) {
+    const { code, failure } = classify(error, { during: 'redis' })
+    const dependency = outageOf(failure)
+    if (dependency === undefined) throw error
+    log.error({ code, err: error }, failure.summary)
+    onOutage(dependency, code)
+    return false
   }
 }
 

@@ -33,6 +33,10 @@ export interface IngestWorkerOptions {
   /** Names this process in leases and logs. */
   readonly workerId: string
   readonly ports: IngestPorts
+  /** Throws FLEET_MISMATCH once the queue is another fleet's. */
+  readonly assertOurs: () => Promise<void>
+  /** The ids whose jobs are ours: this fleet, and those it took over from. */
+  readonly fleets: readonly string[]
   /** Records a request that can never become a file of its own: a dead letter without a file. */
   readonly refuse: (refusal: Refusal) => Promise<void>
   readonly log: Logger
@@ -49,7 +53,7 @@ export interface IngestWorkerOptions {
 
 export interface Refusal {
   readonly jobId: string
-  readonly code: 'PAYLOAD_INVALID' | 'REQUEST_CONFLICT'
+  readonly code: 'PAYLOAD_INVALID' | 'REQUEST_CONFLICT' | 'FLEET_MISMATCH'
   readonly reason: string
   readonly fileId?: string
   readonly fingerprint?: Buffer
@@ -93,11 +97,11 @@ async function requestFrom(
     data = parseIngestJob(job.data)
   } catch (error) {
     if (!(error instanceof JobsError)) throw error
-    const jobId = String(job.id)
-    await refuseOrHold(options, job, token, { jobId, code: 'PAYLOAD_INVALID', reason: error.message })
-    options.log.warn({ jobId: job.id, code: 'PAYLOAD_INVALID' }, 'job refused')
-    throw new UnrecoverableError(`PAYLOAD_INVALID: ${error.message}`)
+    return await refused(options, job, token, 'PAYLOAD_INVALID', error.message)
   }
+  // Its own fleet has the file in its database, and gives it another job.
+  if (data.fleet !== undefined && !options.fleets.includes(data.fleet))
+    return await refused(options, job, token, 'FLEET_MISMATCH', `the job is one of fleet ${data.fleet}`)
   return {
     fileId: data.fileId,
     generation: data.generation,
@@ -110,6 +114,19 @@ async function requestFrom(
     owner: `${options.workerId}/${randomBytes(6).toString('hex')}`,
     leaseSeconds: options.ports.leaseSeconds,
   }
+}
+
+/** Records a job that can not be taken as a dead letter without a file, and ends it. */
+async function refused(
+  options: IngestWorkerOptions,
+  job: Job<unknown>,
+  token: string | undefined,
+  code: Refusal['code'],
+  reason: string,
+): Promise<never> {
+  await refuseOrHold(options, job, token, { jobId: String(job.id), code, reason })
+  options.log.warn({ jobId: job.id, code }, 'job refused')
+  throw new UnrecoverableError(`${code}: ${reason}`)
 }
 
 /** A refusal that an outage keeps from being recorded leaves the job where it was: in the queue. */

@@ -20,6 +20,8 @@ export interface RekeyWorkerOptions {
   /** Names this process in leases and logs. */
   readonly workerId: string
   readonly ports: RekeyPorts
+  /** Throws FLEET_MISMATCH once the queue is another fleet's. */
+  readonly assertOurs: () => Promise<void>
   readonly log: Logger
   readonly activity: Activity
   /** A dependency failed a job, or the queue itself. */

@@ -24,6 +24,7 @@ export interface RekeyParts {
   readonly connection: Redis
   readonly prefix: string
   readonly workerId: string
+  readonly assertOurs: () => Promise<void>
   readonly concurrency: number
   readonly leaseSeconds: number
   readonly leaseRenewSeconds: number
@@ -74,6 +75,7 @@ export function startRekeying(parts: RekeyParts): Rekeying {
     prefix: parts.prefix,
     concurrency: parts.concurrency,
     workerId: parts.workerId,
+    assertOurs: parts.assertOurs,
     log: parts.log,
     activity,
     onOutage: parts.onOutage,

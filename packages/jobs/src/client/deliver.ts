@@ -1,6 +1,6 @@
 import { ingestJobId } from '../ingest/ids.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
-import { ingestJobEntry, jobPresence, type IngestQueue } from './queue.js'
+import { addIngestJobs, jobPresence, type IngestQueue } from './queue.js'
 import type { StatusPort } from './terms.js'
 
 /** Jobs added by one call, and files accepted by one statement. */
@@ -37,12 +37,15 @@ export async function jobNeed(
  * Gives files their jobs, as the outbox's relay does. Those that have one that will run keep it; doing it twice, or from two
  * places at once, is harmless. `port` reads a file's state anew when an ended job stands in its way.
  * @returns how many jobs were added
+ * @throws {JobsError} FLEET_MISMATCH when the queue is another fleet's
  * @throws whatever Redis and the port throw; jobs added before that stay
  */
 export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[], port: StatusPort): Promise<number> {
   let added = 0
   for (let at = 0; at < files.length; at += CHUNK_SIZE) {
     const chunk = files.slice(at, at + CHUNK_SIZE)
+    // Before the first look: another fleet's job of the same id would pass for ours.
+    await queue.assertOurs()
     const stillOpen = async (fileId: string): Promise<boolean> => {
       const [now] = await port.states([fileId])
       return now?.state === 'QUEUED' || now?.state === 'RUNNING'
@@ -51,7 +54,7 @@ export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[]
       chunk.map(({ id, generation }) => jobNeed(queue, ingestJobId(id, generation), () => stillOpen(id))),
     )
     const jobless = chunk.filter((_, place) => needs[place] === 'job')
-    if (jobless.length > 0) await queue.addBulk(jobless.map((file) => ingestJobEntry(jobOf(file))))
+    await addIngestJobs(queue, jobless.map(jobOf))
     added += jobless.length
   }
   return added

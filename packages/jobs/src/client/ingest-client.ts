@@ -1,11 +1,12 @@
 import type { Redis } from 'ioredis'
 import { classify } from '../failures/classify.js'
 import { JobsError } from '../failures/error.js'
+import { claimQueues } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
 import { assertNoEviction, connectProducer, type ProducerSettings } from '../redis.js'
 import { CHUNK_SIZE, jobNeed } from './deliver.js'
 import { conflictResult, finalOutcome, inOrder, prepareChunk, type Prepared } from './prepare.js'
-import { createIngestQueue, ingestJobEntry, type IngestQueue } from './queue.js'
+import { addIngestJobs, createIngestQueue, type IngestQueue } from './queue.js'
 import type { AcceptOutcome, AcceptPort, EnqueueResult, IngestRequest } from './terms.js'
 
 export interface EnqueueManyOptions {
@@ -86,9 +87,12 @@ export class IngestClient {
   /** Gives a job to each accepted file that has none. */
   async #deliver(files: readonly Prepared[], outcomes: readonly AcceptOutcome[]): Promise<readonly EnqueueResult[]> {
     try {
+      await this.#queue.assertOurs()
       const results = await Promise.all(files.map((file, place) => this.#resultFor(file, outcomes[place])))
-      const entries = results.flatMap(({ job }) => (job === undefined ? [] : [ingestJobEntry(job)]))
-      if (entries.length > 0) await this.#queue.addBulk(entries)
+      await addIngestJobs(
+        this.#queue,
+        results.flatMap(({ job }) => (job === undefined ? [] : [job])),
+      )
       return results.map(({ result }) => result)
     } catch (error) {
       if (error instanceof JobsError || classify(error, { during: 'redis' }).code !== 'REDIS_UNAVAILABLE') throw error
@@ -149,16 +153,24 @@ export interface OwnedIngestClient extends AsyncDisposable {
 }
 
 /**
- * Connects a client; refuses a Redis that may evict keys.
- * @throws {JobsError} REDIS_UNAVAILABLE, REDIS_ACCESS_DENIED, REDIS_UNSUITABLE
+ * Connects a client; refuses a Redis that may evict keys, and queues of another fleet.
+ * @param options.fleet id of the fleet whose database `port` writes to (`getFleet(records)`, or `sealfleet fleet show`). Give it
+ *   wherever it is known: without it nothing keeps jobs from the queues of another fleet
+ * @throws {JobsError} REDIS_UNAVAILABLE, REDIS_ACCESS_DENIED, REDIS_UNSUITABLE, FLEET_MISMATCH
  */
 export async function openIngestClient(
-  options: ProducerSettings & { readonly redisUrl: string; readonly prefix?: string; readonly port: AcceptPort },
+  options: ProducerSettings & {
+    readonly redisUrl: string
+    readonly prefix?: string
+    readonly fleet?: string
+    readonly port: AcceptPort
+  },
 ): Promise<OwnedIngestClient> {
-  const { redisUrl, prefix, port, ...settings } = options
+  const { redisUrl, prefix, fleet, port, ...settings } = options
   const redis = await connectProducer(redisUrl, settings)
   try {
     await assertNoEviction(redis)
+    if (fleet !== undefined) await claimQueues(redis, fleet, prefix)
   } catch (error) {
     redis.disconnect()
     throw error
@@ -166,6 +178,7 @@ export async function openIngestClient(
   const { onError } = settings
   const queue = createIngestQueue(redis, {
     ...(prefix === undefined ? {} : { prefix }),
+    ...(fleet === undefined ? {} : { fleet }),
     ...(onError === undefined ? {} : { onError }),
   })
   const close = async (): Promise<void> => {

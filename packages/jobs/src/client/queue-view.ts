@@ -17,7 +17,7 @@ const ALIVE = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children'
 
 /**
  * @param port reads a file's state anew where an ended job stands in the way
- * @throws JobsError REDIS_UNAVAILABLE, and whatever the port throws
+ * @throws JobsError REDIS_UNAVAILABLE or FLEET_MISMATCH, and whatever the port throws
  */
 export function queueView(queue: IngestQueue, port: StatusPort): QueueView {
   return {
@@ -26,6 +26,7 @@ export function queueView(queue: IngestQueue, port: StatusPort): QueueView {
       return ALIVE.reduce((sum, state) => sum + (counts[state] ?? 0), 0)
     },
     lost: async (files) => {
+      await queue.assertOurs()
       const present = await Promise.all(
         files.map(({ id, generation }) => jobPresence(queue, ingestJobId(id, generation))),
       )

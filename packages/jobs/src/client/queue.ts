@@ -1,19 +1,32 @@
 import { Queue, type JobsOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { owned, type OwnedQueue } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
 import { DEFAULT_JOB_OPTIONS, INGEST_JOB, QUEUES, queueOptions } from '../queues.js'
 
-export type IngestQueue = Queue<IngestJobV1>
+export type IngestQueue = Queue<IngestJobV1> & OwnedQueue
 
-/** The ingest queue over a producer's connection, which the caller keeps and closes. */
+/**
+ * The ingest queue over a producer's connection, which the caller keeps and closes.
+ * @param options.fleet the id of the fleet whose database accepts the files; its jobs carry it
+ */
 export function createIngestQueue(
   connection: Redis,
-  options: { prefix?: string; onError?: (error: Error) => void } = {},
+  options: { prefix?: string; fleet?: string; onError?: (error: Error) => void } = {},
 ): IngestQueue {
-  const queue: IngestQueue = new Queue(QUEUES.ingest, { connection, ...queueOptions(options.prefix) })
+  const { prefix, fleet } = options
+  const bare: Queue<IngestJobV1> = new Queue(QUEUES.ingest, { connection, ...queueOptions(prefix) })
+  const queue = owned(bare, { redis: connection, fleet, prefix })
   queue.on('error', (error) => options.onError?.(error))
   return queue
+}
+
+/** Adds jobs, each with the fleet's id. Only to queues that `assertOurs` has just been asked about. */
+export async function addIngestJobs(queue: IngestQueue, jobs: readonly IngestJobV1[]): Promise<void> {
+  if (jobs.length === 0) return
+  const { fleet } = queue
+  await queue.addBulk(jobs.map((job) => ingestJobEntry(fleet === undefined ? job : { ...job, fleet })))
 }
 
 /** A job as `queue.addBulk`, an outbox's relay, or a replay adds it. */

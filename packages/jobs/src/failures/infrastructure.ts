@@ -141,6 +141,15 @@ export const BROKEN_INFRASTRUCTURE = {
     'Redis may throw away keys of the queues when its memory is full (or can’t keep what it is given).',
     'Set maxmemory-policy to noeviction on this Redis, or use a Redis of its own for the queues.',
   ),
+  FLEET_MISMATCH: {
+    ...broken(
+      'redis',
+      'The queues, the bucket or the keys that the settings name belong to another fleet.',
+      'Correct the settings (`npx sealfleet fleet show` compares them). Only when this database takes the place of one that is lost: `npx sealfleet fleet adopt`.',
+    ),
+    exitStatus: 1,
+    owner: 'operator',
+  },
   ROOT_UNAVAILABLE: broken(
     'roots',
     'The folder of a named root is not there on this worker (not mounted?).',

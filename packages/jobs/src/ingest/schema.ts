@@ -52,6 +52,8 @@ export const ingestJobV1Schema = z.strictObject({
     .int({ error: 'is not a whole number' })
     .min(1, { error: 'is below 1' })
     .max(GENERATION_LIMIT, { error: 'is too large' }),
+  /** the fleet that accepted the file; absent where the producer does not know it. A worker of another fleet refuses the job */
+  fleet: uuid.optional(),
 })
 
 export type IngestJobV1 = z.infer<typeof ingestJobV1Schema>

@@ -2,6 +2,7 @@ import { Queue, type JobsOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { JobsError } from '../failures/error.js'
+import { owned, type OwnedQueue } from '../fleet.js'
 import { UUID_PATTERN } from '../ingest/ids.js'
 import { QUEUES, queueOptions } from '../queues.js'
 
@@ -28,11 +29,15 @@ export function rekeyJobId(itemId: string, tries: number): string {
   return `r-${itemId}-t${tries}`
 }
 
-export type RekeyQueue = Queue<RekeyJobV1>
+export type RekeyQueue = Queue<RekeyJobV1> & OwnedQueue
 
 /** The rekey queue over a producer's connection, which the caller keeps and closes. */
-export function createRekeyQueue(connection: Redis, options: { prefix?: string } = {}): RekeyQueue {
-  const queue: RekeyQueue = new Queue(QUEUES.rekey, { connection, ...queueOptions(options.prefix) })
+export function createRekeyQueue(
+  connection: Redis,
+  { prefix, fleet }: { prefix?: string; fleet?: string } = {},
+): RekeyQueue {
+  const bare: Queue<RekeyJobV1> = new Queue(QUEUES.rekey, { connection, ...queueOptions(prefix) })
+  const queue = owned(bare, { redis: connection, fleet, prefix })
   // Failed commands reject where they were given; the connection's own events add nothing.
   queue.on('error', () => undefined)
   return queue
@@ -50,6 +55,7 @@ export async function addRekeyJobs(
   items: readonly { readonly id: string; readonly tries: number }[],
 ): Promise<void> {
   if (items.length === 0) return
+  await queue.assertOurs()
   await queue.addBulk(
     items.map(({ id, tries }) => ({
       name: REKEY_JOB,

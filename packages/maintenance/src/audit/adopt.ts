@@ -1,5 +1,6 @@
 import { consumeRequest, getOperator, lastCheckpoint, listAudit, type Queryable } from '@sealfleet/records'
 
+import { assertOwnBucket } from '../fleet-mark.js'
 import { sha256Hex } from './body.js'
 import { copyAll, makeCheckpoint, type CheckpointReport } from './checkpoint.js'
 import { listCopyNumbers, readCopy } from './copies.js'
@@ -45,6 +46,7 @@ export async function adoptAudit(
   input: { readonly request: string; readonly reason: string; readonly actor: string; readonly signal?: AbortSignal },
 ): Promise<CheckpointReport> {
   const { request, reason, actor, signal } = input
+  await assertOwnBucket(ports, { signal })
   const detail = await adoptionDetail(ports, reason, signal)
   const consume = async (tx: Queryable): Promise<void> => {
     await consumeRequest(tx, { id: request, ...ADOPTION, consumedBy: actor, detail })

@@ -12,6 +12,7 @@ import {
   type Queryable,
 } from '@sealfleet/records'
 
+import { assertOwnBucket } from '../fleet-mark.js'
 import { checkpointKey, encodeBody, macMessage, sha256Hex, type CheckpointBody } from './body.js'
 import { listCopyNumbers, putCopy } from './copies.js'
 import { AuditError, type AuditPorts } from './terms.js'
@@ -57,10 +58,11 @@ const TRIES = 10
  * row is written first: a copy that failed is tried again the next time.
  *
  * @throws AuditError AUDIT_BEHIND: the store holds a later checkpoint than this database, which is older than it should be;
- *   NO_ACTIVE_KEY: there is no audit key. StoreError, RecordsError, HsmError, the signal's reason.
+ *   NO_ACTIVE_KEY: there is no audit key. FleetMismatchError, StoreError, RecordsError, HsmError, the signal's reason.
  */
 export async function checkpointAudit(ports: AuditPorts, options: CheckpointOptions = {}): Promise<CheckpointReport> {
   const { signal } = options
+  await assertOwnBucket(ports, options)
   const made = await makeNext(ports, signal)
   return copyAll(ports, made, signal)
 }
@@ -79,6 +81,7 @@ async function makeNext(ports: AuditPorts, signal: AbortSignal | undefined): Pro
 
 /** Whether a log that has grown could be signed now. @throws AuditError as `checkpointAudit`; StoreError, RecordsError */
 export async function assertSignable(ports: AuditPorts, options: CheckpointOptions = {}): Promise<void> {
+  await assertOwnBucket(ports, options)
   await lastNotBehind(ports, options.signal)
   await activeAuditKey(ports.records)
 }

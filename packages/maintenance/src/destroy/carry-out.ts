@@ -19,6 +19,7 @@ import {
   type RequestRow,
 } from '@sealfleet/records'
 
+import { assertOwnBucket } from '../fleet-mark.js'
 import { assertNotNeeded, keyNeeds, storeNeeds, type ScanOptions } from './needs.js'
 import { destructionRecord, destructionStoreKey, signRecord } from './record.js'
 import { DESTROY_KIND, termsOf } from './request.js'
@@ -106,6 +107,7 @@ async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions
   const key = await keyOf(records, planned)
   // What the records alone refuse is refused before every header in the store is read, each time anew.
   assertNotNeeded(key, await keyNeeds(records, key, NOTHING), planned.shred ? Infinity : null)
+  await assertOwnBucket(ports, options)
   const inStore = await storeNeeds(ports, key, options)
   const result = await records.transaction((tx) => underLock(ports, tx, planned, inStore, options), {
     timeoutMs: HSM_MS,

@@ -1,0 +1,47 @@
+import { tlsOptions, type Config } from '@sealfleet/config'
+import { connectProducer, ownerOfQueues, QUEUES, queueOptions } from '@sealfleet/jobs'
+import { ownerOfBucket } from '@sealfleet/maintenance'
+import { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
+import type { CommandContext } from '../context.js'
+import { openObjectStore } from './store.js'
+
+/** Something outside of the database that carries a fleet's id. */
+export interface Mark {
+  /** As a sentence names it. */
+  readonly where: string
+  /** The id that it carries; undefined: none yet, and the first worker writes its own. */
+  readonly owner: string | undefined
+}
+
+/** A connection for looking at the queues; closed when the command ends. */
+export async function openRedis(context: CommandContext, { redis }: Config<'redis'>): Promise<Redis> {
+  const connection = await connectProducer(redis.url.reveal(), {
+    connectionName: 'sealfleet-cli',
+    tls: tlsOptions(redis.tls),
+  })
+  context.defer(() => connection.disconnect())
+  return connection
+}
+
+/** Whose the queues are. @throws what Redis throws */
+export async function queuesMark(context: CommandContext, config: Config<'redis'>): Promise<Mark> {
+  const { prefix } = config.redis
+  return { where: `queues ${prefix}`, owner: await ownerOfQueues(await openRedis(context, config), prefix) }
+}
+
+/** Whose the bucket is. Reads alone. @throws StoreError */
+export async function bucketMark(context: CommandContext, config: Config<'s3'>): Promise<Mark> {
+  const store = await openObjectStore(config, { access: 'read-only', context })
+  context.defer(() => store.close())
+  return { where: `bucket ${store.bucket}`, owner: await ownerOfBucket(store, { signal: context.signal }) }
+}
+
+/** Workers that are connected to the ingest queue now. */
+export async function connectedWorkers(context: CommandContext, config: Config<'redis'>): Promise<number> {
+  const connection = await openRedis(context, config)
+  const queue = new Queue(QUEUES.ingest, { connection, ...queueOptions(config.redis.prefix) })
+  queue.on('error', () => undefined)
+  context.defer(() => queue.close())
+  return queue.getWorkersCount()
+}
