@@ -17,7 +17,7 @@ import { nonceId } from '@sealfleet/format'
 import { FAILURES } from '@sealfleet/jobs'
 
 import type { ClaimResult, IngestRecords } from './attempt/ports.js'
-import type { Refusal } from './queue/ingest-worker.js'
+import type { Refusal } from './queue/refusal.js'
 
 /** A dead letter names no more of them. */
 const MOST_DEATHS = 3

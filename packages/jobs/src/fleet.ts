@@ -50,18 +50,19 @@ export async function assertQueuesAreOurs(
 export interface OwnedQueue {
   /** Undefined where the producer did not say: then nothing is compared, and its jobs do not say it either. */
   readonly fleet: string | undefined
+  readonly redis: Redis
   /** Makes the queues this fleet's where they are no one's. @throws {JobsError} FLEET_MISMATCH; what Redis throws */
   assertOurs(): Promise<void>
 }
 
 export function owned<Q extends object>(
   queue: Q,
-  { redis, fleet, prefix }: { redis: Commands; fleet: string | undefined; prefix: string | undefined },
+  { redis, fleet, prefix }: { redis: Redis; fleet: string | undefined; prefix: string | undefined },
 ): Q & OwnedQueue {
   const assertOurs = async (): Promise<void> => {
     if (fleet !== undefined) await claimQueues(redis, fleet, prefix)
   }
-  return Object.assign(queue, { fleet, assertOurs })
+  return Object.assign(queue, { fleet, redis, assertOurs })
 }
 
 /** Makes the queues this fleet's, whoever had them. @returns the id of the fleet that had them, if it was another */

@@ -5,6 +5,8 @@ import type { Redis } from 'ioredis'
 
 import type { Guarded } from '../breakers/breaker.js'
 import type { Activity } from '../watchdog/activity.js'
+import { BrokenJobs } from './broken-jobs.js'
+import type { Refusal } from './refusal.js'
 import { backSoon, backToTheQueue } from './settle.js'
 
 /** Why running attempts stop when the process does. Burns no attempt. */
@@ -42,6 +44,8 @@ export interface ConsumerOptions<Report> {
   readonly assertOurs: () => Promise<void>
   /** Hears of every job that begins and ends. */
   readonly activity: Activity
+  /** Records a job that can not be read as a dead letter. */
+  readonly refuse: (refusal: Refusal) => Promise<void>
   /** A dependency failed a job, or the queue itself. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
   /** One activation of a job. The signal aborts when the job is cancelled or the worker stops; its reason says which. */
@@ -86,8 +90,12 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which too much demand slows the whole fleet.
     limiter: { max: NO_LIMIT, duration: 1_000 },
   })
+  const brokenJobs = new BrokenJobs(options)
+  brokenJobs.start()
   worker.on('error', (error) => {
     const { code, failure } = classify(error, { during: 'redis' })
+    // Not Redis, but what is in it: a job that BullMQ can't read would come back with each stall, and say the same again.
+    if (outageOf(failure) === undefined && !draining) return brokenJobs.look(error)
     log.warn({ code, err: error }, 'queue trouble')
     // BullMQ asks a Redis that refuses (full, a replica) again at once, for ever. Closing says good-bye by errors, too.
     if (outageOf(failure) === 'redis' && !draining) options.onOutage('redis', code)
@@ -107,7 +115,7 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     },
     drain: async (graceMs) => {
       draining = true
-      const closed = worker.close()
+      const closed = worker.close().then(() => brokenJobs.close())
       const grace = setTimeout(() => shutdown.abort(new ShutdownError()), graceMs)
       try {
         await closed

@@ -24,6 +24,7 @@ import type { RootsOut } from '../breakers/roots-out.js'
 import type { Activity } from '../watchdog/activity.js'
 import { outageOf, startConsumer, type Consumer } from './consumer.js'
 import { throttledProgress } from './progress.js'
+import type { Refusal } from './refusal.js'
 import { backSoon, backWhenRootsAre, settle, type IngestReport } from './settle.js'
 
 export interface IngestWorkerOptions {
@@ -49,14 +50,6 @@ export interface IngestWorkerOptions {
   /** Roots whose folder is missing here. */
   readonly rootsOut: Pick<RootsOut, 'has' | 'lost'>
   readonly onOutcome?: (outcome: IngestOutcome, seconds: number) => void
-}
-
-export interface Refusal {
-  readonly jobId: string
-  readonly code: 'PAYLOAD_INVALID' | 'REQUEST_CONFLICT' | 'FLEET_MISMATCH'
-  readonly reason: string
-  readonly fileId?: string
-  readonly fingerprint?: Buffer
 }
 
 /** The ingest queue's consumer. */

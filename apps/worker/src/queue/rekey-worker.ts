@@ -11,6 +11,7 @@ import type { RekeyEnd, RekeyPorts } from '../rekey/ports.js'
 import { rekeyItem, type RekeyOutcome } from '../rekey/rekey-item.js'
 import type { Activity } from '../watchdog/activity.js'
 import { startConsumer, type Consumer } from './consumer.js'
+import type { Refusal } from './refusal.js'
 import { AFTER_FENCE_MS, AFTER_LEASE_MS, later, settleFailure } from './settle.js'
 
 export interface RekeyWorkerOptions {
@@ -28,6 +29,8 @@ export interface RekeyWorkerOptions {
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
   /** The end of a try that somebody has to record later. */
   readonly onUnrecorded: (owed: RekeyEnd) => void
+  /** Records a job that is none as a dead letter. */
+  readonly refuse: (refusal: Refusal) => Promise<void>
   readonly onOutcome?: (outcome: RekeyOutcome, seconds: number) => void
 }
 
@@ -49,7 +52,7 @@ export function startRekeyWorker(options: RekeyWorkerOptions): RekeyWorker {
       const startedAt = performance.now()
       // One owner per activation: two deliveries of one job inside one process must not share a lease.
       const owner = `${options.workerId}/${randomBytes(6).toString('hex')}`
-      const outcome = await rekeyOrHold(options, { itemId: itemOf(job, log), owner }, signal)
+      const outcome = await rekeyOrHold(options, { itemId: await itemOf(options, job), owner }, signal)
       const seconds = (performance.now() - startedAt) / 1000
       options.onOutcome?.(outcome, seconds)
       logOutcome(log, job, outcome, seconds)
@@ -59,11 +62,12 @@ export function startRekeyWorker(options: RekeyWorkerOptions): RekeyWorker {
   return consumer
 }
 
-function itemOf(job: Job<unknown>, log: Logger): string {
+async function itemOf({ refuse, log }: RekeyWorkerOptions, job: Job<unknown>): Promise<string> {
   try {
     return parseRekeyJob(job.data).id
   } catch (error) {
     if (!(error instanceof JobsError)) throw error
+    await refuse({ jobId: String(job.id), code: 'PAYLOAD_INVALID', reason: error.message })
     log.warn({ jobId: job.id, code: error.code }, 'job refused')
     throw new UnrecoverableError(`${error.code}: ${error.message}`)
   }

@@ -13,7 +13,7 @@ import { OwedEnds } from '../attempt/owed.js'
 import type { StepHook } from '../attempt/steps.js'
 import type { Guarded } from '../breakers/breaker.js'
 import { startRekeyWorker, type RekeyWorker } from '../queue/rekey-worker.js'
-import type { CheckValues } from '../records-port.js'
+import { refuseRequest, type CheckValues } from '../records-port.js'
 import { tellingDestroyed } from '../telling-destroyed.js'
 import type { Activity } from '../watchdog/activity.js'
 import { countRekey } from './count.js'
@@ -80,6 +80,7 @@ export function startRekeying(parts: RekeyParts): Rekeying {
     activity,
     onOutage: parts.onOutage,
     onUnrecorded: (end) => owed.add(end),
+    refuse: (refusal) => refuseRequest(records, refusal),
     onOutcome: (outcome, seconds) => countRekey(metrics, outcome, seconds),
     ports: {
       records: port,

@@ -1,3 +1,4 @@
+import { removeBrokenJob } from '../broken-jobs.js'
 import { ingestJobId } from '../ingest/ids.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
 import { addIngestJobs, jobPresence, type IngestQueue } from './queue.js'
@@ -16,7 +17,7 @@ export interface OpenFile {
 }
 
 /**
- * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that ended
+ * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that ended, or broke,
  * while its file is still open stands in the way (BullMQ ignores its id), so it is removed; but first the file is looked at
  * again, since it may have ended together with its job.
  */
@@ -26,8 +27,12 @@ export async function jobNeed(
   stillOpen: () => Promise<boolean>,
 ): Promise<'none' | 'job' | 'ended'> {
   const presence = await jobPresence(queue, jobId)
-  if (presence !== 'ended') return presence === 'live' ? 'none' : 'job'
+  if (presence !== 'ended' && presence !== 'broken') return presence === 'live' ? 'none' : 'job'
   if (!(await stillOpen())) return 'ended'
+  if (presence === 'broken') {
+    await removeBrokenJob(queue, queue.redis, jobId)
+    return 'job'
+  }
   if ((await queue.remove(jobId)) === 1) return 'job'
   // Somebody else was faster: it is gone, or runs again.
   return (await jobPresence(queue, jobId)) === 'absent' ? 'job' : 'none'

@@ -1,5 +1,6 @@
 import { Queue, type JobsOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { isDecodeError } from '../broken-jobs.js'
 import { owned, type OwnedQueue } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
@@ -42,15 +43,23 @@ export function ingestJobEntry(job: IngestJobV1): {
   }
 }
 
-/** Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), or isn't there. */
-export type Presence = 'live' | 'ended' | 'absent'
+/**
+ * Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), can not be read by BullMQ
+ * (`broken`: it will never run and never end), or isn't there.
+ */
+export type Presence = 'live' | 'ended' | 'broken' | 'absent'
 
 /**
  * One look at the job itself, however long the queue is: BullMQ's getJobState goes through the whole list of waiting jobs.
  * `finishedOn` is written when a job completes or fails for good, and removed when it is retried.
  */
 export async function jobPresence(queue: IngestQueue, jobId: string): Promise<Presence> {
-  const job = await queue.getJob(jobId)
-  if (job === undefined) return 'absent'
-  return job.finishedOn === undefined ? 'live' : 'ended'
+  try {
+    const job = await queue.getJob(jobId)
+    if (job === undefined) return 'absent'
+    return job.finishedOn === undefined ? 'live' : 'ended'
+  } catch (error) {
+    if (isDecodeError(error)) return 'broken'
+    throw error
+  }
 }

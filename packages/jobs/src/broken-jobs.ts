@@ -1,0 +1,127 @@
+/**
+ * Jobs that BullMQ can't read or can't end: their hash was written by hand, cut short, or is no hash. BullMQ takes such a job, fails
+ * before the first line of ours, and leaves it active; when its lock has run out it is taken again, and so on without end. So
+ * a worker that hears of an error looks for them where BullMQ takes jobs from, and takes them out of the queue.
+ */
+import type { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
+
+export interface BrokenJob {
+  readonly jobId: string
+  /** One sentence without anything of the job's own text. */
+  readonly reason: string
+}
+
+/** Jobs of each list that one look goes through: far more than workers take at once. */
+const MOST = 1_000
+
+/** Fields that BullMQ's scripts count with, or that must be whole numbers to be read. */
+const COUNTED = ['ats', 'atm', 'attemptsMade', 'stc', 'delay', 'priority', 'timestamp'] as const
+/** Fields of flows and schedules, which these queues have none of: they would name other jobs and other queues. */
+const FOREIGN = ['rjk', 'parent', 'parentKey'] as const
+
+/** The broken ones among the jobs that are active, stalled, or next in turn. @throws what Redis throws */
+export async function findBrokenJobs(queue: Queue, redis: Redis): Promise<readonly BrokenJob[]> {
+  const { keys } = queue
+  const key = (name: string): string => keys[name] ?? queue.toKey(name)
+  const listed = async (name: string, ids: (list: string) => Promise<string[]>): Promise<string[]> => {
+    try {
+      return await ids(key(name))
+    } catch (error) {
+      if (!isWrongType(error)) throw error
+      // A job whose id is the name of a list that was empty: BullMQ made a hash of the list, and can add nothing to it any more.
+      if ((await redis.type(key(name))) === 'hash') await redis.del(key(name))
+      return []
+    }
+  }
+  const lists = await Promise.all([
+    listed('active', (list) => redis.lrange(list, 0, MOST - 1)),
+    listed('wait', (list) => redis.lrange(list, -MOST, -1)),
+    listed('paused', (list) => redis.lrange(list, -MOST, -1)),
+    listed('stalled', (list) => redis.smembers(list)),
+    listed('prioritized', (list) => redis.zrange(list, '0', String(MOST - 1))),
+    listed('delayed', (list) => redis.zrange(list, '0', String(MOST - 1))),
+  ])
+  const found = await Promise.all([...new Set(lists.flat())].map((jobId) => examine(queue, redis, jobId)))
+  return found.filter((job) => job !== undefined)
+}
+
+/** What is wrong with one job; undefined: nothing that would keep BullMQ from handing it over and ending it. */
+export async function examine(queue: Queue, redis: Redis, jobId: string): Promise<BrokenJob | undefined> {
+  const broken = (reason: string): BrokenJob => ({ jobId, reason })
+  const key = queue.toKey(jobId)
+  const type = await redis.type(key)
+  if (isOwnKey(queue, jobId)) return broken('its id is the name of a key of the queue itself')
+  // A hash that is missing is no trouble: BullMQ makes an empty one, whose data is then refused like any other.
+  if (type === 'none') return undefined
+  if (type !== 'hash') return broken(`its key holds a ${type} where a hash must be`)
+  const counted = await redis.hmget(key, ...COUNTED)
+  const uncounted = COUNTED.filter((_, place) => !/^(-?\d{1,15})?$/.test(counted[place] ?? ''))
+  if (uncounted.length > 0)
+    return broken(`${uncounted.join(', ')} ${uncounted.length === 1 ? 'is' : 'are'} no whole number`)
+  const foreign = await redis.hmget(key, ...FOREIGN)
+  if (foreign.some((value) => value !== null)) return broken('it is part of a flow or a schedule')
+  return decodes(queue, jobId, broken)
+}
+
+async function decodes(
+  queue: Queue,
+  jobId: string,
+  broken: (reason: string) => BrokenJob,
+): Promise<BrokenJob | undefined> {
+  try {
+    const job = await queue.getJob(jobId)
+    if (job === undefined) return undefined
+    return isSound(job.opts) ? undefined : broken('its options are not those of a job')
+  } catch (error) {
+    if (isDecodeError(error)) return broken('its data, options or progress are not JSON, or not of the right shape')
+    throw error
+  }
+}
+
+/** Options by which BullMQ's scripts calculate when a job ends. */
+function isSound(opts: unknown): boolean {
+  if (typeof opts !== 'object' || opts === null || Array.isArray(opts)) return false
+  const { attempts, removeOnComplete, removeOnFail } = opts as Record<string, unknown>
+  return isCount(attempts) && isRemoval(removeOnComplete) && isRemoval(removeOnFail)
+}
+
+function isCount(value: unknown): boolean {
+  return value === undefined || (typeof value === 'number' && Number.isSafeInteger(value))
+}
+
+function isRemoval(value: unknown): boolean {
+  if (value === undefined || typeof value === 'boolean' || isCount(value)) return true
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return Object.values(value).every(isCount)
+}
+
+/** Whether BullMQ failed to make a job of what Redis holds, rather than to reach Redis. */
+export function isDecodeError(error: unknown): boolean {
+  return error instanceof SyntaxError || error instanceof TypeError || isWrongType(error)
+}
+
+function isWrongType(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('WRONGTYPE')
+}
+
+/** Whether a job of that id would have one of the queue's own keys (`wait`, `meta`, …) for its hash, or something below one. */
+function isOwnKey(queue: Queue, jobId: string): boolean {
+  return Object.hasOwn(queue.keys, jobId.split(':', 1)[0] ?? '') && jobId !== ''
+}
+
+/** Takes a job out of every list of its queue, and its keys out of Redis. Doing it twice is harmless. @throws what Redis throws */
+export async function removeBrokenJob(queue: Queue, redis: Redis, jobId: string): Promise<void> {
+  const { keys } = queue
+  const key = (name: string): string => keys[name] ?? queue.toKey(name)
+  const transaction = redis.multi()
+  for (const list of ['active', 'wait', 'paused']) transaction.lrem(key(list), 0, jobId)
+  for (const set of ['prioritized', 'delayed', 'completed', 'failed']) transaction.zrem(key(set), jobId)
+  transaction.srem(key('stalled'), jobId)
+  if (!isOwnKey(queue, jobId)) {
+    const own = queue.toKey(jobId)
+    transaction.del(own, ...['lock', 'logs', 'dependencies', 'processed'].map((part) => `${own}:${part}`))
+  }
+  const answers = (await transaction.exec()) ?? []
+  for (const [error] of answers) if (error !== null) throw error
+}
