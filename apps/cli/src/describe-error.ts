@@ -1,6 +1,7 @@
 import { ConfigError, describeProblem } from '@sealfleet/config'
-import { classify, FAILURES, isFailureCode, type ClassifyContext } from '@sealfleet/jobs'
+import { adviceFor, classify, FAILURES, isFailureCode, JobsError, type ClassifyContext } from '@sealfleet/jobs'
 import { RecordsError } from '@sealfleet/records'
+import { withCauses } from './causes.js'
 import { CliError } from './cli-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { hasCode } from './files/errno.js'
@@ -18,8 +19,9 @@ export interface ErrorReport {
 }
 
 /**
- * Turns whatever a command threw into code, sentence, fix and exit status. Our own errors speak for themselves; drivers'
- * errors get the sentence of their failure code, since their own texts may hold addresses, statements or payloads.
+ * Turns whatever a command threw into code, sentence, fix and exit status. Our own errors speak for themselves, drivers'
+ * errors get the sentence of their failure code; what the causes say follows, cleaned and once. The advice is for someone
+ * who has given a command, not for the fleet's on-call.
  */
 export function describeError(thrown: unknown, during?: ClassifyContext['during']): ErrorReport {
   const error = firstFailure(thrown)
@@ -28,7 +30,7 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
     const fix = error.fix === undefined ? usualFix(code) : oneLine(error.fix)
     return {
       code,
-      message: shortened(error.message),
+      message: shortened(withCauses(error.message, error.cause)),
       exitStatus,
       ...(lines.length === 0 ? {} : { lines: lines.map(shortened) }),
       ...(fix === undefined ? {} : { fix }),
@@ -47,8 +49,14 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
   const ownFix = fixOf(from)
   return {
     code,
-    message: own ?? (code === 'UNCLASSIFIED' ? unclassified(error) : failure.summary),
-    fix: ownFix ?? failure.fix,
+    message: shortened(
+      own === undefined
+        ? withCauses(code === 'UNCLASSIFIED' ? unclassified(error) : failure.summary, error)
+        : from instanceof RecordsError
+          ? own
+          : withCauses(own, causeOf(from)),
+    ),
+    fix: ownFix ?? adviceFor(code, 'command'),
     exitStatus: failure.exitStatus,
   }
 }
@@ -63,7 +71,11 @@ function usualFix(code: string): string | undefined {
   if (code === 'USAGE') return OF_ARGUMENTS.INVALID.fix
   // Theirs is for a file that was cancelled; here somebody has answered no.
   if (code === 'CANCELLED') return 'give the command again, and type exactly what it asks for'
-  return isFailureCode(code) ? FAILURES[code].fix : undefined
+  return isFailureCode(code) ? adviceFor(code, 'command') : undefined
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined
 }
 
 const LONGEST = 2_000
@@ -117,6 +129,8 @@ function textOfOwn(from: unknown, code: string): string | undefined {
 }
 
 function fixOf(from: unknown): string | undefined {
+  // Without one of its own it has a producer's.
+  if (from instanceof JobsError) return from.ownFix
   const fix = typeof from === 'object' && from !== null ? (from as { fix?: unknown }).fix : undefined
   return typeof fix === 'string' && fix !== '' ? oneLine(fix) : undefined
 }

@@ -1,4 +1,5 @@
 export type { Dependency, ExitStatus, Failure, FailureClass, Owner, Policy } from './failures/terms.js'
+export { adviceFor, type Audience } from './failures/advice.js'
 export { FAILURES, FAILURE_CODES, isFailureCode, type FailureCode } from './failures/list.js'
 export { JobsError } from './failures/error.js'
 export { classify, exitStatusOf, type Classified, type ClassifyContext } from './failures/classify.js'

@@ -1,3 +1,4 @@
+import { tlsFault } from '@sealfleet/config'
 import { Redis } from 'ioredis'
 import type { ConnectionOptions as TlsConnectionOptions } from 'node:tls'
 import { classify } from './failures/classify.js'
@@ -32,7 +33,7 @@ export function createWorkerConnection(url: string, settings: ConnectionSettings
 /**
  * A connection for a producer, which has a caller who waits: it fails fast. Resolves once Redis takes commands; later
  * outages fail the commands at once, while it connects again in the background.
- * @throws {JobsError} REDIS_UNAVAILABLE or REDIS_ACCESS_DENIED; the message names host and port, never the password
+ * @throws {JobsError} REDIS_UNAVAILABLE, REDIS_ACCESS_DENIED or REDIS_TLS; the message names host and port, never the password
  */
 export async function connectProducer(url: string, settings: ProducerSettings = {}): Promise<Redis> {
   const { connectTimeoutMs = 5_000, commandTimeoutMs = 10_000 } = settings
@@ -60,9 +61,12 @@ export async function connectProducer(url: string, settings: ProducerSettings = 
     redis.disconnect()
     const cause = last ?? error
     const { code } = classify(cause, { during: 'redis' })
-    const refused = code === 'REDIS_ACCESS_DENIED'
     const { host, port } = redis.options
     const address = redis.options.path ?? `${host ?? 'localhost'}:${port ?? 6379}`
+    const tls = tlsFault(cause, 'redis')
+    if (tls !== undefined)
+      throw new JobsError('REDIS_TLS', `Redis at ${address} ${tls.why}`, { cause, fix: `${tls.fix}.` })
+    const refused = code === 'REDIS_ACCESS_DENIED'
     const what = refused ? 'refused the user or password' : 'does not answer'
     throw new JobsError(refused ? code : 'REDIS_UNAVAILABLE', `Redis at ${address} ${what}`, { cause })
   }

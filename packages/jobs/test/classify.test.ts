@@ -10,8 +10,6 @@ function like(name: string, message: string, properties: object = {}): Error {
 
 const aws = (name: string, httpStatusCode?: number, more: object = {}): Error =>
   like(name, name, { $fault: 'server', $metadata: { httpStatusCode, attempts: 1, totalRetryDelay: 0 }, ...more })
-const pkcs11 = (message: string, code: number, method = 'C_SignInit'): Error =>
-  like('Pkcs11Error', message, { code, method })
 const pg = (code: string, message = 'x'): Error =>
   like('error', message, { code, severity: 'FATAL', length: 100, file: 'auth.c', line: '326', routine: 'auth_failed' })
 const reply = (message: string): Error => like('ReplyError', message, { command: { name: 'get', args: ['k'] } })
@@ -22,11 +20,7 @@ const refused = errno('ECONNREFUSED', 'connect', -111)
 const TABLE: readonly (readonly [FailureCode, string, unknown, ClassifyContext?])[] = [
   // our own errors
   ['E_SEGMENT_AUTH', 'a FormatError', like('FormatError', 'segment 3 is not authentic', { code: 'E_SEGMENT_AUTH' })],
-  [
-    'HSM_BUSY',
-    'an HsmError over a driver’s error',
-    like('HsmError', 'x', { code: 'HSM_BUSY', cause: pkcs11('CKR_PIN_INCORRECT', 0xa0) }),
-  ],
+  ['HSM_BUSY', 'an HsmError over a driver’s error', like('HsmError', 'x', { code: 'HSM_BUSY', cause: pg('28P01') })],
   [
     'S3_TIMEOUT',
     'a StoreError wrapped by an uncoded one',
@@ -61,20 +55,29 @@ const TABLE: readonly (readonly [FailureCode, string, unknown, ClassifyContext?]
     { abortReason: like('X', 'x', { code: 'SHUTDOWN' }) },
   ],
 
-  // pkcs11js
-  ['HSM_ACCESS_DENIED', 'a wrong PIN', pkcs11('CKR_PIN_INCORRECT', 0xa0, 'C_Login')],
-  ['HSM_ACCESS_DENIED', 'a locked PIN', pkcs11('CKR_PIN_LOCKED', 0xa4, 'C_Login')],
-  ['HSM_ACCESS_DENIED', 'a mechanism the token refuses', pkcs11('CKR_MECHANISM_INVALID', 0x70)],
-  ['HSM_SESSION_LOST', 'a lost session', pkcs11('CKR_SESSION_HANDLE_INVALID', 0xb3)],
-  ['HSM_SESSION_LOST', 'a stale key handle', pkcs11('CKR_OBJECT_HANDLE_INVALID', 0x82)],
-  ['HSM_BUSY', 'no more sessions', pkcs11('CKR_SESSION_COUNT', 0xb1, 'C_OpenSession')],
-  ['HSM_UNAVAILABLE', 'a token that is gone', pkcs11('CKR_TOKEN_NOT_PRESENT', 0xe0)],
-  ['HSM_UNAVAILABLE', 'a general error while signing', pkcs11('CKR_GENERAL_ERROR', 0x05, 'C_SignAsync')],
-  ['E_NONCE_UNWRAP', 'a general error while decrypting', pkcs11('CKR_GENERAL_ERROR', 0x05, 'C_Decrypt')],
-  ['E_NONCE_UNWRAP', 'a bad GCM tag', pkcs11('CKR_ENCRYPTED_DATA_INVALID', 0x40, 'C_Decrypt')],
-  ['HSM_UNAVAILABLE', 'a vendor’s code', pkcs11('CKR_VENDOR_DEFINED', 0x80000001)],
-  ['HSM_ACCESS_DENIED', 'a number that is only in the message', new Error('CKR_PIN_EXPIRED:163\n at Error (native)')],
-
+  // TLS, whoever met it
+  ...(['database', 'redis', 's3'] as const).flatMap((during) => {
+    const code = ({ database: 'DB_TLS', redis: 'REDIS_TLS', s3: 'S3_TLS' } as const)[during]
+    const row = (what: string, tls: string): readonly [FailureCode, string, unknown, ClassifyContext] => [
+      code,
+      `${what} (${during})`,
+      like('Error', 'x', { code: tls }),
+      { during },
+    ]
+    return [
+      row('an untrusted authority', 'SELF_SIGNED_CERT_IN_CHAIN'),
+      row('another name', 'ERR_TLS_CERT_ALTNAME_INVALID'),
+      row('an expired certificate', 'CERT_HAS_EXPIRED'),
+      row('a client certificate that is missing', 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'),
+      row('no TLS at all', 'ERR_SSL_WRONG_VERSION_NUMBER'),
+    ]
+  }),
+  ['UNCLASSIFIED', 'TLS of nobody knows whom', like('Error', 'x', { code: 'CERT_HAS_EXPIRED' })],
+  [
+    'DB_TLS',
+    'what Prisma makes of it',
+    like('DriverAdapterError', 'x', { cause: { kind: 'TlsConnectionError', reason: 'x' } }),
+  ],
   // AWS SDK
   ['S3_THROTTLED', '503 SlowDown', aws('SlowDown', 503)],
   ['S3_THROTTLED', '429 without a name', aws('Unknown', 429)],

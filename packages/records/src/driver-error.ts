@@ -1,3 +1,5 @@
+import { tlsFault, type TlsFault } from '@sealfleet/config'
+import { said } from '@sealfleet/telemetry/text'
 import { connectionFailure } from './connection/failure.js'
 import { RecordsError, type RecordsErrorCode } from './errors.js'
 import { lacksRight, missingRight } from './missing-right.js'
@@ -44,6 +46,12 @@ const BY_CODE: Readonly<Record<string, RecordsErrorCode>> = {
   ETIMEDOUT: 'DB_UNAVAILABLE',
   ENOTFOUND: 'DB_UNAVAILABLE',
   EAI_AGAIN: 'DB_UNAVAILABLE',
+  EAI_FAIL: 'DB_UNAVAILABLE',
+  EAI_NODATA: 'DB_UNAVAILABLE',
+  ECONNABORTED: 'DB_UNAVAILABLE',
+  EADDRNOTAVAIL: 'DB_UNAVAILABLE',
+  EHOSTDOWN: 'DB_UNAVAILABLE',
+  ENETDOWN: 'DB_UNAVAILABLE',
   EHOSTUNREACH: 'DB_UNAVAILABLE',
   ENETUNREACH: 'DB_UNAVAILABLE',
   ENOENT: 'DB_UNAVAILABLE', // a socket's path
@@ -54,7 +62,8 @@ const BY_CODE: Readonly<Record<string, RecordsErrorCode>> = {
   TooManyConnections: 'DB_UNAVAILABLE',
   TransactionWriteConflict: 'DB_UNAVAILABLE',
   TransactionAlreadyClosed: 'DB_UNAVAILABLE',
-  TlsConnectionError: 'DB_ACCESS_DENIED',
+  TlsConnectionError: 'DB_TLS',
+  P1011: 'DB_TLS',
   AuthenticationFailed: 'DB_ACCESS_DENIED',
   DatabaseAccessDenied: 'DB_ACCESS_DENIED',
   DatabaseDoesNotExist: 'DB_SCHEMA',
@@ -72,6 +81,7 @@ const BY_CODE: Readonly<Record<string, RecordsErrorCode>> = {
   P2024: 'DB_UNAVAILABLE',
   P2028: 'DB_UNAVAILABLE',
   P2034: 'DB_UNAVAILABLE',
+  P2037: 'DB_UNAVAILABLE',
 }
 
 /** pg has no codes for these. */
@@ -87,6 +97,7 @@ const FIX: Partial<Record<RecordsErrorCode, string>> = {
 const SUMMARY: Record<RecordsErrorCode, string> = {
   DB_UNAVAILABLE: 'the database is out of reach',
   DB_ACCESS_DENIED: 'the database refused us',
+  DB_TLS: 'TLS to the database could not be set up',
   DB_SCHEMA: 'the database or its tables are missing or not of this version',
   DB_URL: 'the database URL is wrong',
   FENCED: 'the lease is lost',
@@ -113,8 +124,11 @@ const SUMMARY: Record<RecordsErrorCode, string> = {
   DB_ERROR: 'the database refused the statement',
 }
 
-/** Classes whose messages from the server speak of the connection, never of a row's values. */
-const MESSAGE_IS_SAFE = new Set<RecordsErrorCode>(['DB_UNAVAILABLE', 'DB_ACCESS_DENIED', 'DB_SCHEMA'])
+/**
+ * Classes whose messages from the server speak of the connection or the statement, never of a row's values: those stand in
+ * `detail` and `where`, which are not taken along, and in messages of class 22, which is INVALID.
+ */
+const MESSAGE_IS_SAFE = new Set<RecordsErrorCode>(['DB_UNAVAILABLE', 'DB_ACCESS_DENIED', 'DB_SCHEMA', 'DB_ERROR'])
 
 /**
  * Any error of the driver as a RecordsError; one that is a RecordsError already passes unchanged.
@@ -137,7 +151,10 @@ export function recordsError(error: unknown, sql?: string): RecordsError {
     const missing = missingRight(found.message ?? '', sql)
     if (missing !== undefined) return lacksRight(missing, found.message)
   }
-  const message = found.message !== undefined && MESSAGE_IS_SAFE.has(code) ? found.message : undefined
+  const tls =
+    code === 'DB_UNAVAILABLE' || code === 'DB_TLS' || code === 'DB_ERROR' ? tlsFault(error, 'database') : undefined
+  if (tls !== undefined) return tlsError(error, tls)
+  const message = found.message !== undefined && MESSAGE_IS_SAFE.has(code) ? said(found.message) : undefined
   const rule = found.constraint === undefined ? '' : ` (${found.constraint})`
   const cause = new Error(message ?? found.codes.join(' '))
   cause.name = error instanceof Error ? error.name : 'Error'
@@ -148,6 +165,12 @@ export function recordsError(error: unknown, sql?: string): RecordsError {
     ...(found.constraint !== undefined && { constraint: found.constraint }),
     ...(fix !== undefined && { fix }),
   })
+}
+
+function tlsError(error: unknown, { why, fix }: TlsFault): RecordsError {
+  const cause = new Error(why)
+  cause.name = error instanceof Error ? error.name : 'Error'
+  return new RecordsError('DB_TLS', `the database ${why}`, { cause, fix })
 }
 
 /** insufficient_privilege */

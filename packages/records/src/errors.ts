@@ -4,6 +4,8 @@ export const RECORDS_ERROR_CODES = [
   'DB_UNAVAILABLE',
   /** The database answered and refused the user, the password or the database's name. Trying again does not help. */
   'DB_ACCESS_DENIED',
+  /** TLS could not be set up: one side does not take the other's certificate. Trying again does not help. */
+  'DB_TLS',
   /** The tables are missing or older than this program: run `npm run migrate`. */
   'DB_SCHEMA',
   /** The database URL is malformed. */

@@ -1,4 +1,6 @@
 /** From an error of the SDK or of a socket to a StoreError. */
+import { tlsFault } from '@sealfleet/config'
+import { said } from '@sealfleet/telemetry/text'
 import { StoreError, type StoreErrorCode } from './errors.js'
 
 /** What the SDK's errors look like where we read them. Structural, because two copies of a class are never `instanceof`. */
@@ -8,6 +10,10 @@ interface Symptoms {
   readonly code: string
   readonly status: number | undefined
   readonly requestId: string | undefined
+  /** What the store said of a refusal, cleaned; empty when it said nothing. */
+  readonly words: string
+  /** Where the bucket is, when the store said that it is not where it was asked for. */
+  readonly region: string | undefined
 }
 
 const THROTTLES = new Set([
@@ -30,16 +36,16 @@ const UNREACHABLE = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN'],
   ...['ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE', 'UND_ERR_SOCKET', 'EPROTO'],
 ])
-/** An answer that isn't HTTP, or a TLS that can't be set up: wrong address, wrong certificate. */
-const NOT_S3 = /^(HPE_|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/
+/** An answer that isn't HTTP: wrong address. What TLS says is looked at before. */
+const NOT_S3 = /^HPE_/
 const CLOCK = new Set(['RequestTimeTooSkewed'])
 
 const FIXES: Record<Exclude<StoreErrorCode, 'SOURCE_TOO_LARGE'>, string> = {
-  S3_THROTTLED:
-    'nothing at once: the request is tried again later; if it lasts, lower the concurrency or ask for a higher limit',
-  S3_UNAVAILABLE: 'check that the S3 endpoint is right, up and reachable from here; the request is tried again later',
+  S3_THROTTLED: 'wait; if it lasts, lower the concurrency or ask for a higher limit',
+  S3_UNAVAILABLE: 'check that the S3 endpoint is right, up and reachable from here',
   S3_TIMEOUT: 'check the network and the load of the S3 server; raise the time-outs only if it is known to be slow',
   S3_ACCESS_DENIED: 'check the access key, its secret and what its policy allows on this bucket',
+  S3_TLS: 'check the certificates of the store and the SEALFLEET_S3_TLS_… settings',
   S3_NO_BUCKET: 'create the bucket, or correct its name in the configuration',
   S3_NO_SUCH_OBJECT: 'check the key and version; if the record names them, look whether something deleted the object',
   S3_OBJECT_EXISTS: 'find out who else writes to this bucket; the object there was left untouched',
@@ -60,16 +66,32 @@ export function fixFor(code: keyof typeof FIXES): string {
 export function toStoreError(error: unknown, what: string): StoreError {
   if (error instanceof StoreError) return error
   const symptoms = symptomsOf(error)
-  const code = codeFor(symptoms)
+  const tls = symptoms.status === undefined ? tlsFault(error, 's3') : undefined
+  const code = tls === undefined ? codeFor(symptoms) : 'S3_TLS'
   const seen = [symptoms.status, symptoms.code || symptoms.name].filter(Boolean).join(' ')
-  const fix = CLOCK.has(symptoms.code)
-    ? 'set this machine’s clock: the store refuses signatures of another time'
-    : FIXES[code]
-  return new StoreError(code, `${what}: ${seen}`, {
-    fix,
+  const story = tls === undefined ? [seen, symptoms.words].filter(Boolean).join(': ') : `the store ${tls.why}`
+  return new StoreError(code, `${what}: ${story}`, {
+    fix: tls?.fix ?? fixOf(symptoms, code),
     cause: withoutSecrets(symptoms),
     ...(symptoms.status !== undefined && { httpStatus: symptoms.status }),
   })
+}
+
+function fixOf(symptoms: Symptoms, code: Classified): string {
+  const { region, status } = symptoms
+  if (CLOCK.has(symptoms.code)) return 'set this machine’s clock: the store refuses signatures of another time'
+  if (region !== undefined)
+    return `set SEALFLEET_S3_REGION=${region}, and the endpoint of that region: the bucket is there`
+  if (status !== undefined && status >= 300 && status < 400)
+    return 'correct SEALFLEET_S3_ENDPOINT and SEALFLEET_S3_REGION: the store sends this request elsewhere'
+  if (refusesChecksums(symptoms))
+    return 'set SEALFLEET_S3_CHECKSUMS=when-required: this store does not know x-amz-checksum'
+  return FIXES[code]
+}
+
+/** Older stores name the header that they don't know, or the argument that they don't expect. */
+function refusesChecksums({ status, words, code }: Symptoms): boolean {
+  return (status === 400 || status === 501) && /x-amz-(sdk-)?checksum|x-amz-trailer/i.test(`${code} ${words}`)
 }
 
 export function isStoreError(error: unknown, ...codes: StoreErrorCode[]): error is StoreError {
@@ -78,7 +100,9 @@ export function isStoreError(error: unknown, ...codes: StoreErrorCode[]): error 
 
 type Classified = keyof typeof FIXES
 
-function codeFor({ name, code, status }: Symptoms): Classified {
+function codeFor(symptoms: Symptoms): Classified {
+  const { name, code, status } = symptoms
+  if (refusesChecksums(symptoms)) return 'S3_UNSUPPORTED'
   if (THROTTLES.has(code) || status === 429) return 'S3_THROTTLED'
   if (code === 'NoSuchBucket') return 'S3_NO_BUCKET'
   if (code === 'NoSuchUpload') return 'S3_NO_SUCH_UPLOAD'
@@ -96,6 +120,8 @@ function codeFor({ name, code, status }: Symptoms): Classified {
   if (UNREACHABLE.has(code) || NOT_S3.test(code)) return 'S3_UNAVAILABLE'
   if (name === 'TimeoutError') return 'S3_TIMEOUT'
   if (status !== undefined && status >= 500) return 'S3_UNAVAILABLE'
+  // Elsewhere: another region, or a proxy's own redirect.
+  if (status !== undefined && status >= 300 && status < 400) return 'S3_REJECTED'
   // A good status whose body can't be read: the way to the store is at fault, not the request. Without any status it
   // never left (a wrong argument): trying again would not help, so it must not look transient.
   return status !== undefined && status < 400 ? 'S3_UNAVAILABLE' : 'S3_REJECTED'
@@ -116,7 +142,32 @@ function symptomsOf(error: unknown): Symptoms {
     code,
     status: typeof status === 'number' && status > 0 ? status : undefined,
     requestId: typeof requestId === 'string' ? requestId : undefined,
+    words: typeof status === 'number' && status >= 300 ? wordsOf(top, name, code) : '',
+    region: regionOf(top),
   }
+}
+
+/** The store's `<Message>`, and the header or argument that it names; nothing where the SDK only made something up. */
+function wordsOf(top: Partial<Record<string, unknown>>, name: string, code: string): string {
+  const message = text(top['message'])
+  const madeUp = message === '' || [name, code, 'UnknownError', 'Unknown'].includes(message) || NOT_XML.test(message)
+  const named = [top['Header'], top['ArgumentName']].map(text).filter((one) => one !== '' && !message.includes(one))
+  return said([...(madeUp ? [] : [message]), ...named].join(' '))
+}
+
+/** What the SDK says when an answer is not XML: an error of a proxy, most often. */
+const NOT_XML = /^(char '|Unencoded|unexpected|Deserialization error)/i
+
+/** From the header that comes with every answer about a bucket elsewhere, or from the answer's own body. */
+function regionOf(top: Partial<Record<string, unknown>>): string | undefined {
+  const status = fields(top['$metadata'])['httpStatusCode']
+  const elsewhere = status === 301 || status === 307 || status === 400
+  if (!elsewhere) return undefined
+  const header = text(fields(fields(top['$response'])['headers'])['x-amz-bucket-region'])
+  const expecting = /expecting '([^']+)'/.exec(text(top['message']))?.[1]
+  const region =
+    text(top['Region']) || expecting || (status === 400 && text(top['name']) !== 'UnknownError' ? '' : header)
+  return /^[a-z0-9-]{1,64}$/.test(region) ? region : undefined
 }
 
 function withoutSecrets({ name, code, status, requestId }: Symptoms): Error {

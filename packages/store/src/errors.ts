@@ -3,13 +3,15 @@
  * AbortSignal and the errors of a caller's body.
  *
  * An SDK error carries the string that was signed, headers, sometimes the access key's id; so none is ever a `cause`
- * as it is: only its name, code, status and request id are kept.
+ * as it is: only its name, code, status and request id are kept, and the store's own sentence, cleaned (`said`).
  */
 export const STORE_ERROR_CODES = [
   'S3_THROTTLED',
   'S3_UNAVAILABLE',
   'S3_TIMEOUT',
   'S3_ACCESS_DENIED',
+  /** TLS could not be set up: one side does not take the other's certificate. */
+  'S3_TLS',
   'S3_NO_BUCKET',
   'S3_NO_SUCH_OBJECT',
   /** Another attempt's object, or one of unknown origin, sits at the key. */

@@ -37,6 +37,7 @@ export interface SendOptions {
 export class Link implements Disposable {
   readonly client: S3Client
   readonly maxAttempts: number
+  readonly checksums: 'when-supported' | 'when-required'
   readonly inactivityTimeoutMs: number
   readonly abortTimeoutMs: number
   /** Without it, nobody is in a hurry. */
@@ -48,6 +49,7 @@ export class Link implements Disposable {
 
   constructor(options: StoreOptions) {
     this.maxAttempts = options.maxAttempts ?? 4
+    this.checksums = options.checksums ?? 'when-supported'
     this.patienceMs = options.patienceMs ?? Infinity
     this.silence = new SilenceWatch(options.silenceAfterMs ?? 5 * SECOND, options.onSilence)
     // Whoever is in a hurry tries twice at least: a connection may be dead, and another not.
@@ -135,7 +137,7 @@ function createClient(
     maxAttempts,
     retryMode: 'standard',
     // A CRC-32 with every body: native and cheap. Answers of ranges have none; the sealed format authenticates them.
-    requestChecksumCalculation: 'WHEN_SUPPORTED',
+    requestChecksumCalculation: options.checksums === 'when-required' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     expectContinueHeader: false,
     // Given, so that no AWS_* variable and no file below ~/.aws changes them.

@@ -149,11 +149,12 @@ async function ifMatchIsHonoured(trial: Probe): Promise<boolean> {
 async function tryMultipart(trial: Probe, conditional: boolean) {
   const { link, key, options, body, target } = trial
   const metadata = { [ATTEMPT]: trial.attempt }
+  const checksum = link.checksums === 'when-required' ? {} : ({ ChecksumAlgorithm: 'CRC32' } as const)
   let uploadId: string | undefined
   let listed = false
   try {
     const started = await link.request(trial.request('multipart upload'), (client, o) =>
-      client.send(new CreateMultipartUploadCommand({ ...target, Metadata: metadata, ChecksumAlgorithm: 'CRC32' }), o),
+      client.send(new CreateMultipartUploadCommand({ ...target, Metadata: metadata, ...checksum }), o),
     )
     uploadId = started.UploadId
     if (uploadId === undefined) throw unsupported('has no multipart uploads')

@@ -1,1 +1,1 @@
-export { cutMiddle, displayWidth, oneLine, printable, printableJson } from '@sealfleet/telemetry/text'
+export { cutMiddle, displayWidth, oneLine, printable, printableJson, said } from '@sealfleet/telemetry/text'

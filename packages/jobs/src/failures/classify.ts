@@ -1,9 +1,9 @@
 import { errorChain, textOf, type ErrorNode } from './chain.js'
 import { fileSystemFailure, networkFailure } from './foreign/errno.js'
-import { pkcs11Failure } from './foreign/pkcs11.js'
 import { postgresFailure } from './foreign/postgres.js'
 import { redisFailure } from './foreign/redis.js'
 import { s3Failure } from './foreign/s3.js'
+import { tlsFailure } from './foreign/tls.js'
 import { FAILURES, isFailureCode, type FailureCode } from './list.js'
 import type { Failure } from './terms.js'
 
@@ -24,8 +24,8 @@ export interface Classified {
 }
 
 /**
- * Finds an error's code: first by the codes of our own errors, nearest first; then by what drivers throw (pkcs11js, the
- * AWS SDK, pg and Prisma, ioredis, fs); UNCLASSIFIED when nothing fits. Walks `cause` and `AggregateError.errors`.
+ * Finds an error's code: first by the codes of our own errors, nearest first; then by what drivers throw (the AWS
+ * SDK, pg and Prisma, ioredis, fs; what a PKCS#11 module returns gets its code in @sealfleet/hsm); UNCLASSIFIED when nothing fits. Walks `cause` and `AggregateError.errors`.
  * Never throws.
  */
 export function classify(error: unknown, context: ClassifyContext = {}): Classified {
@@ -63,7 +63,7 @@ function ownCode(chain: readonly ErrorNode[]): Classified | undefined {
 
 function foreignCode(chain: readonly ErrorNode[], context: ClassifyContext): Classified | undefined {
   for (const node of chain) {
-    const code = pkcs11Failure(node) ?? s3Failure(node) ?? postgresFailure(node) ?? redisFailure(node)
+    const code = tlsFailure(node, context.during) ?? s3Failure(node) ?? postgresFailure(node) ?? redisFailure(node)
     if (code !== undefined) return classified(code, node)
   }
   for (const node of chain) {

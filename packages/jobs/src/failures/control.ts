@@ -54,6 +54,6 @@ export const UNCLASSIFIED = {
     exitStatus: 1,
     owner: 'developers',
     summary: 'A failure that no code describes yet.',
-    fix: 'Add a code for it to packages/jobs, then replay the dead letters.',
+    fix: 'Read its message and `npx sealfleet trace ID`, mend the cause and replay the dead letters; report the message.',
   },
 } as const satisfies Record<string, FailureEntry>

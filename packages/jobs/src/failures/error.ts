@@ -1,15 +1,19 @@
-import { FAILURES, type FailureCode } from './list.js'
+import { adviceFor } from './advice.js'
+import type { FailureCode } from './list.js'
 
 /** An error of this package, with a code of the closed list and what to do about it. */
 export class JobsError extends Error {
   override readonly name = 'JobsError'
   readonly code: FailureCode
-  /** the first thing to do */
+  /** the first thing to do: what this error was given, else a producer's, whose client throws it */
   readonly fix: string
+  /** what this error was given, whoever reads it */
+  readonly ownFix: string | undefined
 
   constructor(code: FailureCode, message: string, options: { cause?: unknown; fix?: string } = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code
-    this.fix = options.fix ?? FAILURES[code].fix
+    this.ownFix = options.fix
+    this.fix = options.fix ?? adviceFor(code, 'producer')
   }
 }

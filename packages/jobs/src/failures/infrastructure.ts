@@ -131,6 +131,21 @@ export const BROKEN_INFRASTRUCTURE = {
     'The database does not exist, or its tables are not those of this version.',
     'Check the database name in SEALFLEET_DATABASE_URL; run the migrations of this version.',
   ),
+  S3_TLS: broken(
+    's3',
+    'TLS to the object store could not be set up: one side does not take the other’s certificate.',
+    'The message says which; check the certificates and SEALFLEET_S3_TLS_CA_FILE, _CERT_FILE and _SERVER_NAME.',
+  ),
+  DB_TLS: broken(
+    'database',
+    'TLS to PostgreSQL could not be set up: one side does not take the other’s certificate.',
+    'The message says which; check the certificates and SEALFLEET_DATABASE_TLS_CA_FILE, _CERT_FILE and _SERVER_NAME.',
+  ),
+  REDIS_TLS: broken(
+    'redis',
+    'TLS to Redis could not be set up: one side does not take the other’s certificate.',
+    'The message says which; check the certificates and SEALFLEET_REDIS_TLS_CA_FILE, _CERT_FILE and _SERVER_NAME.',
+  ),
   REDIS_ACCESS_DENIED: broken(
     'redis',
     'Redis refused the user, the password or a command.',

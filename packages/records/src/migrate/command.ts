@@ -90,7 +90,7 @@ function report(error: unknown, json: boolean, io: Output): number {
     const { code, message, fix, sqlState } = error
     if (json) io.out(JSON.stringify({ error: { code, message, fix, sqlState } }))
     else io.err(`${code}: ${oneLine(message)}${fix === undefined ? '' : `\nTo mend it: ${oneLine(fix)}.`}`)
-    return code === 'DB_UNAVAILABLE' ? 6 : code === 'DB_URL' ? 2 : 1
+    return code === 'DB_UNAVAILABLE' || code === 'DB_TLS' ? 6 : code === 'DB_URL' ? 2 : 1
   }
   const usage = error instanceof ConfigError || (error instanceof TypeError && 'code' in error)
   if (!usage) throw error
