@@ -1,5 +1,5 @@
-import { recordsError } from '@sealfleet/records'
 import { describe, expect, test } from 'vitest'
+import { recordsError } from '../../records/src/driver-error.js'
 import { classify } from '../src/failures/classify.js'
 
 const raised = (properties: object): Error => Object.assign(new Error('x'), properties)

@@ -60,12 +60,4 @@ describe('Redis over TLS', () => {
     expect(said).toMatch(/^REDIS_TLS /)
     expect(said).toMatch(told)
   })
-
-  test('a port without TLS is told as such', async () => {
-    const url = redisUrl().replace('redis:', 'rediss:')
-    await expect(connectProducer(url, { connectTimeoutMs: 3_000 })).rejects.toMatchObject({
-      code: 'REDIS_TLS',
-      message: expect.stringContaining('does not speak TLS on that port') as string,
-    })
-  })
 })

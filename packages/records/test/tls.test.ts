@@ -14,17 +14,15 @@ async function ask(gate: { server?: typeof good; clientCa?: string }, tls?: Data
   await using entrance = await startTlsGate(url, { server: good, startTls: true, ...gate })
   const gated = new URL(entrance.address(url))
   if (mode !== '') gated.searchParams.set('sslmode', mode)
-  const client = new pg.Client(poolConfig(gated.href, { tls, connectTimeoutMs: 10_000 }))
-  client.on('error', () => undefined)
+  const pool = new pg.Pool(poolConfig(gated.href, { tls, connectTimeoutMs: 10_000 }))
   try {
-    await client.connect()
-    const { rows } = await client.query<{ answer: string }>(`SELECT 'pong' AS answer`)
+    const { rows } = await pool.query<{ answer: string }>(`SELECT 'pong' AS answer`)
     return rows[0]?.answer ?? 'nothing'
   } catch (error) {
     const { code, message, fix } = recordsError(error)
     return `${code} ${message} FIX ${fix}`
   } finally {
-    await client.end()
+    await pool.end()
   }
 }
 

@@ -32,6 +32,8 @@ const COMMAND: Partial<Record<FailureCode, string>> = {
   LENGTH_MISMATCH: 'Give the command again; if it goes on, look into the store.',
   S3_OBJECT_EXISTS: 'Find out what else writes to the bucket; nothing of it was changed.',
   S3_NO_SUCH_UPLOAD: 'Check the bucket’s rules for unfinished uploads, and give the command again.',
+  NONCE_REUSE: 'Stop, and find out what is wrong with the random source of this machine; nothing was sealed with it.',
+  POISON: 'See what happened to it (`npx sealfleet trace ID`) before it is given again.',
   UNCLASSIFIED:
     'Give the command again; if it fails in the same way, report the message: nothing describes this failure yet.',
 }
