@@ -3,6 +3,7 @@ import pg from 'pg'
 import { expect, test } from 'vitest'
 import { poolConfig, type DatabaseTls } from '../src/connection.js'
 import { recordsError } from '../src/driver-error.js'
+import { migrationStatus } from '../src/migrate/migrate.js'
 
 const authority = testAuthority()
 const other = testAuthority('another')
@@ -76,4 +77,10 @@ test('a server without TLS is told as such', async () => {
     code: 'DB_TLS',
     message: 'the database does not speak TLS on that port',
   })
+})
+
+test('migrate ends with the reason, too, when the server ends the handshake', async () => {
+  await using entrance = await startTlsGate(url, { server: good, startTls: true, clientCa: other.ca })
+  const asked = migrationStatus(entrance.address(url), { tls: { ca: authority.ca } })
+  await expect(asked).rejects.toMatchObject({ code: 'DB_TLS' })
 })

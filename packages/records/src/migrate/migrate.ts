@@ -194,6 +194,12 @@ async function withClient<T>(
   client.on('error', () => undefined)
   try {
     await client.connect()
+  } catch (error) {
+    // Not waited for: a connection that a server ended in its handshake never says that it has ended.
+    void client.end()
+    throw recordsError(error)
+  }
+  try {
     return await run(client)
   } catch (error) {
     throw recordsError(error)
