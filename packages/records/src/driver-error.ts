@@ -137,9 +137,11 @@ const MESSAGE_IS_SAFE = new Set<RecordsErrorCode>(['DB_UNAVAILABLE', 'DB_ACCESS_
  */
 export function recordsError(error: unknown, sql?: string): RecordsError {
   if (error instanceof RecordsError) return error
+  const tls = tlsFault(error, 'database')
+  if (tls !== undefined) return tlsError(error, tls)
   const found: Findings = { codes: [] }
   look(error, found, new Set())
-  const failure = connectionFailure(found.codes, found.sqlState, found.message)
+  const failure = connectionFailure(found.sqlState, found.message)
   if (failure !== undefined) {
     const cause = Object.assign(new Error(found.message), { name: error instanceof Error ? error.name : 'Error' })
     const { sqlState } = found
@@ -151,9 +153,6 @@ export function recordsError(error: unknown, sql?: string): RecordsError {
     const missing = missingRight(found.message ?? '', sql)
     if (missing !== undefined) return lacksRight(missing, found.message)
   }
-  const tls =
-    code === 'DB_UNAVAILABLE' || code === 'DB_TLS' || code === 'DB_ERROR' ? tlsFault(error, 'database') : undefined
-  if (tls !== undefined) return tlsError(error, tls)
   const message = found.message !== undefined && MESSAGE_IS_SAFE.has(code) ? said(found.message) : undefined
   const rule = found.constraint === undefined ? '' : ` (${found.constraint})`
   const cause = new Error(message ?? found.codes.join(' '))

@@ -150,24 +150,24 @@ describe('TLS', () => {
     pooler = await keep(startPgbouncer({ url: database.url, tls: { cert: ca, key: readFileSync(key, 'utf8') } }))
   })
 
-  test.each<[string, string, string]>([
-    ['none where the server wants it', '', 'without TLS'],
-    ['a certificate of nobody we know', '&sslmode=verify-full', 'certificate is not accepted'],
-    ['a certificate of another name', '&sslrootcert=CERT', 'certificate is not accepted'],
-  ])('%s', async (_, query, message) => {
+  test.each<[string, string, string, string]>([
+    ['none where the server wants it', '', 'DB_ACCESS_DENIED', 'without TLS'],
+    ['a certificate of nobody we know', '&sslmode=verify-full', 'DB_TLS', 'not trusted here'],
+    ['a certificate of another name', '&sslrootcert=CERT', 'DB_TLS', 'for another name: DNS:db.example'],
+  ])('%s', async (_, query, code, message) => {
     const url = withParameters(pooler.url, `pgbouncer=true${query.replace('CERT', encodeURIComponent(cert))}`)
     await expect(openRecords(url)).rejects.toMatchObject({
-      code: 'DB_ACCESS_DENIED',
+      code,
       message: expect.stringContaining(message) as unknown,
-      fix: expect.stringMatching(/sslmode|CA_FILE|certificate/) as unknown,
+      fix: expect.stringMatching(/sslmode|CA_FILE|SERVER_NAME/) as unknown,
     })
   })
 
   test('none where the URL demands it', async () => {
     await using database = await freshDatabase()
     await expect(openRecords(withParameters(database.url, 'sslmode=require'))).rejects.toMatchObject({
-      code: 'DB_ACCESS_DENIED',
-      message: expect.stringContaining('the server has no TLS') as unknown,
+      code: 'DB_TLS',
+      message: expect.stringContaining('does not speak TLS on that port') as unknown,
     })
   })
 
