@@ -21,6 +21,7 @@ const COMMAND: Partial<Record<FailureCode, string>> = {
   SOURCE_CHANGED: 'Wait until the program that writes the file has finished, and give the command again.',
   SOURCE_MISSING: OTHER_NAME,
   SOURCE_NOT_REGULAR: 'Name the file itself: no link, device, socket or FIFO.',
+  SOURCE_HARD_LINKED: 'Copy the file instead of linking it; find out who made the link when it was not you.',
   SOURCE_OUTSIDE_ROOT: 'Name a file that is below a folder of SEALFLEET_ROOTS without a link that leads out of it.',
   PAYLOAD_INVALID: 'Correct what the message names; --help of the command says what it takes.',
   REQUEST_CONFLICT: 'Use another id for another file; the first file is untouched. `npx sealfleet trace ID` shows it.',
@@ -33,6 +34,7 @@ const COMMAND: Partial<Record<FailureCode, string>> = {
   S3_OBJECT_EXISTS: 'Find out what else writes to the bucket; nothing of it was changed.',
   S3_NO_SUCH_UPLOAD: 'Check the bucket’s rules for unfinished uploads, and give the command again.',
   NONCE_REUSE: 'Stop, and find out what is wrong with the random source of this machine; nothing was sealed with it.',
+  WORKER_DIED: 'See what happened to it (`npx sealfleet trace ID`); it is sealed again by itself.',
   POISON: 'See what happened to it (`npx sealfleet trace ID`) before it is given again.',
   UNCLASSIFIED:
     'Give the command again; if it fails in the same way, report the message: nothing describes this failure yet.',
