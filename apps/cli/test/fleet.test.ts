@@ -132,7 +132,7 @@ describe('sealfleet fleet adopt', () => {
 
   it('takes over queues and bucket, with a row in the audit log; dry, it changes nothing', async () => {
     using store = await openStore({
-      endpoint: world.env['SEALFLEET_S3_ENDPOINT'],
+      endpoint: world.env['SEALFLEET_S3_ENDPOINT'] ?? '',
       region: 'us-east-1',
       bucket: world.env['SEALFLEET_S3_BUCKET'] ?? '',
       accessKeyId: world.env['SEALFLEET_S3_ACCESS_KEY_ID'] ?? '',

@@ -78,7 +78,8 @@ async function buried(jobId: string, queue?: string): Promise<void> {
 const refusals = (jobId: string): number =>
   fleet.logs.filter((line) => line.includes('"job refused"') && line.includes(JSON.stringify(jobId))).length
 
-type Kind = readonly [string, (hash: Record<string, string>) => Record<string, string> | string | undefined, Place?]
+type Change = (hash: Record<string, string>) => Record<string, string> | string | undefined
+type Kind = readonly [string, Change, Place?]
 const without = (hash: Record<string, string>, field: string) =>
   Object.fromEntries(Object.entries(hash).filter(([name]) => name !== field))
 
@@ -112,7 +113,7 @@ const KINDS: readonly Kind[] = [
 describe('a job', () => {
   test.each(KINDS)(
     '%s ends as a dead letter with its id, once, and others go on',
-    async (_, change, place = 'wait') => {
+    async (...[, change, place = 'wait']: Kind) => {
       const fileId = randomUUID()
       const jobId = ingestJobId(fileId, 1)
       await put(jobId, change(whole(fileId)), place)
@@ -146,7 +147,7 @@ describe('a job', () => {
     ['whose data are not JSON', () => ({ name: 'rekey', data: '{', opts: '{}' })],
     ['whose data are another’s', () => ({ name: 'rekey', data: '{"v":2}', opts: '{}' })],
     ['that is a string', () => 'a string'],
-  ])('of re-encryption %s ends so, too', async (_, make) => {
+  ])('of re-encryption %s ends so, too', async (...[, make]: Kind) => {
     const jobId = `r-${randomUUID()}-t1`
     await put(jobId, make({}), 'wait', QUEUES.rekey)
     await buried(jobId, QUEUES.rekey)

@@ -38,7 +38,7 @@ class Scanned implements AsyncDisposable {
   }
 
   async answer(): Promise<Answer> {
-    const { value, done } = await this.#answers.next()
+    const { value, done } = (await this.#answers.next()) as IteratorResult<string, undefined>
     if (done === true) throw new Error('the program ended')
     return JSON.parse(value) as Answer
   }

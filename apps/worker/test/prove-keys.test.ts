@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 
-import { HsmPool, openKeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
+import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
 import { requestFingerprint } from '@sealfleet/jobs'
 import {
   acceptFiles,

@@ -4,7 +4,7 @@ import { knownAnswerMessages } from '@sealfleet/format'
 import { Faulty, freshToken, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
-import { HsmPool, openKeyAdmin, type KeyEvidence, type MasterKeyRef, type TokenOptions } from '../src/index.js'
+import { openKeyAdmin, type HsmPool, type KeyEvidence, type MasterKeyRef, type TokenOptions } from '../src/index.js'
 import { ENC, KEK, ObservedPool, SIG, tokenOptions } from './helpers.js'
 
 const ENC2: MasterKeyRef = { role: 'enc', domain: 'default', suite: 2, version: 2 }

@@ -8,8 +8,8 @@ import { ENC, SIG } from './helpers.js'
 
 const LABEL = 'sealfleet/default/enc/s1/1'
 const OTHER = 'sealfleet/default/sig/s1/1'
-const refused = (why: string) =>
-  expect.objectContaining({ code: 'KEY_MISMATCH', message: expect.stringContaining(why) })
+const refused = (why: string): unknown =>
+  expect.objectContaining({ code: 'KEY_MISMATCH', message: expect.stringContaining(why) as string })
 
 /** What a sound key answers. */
 function sound(master: Buffer, input: Uint8Array): Buffer {

@@ -93,7 +93,7 @@ async function write(
 }
 
 async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes
+  yield await Promise.resolve(bytes)
 }
 
 function request({ signal }: Cancellable): { signal?: AbortSignal } {

@@ -2,7 +2,7 @@ import type { BigIntStats, Dirent } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { isText, NOT_TEXT, shownBytes } from './bytes-names.js'
 import { hasCode } from './errno.js'
-import { OpenFolder } from './open-folder.js'
+import type { OpenFolder } from './open-folder.js'
 
 /** What lies in a folder, or below it. */
 export type Entry = {
