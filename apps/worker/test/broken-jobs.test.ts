@@ -143,7 +143,7 @@ describe('a job', () => {
     },
   )
 
-  test.each<Kind>([
+  test.each<[string, (hash: Record<string, string>) => Record<string, string> | string]>([
     ['whose data are not JSON', () => ({ name: 'rekey', data: '{', opts: '{}' })],
     ['whose data are another’s', () => ({ name: 'rekey', data: '{"v":2}', opts: '{}' })],
     ['that is a string', () => 'a string'],
