@@ -197,7 +197,7 @@ describe('commitAttempt', () => {
     expect(await commitAttempt(f.records, commitOf(heir))).toBe('committed')
     expect(await commitAttempt(f.records, commitOf(late))).toBe('fenced')
     const trace = await traceFile(f.records, job.fileId)
-    expect(trace?.attempts.map((a) => a.state)).toEqual(['OPEN', 'COMMITTED'])
+    expect(trace?.attempts.map((a) => a.state)).toEqual(['ABANDONED', 'COMMITTED'])
   })
 
   test('of an older attempt by the same owner is fenced', async () => {

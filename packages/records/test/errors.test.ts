@@ -87,7 +87,7 @@ describe('opening', () => {
 
 describe('a statement', () => {
   test('that takes too long is ended by the server', async () => {
-    await using records = await openRecords(f.url, { statementTimeoutMs: 50 })
+    await using records = await openRecords(f.url, { statementTimeoutMs: 1_000 })
     const error = await failure(records.query(Prisma.sql`SELECT 1 AS n FROM pg_sleep(30)`))
     expect(error).toMatchObject({ code: 'DB_UNAVAILABLE', sqlState: '57014' })
     expect(await listDomains(records)).toHaveLength(1)
@@ -99,7 +99,7 @@ describe('a statement', () => {
     const holder = await f.sql.connect()
     await holder.query('BEGIN')
     await holder.query('SELECT 1 FROM files WHERE id = $1 FOR UPDATE', [job.fileId])
-    await using records = await openRecords(f.url, { statementTimeoutMs: 100 })
+    await using records = await openRecords(f.url, { statementTimeoutMs: 1_000 })
     expect((await failure(claimFile(records, job))).code).toBe('DB_UNAVAILABLE')
     expect((await failure(records.transaction((tx) => claimFile(tx, job)))).code).toBe('DB_UNAVAILABLE')
     await holder.query('ROLLBACK')
@@ -131,8 +131,8 @@ describe('a statement', () => {
   })
 
   test('when every connection is busy does not wait for ever', async () => {
-    await using records = await openRecords(f.url, { poolSize: 1, connectTimeoutMs: 100, statementTimeoutMs: 2_000 })
-    const busy = records.query(Prisma.sql`SELECT 1 AS n FROM pg_sleep(1)`)
+    await using records = await openRecords(f.url, { poolSize: 1, connectTimeoutMs: 1_000, statementTimeoutMs: 6_000 })
+    const busy = records.query(Prisma.sql`SELECT 1 AS n FROM pg_sleep(5)`)
     expect((await failure(listDomains(records))).code).toBe('DB_UNAVAILABLE')
     await busy
   })

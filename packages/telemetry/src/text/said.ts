@@ -9,6 +9,6 @@ const MOST = 300
  * that can't be seen, nothing of a shape that secrets have, at most 300 characters, no full stop at the end.
  */
 export function said(words: string): string {
-  const shown = oneLine(scrub(words)).replace(/[\s.]+$/, '')
+  const shown = oneLine(scrub(words.replace(/\s+/g, ' '))).replace(/[\s.]+$/, '')
   return shown.length > MOST ? `${shown.slice(0, MOST)}…` : shown
 }
