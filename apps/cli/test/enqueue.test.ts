@@ -65,6 +65,7 @@ describe('sealfleet enqueue', () => {
       source: { root: 'data', path: 'a.txt' },
       context: Buffer.from('tenant 7').toString('base64url'),
       generation: 1,
+      fleet: (await world.sealfleet(['fleet', 'show', '--json'])).json<{ id: string }>().id,
     })
     const status = (await world.inProcess(['status', file?.fileId ?? '', '--json'])).json<{ state: string }>()
     expect(status.state).toBe('QUEUED')
@@ -114,7 +115,10 @@ describe('sealfleet enqueue', () => {
     const text = await world.inProcess(['enqueue', 'names'])
     expect(text.stderr).toMatch(/not UTF-8: names\/b.*xff\nsealfleet: SOURCE_NAME: 2 names[^]*--skip-bad-names/)
     const without = await world.inProcess(['enqueue', 'names', '--skip-bad-names', '--json'])
-    expect([without.status, without.json<Report>().files.map((file) => file.relativePath)]).toEqual([0, ['names/a\ufffd']])
+    expect([without.status, without.json<Report>().files.map((file) => file.relativePath)]).toEqual([
+      0,
+      ['names/a\ufffd'],
+    ])
     await rm(folder, { recursive: true })
   })
 

@@ -33,14 +33,14 @@ async function failing(code: string, path: string, o: { retryInMs?: number; dead
 
 test('files that failed and are tried again are counted by code, with the oldest and the next try', async () => {
   expect(await retryingByCode(f.records)).toEqual([])
-  const soon = await failing('SOURCE_DENIED', 'a/1', { retryInMs: 60_000 })
-  await failing('SOURCE_DENIED', 'a/2', { retryInMs: 600_000 })
+  const soon = await failing('SOURCE_IO', 'a/1', { retryInMs: 60_000 })
+  await failing('SOURCE_IO', 'a/2', { retryInMs: 600_000 })
   const busy = await failing('SOURCE_BUSY', 'b/1')
   await failing('SOURCE_MISSING', 'a/dead', { dead: true })
   await opened(f)
   const first = (await getFile(f.records, soon))!.file
   expect(await retryingByCode(f.records)).toEqual([
-    { code: 'SOURCE_DENIED', files: 2, running: 0, oldestAt: first.acceptedAt, nextTryAt: first.nextTryAt },
+    { code: 'SOURCE_IO', files: 2, running: 0, oldestAt: first.acceptedAt, nextTryAt: first.nextTryAt },
     {
       code: 'SOURCE_BUSY',
       files: 1,
@@ -62,7 +62,7 @@ test('they are listed, by code and by all other filters, page by page in both or
   const paths = async (filter: Parameters<typeof listFiles>[1]) =>
     (await listFiles(f.records, { retrying: true, ...filter })).files.map(({ file }) => file.source.path)
   expect(await paths({})).toEqual(['a/1', 'a/2', 'b/1'])
-  expect(await paths({ code: 'SOURCE_DENIED', newestFirst: true })).toEqual(['a/2', 'a/1'])
+  expect(await paths({ code: 'SOURCE_IO', newestFirst: true })).toEqual(['a/2', 'a/1'])
   expect(await paths({ prefix: 'b' })).toEqual(['b/1'])
   expect(await paths({ prefix: '%' })).toEqual([])
   expect(await paths({ root: 'elsewhere' })).toEqual([])
@@ -82,7 +82,7 @@ test('they are listed, by code and by all other filters, page by page in both or
 test('by a code alone dead files are found too, and stored ones, whose failure is history, are not', async () => {
   const codes = async (code: string) => (await listFiles(f.records, { code })).files.map(({ file }) => file.state)
   expect(await codes('SOURCE_MISSING')).toEqual(['DEAD'])
-  expect(await codes('SOURCE_DENIED')).toEqual(['QUEUED', 'QUEUED'])
+  expect(await codes('SOURCE_IO')).toEqual(['QUEUED', 'QUEUED'])
 })
 
 test('both come from an index of these files alone, however many are stored', async () => {

@@ -42,7 +42,7 @@ export function listVerb(program: Command, runner: Runner): void {
     .option('--domain <id|name>', 'of this key domain')
     .option('--batch <name>', 'of this batch, by name or id')
     .option('--retrying', 'that failed and are tried again')
-    .addOption(oneOf('--code <code>', 'that failed with this code the last time, e.g. SOURCE_DENIED', FAILURE_CODES))
+    .addOption(oneOf('--code <code>', 'that failed with this code the last time, e.g. SOURCE_IO', FAILURE_CODES))
     .addOption(wholeNumber('--limit <n>', 'at most so many (1 to 1000)', 1, 1000).default(50))
     .option('--cursor <text>', 'go on where an earlier list stopped')
     .option('--oldest-first', 'in the order of acceptance')
