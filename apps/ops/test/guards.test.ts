@@ -76,10 +76,11 @@ describe('readiness', () => {
     const fine = { name: 'a', check: () => Promise.resolve('PONG') }
     const broken = { name: 'b', check: () => Promise.reject(new Error('down')) }
     const hung = { name: 'c', check: () => new Promise(() => undefined) }
-    expect(await readiness([fine])).toEqual({ ready: true, checks: { a: 'ok' } })
+    expect(await readiness([fine])).toEqual({ ready: true, checks: { a: 'ok' }, reasons: {} })
     expect(await readiness([fine, broken, hung], 20)).toEqual({
       ready: false,
       checks: { a: 'ok', b: 'unreachable', c: 'unreachable' },
+      reasons: { b: expect.any(String) as string, c: 'no answer in 0.02 s' },
     })
   })
 })

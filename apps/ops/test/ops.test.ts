@@ -91,7 +91,7 @@ describe('ops', () => {
     const ready = await ask(port, '/readyz')
     expect([ready.status, JSON.parse(ready.body)]).toEqual([
       200,
-      { ready: true, checks: { redis: 'ok', postgres: 'ok' }, reasons: {} },
+      { ready: true, checks: { redis: 'ok', fleet: 'ok', postgres: 'ok' }, reasons: {} },
     ])
   })
 
@@ -174,7 +174,7 @@ describe('ops', () => {
         503,
         {
           ready: false,
-          checks: { redis: 'ok', postgres: 'unreachable' },
+          checks: { redis: 'ok', fleet: 'ok', postgres: 'unreachable' },
           reasons: { postgres: expect.stringMatching(/^DB_|^no answer/) as string },
         },
       ])
