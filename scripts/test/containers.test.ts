@@ -132,7 +132,9 @@ describe('the secrets', () => {
         return [key, file ? join(folder, file) : value]
       })
       const needs = ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'maintenance', 'ops'] as const
-      const config = loadConfig(Object.fromEntries(inContainer) as Record<string, string>, { needs })
+      // Stands for /run/secrets, where files may be readable by others: containers mount them so.
+      const mounted = [...inContainer, ['SEALFLEET_SECRET_FOLDERS', folder]]
+      const config = loadConfig(Object.fromEntries(mounted) as Record<string, string>, { needs })
       expect(config.database.address).toBe('postgres:5432/sealfleet')
     }
   })
