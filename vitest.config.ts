@@ -15,10 +15,12 @@ const shared = {
 /** Bytes in, bytes out: no service, no process, nothing that two files could share by accident. */
 const UNIT = ['packages/{config,format,telemetry}/test/**/*.test.ts']
 
-/** Files that change the process they run in (a mocked module, its warnings, its heap): each gets one of its own. */
+/** Files that change the process they run in (a mocked module, its warnings, its heap) or count the slots of its arena: each gets one of its own. */
 const ALONE = [
   'packages/format/test/secrets.test.ts',
   'packages/telemetry/test/leak.test.ts',
+  'packages/format/test/arena.test.ts',
+  'packages/hsm/test/pool-softhsm.test.ts',
   'apps/worker/test/leak.test.ts',
   'apps/worker/test/warnings.test.ts',
 ]
