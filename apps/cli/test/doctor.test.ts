@@ -1,10 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import path from 'node:path'
 import { REDIS_COMMANDS } from '@sealfleet/jobs'
 import { heartbeat, openRecords } from '@sealfleet/records'
-import { freshBucket, redisUrl } from '@sealfleet/testkit'
+import { redisUrl, tempDir } from '@sealfleet/testkit'
 import { Redis } from 'ioredis'
 import { createWorld, type World } from './support/world.js'
+
+const CREDULOUS_STORE = path.resolve(import.meta.dirname, 'support/credulous-store.mjs')
 
 interface Report {
   readonly healthy: boolean
@@ -86,15 +91,23 @@ describe('sealfleet doctor', () => {
   })
 
   it('warns of a store that accepts any secret', async () => {
-    await using open = await freshBucket('s3rver')
-    const env = {
-      SEALFLEET_S3_ENDPOINT: open.endpoint,
-      SEALFLEET_S3_BUCKET: open.bucket,
-      SEALFLEET_S3_ACCESS_KEY_ID: open.accessKeyId,
-      SEALFLEET_S3_SECRET_ACCESS_KEY: open.secretAccessKey,
+    await using data = await tempDir()
+    const server = spawn(process.execPath, ['--openssl-legacy-provider', CREDULOUS_STORE, data.path])
+    try {
+      const [port] = (await once(server.stdout, 'data')) as [Buffer]
+      const env = {
+        SEALFLEET_S3_ENDPOINT: `http://127.0.0.1:${port.toString().trim()}`,
+        SEALFLEET_S3_BUCKET: 'open',
+        SEALFLEET_S3_ACCESS_KEY_ID: 'S3RVER',
+        SEALFLEET_S3_SECRET_ACCESS_KEY: 'S3RVER',
+      }
+      const report = (await world.inProcess(['doctor', '--json'], { env })).json<Report>()
+      expect([stateOf(report, 's3'), stateOf(report, 's3 signatures')]).toEqual(['ok', 'warning'])
+    } finally {
+      const closed = once(server, 'close')
+      server.kill('SIGKILL')
+      await closed
     }
-    const report = (await world.inProcess(['doctor', '--json'], { env })).json<Report>()
-    expect([stateOf(report, 's3'), stateOf(report, 's3 signatures')]).toEqual(['ok', 'warning'])
   })
 
   it('prints a table and a fix for each fault; a dependency out of reach is status 6', async () => {

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { Writable } from 'node:stream'
 import { promisify } from 'node:util'
 
-import { freshToken, type FreshToken } from '@sealfleet/testkit'
+import { freshToken, tempDir, type FreshToken } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
 
 import { main } from '../src/conformance/main.js'
@@ -113,7 +113,10 @@ describe('the conformance command', () => {
   })
 
   it('names what is wrong and what to do when the token can’t be opened', async () => {
-    const outcome = await run('--module', '/nonexistent.so', '--token', 't', '--pin-file', '/dev/null')
+    await using dir = await tempDir()
+    const pin = path.join(dir.path, 'pin')
+    await writeFile(pin, '1234', { mode: 0o600 })
+    const outcome = await run('--module', '/nonexistent.so', '--token', 't', '--pin-file', pin)
     expect(outcome).toMatchObject({ status: 6, err: expect.stringContaining('HSM_ACCESS_DENIED') as string })
     expect(outcome.err).toContain('SEALFLEET_PKCS11_MODULE')
   })
