@@ -84,7 +84,7 @@ describe('what the causes say is shown, cleaned and once', () => {
     [
       'nothing that drives a terminal',
       new CliError('X', 'failed', { exitStatus: 1, cause: new Error('a\u001b[2Jb') }),
-      'failed: a [2Jb',
+      'failed: a\\u{1B}[2Jb',
     ],
     [
       'nothing of a value that broke a rule',

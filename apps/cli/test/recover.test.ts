@@ -1,5 +1,5 @@
 import { openRecords, listMasterKeys, getFile, listAudit } from '@sealfleet/records'
-import { freshDatabase } from '@sealfleet/testkit'
+import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -305,7 +305,8 @@ describe('recover', () => {
       const asked = await world.inProcess(
         ['enqueue', 'asked', '--id', fileId, '--context', 'kept elsewhere', '--json'],
         {
-          env: { SEALFLEET_DATABASE_URL: database.url },
+          // The recovered database is a fleet of its own: its queues are, too.
+          env: { SEALFLEET_DATABASE_URL: database.url, SEALFLEET_QUEUE_PREFIX: freshPrefix() },
         },
       )
       expect(asked.stdout.toString()).toContain('REQUEST_CONFLICT')

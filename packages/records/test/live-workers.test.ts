@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   activateMasterKey,
@@ -61,7 +62,7 @@ test('versions that are not active yet, of every role, the youngest first', asyn
     (
       await registerMasterKey(f.records, {
         ref: { role, domain: 'default', suite: 1, version },
-        checkValue: Buffer.alloc(8),
+        checkValue: randomBytes(8),
       })
     ).key.id
   expect(await listPendingKeys(f.records)).toEqual([])

@@ -64,7 +64,8 @@ export function folded(text: string, width: number): readonly string[] {
   let space = -1
   for (const piece of piecesOf(text)) {
     const columns = displayWidth(piece)
-    if (used + columns > width && line.length > 0) {
+    // What stands after the space may be too long for the piece as well: then it is a line of its own.
+    while (used + columns > width && line.length > 0) {
       // The space itself stays at the end of its line: what is folded can be put together again.
       const at = space > 0 ? space + 1 : line.length
       lines.push(line.slice(0, at).join(''))
