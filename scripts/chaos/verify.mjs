@@ -173,7 +173,8 @@ export async function storeAgainstRecords(world, sql) {
   })
   try {
     const there = new Set()
-    for await (const { key } of store.list('')) if (!key.startsWith('.sealfleet-probe/')) there.add(key)
+    // The fleet's mark and what the probe tries are no files.
+    for await (const { key } of store.list('')) if (!/^\.sealfleet(?:-probe)?\//.test(key)) there.add(key)
     /** @type {string[]} */
     const uploads = []
     for await (const { key } of store.listUploads('')) if (!key.startsWith('.sealfleet-probe/')) uploads.push(key)
