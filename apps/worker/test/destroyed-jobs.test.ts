@@ -107,7 +107,7 @@ test('a file that is being stored under a version which is destroyed meanwhile i
     expect(found?.committed).toMatchObject({ encKeyVersion: 2, attemptNo: 2 })
     expect((await fleet.restore(id)).equals(contents.get(path) ?? Buffer.of())).toBe(true)
     const attempts = (await traceFile(fleet.records, id))?.attempts ?? []
-    // The first stays open until maintenance abandons it; it can never be committed.
-    expect(attempts.map(({ state }) => state)).toEqual(['OPEN', 'COMMITTED'])
+    // The next claim closes the first; it can never be committed.
+    expect(attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
   }
 })
