@@ -6,7 +6,15 @@ import {
   type OwnedIngestClient,
   type StatusPort,
 } from '@sealfleet/jobs'
-import { acceptFiles, appendAudit, fileStates, getFleet, type Acceptance, type Queryable, type Records } from '@sealfleet/records'
+import {
+  acceptFiles,
+  appendAudit,
+  fileStates,
+  getFleet,
+  type Acceptance,
+  type Queryable,
+  type Records,
+} from '@sealfleet/records'
 import type { CommandContext } from '../context.js'
 
 /** What the audit log says of files that a command brings. */
