@@ -13,7 +13,7 @@ const shared = {
 } as const
 
 /** Bytes in, bytes out: no service, no process, nothing that two files could share by accident. */
-const UNIT = ['packages/{config,format,telemetry}/test/**/*.test.ts']
+const UNIT = ['packages/{config,format,telemetry}/test/**/*.test.ts', 'scripts/test/docs.test.ts']
 
 /** Files that change the process they run in (a mocked module, its warnings, its heap) or count the slots of its arena: each gets one of its own. */
 const ALONE = [

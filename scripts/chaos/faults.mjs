@@ -79,7 +79,7 @@ export const FAULTS = {
     }
     return true
   },
-  'commit answered to nobody': async (_fault, { world, over }) => {
+  'commit whose answer is lost': async (_fault, { world, over }) => {
     const before = world.postgres.lost()
     world.postgres.loseAnswerOf(COMMIT_STATEMENT)
     const end = performance.now() + COMES_BY_MS

@@ -43,7 +43,7 @@ export const KINDS = {
   'redis wiped': { weight: 1 },
   'postgres restarted': { weight: 1 },
   'postgres connections killed': { weight: 2 },
-  'commit answered to nobody': { weight: 3 },
+  'commit whose answer is lost': { weight: 3 },
   's3 answers 500': { weight: 2, details: REQUESTS },
   's3 answers 503': { weight: 2, details: REQUESTS },
   's3 is slow': { weight: 2, forMs: [1_500, 4_000], details: ['any'] },

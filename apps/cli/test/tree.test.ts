@@ -156,7 +156,7 @@ const STANDS_FOR: Readonly<Record<string, string>> = {
 async function commandsIn(document: string): Promise<readonly string[]> {
   const text = await readFile(path.resolve(import.meta.dirname, '../../..', document), 'utf8')
   const inline = [...text.matchAll(/`((?:npx )?sealfleet [^`]+)`/g)].map(([, line = '']) => line)
-  const blocks = [...text.matchAll(/^(npx sealfleet .+)$/gm)].map(([, line = '']) => line)
+  const blocks = [...text.matchAll(/^ *(npx sealfleet .+)$/gm)].map(([, line = '']) => line)
   const lines = [...inline, ...blocks].map((line) =>
     line
       .replace(/^npx /, '')
@@ -166,10 +166,33 @@ async function commandsIn(document: string): Promise<readonly string[]> {
       .replace(/(?<![\w-])[A-Z][A-Z_:0-9]*…?(?![\w-])/g, (name) => STANDS_FOR[name.replace('…', '')] ?? name),
   )
   // A verb that is merely named is no command line.
-  return [...new Set(lines)].filter((line) => !line.includes('…') && !verbs.has(line.replace('sealfleet ', '')))
+  return [...new Set(lines)].filter(
+    (line) => !/…|sealfleet VERB/.test(line) && !verbs.has(line.replace('sealfleet ', '')),
+  )
 }
 
-const DOCUMENTS = ['README.md', 'docs/OPERATIONS.md', 'docs/RUNBOOK.md', 'docs/HSM.md', 'packages/jobs/README.md']
+/** Options of `npm run …`, of node and of every verb. */
+const OTHER_PROGRAMS = [
+  '--help',
+  '--version',
+  '--env',
+  '--latency',
+  '--liftoff-only',
+  '--optimize-for-size',
+  '--size',
+  '--files',
+  '--seconds',
+]
+
+/** Whether these words begin with a group of verbs, or name nothing but the program. */
+function isGroup(words: string): boolean {
+  return groups.some((group) => `${words} `.startsWith(`${verbPath(group)} `)) || /^(…|-|VERB|$)/.test(words)
+}
+
+const DOCUMENTS = [
+  ...['README.md', 'CONTRIBUTING.md', 'docs/OPERATIONS.md', 'docs/RUNBOOK.md', 'docs/HSM.md', 'docs/THREAT-MODEL.md'],
+  ...['docs/ARCHITECTURE.md', 'docs/CHAOS.md', 'docs/BENCHMARKS.md', 'packages/jobs/README.md', 'apps/cli/README.md'],
+]
 
 it.each(DOCUMENTS)('every command line in %s is one that the parser takes', async (document) => {
   const refused: string[] = []
@@ -181,4 +204,27 @@ it.each(DOCUMENTS)('every command line in %s is one that the parser takes', asyn
     }
   }
   expect(refused).toEqual([])
+})
+
+/** What documents name of the command line without a whole command line: a verb and options, with `…` or beside it. */
+it.each(DOCUMENTS)('every verb and option that %s names is there', async (document) => {
+  const text = await readFile(path.resolve(import.meta.dirname, '../../..', document), 'utf8')
+  const named = [...text.matchAll(/`(?:(?:npx )?sealfleet )?([a-z]+(?: [a-z]+)*)( [^`]*)?`|^ *npx sealfleet (.+)$/gm)]
+  const all = new Set([...verbs.values()].flatMap(longOptions))
+  const unknown = named.flatMap(([whole, words = '', rest = '', line = '']) => {
+    const [written = ''] = `${words}${rest}${line}`.split(' # ')
+    const command = written.replace(/^(npx )?sealfleet /, '').replace(/^rekey(?= --|$)/, 'rekey start')
+    const verb = [...verbs.keys()]
+      .filter((one) => `${command} `.startsWith(`${one} `))
+      .sort((a, b) => b.length - a.length)[0]
+    const isOurs = line !== '' || /^`(npx )?sealfleet /.test(whole)
+    if (verb === undefined) return isOurs && !isGroup(command) ? [`${whole}: no such verb`] : []
+    const options = longOptions(verbs.get(verb) as Command)
+    const given = [...command.matchAll(/(?<![\w-])--[a-z][\w-]*/g)].map(([option]) => option)
+    return given.filter((option) => !options.includes(option)).map((option) => `${whole}: ${verb} has no ${option}`)
+  })
+  // An option by itself is one of some verb, or of another program's that the text names.
+  const alone = [...text.matchAll(/`(--[a-z][\w-]*)[^`]*`/g)].map(([, option = '']) => option)
+  const others = alone.filter((option) => !all.has(option) && !OTHER_PROGRAMS.includes(option))
+  expect([...unknown, ...others]).toEqual([])
 })

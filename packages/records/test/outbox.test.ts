@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   acceptFile,
@@ -177,13 +178,13 @@ describe('sealfleet_enqueue', () => {
     }
   })
 
-  test('needs no more rights than to add files and outbox rows', async () => {
+  test('needs no more rights than packages/jobs/README.md gives to a producer', async () => {
+    const readme = await readFile(new URL('../../jobs/README.md', import.meta.url), 'utf8')
+    const grants = /```sql\n(GRANT [\s\S]*?);\n```/.exec(readme)?.[1] ?? ''
     const role = `sf_producer_${randomUUID().slice(0, 8)}`
     const client = await f.sql.connect()
     try {
-      await client.query(`BEGIN; CREATE ROLE ${role}; GRANT SELECT, INSERT ON files, outbox, batches TO ${role};
-        GRANT UPDATE (relayed_at, created_at) ON outbox TO ${role}; GRANT USAGE ON SEQUENCE outbox_id_seq TO ${role};
-        SET LOCAL ROLE ${role}`)
+      await client.query(`BEGIN; CREATE ROLE ${role}; ${grants.replaceAll('producer', role)}; SET LOCAL ROLE ${role}`)
       const ask = [JSON.stringify([asked()])]
       await client.query(`SELECT sealfleet_batch(gen_random_uuid())`)
       for (const outcome of ['accepted', 'exists-same']) {

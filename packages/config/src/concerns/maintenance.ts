@@ -90,7 +90,7 @@ const variables = {
   supersededGraceSeconds: seconds(
     'SEALFLEET_SUPERSEDED_GRACE_SECONDS',
     '86400',
-    'how long the old object of a file that was sealed anew stays for those who read it',
+    'how long the old object of a file that was re-encrypted stays for those who read it',
     0,
   ),
   retentionSeconds: seconds(

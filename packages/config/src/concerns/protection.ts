@@ -21,7 +21,7 @@ const variables = {
   allowPlaintext: withDefault('none', {
     name: 'SEALFLEET_ALLOW_PLAINTEXT',
     about:
-      'what may be reached, or listen, without verified TLS beyond this machine; everything else is refused; for networks that nobody else is in',
+      'what may be reached, or listen, without verified TLS beyond this machine; everything else is refused; for networks of your own alone',
     wants: 'none, or redis, database, s3 and ops, separated by commas',
     example: 'redis,database',
     schema: z.string().transform((value, context): ReadonlySet<Networked> => {

@@ -4,7 +4,7 @@ import { byteSize, optional, wholeNumber, withDefault } from '../variable.js'
 export interface WorkerConfig {
   /** jobs at once in one process */
   readonly concurrency: number
-  /** stored files sealed anew at once, beside those; 0: this process takes no part in re-encryption */
+  /** stored files re-encrypted at once, beside those; 0: this process takes no part in re-encryption */
   readonly rekeyConcurrency: number
   /** parts of one upload under way at once */
   readonly partsInFlight: number
@@ -35,7 +35,7 @@ const variables = {
   }),
   rekeyConcurrency: withDefault('1', {
     name: 'SEALFLEET_REKEY_CONCURRENCY',
-    about: 'stored files one worker process seals anew at once, beside the files it stores; 0: none',
+    about: 'stored files one worker process re-encrypts at once, beside the files it stores; 0: none',
     wants: 'a whole number from 0 to 64',
     example: '1',
     schema: wholeNumber(0, 64),
