@@ -217,6 +217,6 @@ function constraintOf(e: Record<string, unknown>, message: unknown): string | un
   if (typeof constraint === 'string') return constraint
   if (typeof constraint === 'object' && constraint !== null && 'index' in constraint) return String(constraint.index)
   if (typeof message !== 'string') return undefined
-  // The adapter drops the name of a CHECK; the server's message has it, and our triggers' messages begin with it.
-  return /constraint "([a-z0-9_]+)"/.exec(message)?.[1] ?? /(?:^|`)([a-z]+(?:_[a-z]+)+): /.exec(message)?.[1]
+  // The adapter drops the name of a CHECK; the server's message has it, or begins with it, as our triggers' do (session.ts).
+  return /constraint "([a-z0-9_]+)"/.exec(message)?.[1] ?? /(?:^|`)([a-z]+(?:_[a-z0-9]+)+): /.exec(message)?.[1]
 }

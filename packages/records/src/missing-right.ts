@@ -11,15 +11,24 @@ const DENIED = /permission denied for ((?:table|relation|view|sequence|schema|fu
 
 /**
  * What a refusal with SQLSTATE 42501 was about; undefined for other refusals. The server names the object and not what was to be done
- * with it: that is found in the statement.
+ * with it: that is found in the statement. In another language (lc_messages) the sentence is another and the name is the same, so the
+ * table is the one of the statement that the sentence names.
  * @param sql the statement that was refused; without it the right is not known
  */
 export function missingRight(message: string, sql: string | undefined): MissingRight | undefined {
-  const [, object] = DENIED.exec(message) ?? []
+  const object = DENIED.exec(message)?.[1] ?? tableNamed(message, sql)
   if (object === undefined) return undefined
   const [kind, name = ''] = object.split(' ')
   const isTable = kind === 'table' || kind === 'relation' || kind === 'view'
   return { right: sql === undefined || !isTable ? undefined : rightIn(sql, name), object }
+}
+
+const TABLES = /\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:ONLY\s+)?(?:"?\w+"?\.)?"?(\w+)"?/gi
+
+function tableNamed(message: string, sql = ''): string | undefined {
+  const words = new Set(message.match(/\w+/g))
+  const table = [...sql.matchAll(TABLES)].map(([, name = '']) => name).find((name) => words.has(name))
+  return table === undefined ? undefined : `table ${table}`
 }
 
 function rightIn(sql: string, table: string): MissingRight['right'] {
@@ -39,7 +48,7 @@ export function lacksRight({ right, object }: MissingRight, cause?: string): Rec
     sqlState: '42501',
     fix:
       right === 'SELECT'
-        ? 'let the owner of the tables give it: GRANT SELECT ON ALL TABLES IN SCHEMA public TO that user (docs/OPERATIONS.md, “An auditor who can not decrypt”)'
+        ? 'let the owner of the tables give it: GRANT SELECT ON ALL TABLES IN SCHEMA public TO that user (docs/OPERATIONS.md, “An auditor who cannot decrypt”)'
         : 'run this as the fleet’s own user: what changes something is not for a user that only reads, as an auditor’s is',
   })
 }

@@ -8,7 +8,7 @@ export interface ConnectionFailure {
 }
 
 /** What a pooler or a server says before a session is there: by its words, since pgbouncer has one SQLSTATE for all of it. */
-const SAID: readonly (readonly [RegExp, RecordsErrorCode, what: string, fix: string])[] = [
+const SAID: readonly (readonly [RegExp, RecordsErrorCode, what: string, fix: string, sqlState?: string])[] = [
   [
     /unsupported startup parameter[^:]*: ?(?<name>[\w, ]*)/i,
     'DB_URL',
@@ -27,6 +27,7 @@ const SAID: readonly (readonly [RegExp, RecordsErrorCode, what: string, fix: str
     'DB_ACCESS_DENIED',
     'user or password is refused',
     'check user and password in SEALFLEET_DATABASE_URL',
+    '28P01',
   ],
 ]
 
@@ -36,8 +37,9 @@ export function connectionFailure(
   said: string | undefined,
 ): ConnectionFailure | undefined {
   if (said === undefined || (sqlState !== undefined && !/^(08|28)/.test(sqlState))) return undefined
-  for (const [words, code, what, fix] of SAID) {
-    const found = words.exec(said)
+  for (const [words, code, what, fix, state] of SAID) {
+    // A server's own sentence may be in any language (lc_messages); pgbouncer's are English.
+    const found = sqlState !== undefined && sqlState === state ? /^/.exec(said) : words.exec(said)
     if (found !== null)
       return { code, message: `${what.replace('$name', found.groups?.['name']?.trim() ?? '')} (“${said}”)`, fix }
   }
