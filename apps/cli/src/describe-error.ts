@@ -1,5 +1,5 @@
 import { ConfigError, describeProblem } from '@sealfleet/config'
-import { adviceFor, classify, FAILURES, isFailureCode, JobsError, type ClassifyContext } from '@sealfleet/jobs'
+import { adviceFor, classify, FAILURES, isFailureCode, ownAdvice, type ClassifyContext } from '@sealfleet/jobs'
 import { RecordsError } from '@sealfleet/records'
 import { withCauses } from './causes.js'
 import { CliError } from './cli-error.js'
@@ -42,11 +42,10 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
   }
   if (error instanceof RecordsError && error.code in OF_ARGUMENTS) {
     const { fix, ...shown } = OF_ARGUMENTS[error.code as keyof typeof OF_ARGUMENTS]
-    return { ...shown, message: shortened(error.message), fix: fixOf(error) ?? fix }
+    return { ...shown, message: shortened(error.message), fix: ownAdvice(error) ?? fix }
   }
   const { code, failure, from } = classify(error, during === undefined ? {} : { during })
   const own = textOfOwn(from, code)
-  const ownFix = fixOf(from)
   return {
     code,
     message: shortened(
@@ -56,7 +55,7 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
           ? own
           : withCauses(own, causeOf(from)),
     ),
-    fix: ownFix ?? adviceFor(code, 'command'),
+    fix: ownAdvice(from) ?? adviceFor(code, 'command'),
     exitStatus: failure.exitStatus,
   }
 }
@@ -126,13 +125,6 @@ function textOfOwn(from: unknown, code: string): string | undefined {
   if (!(from instanceof Error)) return undefined
   const own = from instanceof RecordsError || (from as { code?: unknown }).code === code
   return own ? shortened(from.message) : undefined
-}
-
-function fixOf(from: unknown): string | undefined {
-  // Without one of its own it has a producer's.
-  if (from instanceof JobsError) return from.ownFix
-  const fix = typeof from === 'object' && from !== null ? (from as { fix?: unknown }).fix : undefined
-  return typeof fix === 'string' && fix !== '' ? oneLine(fix) : undefined
 }
 
 function unclassified(error: unknown): string {

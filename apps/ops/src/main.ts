@@ -1,5 +1,5 @@
 import { ConfigError, findEnvFile, loadConfig } from '@sealfleet/config'
-import { classify } from '@sealfleet/jobs'
+import { adviceOf, classify } from '@sealfleet/jobs'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { runOps } from './run.js'
 
@@ -34,9 +34,9 @@ async function main(): Promise<number> {
     log.info('stopped')
     return 0
   } catch (error) {
-    const { code, failure } = classify(error)
-    log.fatal({ code, err: error }, `ops can not go on: ${failure.fix}`)
-    return failure.exitStatus
+    const found = classify(error)
+    log.fatal({ code: found.code, err: error }, `ops can not go on: ${adviceOf(found)}`)
+    return found.failure.exitStatus
   }
 }
 

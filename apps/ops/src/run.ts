@@ -35,6 +35,7 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
     const redis = await connectProducer(config.redis.url.reveal(), {
       connectionName: 'sealfleet-ops',
       tls: tlsOptions(config.redis.tls),
+      allowPlaintext: config.protection.allowPlaintext.has('redis'),
       onError: (error) => log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'redis trouble'),
     })
     closers.push(() => redis.disconnect())

@@ -95,6 +95,15 @@ describe('ops', () => {
     ])
   })
 
+  it('has the error’s own advice in its last line when it can not start', async () => {
+    await using empty = await freshDatabase({ schema: 'empty' })
+    const stopped = spawn(process.execPath, [MAIN], { env: { ...env, SEALFLEET_DATABASE_URL: empty.url } })
+    let log = ''
+    stopped.stdout.on('data', (chunk: Buffer) => (log += chunk.toString()))
+    expect((await once(stopped, 'close'))[0]).toBe(6)
+    expect(log).toContain('ops can not go on: run `npm run migrate`"')
+  })
+
   it('shows the board, all of it from here, under a policy without inline scripts', async () => {
     expect((await ask(port, '/')).headers['location']).toBe('/queues/')
     const page = await ask(port, '/queues/')

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 
 import { ConfigError, findEnvFile, loadConfig, type Config, type Need, type Sections } from '@sealfleet/config'
-import { classify } from '@sealfleet/jobs'
+import { adviceOf, classify } from '@sealfleet/jobs'
 import { createLogger, createMetrics, type Logger, type Metrics } from '@sealfleet/telemetry'
 
 import { nextSignal } from './signals.js'
@@ -71,9 +71,9 @@ export async function runProgram<N extends Need, O extends Need = never>(program
     log.info('stopped')
     return 0
   } catch (error) {
-    const { code, failure } = classify(error)
-    log.fatal({ code, err: error }, `the ${name} can not go on: ${failure.fix}`)
-    return failure.exitStatus
+    const found = classify(error)
+    log.fatal({ code: found.code, err: error }, `the ${name} can not go on: ${adviceOf(found)}`)
+    return found.failure.exitStatus
   }
 }
 

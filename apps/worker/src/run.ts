@@ -73,7 +73,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   try {
     // A worker's own connection waits for Redis for ever, which is right later on; at the start somebody wants to hear.
     const redisTls = tlsOptions(config.redis.tls)
-    const first = await connectProducer(config.redis.url.reveal(), { tls: redisTls })
+    const allowPlaintext = config.protection.allowPlaintext.has('redis')
+    const first = await connectProducer(config.redis.url.reveal(), { tls: redisTls, allowPlaintext })
     await assertNoEviction(first).finally(() => first.disconnect())
     const connection = createWorkerConnection(config.redis.url.reveal(), {
       connectionName: `sealfleet-${workerId}`,

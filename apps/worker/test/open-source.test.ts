@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFileSync,
+  chmodSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -15,6 +16,8 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
+import { effectiveUser } from '@sealfleet/jobs'
+import { asNobody } from '@sealfleet/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { assertUnchanged, openSource } from '../src/source/open-source.js'
@@ -111,6 +114,36 @@ describe('openSource', () => {
 test('a root whose folder is away is ROOT_UNAVAILABLE: its files are not missing, and nothing is dead', async () => {
   rmSync(path.join(base, 'in'), { recursive: true })
   await expect(openSource(roots, { root: 'docs', path: 'a.bin' })).rejects.toMatchObject({ code: 'ROOT_UNAVAILABLE' })
+})
+
+describe('missing rights are told with the very folder and the user', () => {
+  beforeEach(() => {
+    chmodSync(base, 0o755)
+    mkdirSync(path.join(base, 'in', 'x', 'y'), { recursive: true })
+    writeFileSync(path.join(base, 'in', 'x', 'y', 'f'), 'f')
+  })
+
+  test.each([
+    ['in/x', 0o600, 'SOURCE_IO', 'source docs:x/y/f: docs:x may not be read by USER (EACCES)'],
+    ['in/x/y/f', 0o000, 'SOURCE_IO', 'source docs:x/y/f: docs:x/y/f may not be read by USER (EACCES)'],
+    ['in', 0o600, 'SOURCE_IO', 'source docs:x/y/f: the folder of root "docs" may not be read by USER (EACCES)'],
+  ])('%s', async (closed, mode, code, message) => {
+    chmodSync(path.join(base, closed), mode)
+    await asNobody(async () => {
+      const said = message.replace('USER', effectiveUser())
+      await expect(openSource(roots, { root: 'docs', path: 'x/y/f' })).rejects.toMatchObject({ code, message: said })
+    })
+  })
+
+  test('a folder above the root: by its name alone', async () => {
+    chmodSync(base, 0o600)
+    await asNobody(async () => {
+      await expect(openSource(roots, { root: 'docs', path: 'x/y/f' })).rejects.toMatchObject({
+        code: 'ROOT_UNAVAILABLE',
+        message: `the folder of root "docs" is out of reach: the folder "${path.basename(base)}" above it may not be read by ${effectiveUser()} on this worker`,
+      })
+    })
+  })
 })
 
 describe('a source that changes while it is read', () => {

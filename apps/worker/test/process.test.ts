@@ -68,6 +68,15 @@ describe('the worker process', () => {
     expect(status).toBe(6)
   })
 
+  test.each(['worker', 'maintenance'] as const)('the last line of a %s has the error’s own advice', async (program) => {
+    const env = { ...base, SEALFLEET_DATABASE_URL: (await emptyDatabase()).url }
+    await using started = new WorkerProcess(env, program)
+    expect(await started.exit).toBe(6)
+    expect(started.lines.at(-1)?.msg).toBe(
+      `the ${program} can not go on: run \`npm run migrate\``,
+    )
+  })
+
   test('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {
     const latched = { ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' }
     const second = new WorkerProcess(latched)

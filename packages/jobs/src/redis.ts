@@ -1,4 +1,4 @@
-import { tlsFault } from '@sealfleet/config'
+import { isLocal, tlsFault } from '@sealfleet/config'
 import { Redis } from 'ioredis'
 import type { ConnectionOptions as TlsConnectionOptions } from 'node:tls'
 import { classify } from './failures/classify.js'
@@ -16,6 +16,11 @@ export interface ConnectionSettings {
 export type RedisTls = Pick<TlsConnectionOptions, 'ca' | 'cert' | 'key' | 'servername'>
 
 export interface ProducerSettings extends ConnectionSettings {
+  /**
+   * takes a Redis beyond this machine without TLS, where job data and the password can be read and changed on their way. The
+   * fleet's own programs ask SEALFLEET_ALLOW_PLAINTEXT (docs/decisions/0025)
+   */
+  readonly allowPlaintext?: boolean
   /** milliseconds to wait for a connection that takes commands; 5,000 when not given */
   readonly connectTimeoutMs?: number
   /** milliseconds to wait for the answer to one command; 10,000 when not given */
@@ -33,10 +38,11 @@ export function createWorkerConnection(url: string, settings: ConnectionSettings
 /**
  * A connection for a producer, which has a caller who waits: it fails fast. Resolves once Redis takes commands; later
  * outages fail the commands at once, while it connects again in the background.
- * @throws {JobsError} REDIS_UNAVAILABLE, REDIS_ACCESS_DENIED or REDIS_TLS; the message names host and port, never the password
+ * @throws {JobsError} CONFIG_INVALID for an address beyond this machine without TLS, unless that is allowed; REDIS_UNAVAILABLE,
+ * REDIS_ACCESS_DENIED or REDIS_TLS; the message names host and port, never the password
  */
 export async function connectProducer(url: string, settings: ProducerSettings = {}): Promise<Redis> {
-  const { connectTimeoutMs = 5_000, commandTimeoutMs = 10_000 } = settings
+  const { connectTimeoutMs = 5_000, commandTimeoutMs = 10_000, allowPlaintext = false } = settings
   let last: unknown
   const onError = (error: Error): void => {
     last = error
@@ -53,6 +59,14 @@ export async function connectProducer(url: string, settings: ProducerSettings = 
       commandTimeout: commandTimeoutMs,
     },
   )
+  // As the driver read the address, which it takes in many forms.
+  const { host: server = 'localhost', path: socket } = redis.options
+  if (!allowPlaintext && !url.startsWith('rediss://') && !isLocal(socket ?? server)) {
+    redis.disconnect()
+    throw new JobsError('CONFIG_INVALID', `Redis at ${server} is beyond this machine, and its URL has no TLS`, {
+      fix: 'Use a rediss: URL (`tls` for an own CA); or allow it with `allowPlaintext: true`, for a network nobody else is in.',
+    })
+  }
   const deadline = AbortSignal.timeout(connectTimeoutMs)
   try {
     await Promise.race([redis.connect(), rejection(deadline, `no answer in ${connectTimeoutMs} ms`)])

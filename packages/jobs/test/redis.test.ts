@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePort } from '../../../scripts/lib/ports.mjs'
 import { classify } from '../src/failures/classify.js'
+import { openIngestClient } from '../src/client/ingest-client.js'
+import { MemoryRecords } from './memory-records.js'
 import { assertNoEviction, connectProducer, createWorkerConnection } from '../src/redis.js'
 import { closing, startRedis, type PrivateRedis } from './private-redis.js'
 
@@ -113,4 +115,19 @@ test('real errors of Redis are classified', async () => {
   const denied: unknown = await redis.get('k').catch((error: unknown) => error)
   expect(classify(denied).code).toBe('REDIS_ACCESS_DENIED')
   redis.disconnect()
+})
+
+test.each([
+  ['redis://:hidden@192.0.2.1:6379/0'],
+  ['redis://redis.example:6379'],
+  ['192.0.2.1:6379'],
+  ['redis:///0?host=192.0.2.1'],
+  ['REDISS://192.0.2.1:6379'],
+])('a producer refuses %s: plaintext beyond this machine, before anything is sent', async (redisUrl) => {
+  const port = new MemoryRecords()
+  const refusal: unknown = await openIngestClient({ redisUrl, port }).catch((error: unknown) => error)
+  expect(refusal).toMatchObject({ code: 'CONFIG_INVALID', fix: expect.stringContaining('allowPlaintext') as string })
+  expect(String(refusal)).not.toContain('hidden')
+  const allowed = { redisUrl, port, allowPlaintext: true, connectTimeoutMs: 50 }
+  await expect(openIngestClient(allowed)).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
 })

@@ -175,9 +175,13 @@ async function openQueues(context: CommandContext, names: readonly QueueName[]) 
 }
 
 async function openRedis(context: CommandContext): Promise<Redis> {
-  const { redis } = context.settings.load(['redis'])
+  const { redis, protection } = context.settings.load(['redis'])
   const tls = tlsOptions(redis.tls)
-  const connection = await connectProducer(redis.url.reveal(), { connectionName: 'sealfleet-cli', tls })
+  const connection = await connectProducer(redis.url.reveal(), {
+    connectionName: 'sealfleet-cli',
+    tls,
+    allowPlaintext: protection.allowPlaintext.has('redis'),
+  })
   context.defer(() => connection.disconnect())
   return connection
 }

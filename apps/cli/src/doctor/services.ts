@@ -7,6 +7,7 @@ import {
   missingCommands,
   QUEUES,
   queueOptions,
+  refusesReading,
   tryQueue,
   tryWorker,
 } from '@sealfleet/jobs'
@@ -26,6 +27,7 @@ import type { Redis } from 'ioredis'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { access, constants, stat } from 'node:fs/promises'
 import type { CommandContext } from '../context.js'
+import { mayNotBeRead } from '../files/errno.js'
 import { openDatabase } from '../services/records.js'
 import { openObjectStore } from '../services/store.js'
 import { isTaking, openBreakers, takesJobs } from '../status/processes.js'
@@ -39,12 +41,16 @@ const TRIAL_WORKER = { host: 'doctor', pid: process.pid, version: '', concurrenc
 const TRIAL_MS = 10_000
 
 /** Redis keeps every key, takes and hands over jobs as producers and workers ask it to; and its clock agrees with ours. */
-export async function checkRedis(context: CommandContext, { redis }: Config<'redis'>): Promise<readonly Finding[]> {
+export async function checkRedis(
+  context: CommandContext,
+  { redis, protection }: Config<'redis'>,
+): Promise<readonly Finding[]> {
   const findings: Finding[] = []
   try {
     const connection = await connectProducer(redis.url.reveal(), {
       connectionName: 'sealfleet-doctor',
       tls: tlsOptions(redis.tls),
+      allowPlaintext: protection.allowPlaintext.has('redis'),
     })
     context.defer(() => connection.disconnect())
     await assertNoEviction(connection)
@@ -246,6 +252,9 @@ export async function checkRoots({ roots }: Config<'roots'>): Promise<readonly F
         await access(folder, constants.R_OK | constants.X_OK)
         return ok(check, folder)
       } catch (error) {
+        const refuses = refusesReading(folder)
+        if (refuses !== undefined)
+          return warning(check, mayNotBeRead(refuses), 'correct its rights, for the users of the workers too')
         const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? 'unreadable') : 'unreadable'
         return warning(check, `${folder}: ${why}`, 'mount or make it, or correct SEALFLEET_ROOTS, on every worker')
       }

@@ -27,13 +27,14 @@ export interface Bringing {
 /** The producer's client over the records; closed when the command ends. @param bringing for a command that may bring new files */
 export async function openIngest(
   context: CommandContext,
-  { redis }: Config<'redis'>,
+  { redis, protection }: Config<'redis'>,
   records: Records,
   bringing?: Bringing,
 ): Promise<OwnedIngestClient> {
   const ingest = await openIngestClient({
     redisUrl: redis.url.reveal(),
     tls: tlsOptions(redis.tls),
+    allowPlaintext: protection.allowPlaintext.has('redis'),
     prefix: redis.prefix,
     fleet: (await getFleet(records)).id,
     port: acceptPort(records, bringing),

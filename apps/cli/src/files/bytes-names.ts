@@ -4,6 +4,7 @@ import { realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
+import { hasCode } from './errno.js'
 
 /**
  * Names as the file system has them: bytes. A job carries text. Node decodes names as UTF-8 and puts U+FFFD where they are
@@ -59,6 +60,8 @@ export class PatternNames {
   readonly #lost = new Map<string, Lost[]>()
   /** Folders into which the pattern would have led. */
   readonly folders: Lost[] = []
+  /** Folders that the pattern leads into and that could not be read: the walk itself goes on without them. */
+  readonly unread: { readonly folder: string; readonly error: Error }[] = []
 
   constructor(pattern: string) {
     this.#descends = /[*?[{(!].*\//.test(pattern)
@@ -74,7 +77,10 @@ export class PatternNames {
     done: (error: NodeJS.ErrnoException | null, entries: Dirent[]) => void,
   ): void => {
     readdir(folder, { withFileTypes: true, encoding: 'buffer' }, (error, entries) => {
-      if (error) return done(error, [])
+      if (error) {
+        if (!hasCode(error, 'ENOENT', 'ENOTDIR')) this.unread.push({ folder, error })
+        return done(error, [])
+      }
       done(
         null,
         entries.map((entry) => this.#asText(folder, entry)),

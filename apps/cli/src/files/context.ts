@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { usageError } from '../cli-error.js'
+import { unreadable } from '../operators/small-file.js'
 
 /** FORMAT §5: the bytes a caller binds to a file. */
 export const MAX_CONTEXT = 1024
@@ -21,11 +22,19 @@ export async function readContext(o: ContextOptions, cwd: string): Promise<Buffe
   let bytes: Buffer | undefined
   if (o.context !== undefined) bytes = Buffer.from(o.context, 'utf8')
   if (o.contextHex !== undefined) bytes = fromHex(o.contextHex)
-  if (o.contextFile !== undefined) bytes = await readFile(path.resolve(cwd, o.contextFile))
+  if (o.contextFile !== undefined) bytes = await bytesOf(path.resolve(cwd, o.contextFile))
   if (bytes && bytes.length > MAX_CONTEXT) {
     throw usageError(`the context has ${bytes.length} bytes; ${MAX_CONTEXT} is the most`)
   }
   return bytes
+}
+
+async function bytesOf(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file)
+  } catch (error) {
+    throw unreadable(file, error)
+  }
 }
 
 function fromHex(text: string): Buffer {

@@ -1,7 +1,8 @@
 import type { BigIntStats, Dirent } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
+import path from 'node:path'
 import { isText, NOT_TEXT, shownBytes } from './bytes-names.js'
-import { hasCode } from './errno.js'
+import { errnoOf, hasCode } from './errno.js'
 import type { OpenFolder } from './open-folder.js'
 
 /** What lies in a folder, or below it. */
@@ -15,21 +16,44 @@ export type Entry = {
   | { readonly stats?: undefined; readonly reason: string }
 )
 
+/** The system's error about a place in a folder: through a descriptor it names none that people know. */
+export class EntryError extends Error {
+  override readonly name = 'EntryError'
+  /** as people know it */
+  readonly where: string
+
+  constructor(where: string, cause: unknown) {
+    super(`${where} could not be read`, { cause })
+    this.where = where
+  }
+}
+
+async function naming<T>(where: string, task: Promise<T>): Promise<T> {
+  try {
+    return await task
+  } catch (error) {
+    throw errnoOf(error) === undefined ? error : new EntryError(where, error)
+  }
+}
+
 /**
  * Everything below a folder but the folders themselves, by name. Folders are opened through their parent's descriptor and never
- * through a link. `reason` says why it is no file to be taken.
+ * through a link. `reason` says why it is no file to be taken. Throws EntryError for a folder that can not be read.
  */
 export async function* entriesBelow(folder: OpenFolder): AsyncGenerator<Entry, void, undefined> {
-  const entries = await readdir(folder.at('.'), { withFileTypes: true, encoding: 'buffer' })
+  const reading = readdir(folder.at('.'), { withFileTypes: true, encoding: 'buffer' })
+  const entries = await naming(folder.path, reading)
   for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
     if (!isText(entry.name)) {
       yield { folder, name: shownBytes(entry.name), reason: NOT_TEXT }
       continue
     }
     const name = entry.name.toString('utf8')
-    const inner = entry.isDirectory() ? await childOrUndefined(folder, name) : undefined
+    const inner = entry.isDirectory()
+      ? await naming(path.join(folder.path, name), childOrUndefined(folder, name))
+      : undefined
     if (inner === undefined) {
-      const one = await looked(folder, name, entry)
+      const one = await naming(folder.path, looked(folder, name, entry))
       if (one !== undefined) yield one
       continue
     }

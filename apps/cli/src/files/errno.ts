@@ -1,3 +1,11 @@
+import { effectiveUser } from '@sealfleet/jobs'
+import { printable } from '../output/printable.js'
+
+/** The sentence about missing rights: the folder or file that refuses, and who has no right. */
+export function mayNotBeRead(refuses: string): string {
+  return `${printable(refuses)} may not be read by ${printable(effectiveUser())}`
+}
+
 /** True when `error` is a system error with one of these codes (`ENOENT`, …). */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')

@@ -1,3 +1,4 @@
+import { isDenied, refusesReading } from '@sealfleet/jobs'
 import type { BigIntStats, readdir } from 'node:fs'
 import { lstat, readlink } from 'node:fs/promises'
 import path from 'node:path'
@@ -6,8 +7,8 @@ import { CliError, missingError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { printable } from '../output/printable.js'
 import { bytesLost, PatternNames, realText } from './bytes-names.js'
-import { entriesBelow } from './entries.js'
-import { errnoOf, hasCode } from './errno.js'
+import { entriesBelow, EntryError } from './entries.js'
+import { errnoOf, hasCode, mayNotBeRead } from './errno.js'
 import { OpenFolder } from './open-folder.js'
 import { outsideRoots, placeInRoot, type Placement, type Root } from './roots.js'
 
@@ -70,17 +71,23 @@ export async function expandPaths(given: readonly string[], o: ExpandOptions): P
   return { files: [...files.values()], skipped: [...skipped.values()], unnameable: [...unnameable.values()] }
 }
 
-/** A folder that can't be read is named; its files may still be readable by workers, but nobody could list them here. */
+/** What can't be read is named, with who has no right to it; workers may have it, but its files could not be listed here. */
 async function expandOrExplain(argument: string, o: ExpandOptions): Promise<Expansion> {
   try {
     return await expandOne(argument, o)
   } catch (error) {
-    const errno = errnoOf(error)
+    const inner = error instanceof EntryError ? error : undefined
+    const cause = inner?.cause ?? error
+    const errno = errnoOf(cause)
     if (errno === undefined) throw error
-    throw new CliError('SOURCE_IO', `${printable(argument)} could not be read (${errno})`, {
+    const where = inner?.where ?? path.resolve(o.cwd, argument)
+    const refuses = isDenied(cause) ? (refusesReading(where) ?? where) : undefined
+    const message =
+      refuses === undefined ? `${printable(show(where, o.cwd))} could not be read` : mayNotBeRead(show(refuses, o.cwd))
+    throw new CliError('SOURCE_IO', `${message} (${errno})`, {
       exitStatus: EXIT.failed,
-      fix: 'correct its rights, or enqueue as a user who may read it',
-      cause: error,
+      fix: 'correct its rights (a folder takes r and x), or enqueue as a user who may read it',
+      cause,
     })
   }
 }
@@ -113,6 +120,8 @@ async function expandPattern(pattern: string, o: ExpandOptions): Promise<Expansi
     followSymbolicLinks: false,
     fs: { readdir: names.readdir as unknown as typeof readdir },
   })
+  const [unread] = names.unread
+  if (unread !== undefined) throw new EntryError(unread.folder, unread.error)
   const found = new Found()
   for (const match of matches.map((one) => (one.length > 1 ? one.replace(/\/$/, '') : one)).sort()) {
     found.unnameable.push(...names.lost(match).map(({ reason, file }) => ({ shown: show(file, o.cwd), reason })))

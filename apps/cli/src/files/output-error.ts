@@ -1,13 +1,17 @@
+import { effectiveUser, isDenied, refusesWriting } from '@sealfleet/jobs'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
+import { printable } from '../output/printable.js'
 import { errnoOf } from './errno.js'
 
-/** Disk full, read-only, no rights: with the path, which is the user's own. Other errors pass unchanged. */
+/** Disk full, read-only, no rights: with the path, which is the user's own, and the folder and user of missing rights. Other errors pass unchanged. */
 export function outputError(error: unknown, final: string): unknown {
   const errno = errnoOf(error)
   if (errno === undefined) return error
   const fix = 'make room or correct the rights of the folder, or choose another place with -o'
-  return new CliError('OUTPUT_IO', `${final} could not be written (${errno})`, {
+  const refuses = isDenied(error) ? refusesWriting(final) : undefined
+  const why = refuses === undefined ? '' : `: ${printable(refuses)} may not be written by ${printable(effectiveUser())}`
+  return new CliError('OUTPUT_IO', `${final} could not be written${why} (${errno})`, {
     exitStatus: EXIT.failed,
     fix,
     cause: error,

@@ -55,7 +55,7 @@ async function realFolder(above: OpenFolder, part: string): Promise<OpenFolder> 
   try {
     return await above.child(part, { make: true })
   } catch (error) {
-    if (!hasCode(error, 'ENOTDIR', 'ELOOP', 'ENOENT')) throw error
+    if (!hasCode(error, 'ENOTDIR', 'ELOOP', 'ENOENT')) throw outputError(error, path.join(above.path, part))
     const shown = JSON.stringify(path.join(above.path, part))
     throw unsafeOutput(
       (await isLink(above.at(part)))

@@ -1,22 +1,24 @@
+import { isDenied, refusesReading } from '@sealfleet/jobs'
 import { open } from 'node:fs/promises'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
-import { errnoOf, hasCode } from '../files/errno.js'
+import { errnoOf, hasCode, mayNotBeRead } from '../files/errno.js'
 import { printable } from '../output/printable.js'
 
 const WHY: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist',
   ENOTDIR: 'does not exist: a part of the path is no folder',
   EISDIR: 'is a folder',
-  EACCES: 'may not be read by you',
-  EPERM: 'may not be read by you',
 }
 
 /** A file that was named and can not be read: status 4 when it is not there. What is no error of the file system is thrown as it is. */
 export function unreadable(file: string, error: unknown): CliError {
   const errno = errnoOf(error)
   if (errno === undefined) throw error
-  return new CliError('INPUT', `${printable(file)} ${WHY[errno] ?? `can not be read (${errno})`}`, {
+  const refuses = isDenied(error) ? (refusesReading(file) ?? file) : undefined
+  const message =
+    refuses === undefined ? `${printable(file)} ${WHY[errno] ?? `can not be read (${errno})`}` : `${mayNotBeRead(refuses)} (${errno})`
+  return new CliError('INPUT', message, {
     exitStatus: hasCode(error, 'ENOENT', 'ENOTDIR') ? EXIT.missing : EXIT.failed,
     fix: 'name another file, or correct its path and rights',
     cause: error,

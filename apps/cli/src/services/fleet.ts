@@ -15,10 +15,11 @@ export interface Mark {
 }
 
 /** A connection for looking at the queues; closed when the command ends. */
-export async function openRedis(context: CommandContext, { redis }: Config<'redis'>): Promise<Redis> {
+export async function openRedis(context: CommandContext, { redis, protection }: Config<'redis'>): Promise<Redis> {
   const connection = await connectProducer(redis.url.reveal(), {
     connectionName: 'sealfleet-cli',
     tls: tlsOptions(redis.tls),
+    allowPlaintext: protection.allowPlaintext.has('redis'),
   })
   context.defer(() => connection.disconnect())
   return connection

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 
 import { SourceError } from '../source/errors.js'
+import { rootUnavailable } from '../source/open-source.js'
 import type { Probe } from './breakers.js'
 
 /**
@@ -42,6 +43,6 @@ async function lookAt(name: string, path: string | undefined): Promise<SourceErr
     if ((await stat(path)).isDirectory()) return undefined
     return new SourceError('ROOT_UNAVAILABLE', `root "${name}" is not a folder`)
   } catch (cause) {
-    return new SourceError('ROOT_UNAVAILABLE', `the folder of root "${name}" is not there on this worker`, { cause })
+    return rootUnavailable(path, name, cause)
   }
 }

@@ -1,6 +1,6 @@
 import { hsmTokens, type Config, type HsmConfig, type Sections } from '@sealfleet/config'
 import { HsmPool, type TokenOptions } from '@sealfleet/hsm'
-import { classify } from '@sealfleet/jobs'
+import { adviceOf, classify } from '@sealfleet/jobs'
 import { fleetPinLatch, type Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
@@ -47,9 +47,10 @@ export async function openMaintenanceHsm(
     const pool = await openPool(tokens, hsm, ports)
     return { pool, tokens }
   } catch (error) {
-    const { code, failure } = classify(error)
+    const found = classify(error)
+    const { code } = found
     if (code !== 'HSM_ACCESS_DENIED') throw error
-    log.error({ component: 'hsm', code, err: error }, `maintenance goes on without the HSM: ${failure.fix}`)
+    log.error({ component: 'hsm', code, err: error }, `maintenance goes on without the HSM: ${adviceOf(found)}`)
     return undefined
   }
 }

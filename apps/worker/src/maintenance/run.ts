@@ -75,6 +75,7 @@ export async function runMaintenance({
     const redis = await connectProducer(config.redis.url.reveal(), {
       connectionName: `sealfleet-${id}`,
       tls: tlsOptions(config.redis.tls),
+      allowPlaintext: config.protection.allowPlaintext.has('redis'),
     })
     closers.defer(() => redis.disconnect())
     await assertNoEviction(redis)

@@ -1,4 +1,4 @@
-import { classify, type FailureCode } from '@sealfleet/jobs'
+import { classify, effectiveUser, type FailureCode } from '@sealfleet/jobs'
 
 /** Why a source could not be read: entries of the closed list of failure codes (packages/jobs). */
 export type SourceErrorCode = Extract<FailureCode, `SOURCE_${string}` | 'ROOT_UNKNOWN' | 'ROOT_UNAVAILABLE'>
@@ -16,14 +16,15 @@ export class SourceError extends Error {
 
 /**
  * Turns a file-system error about `where` into a SourceError, by the errno table of packages/jobs; anything else passes
- * through unchanged.
+ * through unchanged. @param refuses of missing rights: what refuses, as `where` names it
  */
-export function sourceErrorFrom(error: unknown, where: string): unknown {
+export function sourceErrorFrom(error: unknown, where: string, refuses?: string): unknown {
   if (error instanceof SourceError || !(error instanceof Error)) return error
   const { code, failure } = classify(error, { during: 'source' })
   if (!isSourceCode(code)) return error
   const errno = (error as NodeJS.ErrnoException).code ?? ''
-  return new SourceError(code, `source ${where}: ${failure.summary} (${errno})`, { cause: error })
+  const why = refuses === undefined ? failure.summary : `${refuses} may not be read by ${effectiveUser()}`
+  return new SourceError(code, `source ${where}: ${why} (${errno})`, { cause: error })
 }
 
 function isSourceCode(code: FailureCode): code is SourceErrorCode {

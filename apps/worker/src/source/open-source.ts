@@ -2,6 +2,8 @@ import { constants, type BigIntStats } from 'node:fs'
 import { open, readlink, realpath, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 
+import { effectiveUser, isDenied, refusesReading } from '@sealfleet/jobs'
+
 import { SourceError, sourceErrorFrom } from './errors.js'
 
 /** Where a file is read from: a root that the operator named, and a path below it. */
@@ -82,7 +84,7 @@ export async function openSource(roots: SourceRoots, location: SourceLocation): 
     }
   } catch (error) {
     await handle?.close()
-    throw sourceErrorFrom(error, where)
+    throw sourceErrorFrom(error, where, isDenied(error) ? refusedBelow(realRoot, location) : undefined)
   }
 }
 
@@ -123,10 +125,23 @@ async function rootFolder(root: string, name: string): Promise<string> {
   try {
     return await realpath(root)
   } catch (error) {
-    throw new SourceError('ROOT_UNAVAILABLE', `the folder of root "${name}" is not there on this worker`, {
-      cause: error,
-    })
+    throw rootUnavailable(root, name, error)
   }
+}
+
+/** Why a root's folder is not in reach. Of folders above it only the name of the one that refuses is told. */
+export function rootUnavailable(root: string, name: string, cause: unknown): SourceError {
+  const refuses = isDenied(cause) ? refusesReading(root) : undefined
+  const where = refuses === root ? 'it' : `the folder ${JSON.stringify(path.basename(refuses ?? '') || '/')} above it`
+  const why = refuses === undefined ? 'is not there' : `is out of reach: ${where} may not be read by ${effectiveUser()}`
+  return new SourceError('ROOT_UNAVAILABLE', `the folder of root "${name}" ${why} on this worker`, { cause })
+}
+
+/** What of a root refuses a source: named below the root, as the source is. */
+function refusedBelow(realRoot: string, location: SourceLocation): string {
+  const file = path.join(realRoot, location.path)
+  const relative = path.relative(realRoot, refusesReading(file) ?? file)
+  return relative === '' ? `the folder of root "${location.root}"` : `${location.root}:${relative}`
 }
 
 function assertRelative(relative: string, where: string): void {

@@ -156,7 +156,8 @@ export interface OwnedIngestClient extends AsyncDisposable {
  * Connects a client; refuses a Redis that may evict keys, and queues of another fleet.
  * @param options.fleet id of the fleet whose database `port` writes to (`getFleet(records)`, or `sealfleet fleet show`). Give it
  *   wherever it is known: without it nothing keeps jobs from the queues of another fleet
- * @throws {JobsError} REDIS_UNAVAILABLE, REDIS_ACCESS_DENIED, REDIS_UNSUITABLE, FLEET_MISMATCH
+ * @throws {JobsError} CONFIG_INVALID (plaintext beyond this machine, without `allowPlaintext`), REDIS_UNAVAILABLE,
+ *   REDIS_ACCESS_DENIED, REDIS_UNSUITABLE, FLEET_MISMATCH
  */
 export async function openIngestClient(
   options: ProducerSettings & {

@@ -1,3 +1,4 @@
+import { oneLine } from '@sealfleet/telemetry/text'
 import { FAILURES, type FailureCode } from './list.js'
 
 /**
@@ -56,6 +57,17 @@ const PRODUCER: Partial<Record<FailureCode, string>> = {
   ROOT_UNKNOWN: 'Use a root that the operators have named.',
   CONFIG_INVALID: 'Correct what the message names.',
   UNCLASSIFIED: 'Ask again with the same ids; if it fails in the same way, report the message to the operators.',
+}
+
+/**
+ * The advice that an error brings itself, for whoever reads it: it knows more of the case than the list. One line.
+ * @param from the part of an error that its code was read from (`classify`)
+ */
+export function ownAdvice(from: unknown): string | undefined {
+  if (typeof from !== 'object' || from === null) return undefined
+  // A JobsError's `fix` may be a producer's of the list; what it was given itself is `ownFix`.
+  const fix = 'ownFix' in from ? from.ownFix : (from as { fix?: unknown }).fix
+  return typeof fix === 'string' && fix !== '' ? oneLine(fix) : undefined
 }
 
 /** The first thing to do about a failure, for the one who reads it. */

@@ -1,3 +1,4 @@
+import { adviceFor, ownAdvice } from './advice.js'
 import { errorChain, textOf, type ErrorNode } from './chain.js'
 import { fileSystemFailure, networkFailure } from './foreign/errno.js'
 import { postgresFailure } from './foreign/postgres.js'
@@ -42,6 +43,11 @@ export function classify(error: unknown, context: ClassifyContext = {}): Classif
 /** The exit status of a command that ends with this error. */
 export function exitStatusOf(error: unknown, context?: ClassifyContext): number {
   return classify(error, context).failure.exitStatus
+}
+
+/** What to do first about an error, for on-call: its own advice, else that of its code. */
+export function adviceOf({ code, from }: Pick<Classified, 'code' | 'from'>): string {
+  return ownAdvice(from) ?? adviceFor(code, 'on-call')
 }
 
 /** Codes of our own packages that mean the same as one of the list, as `<name of the error> <its code>`. */
