@@ -7,6 +7,7 @@ const ID = '0190b3c0-0000-7000-8000-000000000001'
 
 function shown(change: Partial<RequestBody>, columns?: number): string {
   const body: RequestBody = {
+    version: 2,
     id: ID,
     kind: 'operators.add',
     subject: { kind: 'operator', id: 'eve' },
@@ -53,4 +54,11 @@ it('no value of a request makes or begins a line, on a terminal of any width', (
       expect(lines.filter((line) => line.startsWith('kind'))).toHaveLength(1)
     }),
   )
+})
+
+it.each(['file.shred', 'keys.destroy'] as const)('a %s names the domain by name and id, and no name passes for another', (kind) => {
+  const of = (domainName: string): string => shown({ kind, detail: { domain: ID, domainName, reason: 'r' } })
+  expect(of('invoices').split('\n')[0]).toContain(`of the domain "invoices" (${ID}):`)
+  expect(of('\u202e')).not.toBe(of('\\u{202E}'))
+  expect(of('a"')).not.toBe(of('a\\"'))
 })

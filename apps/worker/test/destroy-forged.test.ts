@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { carryOutDestruction } from '@sealfleet/maintenance'
-import type { KeyRow } from '@sealfleet/records'
+import { getRequest, listDestructions, setDomain, type KeyRow } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { openDestroyHouse, type DestroyHouse } from './destroy-house.js'
@@ -65,8 +65,26 @@ test('a time that was written to the row does not shorten the waiting period tha
   expect(await house.pool.hmac(key, randomBytes(32))).toHaveLength(32)
 })
 
-test('what an officer signed stands, whatever becomes of the officer afterwards', async () => {
+test('a domain that was renamed since is refused until it has its name back, or what was begun is finished', async () => {
   const key = await oldKey(4)
+  const { id, requestId } = await house.schedule(key)
+  const rename = (name: string) => house.records.transaction((tx) => setDomain(tx, 'default', { name }))
+  await rename('another')
+  const refused = await carryOutDestruction(house, id, house.options)
+  expect(refused).toMatchObject({ outcome: 'refused', code: 'REQUEST_MISMATCH' })
+  expect(refused).toMatchObject({ error: { message: expect.stringContaining('which is named "another" now') as unknown } })
+  const request = await getRequest(house.records, requestId ?? '')
+  expect(request?.detail).toMatchObject({ domain: 'default', domainName: 'default', label: key.label })
+  await house.sql.query('UPDATE destructions SET begun_at = clock_timestamp() WHERE id = $1', [id])
+  expect(await refusal(id)).toBe('destroyed')
+  const [row] = await listDestructions(house.records, { id })
+  const record = JSON.parse(row?.record?.toString('utf8') ?? '{}') as { key: unknown }
+  expect(record.key).toMatchObject({ domain: 'default', domainName: 'default' })
+  await rename('default')
+})
+
+test('what an officer signed stands, whatever becomes of the officer afterwards', async () => {
+  const key = await oldKey(5)
   const { id } = await house.schedule(key)
   await house.sql.query(`UPDATE operators SET revoked_at = clock_timestamp(), revoked_by = 'test' WHERE name = 'bob'`)
   expect(await refusal(id)).toBe('destroyed')

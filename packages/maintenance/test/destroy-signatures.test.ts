@@ -5,7 +5,10 @@ import { describe, expect, test } from 'vitest'
 
 import { checkSignatures } from '../src/index.js'
 
-const KEY = { id: randomUUID(), label: 'sealfleet/default/enc/s1/1', checkValue: '0011223344556677' }
+const KEY = {
+  ...{ id: randomUUID(), label: 'sealfleet/default/enc/s1/1', checkValue: '0011223344556677' },
+  ...{ domain: 'default', domainName: 'invoices' },
+}
 const [ann, bob, eve] = [person('ann'), person('bob'), person('eve')]
 
 interface Person {
@@ -21,6 +24,8 @@ function person(name: string): Person {
 
 function body(o: Partial<RequestBody> = {}): RequestBody {
   const detail = {
+    domain: KEY.domain,
+    domainName: KEY.domainName,
     label: KEY.label,
     checkValue: KEY.checkValue,
     reason: 'r',
@@ -30,6 +35,7 @@ function body(o: Partial<RequestBody> = {}): RequestBody {
   }
   const times = { createdAt: new Date(1_700_000_000_000), expiresAt: new Date(1_700_000_100_000) }
   return {
+    version: 2,
     id: randomUUID(),
     kind: 'keys.destroy',
     subject: { kind: 'key', id: KEY.id },
@@ -69,6 +75,11 @@ describe('the signatures in a destruction’s record', () => {
     ])
   })
 
+  test('of a request of version 1, which has no name of the domain, stay right', () => {
+    const { domain: _domain, domainName: _name, ...detail } = body().detail
+    expect(checkSignatures(record(body({ version: 1, detail }))).problems).toEqual([])
+  })
+
   const detail = body().detail
   test.each<readonly [string, CanonicalObject, RegExp]>([
     ['one person', record(body(), (bytes) => [by(ann, bytes)]), /1 of 2/],
@@ -96,6 +107,8 @@ describe('the signatures in a destruction’s record', () => {
     ['two people over another key', record(body({ subject: { kind: 'key', id: randomUUID() } })), /another key/],
     ['two people over another label', record(body({ detail: { ...detail, label: 'x' } })), /another key/],
     ['two people over another check value', record(body({ detail: { ...detail, checkValue: null } })), /check value/],
+    ['two people over a domain of another name', record(body({ detail: { ...detail, domainName: 'x' } })), /another domain/],
+    ['two people over another domain', record(body({ detail: { ...detail, domain: 'x' } })), /another domain/],
     ['two people over another kind of deed', record(body({ kind: 'file.shred' })), /another request/],
     ['two people for another reason', record(body(), undefined, { reason: 'x' }), /another reason/],
     [

@@ -190,11 +190,14 @@ export { assertMayRegister } from './statements/may-register.js'
 export { usedRequestProblem, type Deed } from './statements/used-request.js'
 export { listShredEvents, type ShredEvent } from './statements/shred-events.js'
 export { listOperatorEvents, type OperatorEvent } from './statements/operator-events.js'
+export { assertSignedDomain, domainDetail } from './requests/signed-domain.js'
 export {
+  BODY_VERSION,
   bodyOfSignedBytes,
   parseRequestBody,
   requestBody,
   signedBytes,
+  type BodyVersion,
   type RequestBody,
   type Subject,
 } from './requests/body.js'

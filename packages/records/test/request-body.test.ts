@@ -15,6 +15,7 @@ import {
 } from '../src/index.js'
 
 const BODY: RequestBody = {
+  version: 1,
   id: '0f0e0d0c-0b0a-4908-8706-050403020100',
   kind: 'file.shred',
   subject: { kind: 'file', id: '00112233-4455-4677-8899-aabbccddeeff' },
@@ -101,12 +102,15 @@ describe('the body', () => {
     expect(() => bodyOfSignedBytes(requestBody(BODY))).toThrow(expect.objectContaining({ code: 'REQUEST_MISMATCH' }))
   })
 
-  test('comes back as it went in', () => {
+  test('comes back as it went in, of either version', () => {
     expect(parseRequestBody(Buffer.from(TEXT))).toEqual(BODY)
+    const second = Buffer.from(TEXT.replace('"v":1', '"v":2'))
+    expect(parseRequestBody(second)).toEqual({ ...BODY, version: 2 })
+    expect(requestBody({ ...BODY, version: 2 })).toEqual(second)
   })
 
   test.each([
-    ['another version', TEXT.replace('"v":1', '"v":2')],
+    ['another version', TEXT.replace('"v":1', '"v":3')],
     ['a part too many', TEXT.replace('"v":1', '"v":1,"w":0')],
     ['a part too few', TEXT.replace('"required":2,', '')],
     ['a kind that there is not', TEXT.replace('file.shred', 'file.burn')],

@@ -11,15 +11,20 @@ import {
   createRequest,
   ensureDomain,
   getFile,
+  getRequest,
   listAudit,
+  listShredEvents,
   lockForShredding,
   openAttempt,
   rawPublicKey,
   registerMasterKey,
   releaseFile,
+  requestBody,
+  setDomain,
   shredDetail,
   shredFile,
   signedBytes,
+  usedRequestProblem,
   type ActiveKeys,
 } from '../src/index.js'
 import { attempt, commitOf, openFixture, opened, request, type Fixture } from './support.js'
@@ -194,4 +199,47 @@ test('a file that was deleted before can be shredded: its object may live on in 
   )
   expect(await shred(fileId, await signed(fileId))).toMatchObject({ attempts: 2 })
   expect((await nonces(fileId)).some(({ wrapped }) => wrapped)).toBe(false)
+})
+
+test('a request names the file’s domain by id and name: renamed meanwhile it is refused, and good again under its name', async () => {
+  const fileId = await storedFile()
+  const { domainName } = await f.records.transaction((tx) => lockForShredding(tx, fileId))
+  const id = await signed(fileId)
+  expect((await getRequest(f.records, id))?.detail).toMatchObject({ domain: DOMAIN, domainName })
+  const rename = (name: string) => f.records.transaction((tx) => setDomain(tx, DOMAIN, { name }))
+  await rename('renamed')
+  await expect(shred(fileId, id)).rejects.toMatchObject({
+    code: 'REQUEST_MISMATCH',
+    message: expect.stringMatching(/was signed for the domain ".*", which is named "renamed" now/) as unknown,
+    fix: expect.stringMatching(/new request signed/) as unknown,
+  })
+  expect((await nonces(fileId)).every(({ wrapped }) => wrapped)).toBe(true)
+  await rename(domainName)
+  await shred(fileId, id)
+  const audit = await listAudit(f.records, { subjectKind: 'file', subjectId: fileId })
+  expect(audit.at(-1)).toMatchObject({ action: 'files.shred', detail: { domain: DOMAIN, domainName } })
+})
+
+test('a request of version 1, signed before names were, is carried out and borne out by its use', async () => {
+  const fileId = await storedFile()
+  const file = await f.records.transaction((tx) => lockForShredding(tx, fileId))
+  const id = randomUUID()
+  const { rows } = await f.sql.query<{ now: Date }>(`SELECT date_trunc('milliseconds', clock_timestamp()) AS now`)
+  const createdAt = rows[0]?.now ?? new Date(0)
+  const body = requestBody({
+    ...{ version: 1, id, kind: 'file.shred', subject: { kind: 'file', id: fileId } },
+    ...{ detail: shredDetail(file, REASON, 1), required: 2, createdAt, expiresAt: new Date(createdAt.getTime() + 60_000) },
+  })
+  await f.sql.query(
+    `INSERT INTO requests (id, kind, subject_kind, subject_id, body, required, created_by, created_at, expires_at)
+     VALUES ($1, 'file.shred', 'file', $2, $3, 2, 'x', $4, $5)`,
+    [id, fileId, body, createdAt, new Date(createdAt.getTime() + 60_000)],
+  )
+  for (const [operator, key] of officers)
+    await addSignature(f.records, { requestId: id, operator, signature: sign(null, signedBytes(body), key) })
+  await shred(fileId, id)
+  const [event] = (await listShredEvents(f.records, { after: '0', limit: 1_000 })).filter((one) => one.fileId === fileId)
+  expect(event).toMatchObject({ domain: DOMAIN, domainName: null })
+  const deed = { requestId: id, kind: 'file.shred', subject: { kind: 'file', id: fileId } } as const
+  expect(await usedRequestProblem(f.records, { ...deed, detail: { reason: REASON, domain: DOMAIN } })).toBeUndefined()
 })

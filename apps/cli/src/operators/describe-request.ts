@@ -1,17 +1,18 @@
 import { canonicalJson, signedBytes, type CanonicalValue, type RequestBody } from '@sealfleet/records'
 import { createHash } from 'node:crypto'
 import type { Terminal } from '../io.js'
-import { printable } from '../output/printable.js'
+import { oneLine, printable } from '../output/printable.js'
 import { pairs } from '../output/table.js'
 
 /** What happens when a request is carried out, as one line for a person who is about to sign; printable. */
 export function deedOf({ kind, subject, detail }: Pick<RequestBody, 'kind' | 'subject' | 'detail'>): string {
   const id = printable(subject.id)
+  const ofDomain = domainText(detail)
   switch (kind) {
     case 'keys.destroy':
-      return `DESTROY the master key ${id}: what is sealed under it can never be opened again, by anybody`
+      return `DESTROY the master key ${id}${ofDomain}: what is sealed under it can never be opened again, by anybody`
     case 'file.shred':
-      return `SHRED the file ${id}: it can never be opened again, by anybody`
+      return `SHRED the file ${id}${ofDomain}: it can never be opened again, by anybody`
     case 'operators.add':
       return `ENROL ${id} as ${printable(plain(detail['role']))} with the public key below: from then on that key signs with yours`
     case 'operators.revoke':
@@ -29,6 +30,7 @@ export function deedOf({ kind, subject, detail }: Pick<RequestBody, 'kind' | 'su
 export function describeRequest(body: RequestBody, bytes: Uint8Array, terminal?: Terminal): string {
   const facts: [string, string][] = [
     ['request', body.id],
+    ['version', String(body.version)],
     ['kind', body.kind],
     ['subject', `${body.subject.kind} ${body.subject.id}`],
     ...Object.entries(body.detail).map(([name, value]) => [`  ${printable(name)}`, plain(value)] as [string, string]),
@@ -39,6 +41,12 @@ export function describeRequest(body: RequestBody, bytes: Uint8Array, terminal?:
   ]
   const columns = terminal?.isTTY === true ? terminal.columns : undefined
   return `${deedOf(body)}\n\n${pairs(facts, { columns })}`
+}
+
+/** The domain by name and id, where a request has both. */
+function domainText({ domain, domainName }: RequestBody['detail']): string {
+  if (typeof domain !== 'string' || typeof domainName !== 'string') return ''
+  return ` of the domain ${oneLine(JSON.stringify(domainName))} (${printable(domain)})`
 }
 
 /** Of the file that is signed, label included: `sha256sum FILE` gives the same. */

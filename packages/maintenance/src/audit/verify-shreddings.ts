@@ -11,13 +11,17 @@ const PAGE = 1_000
 export async function compareShreddings(records: Records, findings: Findings, signal?: AbortSignal): Promise<void> {
   for (let after: string | null = '0'; after !== null;) {
     const page = await listShredEvents(records, { after, limit: PAGE })
-    for (const { eventId, fileId, request, reason } of page) {
+    for (const { eventId, fileId, request, reason, domain, domainName } of page) {
       signal?.throwIfAborted()
       const problem = await usedRequestProblem(records, {
         requestId: request,
         kind: 'file.shred',
         subject: { kind: 'file', id: fileId },
-        detail: { reason },
+        detail: {
+          reason,
+          ...(domain === null ? {} : { domain }),
+          ...(domainName === null ? {} : { domainName }),
+        },
       })
       if (problem !== undefined)
         findings.add(

@@ -1,6 +1,7 @@
 import {
   allowIdle,
   appendAudit,
+  assertSignedDomain,
   assertUsedRequest,
   beginDestruction,
   claimDestruction,
@@ -22,7 +23,7 @@ import {
 import { assertOwnBucket } from '../fleet-mark.js'
 import { assertNotNeeded, keyNeeds, storeNeeds, type ScanOptions } from './needs.js'
 import { destructionRecord, destructionStoreKey, signRecord } from './record.js'
-import { DESTROY_KIND, termsOf } from './request.js'
+import { DESTROY_KIND, domainOf, termsOf } from './request.js'
 import { DestructionRefused, registered, type DestroyPorts, type KeyNeeds, type StoreNeeds } from './terms.js'
 
 /** All that HSMs may take within one transaction. */
@@ -128,7 +129,7 @@ async function underLock(
 ): Promise<CarryOutResult> {
   const ready = await assertReady(tokens, tx, { id, keyId }, inStore)
   if (ready.outcome === 'left') return ready
-  const { key, destruction, request, needs, audit, witnesses } = ready
+  const { key, domainName, destruction, request, needs, audit, witnesses } = ready
   const proofs = await tokens.destroy(registered(key), witnesses.map(registered), {
     beforeFirst: async () => {
       // On a connection of its own: a rollback of this transaction must not take it along.
@@ -143,7 +144,7 @@ async function underLock(
   await onStep?.('proved')
   const at = await databaseTime(tx)
   const signatures = await signatureEvidence(tx, request.id)
-  const record = destructionRecord({ destruction, key, request, signatures, needs, proofs, at, actor })
+  const record = destructionRecord({ destruction, key, domainName, request, signatures, needs, proofs, at, actor })
   const mac = await signRecord(tokens, registered(audit), record)
   const storeKey = destructionStoreKey(key.label)
   const done = { destructionId: id, at, record, auditKeyVersion: audit.version, mac, storeKey }
@@ -162,6 +163,8 @@ type Left = Extract<CarryOutResult, { readonly outcome: 'left' }>
 interface Ready {
   readonly outcome: 'ready'
   readonly key: KeyRow
+  /** Of its domain: as it was signed, else as it is. */
+  readonly domainName: string
   readonly destruction: DestructionRow
   readonly request: RequestRow
   readonly needs: KeyNeeds
@@ -185,6 +188,9 @@ async function assertReady(
   const request = await signedRequest(tx, destruction)
   const { shred, waitSeconds } = termsOf(key, request.detail)
   await assertWaited(tx, request, waitSeconds)
+  const domain = await domainOf(tx, key)
+  // What was begun is finished: a token may lack the key already.
+  if (destruction.begunAt === null) assertSignedDomain(request, domain)
   const needs = await keyNeeds(tx, key, inStore)
   assertNotNeeded(key, needs, shred)
   const [audit] = await listMasterKeys(tx, { domain: 'default', role: 'audit', state: 'ACTIVE' })
@@ -195,7 +201,9 @@ async function assertReady(
   // Signing must work before anything is destroyed, not only afterwards.
   await signRecord(tokens, registered(audit), Buffer.from('{"v":1,"kind":"rehearsal"}'))
   const witnesses = (await listMasterKeys(tx, { state: 'ACTIVE' })).filter((row) => row.id !== key.id)
-  return { outcome: 'ready', key, destruction, request, needs, audit, witnesses }
+  const { domainName: signedName } = request.detail
+  const domainName = typeof signedName === 'string' ? signedName : domain.name
+  return { outcome: 'ready', key, domainName, destruction, request, needs, audit, witnesses }
 }
 
 /** Whoever can write to the database can write a destruction's row and mark a request used, but not sign for two officers. */

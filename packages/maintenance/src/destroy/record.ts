@@ -19,6 +19,7 @@ const LABEL = Buffer.concat([Buffer.from('SFV1/destroyed', 'ascii')], 16)
 export interface RecordInput {
   readonly destruction: DestructionRow
   readonly key: KeyRow
+  readonly domainName: string
   readonly request: RequestRow | undefined
   readonly signatures: readonly SignatureEvidence[]
   readonly needs: KeyNeeds
@@ -32,7 +33,7 @@ export interface RecordInput {
  * bytes these are over, so that anybody can check them again), what needed it, what every token said afterwards, and when.
  */
 export function destructionRecord(input: RecordInput): Buffer {
-  const { destruction, key, request, signatures, needs, proofs, at, actor } = input
+  const { destruction, key, domainName, request, signatures, needs, proofs, at, actor } = input
   return Buffer.from(
     canonicalJson({
       v: 1,
@@ -42,6 +43,7 @@ export function destructionRecord(input: RecordInput): Buffer {
         id: key.id,
         label: key.label,
         domain: key.domain,
+        domainName,
         role: key.role,
         suite: key.suite,
         version: key.version,

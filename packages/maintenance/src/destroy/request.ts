@@ -1,4 +1,12 @@
-import type { CanonicalObject, KeyRow } from '@sealfleet/records'
+import {
+  domainDetail,
+  getDomain,
+  RecordsError,
+  type CanonicalObject,
+  type DomainPolicy,
+  type KeyRow,
+  type Queryable,
+} from '@sealfleet/records'
 
 import { DestructionRefused } from './terms.js'
 
@@ -16,9 +24,14 @@ export interface DestructionTerms {
 export const DESTROY_KIND = 'keys.destroy'
 
 /** The detail of a request of kind `keys.destroy`: names the key by all that tells it from others. */
-export function requestDetail(key: KeyRow, terms: DestructionTerms): CanonicalObject {
+export function requestDetail(
+  key: KeyRow,
+  domain: Pick<DomainPolicy, 'name'>,
+  terms: DestructionTerms,
+): CanonicalObject {
   const { reason, backups, waitSeconds, shred } = terms
   return {
+    ...domainDetail({ id: key.domain, name: domain.name }),
     label: key.label,
     checkValue: key.checkValue?.toString('hex') ?? null,
     reason,
@@ -28,7 +41,14 @@ export function requestDetail(key: KeyRow, terms: DestructionTerms): CanonicalOb
   }
 }
 
-/** The inverse. @throws DestructionRefused REQUEST_MISMATCH when it is about another key, or lacks a part */
+/** The domain of a key, under the name that it has now. @throws RecordsError NOT_FOUND */
+export async function domainOf(db: Queryable, key: KeyRow): Promise<DomainPolicy> {
+  const domain = await getDomain(db, key.domain)
+  if (domain === undefined) throw new RecordsError('NOT_FOUND', `there is no key domain ${key.domain}`)
+  return domain
+}
+
+/** The inverse, of a request of either version. @throws DestructionRefused REQUEST_MISMATCH when it is about another key, or lacks a part */
 export function termsOf(key: KeyRow, detail: CanonicalObject): DestructionTerms {
   const { label, checkValue, reason, backups, waitSeconds, shredFiles } = detail
   const whole =

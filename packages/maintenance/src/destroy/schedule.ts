@@ -1,5 +1,6 @@
 import {
   appendAudit,
+  assertSignedDomain,
   consumeRequest,
   createRequest,
   getRequest,
@@ -15,7 +16,7 @@ import {
 } from '@sealfleet/records'
 
 import { assertNotNeeded, keyNeeds, storeNeeds, type ScanOptions } from './needs.js'
-import { DESTROY_KIND, requestDetail, termsOf, type DestructionTerms } from './request.js'
+import { DESTROY_KIND, domainOf, requestDetail, termsOf, type DestructionTerms } from './request.js'
 import { DestructionRefused, type DestroyPorts, type KeyNeeds } from './terms.js'
 
 type Ports = Pick<DestroyPorts, 'records' | 'store'>
@@ -45,7 +46,7 @@ export async function requestDestruction(
 ): Promise<RequestRow> {
   assertNotNeeded(key, o.needs, o.terms.shred)
   const subject = { kind: 'key', id: key.id }
-  const detail = requestDetail(key, o.terms)
+  const detail = requestDetail(key, await domainOf(records, key), o.terms)
   const expires = o.expiresSeconds === undefined ? {} : { expiresSeconds: o.expiresSeconds }
   return records.transaction((tx) =>
     createRequest(tx, { kind: DESTROY_KIND, subject, detail, required: 2, createdBy: o.actor, ...expires }),
@@ -68,6 +69,7 @@ export async function scheduleByRequest(
   if (request === undefined)
     throw new RecordsError('NOT_FOUND', `there is no request ${requestId}`, { fix: 'see `sealfleet requests list`' })
   termsOf(key, request.detail)
+  assertSignedDomain(request, await domainOf(ports.records, key))
   assertState(key)
   const inStore = await storeNeeds(ports, key, o)
   o.signal?.throwIfAborted()
@@ -80,6 +82,7 @@ export async function scheduleByRequest(
     // What counts is what the signatures are over, read again under the request's lock.
     const used = await consumeRequest(tx, { id: requestId, kind: DESTROY_KIND, subject, consumedBy: actor })
     const terms = termsOf(locked, used.detail)
+    assertSignedDomain(used, await domainOf(tx, locked))
     if (terms.waitSeconds < o.minWaitSeconds)
       throw new DestructionRefused(
         'BAD_STATE',

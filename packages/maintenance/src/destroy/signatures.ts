@@ -53,6 +53,9 @@ function* contradictions(record: CanonicalObject, request: CanonicalObject, body
   if (body.kind !== DESTROY_KIND || body.id !== request['id']) yield 'what was signed is another request'
   if (body.subject.kind !== 'key' || body.subject.id !== key['id'] || body.detail['label'] !== key['label'])
     yield 'what was signed is about another key'
+  const { domain, domainName } = key
+  if (body.version > 1 && (body.detail['domain'] !== domain || body.detail['domainName'] !== domainName))
+    yield 'what was signed names another domain'
   if (body.detail['checkValue'] !== key['checkValue']) yield 'what was signed names another check value'
   if (body.detail['reason'] !== record['reason'] || body.detail['backups'] !== record['backups'])
     yield 'what was signed gives another reason, or other backups'

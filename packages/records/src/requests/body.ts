@@ -8,8 +8,16 @@ export interface Subject {
   readonly id: string
 }
 
+/**
+ * Of the form of a body. Since 2 a detail that names a domain has its id and its name (`domainDetail`); bodies of 1 stay as good
+ * as they were.
+ */
+export type BodyVersion = 1 | 2
+export const BODY_VERSION: BodyVersion = 2
+
 /** What operators sign, as a value. */
 export interface RequestBody {
+  readonly version: BodyVersion
   readonly id: string
   readonly kind: RequestKind
   readonly subject: Subject
@@ -26,14 +34,14 @@ const LONGEST = 65_536
 
 /**
  * Body = canonical JSON of
- * `{ v: 1, id, kind, subject: { kind, id }, detail, required, createdAt, expiresAt }`, times as ISO 8601 with milliseconds
+ * `{ v: 2, id, kind, subject: { kind, id }, detail, required, createdAt, expiresAt }`, times as ISO 8601 with milliseconds
  * and Z. These bytes are made once, kept as they are, and never made again from columns.
  * @throws RecordsError INVALID when the detail has no canonical form, or the body is longer than 64 KiB
  */
 export function requestBody(body: RequestBody): Buffer {
   const bytes = Buffer.from(
     canonicalJson({
-      v: 1,
+      v: body.version,
       id: body.id,
       kind: body.kind,
       subject: { kind: body.subject.kind, id: body.subject.id },
@@ -65,7 +73,9 @@ export function bodyOfSignedBytes(bytes: Uint8Array): Buffer {
 /** Inverse of requestBody. @throws RecordsError REQUEST_MISMATCH for bytes that requestBody would not have made */
 export function parseRequestBody(bytes: Uint8Array): RequestBody {
   const value = parseCanonicalJson(bytes)
-  if (!isObject(value) || value['v'] !== 1) throw mismatch('these bytes are no request of version 1')
+  const version = isObject(value) ? value['v'] : undefined
+  if (!isObject(value) || (version !== 1 && version !== 2))
+    throw mismatch('these bytes are no request of version 1 or 2')
   const { id, kind, subject, detail, required } = value
   const createdAt = time(value['createdAt'])
   const expiresAt = time(value['expiresAt'])
@@ -78,7 +88,8 @@ export function parseRequestBody(bytes: Uint8Array): RequestBody {
   if (!whole || createdAt === undefined || expiresAt === undefined) throw mismatch('the request lacks one of its parts')
   const { kind: subjectKind, id: subjectId } = subject
   if (typeof subjectKind !== 'string' || typeof subjectId !== 'string') throw mismatch('the request has no subject')
-  const body = { id, kind, subject: { kind: subjectKind, id: subjectId }, detail, required, createdAt, expiresAt }
+  const named = { kind: subjectKind, id: subjectId }
+  const body: RequestBody = { version, id, kind, subject: named, detail, required, createdAt, expiresAt }
   // A part too many would be signed and not be looked at.
   if (!requestBody(body).equals(bytes)) throw mismatch('the request has parts that it must not have')
   return body

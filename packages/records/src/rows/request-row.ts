@@ -1,6 +1,6 @@
 import { RecordsError } from '../errors.js'
 import { Prisma } from '../generated/client.js'
-import { parseRequestBody, type RequestBody, type Subject } from '../requests/body.js'
+import { BODY_VERSION, parseRequestBody, type BodyVersion, type RequestBody, type Subject } from '../requests/body.js'
 import type { CanonicalObject } from '../requests/canonical-json.js'
 import type { OperatorRole, RequestKind } from '../requests/kinds.js'
 
@@ -20,6 +20,8 @@ export interface SignatureRow {
 export interface RequestRow {
   readonly id: string
   readonly kind: RequestKind
+  /** Of its body's form; the newest when the request is not intact. */
+  readonly version: BodyVersion
   readonly subject: Subject
   /** What was signed beside kind and subject; empty when the request is not intact. */
   readonly detail: CanonicalObject
@@ -50,7 +52,7 @@ export const REQUEST_COLUMNS = Prisma.raw(`
       'signedAt', s.signed_at, 'revoked', o.revoked_at IS NOT NULL) ORDER BY s.signed_at, o.name), '[]')
     FROM request_signatures s JOIN operators o ON o.id = s.operator_id WHERE s.request_id = r.id) AS signatures`)
 
-export interface RawRequest extends Omit<RequestRow, 'subject' | 'detail' | 'body' | 'intact' | 'signatures'> {
+export interface RawRequest extends Omit<RequestRow, 'subject' | 'version' | 'detail' | 'body' | 'intact' | 'signatures'> {
   readonly subjectKind: string
   readonly subjectId: string
   readonly body: Uint8Array
@@ -65,6 +67,7 @@ export function requestRow(raw: RawRequest): RequestRow {
   return {
     ...rest,
     subject,
+    version: signed?.version ?? BODY_VERSION,
     body,
     detail: signed?.detail ?? {},
     intact: signed !== undefined && agrees({ ...rest, subject }, signed),
@@ -81,7 +84,7 @@ function signedBody(bytes: Buffer): RequestBody | undefined {
   }
 }
 
-function agrees(row: Omit<RequestBody, 'detail'>, signed: RequestBody): boolean {
+function agrees(row: Omit<RequestBody, 'detail' | 'version'>, signed: RequestBody): boolean {
   return (
     row.id === signed.id &&
     row.kind === signed.kind &&

@@ -15,8 +15,11 @@ export interface ConsumeInput {
   readonly subject: Subject
   /** Who carries it out, for the row and the audit log. */
   readonly consumedBy: string
-  /** When given, what was signed must be exactly this. */
-  readonly detail?: CanonicalObject | undefined
+  /**
+   * When given, what was signed must be exactly this. A function is told what was signed, whose version decides its form; it may throw
+   * why the request is refused.
+   */
+  readonly detail?: CanonicalObject | ((signed: RequestRow) => CanonicalObject) | undefined
 }
 
 /**
@@ -78,7 +81,7 @@ async function assertSigned(tx: Queryable, request: RequestRow): Promise<readonl
   return signers
 }
 
-function assertFits(request: RequestRow, { kind, subject, detail }: Omit<ConsumeInput, 'consumedBy'>): void {
+function assertFits(request: RequestRow, { kind, subject, ...wants }: Omit<ConsumeInput, 'consumedBy'>): void {
   if (!request.intact) throw notIntact(request.id)
   const fix = 'name the request that was signed for this, or have a new one signed'
   if (request.kind !== kind || request.subject.kind !== subject.kind || request.subject.id !== subject.id) {
@@ -86,6 +89,7 @@ function assertFits(request: RequestRow, { kind, subject, detail }: Omit<Consume
     const wanted = `${kind} of ${subject.kind} ${subject.id}`
     throw new RecordsError('REQUEST_MISMATCH', `request ${request.id} is for ${signed}, not for ${wanted}`, { fix })
   }
+  const detail = typeof wants.detail === 'function' ? wants.detail(request) : wants.detail
   if (detail !== undefined && canonicalJson(detail) !== canonicalJson(request.detail)) {
     const [signed, wanted] = [canonicalJson(request.detail), canonicalJson(detail)]
     throw new RecordsError('REQUEST_MISMATCH', `request ${request.id} was made for ${signed}, not for ${wanted}`, {

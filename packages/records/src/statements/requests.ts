@@ -3,7 +3,7 @@ import { RecordsError } from '../errors.js'
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
-import { requestBody, type Subject } from '../requests/body.js'
+import { BODY_VERSION, requestBody, type Subject } from '../requests/body.js'
 import type { CanonicalObject } from '../requests/canonical-json.js'
 import { MOST_SIGNATURES, REQUEST_KINDS, type RequestKind } from '../requests/kinds.js'
 import {
@@ -46,7 +46,7 @@ export async function createRequest(db: Queryable, input: NewRequest): Promise<R
   const id = randomUUID()
   const createdAt = clock.now
   const expiresAt = new Date(createdAt.getTime() + expiresSeconds * 1_000)
-  const body = requestBody({ id, kind, subject, detail, required, createdAt, expiresAt })
+  const body = requestBody({ version: BODY_VERSION, id, kind, subject, detail, required, createdAt, expiresAt })
   const [row] = await db.query<RawRequest>(Prisma.sql`
     WITH r AS (
       INSERT INTO requests (id, kind, subject_kind, subject_id, body, required, created_by, created_at, expires_at)

@@ -2,7 +2,9 @@ import { RecordsError } from '../errors.js'
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid, uuid } from '../ids.js'
 import type { Queryable } from '../records.js'
+import { BODY_VERSION, type BodyVersion } from '../requests/body.js'
 import type { CanonicalObject } from '../requests/canonical-json.js'
+import { assertSignedDomain, domainDetail } from '../requests/signed-domain.js'
 import type { FileState } from '../terms.js'
 import { activeHolds } from './active-holds.js'
 import { appendAudit } from './audit.js'
@@ -12,6 +14,7 @@ import { consumeRequest } from './consume-request.js'
 export interface ShreddableFile {
   readonly id: string
   readonly domain: string
+  readonly domainName: string
   readonly source: string
   /** Attempts whose wrapped nonces are still there. */
   readonly attempts: number
@@ -20,14 +23,23 @@ export interface ShreddableFile {
 interface Row {
   readonly state: FileState
   readonly domainId: string
+  readonly domainName: string
   readonly detached: boolean
   readonly source: string
   readonly deletion: string | null
 }
 
 /** What officers sign when a file is to be shredded (kind `file.shred`, subject `file ID`). */
-export function shredDetail({ domain, source }: Omit<ShreddableFile, 'attempts'>, reason: string): CanonicalObject {
-  return { domain, source, reason }
+export function shredDetail(
+  { domain, domainName, source }: Omit<ShreddableFile, 'attempts'>,
+  reason: string,
+  version: BodyVersion = BODY_VERSION,
+): CanonicalObject {
+  return { ...signedOfDomain({ domain, domainName }, version), source, reason }
+}
+
+function signedOfDomain({ domain, domainName }: Pick<ShreddableFile, 'domain' | 'domainName'>, version: BodyVersion) {
+  return version === 1 ? { domain } : domainDetail({ id: domain, name: domainName })
 }
 
 /**
@@ -38,7 +50,7 @@ export function shredDetail({ domain, source }: Omit<ShreddableFile, 'attempts'>
 export async function lockForShredding(tx: Queryable, fileId: string): Promise<ShreddableFile> {
   const id = uuid(fileId, 'the file id')
   const look = Prisma.sql`
-    SELECT f.state::text AS state, f.domain_id::text AS "domainId", d.nonce_mode = 'DETACHED' AS detached,
+    SELECT f.state::text AS state, f.domain_id::text AS "domainId", d.name AS "domainName", d.nonce_mode = 'DETACHED' AS detached,
       f.source_root || ':' || f.source_path AS source, f.deletion::text AS deletion
     FROM files f JOIN key_domains d ON d.id = f.domain_id WHERE f.id = ${id}::uuid`
   const [before] = await tx.query<Row>(look)
@@ -59,7 +71,7 @@ export async function lockForShredding(tx: Queryable, fileId: string): Promise<S
     SELECT (SELECT count(*)::int FROM attempts WHERE file_id = ${id}::uuid AND wrapped_nonces IS NOT NULL) AS attempts,
       EXISTS (SELECT FROM rekey_items WHERE file_id = ${id}::uuid AND state = 'RUNNING') AS sealing`)
   const { attempts, sealing } = counted ?? { attempts: 0, sealing: false }
-  const { state, source, deletion } = file ?? before
+  const { state, source, deletion, domainName } = file ?? before
   if (state === 'RUNNING' || sealing) throw refused(id, 'is being sealed', 'wait until that has ended, then ask again')
   if (state !== 'STORED' && state !== 'DELETED') {
     throw refused(id, `is ${state}: nothing of it is kept`, 'a queued or dead file is discarded, not shredded')
@@ -67,7 +79,7 @@ export async function lockForShredding(tx: Queryable, fileId: string): Promise<S
   if (state === 'DELETED' && (deletion === 'SHREDDED' || attempts === 0)) {
     throw refused(id, 'is shredded already', 'nothing is left to do')
   }
-  return { id, domain, source, attempts }
+  return { id, domain, domainName, source, attempts }
 }
 
 export interface ShredInput {
@@ -89,8 +101,16 @@ export async function shredFile(tx: Queryable, input: ShredInput): Promise<Shred
   const file = await lockForShredding(tx, input.fileId)
   const { id, attempts } = file
   const subject = { kind: 'file', id }
-  const detail = shredDetail(file, reason)
-  await consumeRequest(tx, { id: requestId, kind: 'file.shred', subject, detail, consumedBy: shreddedBy })
+  const request = await consumeRequest(tx, {
+    id: requestId,
+    kind: 'file.shred',
+    subject,
+    consumedBy: shreddedBy,
+    detail: (signed) => {
+      assertSignedDomain(signed, { id: file.domain, name: file.domainName })
+      return shredDetail(file, reason, signed.version)
+    },
+  })
   await tx.query(Prisma.sql`
     UPDATE attempts SET wrapped_nonces = NULL, nonce_enc = NULL, nonce_sig = NULL, shredded_at = clock_timestamp()
     WHERE file_id = ${id}::uuid AND shredded_at IS NULL RETURNING id`)
@@ -98,7 +118,7 @@ export async function shredFile(tx: Queryable, input: ShredInput): Promise<Shred
     UPDATE files SET state = 'DELETED', deletion = 'SHREDDED', deleted_at = coalesce(deleted_at, clock_timestamp()),
       deleted_by = coalesce(deleted_by, ${shreddedBy})
     WHERE id = ${id}::uuid RETURNING id`)
-  const audit = { reason, request: requestId, attempts }
+  const audit = { reason, request: requestId, attempts, ...signedOfDomain(file, request.version) }
   await appendAudit(tx, { actor: shreddedBy, action: 'files.shred', subjectKind: 'file', subjectId: id, detail: audit })
   return file
 }

@@ -51,7 +51,7 @@ export async function askForDestruction(context: CommandContext, o: AskOptions):
     await assertTyped(context, needs, { word: `destroy ${shred} files of ${domain.name}`, typed: o.confirm })
   context.signal.throwIfAborted()
   const subject = { kind: 'key', id: key.id }
-  const wanted = { kind: DESTROY_KIND, subject, detail: requestDetail(key, { ...terms, shred }) } as const
+  const wanted = { kind: DESTROY_KIND, subject, detail: requestDetail(key, domain, { ...terms, shred }) } as const
   const request = await askFor(context, records, wanted, o)
   await context.print.document({ ...about, needs, request: request ? requestReport(request) : null })
   await context.print.text(dryRun ? `${needsText(needs)}\nnothing stands in the way` : needsText(needs))
