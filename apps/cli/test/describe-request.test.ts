@@ -56,9 +56,12 @@ it('no value of a request makes or begins a line, on a terminal of any width', (
   )
 })
 
-it.each(['file.shred', 'keys.destroy'] as const)('a %s names the domain by name and id, and no name passes for another', (kind) => {
-  const of = (domainName: string): string => shown({ kind, detail: { domain: ID, domainName, reason: 'r' } })
-  expect(of('invoices').split('\n')[0]).toContain(`of the domain "invoices" (${ID}):`)
-  expect(of('\u202e')).not.toBe(of('\\u{202E}'))
-  expect(of('a"')).not.toBe(of('a\\"'))
-})
+it.each(['file.shred', 'keys.destroy'] as const)(
+  'a %s names the domain by name and id, and no name passes for another',
+  (kind) => {
+    const of = (domainName: string): string => shown({ kind, detail: { domain: ID, domainName, reason: 'r' } })
+    expect(of('invoices').split('\n')[0]).toContain(`of the domain "invoices" (${ID}):`)
+    expect(of('\u202e')).not.toBe(of('\\u{202E}'))
+    expect(of('a"')).not.toBe(of('a\\"'))
+  },
+)

@@ -152,7 +152,7 @@ describe('progress', () => {
 
   it('says how fast it goes, how long it has taken, and how long it will take at the rate of late', () => {
     let now = 0
-    const pace = new Pace(100 * 1024, () => now)
+    const pace = new Pace(100 * 1024, { now: () => now })
     const at = (ms: number, kib: number): string => ((now = ms), pace.text(kib * 1024))
     expect(at(100, 0)).toBe('0.1 s')
     expect(at(1_000, 10)).toBe('10.0 KiB/s, 1.0 s, 9.0 s left')

@@ -72,7 +72,9 @@ test('a domain that was renamed since is refused until it has its name back, or 
   await rename('another')
   const refused = await carryOutDestruction(house, id, house.options)
   expect(refused).toMatchObject({ outcome: 'refused', code: 'REQUEST_MISMATCH' })
-  expect(refused).toMatchObject({ error: { message: expect.stringContaining('which is named "another" now') as unknown } })
+  expect(refused).toMatchObject({
+    error: { message: expect.stringContaining('which is named "another" now') as unknown },
+  })
   const request = await getRequest(house.records, requestId ?? '')
   expect(request?.detail).toMatchObject({ domain: 'default', domainName: 'default', label: key.label })
   await house.sql.query('UPDATE destructions SET begun_at = clock_timestamp() WHERE id = $1', [id])

@@ -72,9 +72,7 @@ describe('the worker process', () => {
     const env = { ...base, SEALFLEET_DATABASE_URL: (await emptyDatabase()).url }
     await using started = new WorkerProcess(env, program)
     expect(await started.exit).toBe(6)
-    expect(started.lines.at(-1)?.msg).toBe(
-      `the ${program} can not go on: run \`npm run migrate\``,
-    )
+    expect(started.lines.at(-1)?.msg).toBe(`the ${program} can not go on: run \`npm run migrate\``)
   })
 
   test('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {

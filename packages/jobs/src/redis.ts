@@ -64,7 +64,7 @@ export async function connectProducer(url: string, settings: ProducerSettings = 
   if (!allowPlaintext && !url.startsWith('rediss://') && !isLocal(socket ?? server)) {
     redis.disconnect()
     throw new JobsError('CONFIG_INVALID', `Redis at ${server} is beyond this machine, and its URL has no TLS`, {
-      fix: 'Use a rediss: URL (`tls` for an own CA); or allow it with `allowPlaintext: true`, for a network nobody else is in.',
+      fix: 'Use a rediss: URL (`tls` for an own CA); or allow it with `allowPlaintext: true`, for a network that no one else is in.',
     })
   }
   const deadline = AbortSignal.timeout(connectTimeoutMs)

@@ -23,5 +23,7 @@ test('names the folder that would have to take a new name', async () => {
   await using dir = await tempDir()
   await chmod(dir.path, 0o755)
   await mkdir(path.join(dir.path, 'out'))
-  expect(await asNobody(() => refusesWriting(path.join(dir.path, 'out/new/deep/file')))).toBe(path.join(dir.path, 'out'))
+  expect(await asNobody(() => refusesWriting(path.join(dir.path, 'out/new/deep/file')))).toBe(
+    path.join(dir.path, 'out'),
+  )
 })

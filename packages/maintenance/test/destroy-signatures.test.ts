@@ -107,7 +107,11 @@ describe('the signatures in a destruction’s record', () => {
     ['two people over another key', record(body({ subject: { kind: 'key', id: randomUUID() } })), /another key/],
     ['two people over another label', record(body({ detail: { ...detail, label: 'x' } })), /another key/],
     ['two people over another check value', record(body({ detail: { ...detail, checkValue: null } })), /check value/],
-    ['two people over a domain of another name', record(body({ detail: { ...detail, domainName: 'x' } })), /another domain/],
+    [
+      'two people over a domain of another name',
+      record(body({ detail: { ...detail, domainName: 'x' } })),
+      /another domain/,
+    ],
     ['two people over another domain', record(body({ detail: { ...detail, domain: 'x' } })), /another domain/],
     ['two people over another kind of deed', record(body({ kind: 'file.shred' })), /another request/],
     ['two people for another reason', record(body(), undefined, { reason: 'x' }), /another reason/],

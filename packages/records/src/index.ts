@@ -134,7 +134,7 @@ export { rewrapNonces, type Rewrapped } from './statements/rewrap-nonces.js'
 export { kekWraps, type KekWraps } from './statements/kek-wraps.js'
 export { recoverMasterKey, type KeyRecovery } from './statements/recover-key.js'
 export { recoverFile, type FileRecovery, type RecoveredAttempt } from './statements/recover-file.js'
-export { hasFilesNotOfRoot } from './statements/files-not-of-root.js'
+export { hasFilesNotRecovered } from './statements/files-not-recovered.js'
 export { retireMasterKey, type RetireInput } from './statements/retire-key.js'
 export { allowIdle, lockMasterKey } from './statements/lock-key.js'
 export {

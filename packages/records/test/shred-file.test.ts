@@ -228,7 +228,12 @@ test('a request of version 1, signed before names were, is carried out and borne
   const createdAt = rows[0]?.now ?? new Date(0)
   const body = requestBody({
     ...{ version: 1, id, kind: 'file.shred', subject: { kind: 'file', id: fileId } },
-    ...{ detail: shredDetail(file, REASON, 1), required: 2, createdAt, expiresAt: new Date(createdAt.getTime() + 60_000) },
+    ...{
+      detail: shredDetail(file, REASON, 1),
+      required: 2,
+      createdAt,
+      expiresAt: new Date(createdAt.getTime() + 60_000),
+    },
   })
   await f.sql.query(
     `INSERT INTO requests (id, kind, subject_kind, subject_id, body, required, created_by, created_at, expires_at)
@@ -238,7 +243,9 @@ test('a request of version 1, signed before names were, is carried out and borne
   for (const [operator, key] of officers)
     await addSignature(f.records, { requestId: id, operator, signature: sign(null, signedBytes(body), key) })
   await shred(fileId, id)
-  const [event] = (await listShredEvents(f.records, { after: '0', limit: 1_000 })).filter((one) => one.fileId === fileId)
+  const [event] = (await listShredEvents(f.records, { after: '0', limit: 1_000 })).filter(
+    (one) => one.fileId === fileId,
+  )
   expect(event).toMatchObject({ domain: DOMAIN, domainName: null })
   const deed = { requestId: id, kind: 'file.shred', subject: { kind: 'file', id: fileId } } as const
   expect(await usedRequestProblem(f.records, { ...deed, detail: { reason: REASON, domain: DOMAIN } })).toBeUndefined()

@@ -1,12 +1,13 @@
 import type { EnqueueResult, IngestQueue } from '@sealfleet/jobs'
-import { activeKeys, appendAudit, type Records } from '@sealfleet/records'
+import { activeKeys, type Records } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { batchOfFiles, namedBatch } from '../enqueue/batch.js'
 import { foretell } from '../enqueue/foretell.js'
 import { openIngest } from '../enqueue/ports.js'
-import { readPathList } from '../enqueue/path-list.js'
+import { enqueueList } from '../enqueue/from-list.js'
+import { noteRequeued } from '../enqueue/requeued.js'
 import { printReport, reportFiles, statusOf } from '../enqueue/report.js'
 import { planFile, type PlannedFile } from '../enqueue/requests.js'
 import { openQueueEvents, waitWithProgress, type Listening } from '../enqueue/wait.js'
@@ -53,12 +54,18 @@ export function enqueueVerb(program: Command, runner: Runner): void {
       'the batch the files belong to: a name or a UUID (several files are one batch also without)',
     )
     .option('-0, --null', 'with -: paths end with NUL, as find -print0 writes them')
-    .option('--skip-bad-names', 'go on without files whose names are not UTF-8; else nothing is accepted')
+    .option(
+      '--skip-bad-names',
+      'go on without files whose names are not UTF-8; else nothing is accepted (with -: told, status 1)',
+    )
     .addHelpText(
       'after',
       `
 Without --id, the id follows from domain, root, path, context, size and time of change: enqueueing again is the same
-request, and a file that was changed since is a new one. With --id, another source under the same id is refused.`,
+request, and a file that was changed since is a new one. With --id, another source under the same id is refused.
+
+With - the list is taken as it comes, in memory that does not grow with it: the batch is named at the start, files are accepted
+while the list goes on, and what of it is no file is told and the rest goes on. --json writes a line a file.`,
     )
   perform<EnqueueOptions>(commonOptions(enqueue, { changes: true }), runner, enqueueAction)
 }
@@ -71,7 +78,10 @@ async function enqueueAction(
   const bound = await readContext(o, context.io.cwd)
   const { roots } = context.settings.load(['roots'])
   const resolved = await resolveRoots(roots, o.root)
-  const found = await findFiles(context, paths, { cwd: context.io.cwd, roots, resolved, only: o.root }, o)
+  const expand = { cwd: context.io.cwd, roots, resolved, only: o.root }
+  if (paths.includes('-')) return fromList(context, paths, { ...o, bound, expand })
+  if (o.null === true) throw usageError('-0 goes with -, the list on standard input')
+  const found = await expandPaths(paths, expand)
   if (found.unnameable.length > 0 && o.skipBadNames !== true) return badNames(context, found)
   if (found.files.length === 0) throw nothing(paths, found)
   if (o.id !== undefined && found.files.length > 1) {
@@ -112,7 +122,9 @@ async function enqueueAction(
     for await (const chunk of chunks) results.push(...chunk)
   } finally {
     counter.stop()
-    await noteRequeued(records, { actor, domain: domain.id, batchId, results })
+    const requeued = results.filter(({ outcome }) => outcome === 'requeued')
+    const about = { actor, domain: domain.id, batchId }
+    await noteRequeued(records, { ...about, files: requeued.length, first: requeued[0]?.fileId })
   }
   const ended = events && (await wait(context, { records, planned, results, events, queue: ingest.queue }))
   const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)
@@ -121,23 +133,24 @@ async function enqueueAction(
   return statusOf(reports)
 }
 
-/**
- * Files that were there and got the job that they had lost: one row for all of them, also of a command that was stopped. (Files that are new
- * have theirs from the transaction that accepts them; this is Redis's, which has none.)
- */
-async function noteRequeued(
-  records: Records,
-  o: { actor: string; domain: string; batchId: string | undefined; results: readonly EnqueueResult[] },
-): Promise<void> {
-  const requeued = o.results.filter(({ outcome }) => outcome === 'requeued')
-  const [first] = requeued
-  if (first?.fileId === undefined) return
-  const subject =
-    o.batchId === undefined
-      ? { subjectKind: 'file', subjectId: first.fileId }
-      : { subjectKind: 'batch', subjectId: o.batchId }
-  const detail = { files: requeued.length, domain: o.domain }
-  await appendAudit(records, { actor: o.actor, action: 'files.requeue', ...subject, detail })
+/** The list on standard input, as it comes. */
+async function fromList(
+  context: CommandContext,
+  paths: readonly string[],
+  o: EnqueueOptions & { readonly bound: Buffer | undefined; readonly expand: ExpandOptions },
+): Promise<ExitStatus> {
+  if (paths.length > 1) throw usageError('- stands for a list on standard input, and goes with no other path')
+  if (o.id !== undefined) throw usageError('--id names one file, and - stands for a list', 'name the file itself')
+  const dryRun = o.dryRun === true
+  const config = dryRun ? undefined : context.settings.load(['database', 'redis'])
+  const records = await openDatabase(context, config ?? context.settings.load(['database']))
+  const domain = await findDomain(records, o.domain)
+  await activeKeys(records, domain.id)
+  const { bound, expand, batch } = o
+  return enqueueList(context, {
+    ...{ records, config, domain: domain.id, context: bound, expand, batch },
+    ...{ nul: o.null === true, skipBadNames: o.skipBadNames === true, wait: o.wait === true },
+  })
 }
 
 const UNDER_WAY: ReadonlySet<string> = new Set(['queued', 'already-queued', 'requeued'])
@@ -168,23 +181,6 @@ function openBatch(
 ): Promise<string | undefined> {
   const createdBy = `cli:${io.user}`
   return name === undefined ? batchOfFiles(records, planned, createdBy) : namedBatch(records, name, createdBy)
-}
-
-/** The files of the arguments, or of the list on standard input. */
-async function findFiles(
-  { io }: CommandContext,
-  paths: readonly string[],
-  expand: ExpandOptions,
-  o: EnqueueOptions,
-): Promise<Expansion> {
-  if (!paths.includes('-')) {
-    if (o.null === true) throw usageError('-0 goes with -, the list on standard input')
-    return expandPaths(paths, expand)
-  }
-  if (paths.length > 1) throw usageError('- stands for a list on standard input, and goes with no other path')
-  const list = await readPathList(io.stdin, { nul: o.null === true })
-  const found = await expandPaths(list.paths, { ...expand, literal: true })
-  return { ...found, unnameable: [...list.unnameable, ...found.unnameable] }
 }
 
 /** All of them at once, and nothing is accepted: half a folder is worse than none where nobody looks. */

@@ -1,4 +1,4 @@
-import { appendAudit, hasFilesNotOfRoot, type Records } from '@sealfleet/records'
+import { appendAudit, hasFilesNotRecovered, type Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import type { Command } from 'commander'
 import { CliError, usageError } from '../cli-error.js'
@@ -14,7 +14,7 @@ import { knownKeys, withTokenKeys } from '../recover/known-keys.js'
 import { printRecovery, reportJson, type KeyOutcome } from '../recover/print.js'
 import { recoverFiles } from '../recover/run.js'
 import { survey, type Survey } from '../recover/survey.js'
-import { emptyReport, RECOVERED_ROOT, type RecoveryReport } from '../recover/terms.js'
+import { emptyReport, RECOVERED_BY, RECOVERED_ROOT, type RecoveryReport } from '../recover/terms.js'
 import { openAdmin, openPool } from '../services/hsm.js'
 import { openDatabase } from '../services/records.js'
 import { openObjectStore } from '../services/store.js'
@@ -46,7 +46,8 @@ Needs Postgres (migrated; empty, or filled by an earlier run of this), S3 and th
 in the bucket is changed, ever. Each file is written in one transaction, after every byte of its object was found authentic; of
 several attempts the highest number wins. Interrupt it as you like, and run it again to go on.
 
-What can't come back: source paths and roots (files are below the root "${RECOVERED_ROOT}", their path is their id), batches, holds,
+A file has the root and path that its object's metadata names (SEALFLEET_S3_PATH_METADATA=plain when it was sealed), which nothing
+authenticates; else it is below the root "${RECOVERED_ROOT}" and its path is its id. What can't come back: batches, holds,
 history, operators, and files with detached nonces, which the lost records alone could open. A producer that enqueues the id of
 a recovered file again is told REQUEST_CONFLICT. Exit status 1: a sealed object could not be placed (docs/OPERATIONS.md).`,
     )
@@ -104,7 +105,7 @@ async function contextsOf(o: RecoverOptions, cwd: string): Promise<readonly Buff
 }
 
 async function assertMayFill(records: Records, o: RecoverOptions): Promise<void> {
-  if (o.merge === true || !(await hasFilesNotOfRoot(records, RECOVERED_ROOT))) return
+  if (o.merge === true || !(await hasFilesNotRecovered(records, { root: RECOVERED_ROOT, owner: RECOVERED_BY }))) return
   throw new CliError('BAD_STATE', 'the database holds files that were not recovered', {
     exitStatus: EXIT.failed,
     fix: 'recover into an empty database, or say --merge: files that have a record are then left as they are',
@@ -169,6 +170,8 @@ async function goThrough(
         onEnd: async (outcome, bytes) => {
           const name = outcome.fileId ?? 'something else'
           progress.finish(name, bytes, `${outcome.outcome}  ${name}`)
+          const { refused } = outcome.claim ?? {}
+          if (refused !== undefined) progress.note(`${name}: the source in its metadata is not believed: ${refused}`)
           if (outcome.outcome !== 'foreign') await context.print.line(reportJson(outcome))
         },
       },

@@ -14,18 +14,23 @@ import type { Command } from 'commander'
 import { missingError, usageError } from '../cli-error.js'
 import type { CommandContext, CommonOptions } from '../context.js'
 import { explainCode } from '../describe-error.js'
+import { statusOfBatch, waitForBatch } from '../enqueue/wait-batch.js'
+import type { ExitStatus } from '../exit-status.js'
+import { quoted } from '../operators/ask-for.js'
 import { deletionText } from '../files/deletion.js'
 import { pairs } from '../output/table.js'
 import { count, humanDuration, humanSize, humanTime } from '../output/units.js'
 import { findFileId, noSuchFile } from '../services/file-id.js'
 import { openDatabase } from '../services/records.js'
 import { retryingTable } from '../status/retrying.js'
-import { isOfInterest, maintenanceTable, workerTable } from '../status/processes.js'
+import { batchText } from '../status/batch.js'
+import { isOfInterest, maintenanceTable, whyNoWorkerTakes, workerTable } from '../status/processes.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 import { printable } from '../output/printable.js'
 
 interface StatusOptions extends CommonOptions {
   readonly batch?: string
+  readonly wait?: boolean
 }
 
 export function statusVerb(program: Command, runner: Runner): void {
@@ -37,14 +42,29 @@ export function statusVerb(program: Command, runner: Runner): void {
       'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
     )
     .option('--batch <name>', 'a batch, by name or id')
+    .option('-w, --wait', 'with --batch: wait until it has ended, and show how far it is')
+    .addHelpText(
+      'after',
+      `
+A batch has ended when as many files as were announced are accepted (at least one) and each is stored, dead, discarded or deleted;
+of a batch without an announced number, when that is so of the files that are accepted. --wait ends with the exit status of
+\`enqueue --wait\`, sits out an outage of Postgres and says so; it needs nothing else.`,
+    )
   perform<StatusOptions>(commonOptions(status, { changes: false }), runner, statusAction)
 }
 
-async function statusAction(context: CommandContext, [id]: readonly string[], o: StatusOptions): Promise<void> {
+async function statusAction(
+  context: CommandContext,
+  [id]: readonly string[],
+  o: StatusOptions,
+): Promise<ExitStatus | void> {
   if (id !== undefined && o.batch !== undefined) throw usageError('give a file id or --batch, not both')
+  if (o.wait === true && o.batch === undefined)
+    throw usageError('--wait goes with --batch', 'name the batch to wait for')
   const records = await openDatabase(context, context.settings.load(['database']))
   if (id !== undefined) return oneFile(context, records, id)
-  return o.batch === undefined ? everything(context, records) : oneBatch(context, records, o.batch)
+  if (o.batch === undefined) return everything(context, records)
+  return o.wait === true ? untilEnded(context, records, o.batch) : oneBatch(context, records, o.batch)
 }
 
 async function oneFile(context: CommandContext, records: Records, given: string): Promise<void> {
@@ -107,21 +127,19 @@ async function oneFile(context: CommandContext, records: Records, given: string)
 async function oneBatch(context: CommandContext, records: Records, given: string): Promise<void> {
   const progress = await batchProgress(records, batchIdFor(given))
   if (progress === undefined) throw missingError('NOT_FOUND', `there is no batch ${printable(given)}`)
-  const { batch, byState, accepted, finished, storedPlaintextBytes, deadByCode } = progress
   await context.print.document(progress)
-  await context.print.text(
-    pairs([
-      ['batch', batch.name === null ? batch.id : `${batch.name} (${batch.id})`],
-      ['made', `${humanTime(batch.createdAt)} by ${batch.createdBy}`],
-      ['files', `${accepted}${batch.expected === null ? '' : ` of ${batch.expected} announced`}, ${finished} finished`],
-      ['stored', `${byState.STORED}, ${humanSize(storedPlaintextBytes)}`],
-      ['under way', `${byState.QUEUED} queued, ${byState.RUNNING} running`],
-      ...(byState.DISCARDED + byState.DELETED === 0
-        ? []
-        : [['gone', `${byState.DISCARDED} discarded, ${byState.DELETED} deleted`] as const]),
-      ['dead', [String(byState.DEAD), ...Object.entries(deadByCode).map(([code, n]) => `${n} ${code}`)].join(', ')],
-    ]),
-  )
+  await context.print.text(batchText(progress))
+}
+
+/** Until it has ended; the exit status is that of `enqueue --wait`. */
+async function untilEnded(context: CommandContext, records: Records, given: string): Promise<ExitStatus> {
+  context.ifStopped(`the files go on without this command; wait on: sealfleet status --batch ${quoted(given)} --wait`)
+  const why = await whyNoWorkerTakes(records)
+  if (why !== undefined) await context.print.note(`note: ${why}; waiting`)
+  const progress = await waitForBatch(context, records, { id: batchIdFor(given), given })
+  await context.print.document(progress)
+  await context.print.text(batchText(progress))
+  return statusOfBatch(progress)
 }
 
 async function everything(context: CommandContext, records: Records): Promise<void> {

@@ -219,6 +219,9 @@ export async function checkStore(context: CommandContext, config: Config<'s3'>):
         .join(', ') || 'nothing'
     return [
       ok('s3', `bucket ${store.bucket}: has ${named(true)}; lacks ${named(false)}`),
+      ...(config.s3.pathMetadata === 'plain'
+        ? [ok('names', 'workers with these settings write sources into the metadata of objects, in plain text')]
+        : []),
       ...(await checkSecret(context, config)),
     ]
   } catch (error) {

@@ -2,6 +2,9 @@ import { listWorkers, type Records, type WorkerRow } from '@sealfleet/records'
 import { humanDuration } from '../output/units.js'
 import { openBreakers, takesJobs } from '../status/processes.js'
 
+/** What is out for a command itself. */
+export const POSTGRES_OUT = 'Postgres does not answer this command'
+
 /** Between two looks at what workers report, milliseconds. */
 const LOOK_MS = 5_000
 

@@ -25,7 +25,7 @@ export interface FileReport {
 }
 
 /** On a screen, more files than this are summed up. */
-const LIST_AT_MOST = 50
+export const LIST_AT_MOST = 50
 
 /** Joins what was planned, how it was taken, and how it ended. */
 export async function reportFiles(
@@ -73,6 +73,11 @@ const GOOD: ReadonlySet<string> = new Set([
   'would be enqueued',
 ])
 
+/** Whether a file is on its way or stored. */
+export function isGood(outcome: string): boolean {
+  return GOOD.has(outcome)
+}
+
 /** The status of the whole: every file is on its way or stored, or the one that all failures share, or 1. */
 export function statusOf(reports: readonly FileReport[]): ExitStatus {
   return combineStatuses(
@@ -116,7 +121,7 @@ export async function printReport(
   if (leftOut.length > LIST_AT_MOST) await print.note(`skipped ${leftOut.length - LIST_AT_MOST} more`)
 }
 
-function filesTable(print: Printer, reports: readonly FileReport[]): string {
+export function filesTable(print: Printer, reports: readonly FileReport[]): string {
   const stored = reports.some(({ objectKey }) => objectKey !== undefined)
   const columns = [
     { title: 'FILE' },

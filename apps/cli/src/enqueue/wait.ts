@@ -6,7 +6,7 @@ import type { CommandContext } from '../context.js'
 import { createProgress } from '../output/progress.js'
 import { printable } from '../output/printable.js'
 import { humanSize } from '../output/units.js'
-import { Outages } from './outages.js'
+import { Outages, POSTGRES_OUT } from './outages.js'
 import { statusPort } from './ports.js'
 import type { PlannedFile } from './requests.js'
 
@@ -76,5 +76,4 @@ export async function waitWithProgress(
   }
 }
 
-const POSTGRES_OUT = 'Postgres does not answer this command'
 const REDIS_OUT = 'Redis does not answer this command (bytes under way are not shown)'

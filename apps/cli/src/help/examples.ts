@@ -5,7 +5,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'sealfleet enqueue a.pdf --id "invoice 17" --domain acme',
     'sealfleet enqueue - --null --wait',
   ],
-  status: ['sealfleet status', 'sealfleet status "invoice 17"', 'sealfleet status --batch nightly'],
+  status: ['sealfleet status', 'sealfleet status "invoice 17"', 'sealfleet status --batch nightly --wait'],
   list: ['sealfleet list --state dead --limit 20', 'sealfleet list --domain acme --prefix 2026/ --json'],
   trace: ['sealfleet trace "invoice 17"'],
   restore: [

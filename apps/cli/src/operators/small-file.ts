@@ -17,7 +17,9 @@ export function unreadable(file: string, error: unknown): CliError {
   if (errno === undefined) throw error
   const refuses = isDenied(error) ? (refusesReading(file) ?? file) : undefined
   const message =
-    refuses === undefined ? `${printable(file)} ${WHY[errno] ?? `can not be read (${errno})`}` : `${mayNotBeRead(refuses)} (${errno})`
+    refuses === undefined
+      ? `${printable(file)} ${WHY[errno] ?? `can not be read (${errno})`}`
+      : `${mayNotBeRead(refuses)} (${errno})`
   return new CliError('INPUT', message, {
     exitStatus: hasCode(error, 'ENOENT', 'ENOTDIR') ? EXIT.missing : EXIT.failed,
     fix: 'name another file, or correct its path and rights',

@@ -7,33 +7,33 @@ const SAMPLE_MS = 250
 /** How fast something of a known size goes on, and when it will be done. */
 export class Pace {
   readonly #total: number
+  readonly #unit: string | undefined
   readonly #now: () => number
   readonly #began: number
   readonly #samples: { readonly at: number; readonly done: number }[] = []
 
-  /** @param now milliseconds of a clock that never goes back */
-  constructor(total: number, now: () => number = () => performance.now()) {
+  /** @param o.now milliseconds of a clock that never goes back; `unit`: what is counted, when not bytes; `done` at the beginning */
+  constructor(total: number, o: { readonly now?: () => number; readonly unit?: string; readonly done?: number } = {}) {
+    const { now = () => performance.now(), unit, done = 0 } = o
     this.#total = total
     this.#now = now
     this.#began = now()
-    this.#samples.push({ at: this.#began, done: 0 })
+    this.#unit = unit
+    this.#samples.push({ at: this.#began, done })
   }
 
   get elapsedMs(): number {
     return this.#now() - this.#began
   }
 
-  /** `12.3 MiB/s, 5.0 s, 10.0 s left`; without a rate while nothing has moved, `done` in bytes. */
-  text(done: number): string {
+  /** `12.3 MiB/s, 5.0 s, 10.0 s left`; without a rate while nothing has moved. @param total as it is now, when it grows */
+  text(done: number, total = this.#total): string {
     const rate = this.#perSecond(done)
     const elapsed = humanDuration(this.elapsedMs)
     if (rate === undefined) return elapsed
-    const left = done >= this.#total ? '' : `, ${rate === 0 ? 'stalled' : `${this.#left(done, rate)} left`}`
-    return `${humanSize(Math.round(rate))}/s, ${elapsed}${left}`
-  }
-
-  #left(done: number, rate: number): string {
-    return humanDuration(((this.#total - done) / rate) * 1000)
+    const left = done >= total ? '' : `, ${rate === 0 ? 'stalled' : `${timeLeft(total - done, rate)} left`}`
+    const perSecond = this.#unit === undefined ? humanSize(Math.round(rate)) : `${rate.toFixed(1)} ${this.#unit}`
+    return `${perSecond}/s, ${elapsed}${left}`
   }
 
   #perSecond(done: number): number | undefined {
@@ -46,4 +46,8 @@ export class Pace {
     if (first === undefined || at - first.at < SAMPLE_MS || done === 0) return undefined
     return Math.max(0, (done - first.done) / ((at - first.at) / 1000))
   }
+}
+
+function timeLeft(rest: number, rate: number): string {
+  return humanDuration((rest / rate) * 1000)
 }

@@ -1,5 +1,7 @@
 import type { ErrorReport } from '../describe-error.js'
-import { contextsOf, judge, judgeHeader, type Judgement, type JudgeOptions, type JudgePorts } from './judge.js'
+import { readObjectMetadata } from '@sealfleet/store'
+import { claimOf, type Claim } from './claim.js'
+import { judge, judgeHeader, metadataOf, type Judgement, type JudgeOptions, type JudgePorts } from './judge.js'
 import { unplaced, type Sealed, type Unplaced } from './terms.js'
 
 export type Whole = Extract<Judgement, { readonly kind: 'whole' }>
@@ -8,6 +10,8 @@ export type Damaged = Extract<Judgement, { readonly kind: 'damaged' }>
 /** What is to be written of one file, and what can't be. */
 export interface Choice {
   readonly winner: Whole | undefined
+  /** Where the winner's metadata says that the file came from. */
+  readonly claim: Claim
   /** Attempts below the winner, and damaged ones above it: their headers are authentic, their numbers all different. */
   readonly losers: readonly (Whole | (Damaged & { readonly authentic: true }))[]
   readonly unplaced: readonly Unplaced[]
@@ -29,7 +33,9 @@ export const MAX_ATTEMPT_NO = 2_147_483_647
 export async function choose(ports: JudgePorts, found: readonly Sealed[], o: JudgeOptions): Promise<Choice> {
   const problems: Unplaced[] = []
   const judged: Judgement[] = []
-  const options = { ...o, contexts: [...o.contexts, ...(await contextsOf(ports, found, o))] }
+  const metadata = await metadataOf(ports, found, o)
+  const theirs = metadata.map((one) => readObjectMetadata(one).context).filter((context) => context !== undefined)
+  const options = { ...o, contexts: [...o.contexts, ...theirs] }
   let winner: Whole | undefined
   let duplicates = 0
   const byNumber = [...groupBy(found, ({ info }) => info.attemptNo)].sort(([a], [b]) => b - a)
@@ -46,7 +52,14 @@ export async function choose(ports: JudgePorts, found: readonly Sealed[], o: Jud
     }
     if (here.length > 1) {
       problems.push(...here.map(({ sealed }) => equal(sealed)))
-      return { winner: undefined, losers: [], unplaced: problems, duplicates, highest: highestOf(found, judged) }
+      return {
+        winner: undefined,
+        claim: {},
+        losers: [],
+        unplaced: problems,
+        duplicates,
+        highest: highestOf(found, judged),
+      }
     }
     if (judged.some((one) => one.kind === 'damaged' && one.error.code === 'E_CONTEXT')) break
     winner = here[0]
@@ -59,7 +72,8 @@ export async function choose(ports: JudgePorts, found: readonly Sealed[], o: Jud
   // destroyed after its files were sealed anew, nobody can tell any more, and nothing is wrong.)
   const strays = lost.filter((one) => isStray(one) && below.includes(one.sealed))
   problems.push(...strays.flatMap(problemOf))
-  return { winner, losers, unplaced: problems, duplicates, highest: highestOf(found, judged) }
+  const claim = winner === undefined ? {} : claimOf({ ...winner.info, metadata: winner.head.metadata }, metadata)
+  return { winner, claim, losers, unplaced: problems, duplicates, highest: highestOf(found, judged) }
 }
 
 /** The versions of one attempt's key, the newest first, until one is whole: the others are the same sent twice. */

@@ -1,12 +1,21 @@
 import { parseObjectKey, type StoredHeader } from '@sealfleet/maintenance'
 import { getFile, RecordsError, type FileWithObject, type Records } from '@sealfleet/records'
 import { CliError } from '../cli-error.js'
+import type { Claim } from './claim.js'
 import { choose, MAX_ATTEMPT_NO, type Choice, type Whole } from './choose.js'
 import type { Group } from './groups.js'
 import type { JudgeOptions, JudgePorts } from './judge.js'
 import type { KnownKeys } from './known-keys.js'
 import { placeFile, type PlaceOptions } from './place.js'
-import { note, RECOVERED_ROOT, unplaced, type RecoveryReport, type Sealed, type Unplaced } from './terms.js'
+import {
+  note,
+  RECOVERED_BY,
+  RECOVERED_ROOT,
+  unplaced,
+  type RecoveryReport,
+  type Sealed,
+  type Unplaced,
+} from './terms.js'
 
 export interface FilePorts extends JudgePorts {
   readonly records: Records
@@ -22,6 +31,8 @@ export interface FileOutcome {
   readonly fileId: string | undefined
   readonly outcome: 'recovered' | 'already' | 'kept' | 'unplaced' | 'foreign'
   readonly attempt?: Whole['info'] | undefined
+  /** Of a recovered file, where its object's metadata claims one. */
+  readonly claim?: Claim | undefined
   readonly unplaced: readonly Unplaced[]
 }
 
@@ -41,12 +52,13 @@ export async function recoverGroup(
     outcome: FileOutcome['outcome'],
     problems: readonly Unplaced[],
     attempt?: Whole['info'],
+    claim?: Claim,
   ): FileOutcome => {
     for (const one of problems) note(report, one)
-    return { fileId: group.fileId, outcome, unplaced: problems, ...(attempt && { attempt }) }
+    return { fileId: group.fileId, outcome, unplaced: problems, ...(attempt && { attempt }), ...(claim && { claim }) }
   }
   const known = group.fileId === undefined ? undefined : await getFile(ports.records, group.fileId)
-  if (known !== undefined && known.file.source.root !== RECOVERED_ROOT) {
+  if (known !== undefined && !wasRecovered(known)) {
     report.kept += 1
     return done('kept', [])
   }
@@ -66,7 +78,12 @@ export async function recoverGroup(
   const refusal = await place(ports, { ...choice, winner }, o)
   if (refusal !== undefined) return done('unplaced', [...all, refusal])
   countFile(report, choice, winner, group)
-  return done('recovered', all, winner.info)
+  return done('recovered', all, winner.info, choice.claim)
+}
+
+/** By a run of this: below its root, or kept by the attempt that it wrote. */
+function wasRecovered({ file, committed }: FileWithObject): boolean {
+  return file.source.root === RECOVERED_ROOT || committed?.owner === RECOVERED_BY
 }
 
 /** Objects that may be attempts at this file, and what can't be placed whatever is in it. */
@@ -149,9 +166,11 @@ async function place(
 /** What the register refuses of one file, and not of the next. */
 const REFUSALS: ReadonlySet<string> = new Set(['NONCE_REUSE', 'CONFLICT', 'INVALID', 'NOT_FOUND', 'E_KEY_DESTROYED'])
 
-function countFile(report: RecoveryReport, { losers }: Choice, winner: Whole, group: Group): void {
+function countFile(report: RecoveryReport, { losers, claim }: Choice, winner: Whole, group: Group): void {
   report.recovered += 1
   report.losers += losers.length
+  if (claim.source !== undefined) report.named += 1
+  if (claim.refused !== undefined) report.claimsRefused += 1
   const { key } = winner.sealed.entry
   if (!group.found.some(({ entry }) => entry.key === key && entry.latest)) report.hidden += 1
   const { keyDomain, plaintextLength } = winner.info

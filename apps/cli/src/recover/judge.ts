@@ -6,7 +6,7 @@ import {
   type ObjectReader,
   type OpenOptions,
 } from '@sealfleet/format'
-import { readObjectMetadata, type ObjectHead, type Store } from '@sealfleet/store'
+import { readObjectMetadata, type ObjectHead, type ObjectMetadata, type Store } from '@sealfleet/store'
 import { describeError, type ErrorReport } from '../describe-error.js'
 import { EXIT } from '../exit-status.js'
 import type { Sealed } from './terms.js'
@@ -141,23 +141,21 @@ function readerOf(store: Store, { entry }: Sealed, head: ObjectHead): ObjectRead
   return store.reader({ key: entry.key, length: head.length, ...pin })
 }
 
-/** The contexts that the metadata of several attempts at one file speak of: they were all sealed with the same one. */
-export async function contextsOf(
+/** The metadata of several attempts at one file: they were all sealed with the same context, from the same source. */
+export async function metadataOf(
   { store }: Pick<JudgePorts, 'store'>,
   found: readonly Sealed[],
   { signal }: Pick<JudgeOptions, 'signal'>,
-): Promise<readonly Uint8Array[]> {
+): Promise<readonly ObjectMetadata[]> {
   // A single attempt's own is read with it.
   if (found.length < 2) return []
-  const contexts: Uint8Array[] = []
+  const all: ObjectMetadata[] = []
   for (const sealed of found) {
     try {
-      const { metadata } = await store.head(sealed.entry.key, { signal, ...pinOf(sealed) })
-      const { context } = readObjectMetadata(metadata)
-      if (context !== undefined) contexts.push(context)
+      all.push((await store.head(sealed.entry.key, { signal, ...pinOf(sealed) })).metadata)
     } catch (error) {
       if (describeError(error).code !== 'S3_NO_SUCH_OBJECT') throw error
     }
   }
-  return contexts
+  return all
 }

@@ -17,9 +17,9 @@ export interface PlaceOptions {
 }
 
 /**
- * Writes one file with its attempts and an audit row, in one transaction. The fingerprint is that of this very request, so
- * that somebody who enqueues the same id again, from where the file really came, is told REQUEST_CONFLICT: nobody can know any
- * more whether it is the same.
+ * Writes one file with its attempts and an audit row, in one transaction. The fingerprint is that of a request for the file
+ * below the root of recovered ones, also where its source is claimed: a producer that enqueues the same id again is told
+ * REQUEST_CONFLICT, since nothing authentic says any more whether it is the same request.
  * @returns whether it was written: false when somebody else wrote it meanwhile
  * @throws RecordsError, CliError NO_ACTIVE_KEY
  */
@@ -51,17 +51,17 @@ export async function placeFile(
 
 function recoveryOf(
   keys: KnownKeys,
-  { winner, losers, highest }: Choice & { readonly winner: Whole },
+  { winner, claim, losers, highest }: Choice & { readonly winner: Whole },
   o: PlaceOptions,
 ): FileRecovery {
   const { info, context } = winner
-  const source = { root: RECOVERED_ROOT, path: info.fileId }
+  const asRecovered = { root: RECOVERED_ROOT, path: info.fileId }
   return {
     fileId: info.fileId,
     domain: info.keyDomain,
-    source,
+    source: claim.source ?? asRecovered,
     context,
-    fingerprint: requestFingerprint({ domain: info.keyDomain, ...source, context }),
+    fingerprint: requestFingerprint({ domain: info.keyDomain, ...asRecovered, context }),
     lastAttemptNo: Math.min(highest, MAX_ATTEMPT_NO),
     storedAt: sealedAt(info.createdMs),
     owner: RECOVERED_BY,

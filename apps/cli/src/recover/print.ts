@@ -19,9 +19,10 @@ export interface KeyOutcome {
 const SHOWN = 100
 
 /** One JSON line about one file. */
-export function reportJson({ fileId, outcome, attempt, unplaced }: FileOutcome): unknown {
+export function reportJson({ fileId, outcome, attempt, claim, unplaced }: FileOutcome): unknown {
   const won = attempt === undefined ? {} : { attemptId: attempt.attemptId, attemptNo: attempt.attemptNo }
-  return { fileId: fileId ?? null, outcome, ...won, unplaced }
+  const named = claim === undefined ? {} : { source: claim.source ?? null, sourceRefused: claim.refused ?? null }
+  return { fileId: fileId ?? null, outcome, ...won, ...named, unplaced }
 }
 
 /** The end of a run: what was recovered, what was not and why, and what nobody can bring back. */
@@ -57,6 +58,8 @@ export async function printRecovery(
       `  ${id}`,
       `${count(own.files, 'file')}, ${humanSize(own.bytes)}`,
     ]),
+    ['with the source that their metadata claims', String(report.named)],
+    ['with a claim that is not believed', String(report.claimsRefused)],
     ['recovered before', String(report.already)],
     ['left as they are', String(report.kept)],
     ['attempts that lost', String(report.losers)],

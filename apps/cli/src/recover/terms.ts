@@ -6,7 +6,7 @@
 import type { ObjectInfo } from '@sealfleet/format'
 import type { ListedVersion } from '@sealfleet/store'
 
-/** Source root of recovered files: where they came from is not in the objects. Their path is the file's id. */
+/** Source root of recovered files whose objects do not name their source. Their path is the file's id. */
 export const RECOVERED_ROOT = 'recovered'
 /** Owner of recovered attempts. */
 export const RECOVERED_BY = 'recover'
@@ -50,6 +50,9 @@ export interface RecoveryReport {
   /** The first thousand; `unplacedTotal` counts all. */
   readonly unplaced: Unplaced[]
   unplacedTotal: number
+  /** Recovered files that have the source which their object's metadata claims, and those whose claim was not believed. */
+  named: number
+  claimsRefused: number
 }
 
 const MOST_UNPLACED = 1_000
@@ -60,6 +63,7 @@ export function emptyReport(): RecoveryReport {
     domains: new Map(),
     unplaced: [],
     unplacedTotal: 0,
+    ...{ named: 0, claimsRefused: 0 },
   }
 }
 

@@ -15,6 +15,8 @@ export interface AttemptInput {
   readonly context?: Buffer
   /** Left out of the metadata. */
   readonly hideContext?: boolean
+  /** Takes the place of what the metadata would be, or adds to it. */
+  readonly metadata?: Readonly<Record<string, string>>
   /** Stored here instead of at its place. */
   readonly at?: string
   /** Changes the sealed bytes. */
@@ -27,11 +29,18 @@ export interface Attempted {
   readonly object: Buffer
 }
 
+interface PutOf {
+  readonly fileId: string
+  readonly attemptId: string
+  readonly context?: Buffer
+  readonly metadata?: Readonly<Record<string, string>>
+}
+
 /** Seals attempts as a worker would that never reached its commit, and gives access to the store they lie in. */
 export interface Attempts extends AsyncDisposable {
   readonly store: Store
   seal(input: AttemptInput): Promise<Attempted>
-  put(key: string, bytes: Buffer, of?: { fileId: string; attemptId: string; context?: Buffer }): Promise<void>
+  put(key: string, bytes: Buffer, of?: PutOf): Promise<void>
 }
 
 export async function openAttempts({ env }: World): Promise<Attempts> {
@@ -63,7 +72,7 @@ export async function openAttempts({ env }: World): Promise<Attempts> {
       attemptId: of?.attemptId ?? randomUUID(),
       context: of?.context ?? Buffer.of(),
     })
-    await store.put({ key, body, length: bytes.length, metadata })
+    await store.put({ key, body, length: bytes.length, metadata: { ...metadata, ...of?.metadata } })
   }
   return {
     store,
@@ -87,7 +96,11 @@ export async function openAttempts({ env }: World): Promise<Attempts> {
       const object = Buffer.concat(chunks)
       input.spoil?.(object)
       const key = input.at ?? `${domain}/${fileId}/${attemptId}`
-      await put(key, object, { fileId, attemptId, ...(input.hideContext !== true && { context }) })
+      await put(key, object, {
+        ...{ fileId, attemptId },
+        ...(input.hideContext !== true && { context }),
+        ...(input.metadata !== undefined && { metadata: input.metadata }),
+      })
       return { attemptId, key, object }
     },
     async [Symbol.asyncDispose]() {

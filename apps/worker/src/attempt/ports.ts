@@ -126,6 +126,8 @@ export interface SealingPorts {
   readonly newId: () => string
   readonly nowMs: () => number
   readonly step: StepHook
+  /** Whether new objects name their files' sources in their metadata. */
+  readonly namesSources?: boolean
   /** Told whenever bytes moved: read from the source or the store, or settled by the store. */
   readonly moved?: () => void
 }

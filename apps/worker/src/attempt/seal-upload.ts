@@ -77,6 +77,7 @@ export interface SealUploadPorts {
   readonly nowMs: () => number
   readonly step: (step: 'derive' | 'upload' | 'complete', when: 'before' | 'after') => void | Promise<void>
   readonly moved?: (() => void) | undefined
+  readonly namesSources?: boolean
 }
 
 export interface SealUpload {
@@ -84,6 +85,8 @@ export interface SealUpload {
   readonly attemptNo: number
   readonly segLog2: number
   readonly context: Uint8Array
+  /** For the object's metadata. */
+  readonly source: { readonly root: string; readonly path: string }
   readonly plaintext: AsyncIterable<Uint8Array>
   readonly plaintextLength: number
   readonly plan: { readonly length: number; readonly partSize: number }
@@ -126,7 +129,12 @@ export async function sealAndUpload(
     key: object.objectKey,
     body: parts,
     length: plan.length,
-    metadata: objectMetadata({ fileId: object.fileId, attemptId: object.attemptId, context: o.context }),
+    metadata: objectMetadata({
+      fileId: object.fileId,
+      attemptId: object.attemptId,
+      context: o.context,
+      source: ports.namesSources === true ? o.source : undefined,
+    }),
     signal,
     onPartSettled: (part) => {
       ports.moved?.()

@@ -50,6 +50,7 @@ export async function storeFile(ports: IngestPorts, options: StoreFileOptions): 
     attemptNo: claim.attemptNo,
     segLog2: claim.segLog2,
     context: request.context,
+    source: { root: request.root, path: request.path },
     plaintext: checkedToTheEnd(ports, options, source),
     plaintextLength: source.size,
     plan,

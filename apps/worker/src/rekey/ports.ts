@@ -14,6 +14,7 @@ import type { ActiveKeys, SealingPorts } from '../attempt/ports.js'
 
 /** The file as it is kept now. */
 export interface KeptFile {
+  readonly source: { readonly root: string; readonly path: string }
   readonly context: Uint8Array
   readonly committed: CommittedAttempt
 }

@@ -21,7 +21,9 @@ export function rekeyRecords(records: Records, pool: CheckValues): RekeyRecords 
     renew: (lease, leaseSeconds) => renewRekeyLease(records, { ...lease, leaseSeconds }),
     kept: async (fileId) => {
       const found = await getFile(records, fileId)
-      return found?.committed == null ? undefined : { context: found.file.context, committed: found.committed }
+      if (found?.committed == null) return undefined
+      const { source, context } = found.file
+      return { source, context, committed: found.committed }
     },
     activeKeys: async (domain) => {
       const keys = await activeKeys(records, domain)

@@ -57,6 +57,7 @@ export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise
       attemptNo: claim.attemptNo,
       segLog2: claim.domain.segLog2,
       context: kept.context,
+      source: kept.source,
       plaintext: checkedPlaintext(ports, options, old),
       plaintextLength: old.plaintextLength,
       plan,

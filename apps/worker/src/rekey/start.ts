@@ -39,6 +39,7 @@ export interface RekeyParts {
   readonly budget: ByteBudget
   readonly activity: Activity
   readonly step: StepHook
+  readonly namesSources: boolean
   readonly log: Logger
   readonly metrics: Metrics
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
@@ -93,6 +94,7 @@ export function startRekeying(parts: RekeyParts): Rekeying {
       leaseRenewSeconds: parts.leaseRenewSeconds,
       newId: randomUUID,
       nowMs: Date.now,
+      namesSources: parts.namesSources,
       step: parts.step,
       moved: () => activity.moved(),
     },

@@ -26,6 +26,8 @@ export interface S3Config {
   readonly unsignedPayload: boolean
   /** `when-required`: no checksum is sent that the request could do without, for older stores */
   readonly checksums: 'when-supported' | 'when-required'
+  /** whether workers write a file's root and path into the metadata of its object, which anyone who may read the bucket can read */
+  readonly pathMetadata: 'off' | 'plain'
   readonly transport: Transport
   readonly tls: TlsConfig | undefined
 }
@@ -125,6 +127,14 @@ const variables = {
     wants: 'when-supported or when-required',
     example: 'when-required',
     schema: z.enum(['when-supported', 'when-required'], { error: 'is neither when-supported nor when-required' }),
+  }),
+  pathMetadata: withDefault('off', {
+    name: 'SEALFLEET_S3_PATH_METADATA',
+    about:
+      'whether workers write root and path of a file into its object’s metadata, in plain text, for `recover` to give back',
+    wants: 'off or plain',
+    example: 'plain',
+    schema: z.enum(['off', 'plain'], { error: 'is neither off nor plain' }),
   }),
   ...tlsSettings,
 }

@@ -52,7 +52,10 @@ export const REQUEST_COLUMNS = Prisma.raw(`
       'signedAt', s.signed_at, 'revoked', o.revoked_at IS NOT NULL) ORDER BY s.signed_at, o.name), '[]')
     FROM request_signatures s JOIN operators o ON o.id = s.operator_id WHERE s.request_id = r.id) AS signatures`)
 
-export interface RawRequest extends Omit<RequestRow, 'subject' | 'version' | 'detail' | 'body' | 'intact' | 'signatures'> {
+export interface RawRequest extends Omit<
+  RequestRow,
+  'subject' | 'version' | 'detail' | 'body' | 'intact' | 'signatures'
+> {
   readonly subjectKind: string
   readonly subjectId: string
   readonly body: Uint8Array

@@ -1,0 +1,13 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable } from '../records.js'
+
+/** Whether the register holds a file that no recovery wrote: its source root is another one, and no attempt at it is that owner's. */
+export async function hasFilesNotRecovered(
+  db: Queryable,
+  { root, owner }: { readonly root: string; readonly owner: string },
+): Promise<boolean> {
+  const [row] = await db.query<{ found: boolean }>(Prisma.sql`
+    SELECT EXISTS (SELECT FROM files f WHERE f.source_root <> ${root}
+      AND NOT EXISTS (SELECT FROM attempts a WHERE a.file_id = f.id AND a.owner = ${owner})) AS found`)
+  return row?.found === true
+}
