@@ -26,7 +26,7 @@ const step = (args) => {
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) process.exit(1)
 }
-if (name === 'memory') {
+if (name === 'memory' || name === 'takeover') {
   step([join(root, 'scripts', 'prisma-generate.mjs')])
   step([compiler, '-b', 'apps/worker', 'packages/testkit'])
 } else {

@@ -31,6 +31,8 @@ export const RADOSGW_COMMANDS = ['ceph', 'ceph-mon', 'ceph-mgr', 'ceph-osd', 'ra
  */
 const CEPH_ENV = { ...process.env, CEPH_ARGS: '--no-mon-config' }
 const TOO_EARLY = /problem getting command descriptions|wrong fsid/
+/** A second user, who may do nothing but what a bucket's policy gives; its keys end with GUEST and guest. */
+const GUEST = 'sealfleet-guest'
 const TRIES = 5
 const STARTS = 3
 
@@ -128,13 +130,16 @@ async function startAfresh(root, log) {
     const user = ['user', 'create', '--uid', 'sealfleet', '--display-name', 'sealfleet']
     const keys = ['--access-key', instance.accessKeyId, '--secret-key', instance.secretAccessKey]
     await run('radosgw-admin', ['-c', conf, '-n', 'client.rgw', ...user, ...keys])
+    const guest = ['user', 'create', '--uid', GUEST, '--display-name', GUEST]
+    const itsKeys = ['--access-key', `${instance.accessKeyId}GUEST`, '--secret-key', `${instance.secretAccessKey}guest`]
+    await run('radosgw-admin', ['-c', conf, '-n', 'client.rgw', ...guest, ...itsKeys])
   } catch (error) {
     const tail = await logTail(join(root, 'log'))
     await stopRadosgw({ dir: root, log })
     const Kind = error instanceof DaemonEnded ? DaemonEnded : Error
     throw new Kind(`the private radosgw did not start: ${String(error)}\n${tail}`, { cause: error })
   }
-  await saveState(root, { ...instance, ready: true })
+  await saveState(root, { ...instance, ready: true, guest: true })
   log(`radosgw: ${instance.endpoint}`)
   return instance
 }
@@ -148,7 +153,7 @@ async function startAfresh(root, log) {
 export async function checkRadosgw({ dir }) {
   const root = resolve(dir)
   const state = await loadState(root)
-  if (!state?.ready) return undefined
+  if (!state?.ready || !state.guest) return undefined
   for (const pid of state.pids) if (!(await isOurs(pid, root))) return undefined
   if (!(await answersHttp(state.endpoint))) return undefined
   const { endpoint, accessKeyId, secretAccessKey, region, pids } = state
@@ -171,7 +176,7 @@ export async function stopRadosgw({ dir, log = () => undefined }) {
 
 /**
  * @param {string} root
- * @returns {Promise<(S3Instance & { ready?: boolean }) | undefined>}
+ * @returns {Promise<(S3Instance & { ready?: boolean, guest?: boolean }) | undefined>}
  */
 async function loadState(root) {
   try {
@@ -184,7 +189,7 @@ async function loadState(root) {
 
 /**
  * @param {string} root
- * @param {S3Instance & { ready?: boolean }} state
+ * @param {S3Instance & { ready?: boolean, guest?: boolean }} state
  */
 async function saveState(root, state) {
   const file = join(root, 'instance.json')

@@ -2,7 +2,13 @@ import type { StorePorts, SweepOptions, SweepReport } from './terms.js'
 
 /** Below this, processes try out what the store can do when they start (packages/store). */
 export const PROBE_PREFIX = '.sealfleet-probe/'
+/** Where the doctor does the same, beside the objects of the default domain. */
+const DOCTOR_PREFIX = `default/${PROBE_PREFIX}`
 const PROBE_GRACE_S = 600
+
+export function isProbe(key: string): boolean {
+  return key.startsWith(PROBE_PREFIX) || key.startsWith(DOCTOR_PREFIX)
+}
 
 /**
  * Takes away what processes left below the probe prefix that died in the middle of trying the store out: nobody's data, by
@@ -16,15 +22,17 @@ export async function sweepProbes(
   const request = signal === undefined ? {} : { signal }
   const before = Date.now() - Math.max(graceSeconds, probeGraceSeconds) * 1000
   const isOld = (since: Date | undefined): boolean => since !== undefined && since.getTime() < before
-  for await (const { key, version, modified } of store.listVersions(PROBE_PREFIX, request)) {
-    if (!isOld(modified)) continue
-    if (dryRun !== true) await store.deleteVersion(key, version, request)
-    report.probesDeleted++
-  }
-  if (!store.capabilities.listUploads || !store.capabilities.abortUploads) return
-  for await (const { key, uploadId, initiated } of store.listUploads(PROBE_PREFIX, request)) {
-    if (!isOld(initiated)) continue
-    if (dryRun !== true) await store.abortUpload(key, uploadId, request)
-    report.probesDeleted++
+  for (const prefix of [PROBE_PREFIX, DOCTOR_PREFIX]) {
+    for await (const { key, version, modified } of store.listVersions(prefix, request)) {
+      if (!isOld(modified)) continue
+      if (dryRun !== true) await store.deleteVersion(key, version, request)
+      report.probesDeleted++
+    }
+    if (!store.capabilities.listUploads || !store.capabilities.abortUploads) continue
+    for await (const { key, uploadId, initiated } of store.listUploads(prefix, request)) {
+      if (!isOld(initiated)) continue
+      if (dryRun !== true) await store.abortUpload(key, uploadId, request)
+      report.probesDeleted++
+    }
   }
 }

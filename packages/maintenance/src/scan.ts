@@ -6,7 +6,7 @@ import { inBatches } from './batches.js'
 import { assertOwnBucket, FLEET_MARK } from './fleet-mark.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
-import { PROBE_PREFIX } from './probes.js'
+import { isProbe } from './probes.js'
 import { abandonOrphans } from './sweep.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
@@ -66,7 +66,7 @@ async function look(
   house: House,
 ): Promise<void> {
   if (owner === undefined) {
-    const ours = entry.key === FLEET_MARK || entry.key.startsWith(PROBE_PREFIX) || entry.key.startsWith(AUDIT_PREFIX)
+    const ours = entry.key === FLEET_MARK || isProbe(entry.key) || entry.key.startsWith(AUDIT_PREFIX)
     if (!ours) report.unknown++
     return
   }

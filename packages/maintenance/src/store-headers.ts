@@ -5,7 +5,7 @@ import { setMaxListeners } from 'node:events'
 
 import { AUDIT_PREFIX } from './audit-prefix.js'
 import { FLEET_MARK } from './fleet-mark.js'
-import { PROBE_PREFIX } from './probes.js'
+import { isProbe } from './probes.js'
 
 /** An object in the store, and what its header says (nothing of it authenticated) or why it has none. */
 export type StoredHeader =
@@ -92,5 +92,5 @@ function readerOf(store: Store, { key, length = 0, version, etag, latest }: List
 }
 
 function isOurPaper(key: string): boolean {
-  return key === FLEET_MARK || key.startsWith(AUDIT_PREFIX) || key.startsWith(PROBE_PREFIX)
+  return key === FLEET_MARK || key.startsWith(AUDIT_PREFIX) || isProbe(key)
 }

@@ -15,7 +15,7 @@ import { eachOf, inBatches } from './batches.js'
 import { assertOwnBucket } from './fleet-mark.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
-import { PROBE_PREFIX, sweepProbes } from './probes.js'
+import { isProbe, sweepProbes } from './probes.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 const PAGE = 200
@@ -168,7 +168,7 @@ async function sweepUploads(
     )
     for (const upload of uploads) {
       progress()
-      if (upload.key.startsWith(PROBE_PREFIX) || upload.key.startsWith(AUDIT_PREFIX)) continue
+      if (isProbe(upload.key) || upload.key.startsWith(AUDIT_PREFIX)) continue
       const owner = owners.get(parseObjectKey(upload.key)?.attemptId ?? '')
       if (owner === undefined) report.unknown++
       else if (owner.endedSecondsAgo === null || owner.endedSecondsAgo < options.graceSeconds) report.underWay++

@@ -206,7 +206,7 @@ async function abortIsKnown({ link, key, options }: Probe, uploadId: string): Pr
 
 async function uploadIsListed(trial: Probe, uploadId: string): Promise<boolean> {
   const { link, key, options } = trial
-  return await answers(async () => {
+  return await answers(trial, 's3:ListBucketMultipartUploads', async () => {
     const list = listUploads(link, { bucket: options.bucket, prefix: key, signal: options.signal })
     for await (const upload of list) if (upload.uploadId === uploadId && upload.key === key) return true
     return false
@@ -215,7 +215,7 @@ async function uploadIsListed(trial: Probe, uploadId: string): Promise<boolean> 
 
 async function versionsAreListed(trial: Probe): Promise<boolean> {
   const { link, key, options } = trial
-  return await answers(async () => {
+  return await answers(trial, 's3:ListBucketVersions', async () => {
     for await (const one of listVersions(link, { bucket: options.bucket, prefix: key, signal: options.signal })) {
       if (one.key === key) return true
     }
@@ -234,11 +234,15 @@ async function refused(request: Promise<void>): Promise<boolean> {
   }
 }
 
-/** A question that a store may not understand, or a policy forbid: then the answer is no. */
-async function answers(question: () => Promise<boolean>): Promise<boolean> {
+/** A question that a store may not understand, or a policy forbid: then the answer is no. Of a policy a warning tells. */
+async function answers({ options }: Probe, right: string, question: () => Promise<boolean>): Promise<boolean> {
   try {
     return await question()
   } catch (error) {
+    if (isStoreError(error, 'S3_ACCESS_DENIED')) {
+      const fix = `allow ${right} on the bucket for these credentials`
+      options.onWarning(new StoreError(error.code, `${right} is refused`, { fix, cause: error.cause }))
+    }
     if (isStoreError(error, 'S3_UNSUPPORTED', 'S3_REJECTED', 'S3_ACCESS_DENIED', 'S3_NO_SUCH_OBJECT')) return false
     throw error
   }

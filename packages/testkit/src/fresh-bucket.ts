@@ -6,6 +6,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   ListObjectVersionsCommand,
+  PutBucketPolicyCommand,
   PutBucketVersioningCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
@@ -15,12 +16,32 @@ import { freshHex } from './names.js'
 /** `s3rver`: on disk, can do little; `radosgw`: Ceph's gateway, with everything the store knows how to use. */
 export type S3ServerKind = 's3rver' | 'radosgw'
 
-export interface FreshBucket extends AsyncDisposable {
+export interface BucketAddress {
   readonly endpoint: string
   readonly region: string
   readonly bucket: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
+}
+
+export interface FreshBucket extends BucketAddress, AsyncDisposable {}
+
+/** A user of radosgw who may do nothing in a bucket but what its policy says. */
+export const GUEST_ARN = 'arn:aws:iam:::user/sealfleet-guest'
+
+/**
+ * The bucket as `GUEST_ARN` sees it under this policy (JSON); only for buckets of radosgw.
+ */
+export async function asGuest(bucket: BucketAddress, policy: string): Promise<BucketAddress> {
+  const { endpoint, region, accessKeyId, secretAccessKey } = bucket
+  const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } })
+  try {
+    await client.send(new PutBucketPolicyCommand({ Bucket: bucket.bucket, Policy: policy }))
+  } finally {
+    client.destroy()
+  }
+  const keys = { accessKeyId: `${accessKeyId}GUEST`, secretAccessKey: `${secretAccessKey}guest` }
+  return { endpoint, region, bucket: bucket.bucket, ...keys }
 }
 
 /**

@@ -20,7 +20,7 @@ export function doctorVerb(program: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-S3 is tried out with small objects below .sealfleet-probe/, which are removed again. Nothing else is changed.
+S3 is tried out with small objects below .sealfleet-probe/ and default/.sealfleet-probe/, which are removed again. Nothing else is changed.
 Without a part named, everything is checked. \`doctor hsm\` alone looks at the token and every key in detail.`,
     )
   perform<CommonOptions>(commonOptions(doctor, { changes: false }), runner, doctorAction)

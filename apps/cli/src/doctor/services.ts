@@ -21,11 +21,13 @@ import {
   tableRights,
   type Records,
 } from '@sealfleet/records'
+import { objectMetadata, type Store, type StoreError } from '@sealfleet/store'
 import { printable } from '@sealfleet/telemetry/text'
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { access, constants, stat } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import type { CommandContext } from '../context.js'
 import { mayNotBeRead } from '../files/errno.js'
 import { openDatabase } from '../services/records.js'
@@ -202,7 +204,9 @@ async function checkRotations(records: Records): Promise<Finding> {
 /** The bucket is there, takes and gives objects; says what the store can't do. */
 export async function checkStore(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
   try {
-    const store = await openObjectStore(config, { access: 'read-write', context })
+    // What it warns of, it warns of once more where objects lie: checkWork says it.
+    const onWarning = (): void => undefined
+    const store = await openObjectStore(config, { access: 'read-write', context, onWarning })
     context.defer(() => store.close())
     const { ifNoneMatch, ifMatch, versioning, listUploads, checksumInHead } = store.capabilities
     const features = {
@@ -222,11 +226,54 @@ export async function checkStore(context: CommandContext, config: Config<'s3'>):
       ...(config.s3.pathMetadata === 'plain'
         ? [ok('names', 'workers with these settings write sources into the metadata of objects, in plain text')]
         : []),
+      ...(await checkWork(context, config)),
       ...(await checkSecret(context, config)),
     ]
   } catch (error) {
     return [failed('s3', error, 's3')]
   }
+}
+
+/** Where objects of the default domain lie. No object's key begins so: a file's id has no dot. */
+const TRIAL_PREFIX = 'default/.sealfleet-probe/'
+
+/** What workers and maintenance do to objects, done where objects lie: a policy may allow it elsewhere and not there. */
+async function checkWork(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
+  const check = 's3 objects'
+  const warnings: Finding[] = []
+  const onWarning = ({ message, fix = '' }: StoreError): void => void warnings.push(warning(check, message, fix))
+  try {
+    // Opening writes, completes and aborts uploads, and deletes, below that prefix.
+    const store = await openObjectStore(config, { access: 'read-write', context, probePrefix: TRIAL_PREFIX, onWarning })
+    context.defer(() => store.close())
+    await tryObject(store, `${TRIAL_PREFIX}${randomUUID()}`)
+    return warnings.length > 0 ? warnings : [ok(check, 'written, uploaded in parts, read, listed and deleted')]
+  } catch (error) {
+    return [failed(check, error, 's3')]
+  }
+}
+
+async function tryObject(store: Store, key: string): Promise<void> {
+  const body = Buffer.from('sealfleet doctor looks whether objects can be kept here; this one may be deleted\n')
+  const metadata = objectMetadata({ fileId: randomUUID(), attemptId: randomUUID(), context: Buffer.alloc(0) })
+  const { etag, version } = await store.put({ key, length: body.length, body: Readable.from([body]), metadata })
+  try {
+    const reader = store.reader({ key, length: body.length, etag, ...(version !== undefined && { version }) })
+    const parts: Uint8Array[] = []
+    for await (const part of reader.read(10, 20)) parts.push(part)
+    if (!Buffer.concat(parts).equals(body.subarray(10, 30))) throw new Error('the store gives back other bytes')
+    // Sweeps and scans live by these lists: what may not be listed looks as if it were not there.
+    const listed = await Promise.all([isListed(store.list(key), key), isListed(store.listVersions(key), key)])
+    if (listed.includes(false)) throw new Error('the store does not list an object that was just written')
+    if (store.capabilities.listUploads) for await (const _upload of store.listUploads(key)) break
+  } finally {
+    if (store.capabilities.delete) await (version === undefined ? store.delete(key) : store.deleteVersion(key, version))
+  }
+}
+
+async function isListed(list: AsyncIterable<{ readonly key: string }>, key: string): Promise<boolean> {
+  for await (const entry of list) if (entry.key === key) return true
+  return false
 }
 
 /** A store that takes a request signed with another secret takes everyone's. */

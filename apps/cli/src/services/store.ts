@@ -1,5 +1,5 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
-import { openStore, type Silence, type Store } from '@sealfleet/store'
+import { openStore, type Silence, type Store, type StoreError } from '@sealfleet/store'
 import type { CommandContext } from '../context.js'
 import { humanDuration } from '../output/units.js'
 
@@ -14,6 +14,9 @@ export function openObjectStore(
     readonly context: Pick<CommandContext, 'io' | 'signal'>
     /** another than the configured one: to see whether it is refused */
     readonly secretAccessKey?: string
+    /** where the store is tried out, when not at its usual place */
+    readonly probePrefix?: string
+    readonly onWarning?: (warning: StoreError) => void
   },
 ): Promise<Store> {
   const { signal, io } = o.context
@@ -36,6 +39,8 @@ export function openObjectStore(
     checksums: s3.checksums,
     tls: tlsOptions(s3.tls),
     access: o.access,
+    ...(o.probePrefix !== undefined && { probePrefix: o.probePrefix }),
+    ...(o.onWarning !== undefined && { onWarning: o.onWarning }),
     signal,
   })
 }
