@@ -1,5 +1,6 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import type { Logger } from '@sealfleet/telemetry'
+import { answerTo } from './failure.js'
 import { guardHost, guardMethod, securityHeaders } from './guards.js'
 import { readiness, type Probe } from './health.js'
 
@@ -46,11 +47,10 @@ export function createApp(o: AppOptions): Express {
   return app
 }
 
-/** The browser learns that it failed; what failed is in the log. */
 function failure(log: Logger): ErrorRequestHandler {
   return (error, _request, response, next) => {
-    log.error({ err: error as unknown }, 'a request failed')
+    const { status, message } = answerTo(error, log)
     if (response.headersSent) return next(error)
-    response.status(500).type('text/plain').send('failed; the log says why\n')
+    response.status(status).type('text/plain').send(`${message}\n`)
   }
 }

@@ -1,11 +1,15 @@
 import { conservation, listDeadLetters, retryingByCode, type Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import type { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
 import { Gauge } from 'prom-client'
+import { countJobs, oldestWaiting, unlessBroken } from './queue-look.js'
 
 export interface Sources {
   readonly records: Records
   readonly queues: readonly Queue[]
+  /** The connection of the queues. */
+  readonly redis: Redis
 }
 
 /**
@@ -39,7 +43,7 @@ export function createCollector(metrics: Metrics, sources: Sources, log: Logger)
       read(
         'redis',
         () => resetQueues(metrics),
-        () => readQueues(metrics, sources.queues),
+        () => readQueues(metrics, sources),
       ),
     ])
     return metrics.registry.metrics()
@@ -88,16 +92,16 @@ function resetBooks(metrics: Metrics): void {
 
 const STATES = ['waiting', 'active', 'delayed', 'prioritized', 'completed', 'failed'] as const
 
-async function readQueues(metrics: Metrics, queues: readonly Queue[]): Promise<void> {
+async function readQueues(metrics: Metrics, { queues, redis }: Pick<Sources, 'queues' | 'redis'>): Promise<void> {
   await Promise.all(
     queues.map(async (queue) => {
-      const counts = await queue.getJobCounts(...STATES)
-      for (const state of STATES) metrics.queueJobs.set({ queue: queue.name, state }, counts[state] ?? 0)
-      metrics.queuePaused.set({ queue: queue.name }, (await queue.isPaused()) ? 1 : 0)
-      const [oldest] = await queue.getWaiting(0, 0)
+      const counts = await countJobs(queue, STATES)
+      for (const state of STATES) metrics.queueJobs.set({ queue: queue.name, state }, counts[state])
+      metrics.queuePaused.set({ queue: queue.name }, (await unlessBroken(queue.isPaused(), false)) ? 1 : 0)
+      const oldest = await oldestWaiting(queue, redis)
       metrics.queueOldestSeconds.set(
         { queue: queue.name },
-        oldest ? Math.max(0, (Date.now() - oldest.timestamp) / 1000) : 0,
+        oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1000),
       )
     }),
   )

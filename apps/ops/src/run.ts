@@ -60,14 +60,14 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
     let accepting = true
     const app = createApp({
       host: config.ops.host,
-      board: createBoard(queues, BOARD_PATH),
+      board: createBoard({ queues, redis, basePath: BOARD_PATH, log }),
       boardPath: BOARD_PATH,
       probes: [
         { name: 'redis', check: () => redis.ping() },
         { name: 'fleet', check: assertOurs },
         { name: 'postgres', check: () => countsByState(records, NO_BATCH) },
       ],
-      metrics: createCollector(metrics, { records, queues }, log),
+      metrics: createCollector(metrics, { records, queues, redis }, log),
       accepting: () => accepting,
       log,
     })

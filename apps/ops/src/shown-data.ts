@@ -1,4 +1,70 @@
-import { parseIngestJob } from '@sealfleet/jobs'
+import { FAILURES, isFailureCode, parseIngestJob } from '@sealfleet/jobs'
+import type { Job } from 'bullmq'
+
+/** What the dashboard knows of a job beside its data, report and progress, which have formatters of their own below. */
+export type ShownJob = Readonly<Record<string, unknown>> & { readonly id: string; readonly name: string }
+
+/**
+ * A job's numbers, its options that are numbers, and why it failed in the words of the closed list: what else a hash in Redis
+ * holds (stacks are many lines of paths) stays there.
+ */
+export function shownJob(jobId: string, job: Job): ShownJob {
+  const { attempts, delay, priority } = job.opts
+  return {
+    id: jobId,
+    name: String(job.name),
+    data: job.data as unknown,
+    progress: job.progress,
+    returnvalue: job.returnvalue as unknown,
+    timestamp: numberOr(job.timestamp, 0),
+    processedOn: numberOr(job.processedOn, undefined),
+    finishedOn: numberOr(job.finishedOn, undefined),
+    processedBy: shownWorker(job.processedBy),
+    delay: numberOr(job.delay, 0),
+    priority: numberOr(job.priority, 0),
+    attemptsMade: numberOr(job.attemptsMade, 0),
+    attemptsStarted: numberOr(job.attemptsStarted, 0),
+    stalledCounter: numberOr(job.stalledCounter, 0),
+    opts: numbersOf({ attempts, delay, priority }),
+    failedReason: shownReason(job.failedReason),
+    stacktrace: [],
+  }
+}
+
+/** A job that can't be read: workers make a dead letter of it. */
+export function shownBrokenJob(jobId: string, reason: string): ShownJob {
+  const failedReason = `PAYLOAD_INVALID: ${reason}`
+  return {
+    id: jobId,
+    name: 'not readable',
+    data: null,
+    progress: 0,
+    timestamp: 0,
+    attemptsMade: 0,
+    opts: {},
+    failedReason,
+  }
+}
+
+function shownReason(reason: unknown): string | undefined {
+  if (typeof reason !== 'string' || reason === '') return undefined
+  const code = /^([A-Z][A-Z0-9_]{1,63})\b/.exec(reason)?.[1]
+  return isFailureCode(code) ? `${code}: ${FAILURES[code].summary}` : 'the worker’s log says why'
+}
+
+function shownWorker(name: unknown): string | undefined {
+  return typeof name === 'string' && /^[\w./:-]{1,128}$/.test(name) ? name : undefined
+}
+
+function numberOr<T>(value: unknown, fallback: T): number | T {
+  return typeof value === 'number' && Number.isFinite(value) ? value : fallback
+}
+
+function numbersOf(values: Readonly<Record<string, unknown>>): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, number] => Number.isFinite(entry[1])),
+  )
+}
 
 /**
  * What the dashboard shows of a job's data: the fields of the contract and nothing else. Anybody who can write to Redis

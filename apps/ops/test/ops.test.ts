@@ -3,6 +3,7 @@ import { acceptFiles, claimFile, ensureDomain, failAttempt, getFile, openRecords
 import { freshDatabase, freshPrefix, redisUrl, type FreshDatabase } from '@sealfleet/testkit'
 import { Queue } from 'bullmq'
 import { spawn, type ChildProcess } from 'node:child_process'
+import { Redis } from 'ioredis'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import path from 'node:path'
@@ -28,6 +29,10 @@ function ask(port: number, url: string, o: { method?: string; host?: string } = 
     sent.on('error', reject)
     sent.end()
   })
+}
+
+function own<T extends object>(one: T, end: (one: T) => unknown): T & AsyncDisposable {
+  return Object.assign(one, { [Symbol.asyncDispose]: async () => void (await end(one)) })
 }
 
 let database: FreshDatabase
@@ -129,6 +134,86 @@ describe('ops', () => {
     const { body } = await ask(port, '/queues/api/queues?activeQueue=ingest&status=waiting&page=1&jobsPerPage=10')
     expect(body).toContain('"path":"invoices/one.pdf"')
     expect(body).not.toMatch(/hunter2|password|dGVuYW50|<b>/)
+  })
+
+  it('shows the others when a job or a list can not be read, and the broken one by its id', async () => {
+    const other = freshPrefix()
+    const started = await startOps({ ...env, SEALFLEET_QUEUE_PREFIX: other, NODE_ENV: 'development' })
+    await using redis = own(new Redis(redisUrl()), (one) => one.disconnect())
+    const good = new Queue(QUEUES.ingest, { connection: { url: redisUrl() }, prefix: other })
+    try {
+      const base = `${other}:${QUEUES.ingest}:`
+      const whole = { name: 'ingest', data: '{}', opts: '{}', timestamp: '1', delay: '0', priority: '0' }
+      const made = await good.add('ingest', { v: 1 }, { jobId: 'sound' })
+      const broken: Readonly<Record<string, Readonly<Record<string, string>> | string | undefined>> = {
+        'no-hash': undefined,
+        'a-string': 'a string',
+        'no-data': { name: 'ingest' },
+        'no-json': { ...whole, data: '{"v":1,' },
+        'opts-null': { ...whole, opts: 'null' },
+        'opts-text': { ...whole, opts: 'attempts=3' },
+        progress: { ...whole, progress: 'half' },
+        words: { ...whole, timestamp: 'soon', atm: 'some', stacktrace: '"none"' },
+        trace: { ...whole, failedReason: 'at /srv/x.js:1', stacktrace: '["Error\\n at /srv/x.js:1"]', finishedOn: '2' },
+        parent: { ...whole, parent: '{' },
+        meta: undefined,
+        events: undefined,
+      }
+      for (const [id, hash] of Object.entries(broken)) {
+        if (typeof hash === 'string') await redis.set(base + id, hash)
+        else if (hash !== undefined) await redis.hset(base + id, hash)
+        await redis.rpush(`${base}wait`, id)
+        await redis.zadd(`${base}delayed`, 1, `${id}-not`)
+      }
+      for (const status of ['waiting', 'latest', 'delayed']) {
+        const url = `/queues/api/queues?activeQueue=ingest&status=${status}&page=1&jobsPerPage=50`
+        const { status: code, body } = await ask(started.port, url)
+        expect([code, body]).toEqual([200, expect.not.stringMatching(/\/srv|node_modules|\.js:/)])
+        const { queues } = JSON.parse(body) as { queues: { name: string; jobs: { id: string }[] }[] }
+        const ids = queues.find(({ name }) => name === 'ingest')?.jobs.map(({ id }) => id)
+        const all = Object.keys(broken)
+        if (status === 'delayed')
+          expect(ids).toEqual(
+            all
+              .map((id) => `${id}-not`)
+              .sort()
+              .reverse(),
+          )
+        else expect(ids).toEqual(expect.arrayContaining([made.id, ...all]))
+      }
+      for (const id of ['sound', ...Object.keys(broken)]) {
+        for (const part of ['', '/logs', '/flow']) {
+          const { status, body } = await ask(started.port, `/queues/api/queues/ingest/${id}${part}`)
+          expect([id, status, body]).toEqual([id, 200, expect.not.stringMatching(/\/srv|node_modules|\.js:/)])
+        }
+      }
+      // A job of the name of a list: BullMQ makes a hash of it.
+      await redis.hset(`${base}completed`, { processedOn: '1' })
+      const { body } = await ask(started.port, '/metrics')
+      expect(body).toContain('sealfleet_queue_jobs{queue="ingest",state="waiting",program="ops"} 13')
+      expect(body).toContain('sealfleet_ops_source_up{source="redis",program="ops"} 1')
+      expect((await ask(started.port, '/queues/api/queues')).status).toBe(200)
+    } finally {
+      started.child.kill('SIGKILL')
+      await good.close()
+      const keys = await redis.keys(`${other.replace(/[[\]]/g, '\\$&')}*`)
+      if (keys.length > 0) await redis.del(keys)
+    }
+  })
+
+  it('tells no browser what failed: neither words, nor a stack, nor a path', async () => {
+    const malformed = await ask(port, '/queues/api/queues/ingest/%E0%A4%A')
+    expect([malformed.status, malformed.body]).toEqual([400, expect.stringMatching(/^[^/]*can not be read[^/]*$/)])
+    const meta = `${prefix}:${QUEUES.verify}:meta`
+    await using redis = own(new Redis(redisUrl()), (one) => one.disconnect())
+    const before = await redis.hgetall(meta)
+    await redis.set(meta, 'no hash')
+    try {
+      expect((await ask(port, '/queues/api/queues?activeQueue=verify')).status).toBe(200)
+    } finally {
+      await redis.del(meta)
+      await redis.hset(meta, before)
+    }
   })
 
   it('changes nothing: every other method is refused', async () => {

@@ -93,16 +93,18 @@ export function expectKey(
 function claimResult(claimed: ClaimOutcome): ClaimResult {
   switch (claimed.outcome) {
     case 'claimed':
+    case 'damaged':
       return {
         outcome: 'claimed',
         claim: {
           attemptNo: claimed.attemptNo,
-          generation: claimed.file.generation,
+          generation: claimed.outcome === 'damaged' ? claimed.generation : claimed.file.generation,
           crashes: claimed.crashes,
           domain: claimed.domain.id,
           suite: claimed.domain.suite,
           nonceMode: claimed.domain.nonceMode,
           segLog2: claimed.domain.segLog2,
+          ...(claimed.outcome === 'damaged' && { damage: claimed.error }),
         },
       }
     case 'leased':

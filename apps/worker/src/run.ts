@@ -21,7 +21,7 @@ import type { FailInput } from './attempt/ports.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
 import { Breakers, holdsIntake, type OpenBreaker } from './breakers/breakers.js'
 import { heedProbeRequests } from './breakers/probe-requests.js'
-import { hsmProbe, redisProbe, rememberingKeys, storeProbe } from './breakers/probes.js'
+import { hsmProbe, redisProbe, rememberingKeys, storeProbe, storeTakesObjects } from './breakers/probes.js'
 import { breakerDetail, breakerObserver, describeOpen } from './breakers/report.js'
 import { RootsOut } from './breakers/roots-out.js'
 import { Closers } from './closers.js'
@@ -98,6 +98,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     await assertOurs()
 
     const activity = new Activity()
+    const queues = [QUEUES.ingest, ...(config.worker.rekeyConcurrency > 0 ? [QUEUES.rekey] : [])]
     let open: () => readonly OpenBreaker[] = () => []
     let keys: () => KeyReport | null = () => null
     const heart = startHeart({
@@ -106,6 +107,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       concurrency: config.worker.concurrency,
       detail: () => ({
         active: activity.jobs.length,
+        queues,
         ...breakerDetail(open()),
         keys: keys(),
       }),
@@ -120,7 +122,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       maxBytesInFlight: config.worker.bytesInFlight,
     })
     closers.defer(() => store.close())
-    await claimBucket(store, fleet.id)
+    const assertOurBucket = (o?: { readonly signal: AbortSignal }) => claimBucket(store, fleet.id, o)
+    await assertOurBucket()
 
     const { hsm } = config
     const pool = await HsmPool.open({
@@ -169,7 +172,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     // What jobs need, small: jobs find an outage out, rounds find it out while no job comes, breakers find out that it is over.
     const probes = {
       hsm: hsmProbe(pool, lastUsed),
-      s3: storeProbe(store),
+      s3: storeProbe(store, assertOurBucket),
       // A claim is a write: a database that only answers reads is no use.
       database: async () => {
         await heart.beat()
@@ -185,7 +188,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         rekeying?.consumer.intake(taking)
         metrics.workerReady.set(taking && ready ? 1 : 0)
       },
-      probes: { ...probes, s3: (signal) => store.check({ signal }), roots: rootsOut.probe },
+      probes: { ...probes, s3: storeTakesObjects(store, assertOurBucket), roots: rootsOut.probe },
     })
     closers.defer(() => breakers[Symbol.dispose]())
     open = () => breakers.open()
@@ -253,7 +256,6 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       })
     }
     closers.defer(() => rekeying?.close())
-    const queues = [QUEUES.ingest, ...(rekeying === undefined ? [] : [QUEUES.rekey])]
     const queue = queueLook(connection, prefix, queues)
     closers.defer(() => queue[Symbol.asyncDispose]())
     const watchdog = startWatchdog({

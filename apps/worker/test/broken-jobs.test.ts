@@ -107,6 +107,7 @@ const KINDS: readonly Kind[] = [
   ['that is a string, prioritized', () => 'a string', 'prioritized'],
   ['whose data are not JSON, prioritized', (hash) => ({ ...hash, data: '{' }), 'prioritized'],
   ['whose data are not JSON, delayed', (hash) => ({ ...hash, data: '{' }), 'delayed'],
+  ['that is a string, delayed', () => 'a string', 'delayed'],
   ['whose data are not JSON, active as a worker left it', (hash) => ({ ...hash, data: '{' }), 'active'],
 ]
 
@@ -142,6 +143,59 @@ describe('a job', () => {
       expect(await redis.hget(key('meta'), 'version')).toBe(meta)
     },
   )
+
+  /** Of the queue itself; with the hash of a job in it, as BullMQ would write one, where it can hold one. */
+  test.each([
+    ['meta', true],
+    ['meta', false],
+    ['completed', false],
+    ['failed', false],
+    ['delayed', false],
+    ['id', false],
+    ['events', false],
+    ['stalled-check', false],
+  ] as const)('of the id %j (with a hash: %j), one of the queue’s own keys, ends so, too', async (jobId, withHash) => {
+    const before = refusals(jobId)
+    const types = async () => Promise.all(['meta', 'id', 'events'].map((name) => redis.type(key(name))))
+    const keys = { meta: await redis.hgetall(key('meta')), types: await types() }
+    if (withHash) await redis.hset(key(jobId), { ...whole(randomUUID()), data: '{' })
+    await redis.lpush(key('wait'), jobId)
+    await redis.zadd(key('marker'), 0, '0')
+    const good = randomUUID()
+    await fleet.writeSource(good, 'a good file')
+    await fleet.producer.client.enqueue({ id: good, root: 'in', path: good })
+    // A second one of that id is said, and finds its letter written.
+    await vi.waitFor(() => expect(refusals(jobId)).toBe(before + 1), { timeout: 20_000, interval: 100 })
+    await buried(jobId)
+    expect([...(await fleet.settled([good])).values()]).toMatchObject([{ state: 'STORED' }])
+    expect({ meta: await redis.hgetall(key('meta')), types: await types() }).toEqual(keys)
+  })
+
+  test('delayed, whose key is no hash, takes no others with it', async () => {
+    const files = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const fileId = randomUUID()
+        await fleet.writeSource(fileId, 'behind a broken job')
+        return fileId
+      }),
+    )
+    const broken = ingestJobId(randomUUID(), 1)
+    // All due at once; BullMQ takes them in this order.
+    const scores: readonly (readonly [number, string | undefined])[] = [
+      [1, files[0]],
+      [2, undefined],
+      [3, files[1]],
+      [4, files[2]],
+    ]
+    await redis.set(key(broken), 'a string')
+    for (const fileId of files) await redis.hset(key(ingestJobId(fileId, 1)), whole(fileId))
+    const multi = redis.multi()
+    for (const [score, fileId] of scores)
+      multi.zadd(key('delayed'), score, fileId === undefined ? broken : ingestJobId(fileId, 1))
+    await multi.zadd(key('marker'), 0, '0').exec()
+    await buried(broken)
+    expect([...(await fleet.settled(files)).values()].map(({ state }) => state)).toEqual(files.map(() => 'STORED'))
+  })
 
   test.each<[string, (hash: Record<string, string>) => Record<string, string> | string]>([
     ['whose data are not JSON', () => ({ name: 'rekey', data: '{', opts: '{}' })],

@@ -39,11 +39,11 @@ const COURSE = 'the course of jobs, which is over'
 
 const ATTEMPTS: Readonly<Record<string, Change>> = {
   id: mismatch('gen_random_uuid()'),
-  file_id: { to: 'gen_random_uuid()', readers: 'DB_ERROR', scrubbed: 'verified', audit: true },
+  file_id: { to: 'gen_random_uuid()', readers: 'RECORD_DAMAGED', scrubbed: 'verified', audit: true },
   domain_id: { to: `'${DETACHED}'`, readers: 'E_KEY_UNKNOWN' },
   attempt_no: mismatch('attempt_no + 1'),
   generation: unused(COURSE, 'generation + 1'),
-  state: { to: "'OPEN'", readers: 'DB_ERROR', scrubbed: 'verified', audit: true },
+  state: { to: "'OPEN'", readers: 'RECORD_DAMAGED', scrubbed: 'verified', audit: true },
   owner: unused(COURSE, "'somebody'"),
   suite: { to: '2', readers: 'E_KEY_UNKNOWN', audit: true },
   seg_log2: mismatch('seg_log2 - 1'),
@@ -93,7 +93,7 @@ const FILES: Readonly<Record<string, Change>> = {
   next_try_at: unused(COURSE, 'now()'),
   lease_owner: unused(COURSE, "'somebody'"),
   lease_expires_at: unused(COURSE, 'now()'),
-  committed_attempt_id: { to: 'gen_random_uuid()', readers: 'DB_ERROR', audit: true },
+  committed_attempt_id: { to: 'gen_random_uuid()', readers: 'RECORD_DAMAGED', audit: true },
   last_failure_code: unused(COURSE, "'INTERNAL'"),
   last_failure_at: unused(COURSE, 'now()'),
   accepted_at: unused(NAME, 'now()'),

@@ -1,5 +1,5 @@
 import { claimQueues, fleetKey, ingestJobFor, ingestJobId, takeOverQueues, type IngestQueue } from '@sealfleet/jobs'
-import { ownerOfBucket } from '@sealfleet/maintenance'
+import { ownerOfBucket, takeOverBucket } from '@sealfleet/maintenance'
 import { getFile, getFleet, listDeadLetters, rememberTakenOver } from '@sealfleet/records'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { loadConfig } from '@sealfleet/config'
@@ -96,6 +96,19 @@ describe('with a worker of A at work', () => {
     // Kept in Redis as evidence; the fleet that it is of gives its file another job.
     expect(await queueOf(a).getJobState(ingestJobId(fileId, 1))).toBe('failed')
     expect((await getFile(a.records, mine))?.file.state).toBe('STORED')
+  })
+
+  test('when its bucket has become B’s, it takes no more jobs until it is its own again', async () => {
+    const worker = await a.startWorker({ roundMs: 25 })
+    const { store } = a.ports
+    try {
+      await takeOverBucket(store, idOfB)
+      const out = '"dependency":"s3","breaker":"open","code":"FLEET_MISMATCH"'
+      await vi.waitFor(() => expect(a.logs.join('')).toContain(out), 10_000)
+    } finally {
+      await takeOverBucket(store, idOfA)
+      await worker.stop()
+    }
   })
 
   test('when its Redis is wiped and becomes B’s, it takes no more jobs, and gives back what it took', async () => {

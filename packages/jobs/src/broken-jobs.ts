@@ -101,27 +101,58 @@ export function isDecodeError(error: unknown): boolean {
   return error instanceof SyntaxError || error instanceof TypeError || isWrongType(error)
 }
 
-function isWrongType(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('WRONGTYPE')
+/** Whether a key is not of the type that it must have. Redis 6 puts the script's name before the word. */
+export function isWrongType(error: unknown): boolean {
+  return error instanceof Error && /\bWRONGTYPE\b/.test(error.message)
 }
 
 /** Whether a job of that id would have one of the queue's own keys (`wait`, `meta`, …) for its hash, or something below one. */
-function isOwnKey(queue: Queue, jobId: string): boolean {
+export function isOwnKey(queue: Pick<Queue, 'keys'>, jobId: string): boolean {
   return Object.hasOwn(queue.keys, jobId.split(':', 1)[0] ?? '') && jobId !== ''
 }
+
+/** What BullMQ writes into a job's hash, and what a hand may have written there; none of it is a field of `meta` itself. */
+const JOB_FIELDS = [
+  ...[
+    'name',
+    'data',
+    'opts',
+    'timestamp',
+    'delay',
+    'priority',
+    'progress',
+    'returnvalue',
+    'failedReason',
+    'stacktrace',
+  ],
+  ...['processedOn', 'finishedOn', 'pb', 'ats', 'atm', 'attemptsMade', 'stc', 'defa', 'deid', 'rjk', 'nrjid'],
+  ...['parent', 'parentKey'],
+] as const
 
 /** Takes a job out of every list of its queue, and its keys out of Redis. Doing it twice is harmless. @throws what Redis throws */
 export async function removeBrokenJob(queue: Queue, redis: Redis, jobId: string): Promise<void> {
   const { keys } = queue
   const key = (name: string): string => keys[name] ?? queue.toKey(name)
+  const own = queue.toKey(jobId)
+  const type = await redis.type(own)
   const transaction = redis.multi()
-  for (const list of ['active', 'wait', 'paused']) transaction.lrem(key(list), 0, jobId)
-  for (const set of ['prioritized', 'delayed', 'completed', 'failed']) transaction.zrem(key(set), jobId)
+  for (const list of ['active', 'wait', 'paused'])
+    if (jobId !== list || type !== 'hash') transaction.lrem(key(list), 0, jobId)
+  for (const set of ['prioritized', 'delayed', 'completed', 'failed'])
+    if (jobId !== set || type !== 'hash') transaction.zrem(key(set), jobId)
   transaction.srem(key('stalled'), jobId)
-  if (!isOwnKey(queue, jobId)) {
-    const own = queue.toKey(jobId)
-    transaction.del(own, ...['lock', 'logs', 'dependencies', 'processed'].map((part) => `${own}:${part}`))
+  if (!isOwnKey(queue, jobId)) transaction.del(own, ...beside(own))
+  else if (Object.hasOwn(keys, jobId)) {
+    // Only what BullMQ took for the job's; `de` has keys of its own below it.
+    if (jobId !== 'de') transaction.del(...beside(own))
+    if (jobId === 'meta') transaction.hdel(own, ...JOB_FIELDS)
+    // Of the queue's own keys `meta` alone is a hash: any other is one that BullMQ made of the job.
+    else if (type === 'hash') transaction.del(own)
   }
   const answers = (await transaction.exec()) ?? []
   for (const [error] of answers) if (error !== null) throw error
+}
+
+function beside(key: string): readonly string[] {
+  return ['lock', 'logs', 'dependencies', 'processed'].map((part) => `${key}:${part}`)
 }

@@ -67,7 +67,16 @@ export {
   type PrismaTransaction,
 } from './client/enqueue-ingest.js'
 export { assertQueuesAreOurs, claimQueues, fleetKey, ownerOfQueues, takeOverQueues, type OwnedQueue } from './fleet.js'
-export { findBrokenJobs, isDecodeError, removeBrokenJob, type BrokenJob } from './broken-jobs.js'
+export {
+  examine as examineJob,
+  findBrokenJobs,
+  isDecodeError,
+  isOwnKey,
+  isWrongType,
+  removeBrokenJob,
+  type BrokenJob,
+} from './broken-jobs.js'
+export { findStrayJobs, putBackStrayJobs, type StrayJobs } from './stray-jobs.js'
 export { CHUNK_SIZE, deliverJobs, type OpenFile } from './client/deliver.js'
 export { createIngestQueue, ingestJobEntry, jobPresence, type IngestQueue, type Presence } from './client/queue.js'
 export { queueView, type QueueView } from './client/queue-view.js'

@@ -1,6 +1,7 @@
 import { appendAudit, attemptOwners, type KeptObject } from '@sealfleet/records'
 import type { ListedUpload, ListedVersion } from '@sealfleet/store'
 
+import { isLocked } from './locked.js'
 import { MOST_FINDINGS, type Finding, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 /** The hands of a sweep: every deletion goes through here, is counted, and leaves a row in the audit log. */
@@ -19,9 +20,11 @@ export class House {
   /**
    * Deletes one version of an object for good. The audit row is written first: a deletion that nobody can look up is worse
    * than a row about one that then failed.
+   * @returns false when the store keeps it for now (object lock): it is counted, and left to a later sweep
    */
-  async delete(entry: ListedVersion, owner: { readonly fileId: string; readonly attemptId: string }): Promise<void> {
+  async delete(entry: ListedVersion, owner: { readonly fileId: string; readonly attemptId: string }): Promise<boolean> {
     const { dryRun, actor, signal } = this.#options
+    if (await isLocked(this.#ports.store, entry, this.#report, signal)) return false
     if (dryRun !== true) {
       await appendAudit(this.#ports.records, {
         actor,
@@ -39,6 +42,7 @@ export class House {
     }
     this.#report.objectsDeleted++
     this.#report.bytesDeleted += entry.length ?? 0
+    return true
   }
 
   async abort({ key, uploadId }: Pick<ListedUpload, 'key' | 'uploadId'>): Promise<void> {

@@ -1,3 +1,4 @@
+import { isLocked } from './locked.js'
 import type { StorePorts, SweepOptions, SweepReport } from './terms.js'
 
 /** Below this, processes try out what the store can do when they start (packages/store). */
@@ -23,8 +24,9 @@ export async function sweepProbes(
   const before = Date.now() - Math.max(graceSeconds, probeGraceSeconds) * 1000
   const isOld = (since: Date | undefined): boolean => since !== undefined && since.getTime() < before
   for (const prefix of [PROBE_PREFIX, DOCTOR_PREFIX]) {
-    for await (const { key, version, modified } of store.listVersions(prefix, request)) {
-      if (!isOld(modified)) continue
+    for await (const entry of store.listVersions(prefix, request)) {
+      const { key, version, modified } = entry
+      if (!isOld(modified) || (await isLocked(store, entry, report, signal))) continue
       if (dryRun !== true) await store.deleteVersion(key, version, request)
       report.probesDeleted++
     }

@@ -97,8 +97,7 @@ export async function sweepDeleted(
   for (const leftover of await listObjectsOfDeleted(ports.records, fileId)) {
     options.signal?.throwIfAborted()
     if (leftover.bucket !== ports.store.bucket) continue
-    await removeAll(ports, whole, house, leftover)
-    gone.push(leftover.attemptId)
+    if (await removeAll(ports, whole, house, leftover)) gone.push(leftover.attemptId)
   }
   await markSwept(ports.records, gone)
   report.swept += gone.length
@@ -123,8 +122,7 @@ async function sweepListed(
       progress()
       if (leftover.bucket !== ports.store.bucket) return
       if (leftover.kept !== null && !(await house.isKept(leftover.kept, leftover.fileId))) return
-      await removeAll(ports, options, house, leftover)
-      gone.push(leftover.attemptId)
+      if (await removeAll(ports, options, house, leftover)) gone.push(leftover.attemptId)
     })
     if (options.dryRun !== true) await markSwept(ports.records, gone)
     report.swept += gone.length
@@ -132,19 +130,22 @@ async function sweepListed(
   } while (after !== undefined)
 }
 
+/** @returns false when the store keeps something of it for now */
 async function removeAll(
   { store }: StorePorts,
   { signal }: SweepOptions,
   house: House,
   leftover: Leftover,
-): Promise<void> {
+): Promise<boolean> {
   const { objectKey } = leftover
   const request = signal === undefined ? {} : { signal }
+  let all = true
   if (store.capabilities.listUploads && store.capabilities.abortUploads)
     for await (const upload of store.listUploads(objectKey, request))
       if (upload.key === objectKey) await house.abort(upload)
   for await (const entry of store.listVersions(objectKey, request))
-    if (entry.key === objectKey) await house.delete(entry, leftover)
+    if (entry.key === objectKey && !(await house.delete(entry, leftover))) all = false
+  return all
 }
 
 async function sweepUploads(

@@ -53,6 +53,10 @@ export interface SweepReport {
   uploadsAborted: number
   /** Objects and uploads that a process left which died while it tried the store out; deleted. */
   probesDeleted: number
+  /** Left: the store keeps them until a date or under a legal hold (object lock). A later sweep deletes them. */
+  locked: number
+  /** The first date at which one of them may go; null: none has a date. */
+  lockedUntil: Date | null
   /** Left alone: a worker is at it, or it ended less than the grace ago. */
   underWay: number
   /** Left alone: the file is not stored yet or dead, so that this might be its only copy. */
@@ -81,6 +85,8 @@ export function emptyReport(dryRun: boolean): SweepReport {
     bytesDeleted: 0,
     uploadsAborted: 0,
     probesDeleted: 0,
+    locked: 0,
+    lockedUntil: null,
     underWay: 0,
     onlyCopies: 0,
     unknown: 0,

@@ -48,7 +48,10 @@ export interface Begun {
 const PLAINTEXT = 3
 const OBJECT = 416 + PLAINTEXT + 32
 
-export async function openHouse(kind: S3ServerKind, o: { versioning?: boolean } = {}): Promise<House> {
+export async function openHouse(
+  kind: S3ServerKind,
+  o: { versioning?: boolean; retentionDays?: number } = {},
+): Promise<House> {
   const database = await freshDatabase()
   const bucket = await freshBucket(kind, o)
   const records = await openRecords(database.url)

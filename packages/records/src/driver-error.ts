@@ -82,6 +82,8 @@ const BY_CODE: Readonly<Record<string, RecordsErrorCode>> = {
   P2028: 'DB_UNAVAILABLE',
   P2034: 'DB_UNAVAILABLE',
   P2037: 'DB_UNAVAILABLE',
+  P2032: 'RECORD_DAMAGED', // NULL, or a value of another type, where the schema wants one
+  P2023: 'RECORD_DAMAGED',
 }
 
 /** pg has no codes for these. */
@@ -103,6 +105,7 @@ const SUMMARY: Record<RecordsErrorCode, string> = {
   FENCED: 'the lease is lost',
   NO_ACTIVE_KEY: 'no active master key',
   E_KEY_UNKNOWN: 'a master key is not registered',
+  RECORD_DAMAGED: 'a row is not as the schema has it',
   NONCE_REUSE: 'a nonce was used before under this master key',
   NOT_FOUND: 'it names something that does not exist',
   CONFLICT: 'something of that name exists already',

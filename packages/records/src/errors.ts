@@ -16,6 +16,8 @@ export const RECORDS_ERROR_CODES = [
   'NO_ACTIVE_KEY',
   /** The record of a stored file names a master key that is not registered; constraints forbid it. */
   'E_KEY_UNKNOWN',
+  /** A row of a file or an attempt is not one that the constraints allow; the message names file and column. */
+  'RECORD_DAMAGED',
   /** A nonce was used before under this master key. */
   'NONCE_REUSE',
   /** No domain, key, batch, attempt or file of that id. */

@@ -18,6 +18,8 @@ export interface Capabilities {
   readonly etagIsMd5: { readonly put: boolean; readonly multipart: boolean }
   /** Our credentials may delete. Workers need not. */
   readonly delete: boolean
+  /** What is written here can't be deleted for a while (object lock); until then what was tried out stays. */
+  readonly lockedUntil?: Date
 }
 
 /** For a store opened read-only: claim nothing, and let requests say what the store can't do. */

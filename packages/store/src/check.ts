@@ -1,16 +1,25 @@
 /** Whether the store takes objects just now: asked by writing one, since a store can answer reads and refuse every write. */
-import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import {
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  PutObjectCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
 import { randomUUID } from 'node:crypto'
 import type { Capabilities } from './capabilities.js'
 import { isStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { knownVersion } from './head.js'
 import type { Link } from './link.js'
+import { lockedError } from './locked-error.js'
+import { takeBack } from './uploads.js'
 
 export interface CheckOptions {
   readonly bucket: string
   readonly prefix: string
-  readonly capabilities: Pick<Capabilities, 'delete'>
+  readonly capabilities: Pick<Capabilities, 'delete' | 'abortUploads'>
+  /** What is written stays: nothing is to be written that an abort does not take away. */
+  readonly locked: boolean
   readonly onWarning: (warning: StoreError) => void
   readonly signal?: AbortSignal | undefined
 }
@@ -21,23 +30,50 @@ const BODY = Buffer.from('sealfleet looks whether this store takes objects; this
  * Writes a small object below the probe prefix and deletes it again, by its version where there is one. Returns when the
  * store did both; throws the StoreError that stopped it, or the signal's reason. Credentials that may not delete write
  * to one key, again and again, so that at most one object stays (in a bucket with versions: its versions).
+ * @returns `locked` when the store keeps what was written, from which on the caller says `locked`
  */
-export async function check(link: Link, options: CheckOptions): Promise<void> {
+export async function check(link: Link, options: CheckOptions): Promise<'gone' | 'stays' | 'locked'> {
   const { bucket, prefix, capabilities, signal } = options
+  if (options.locked) return await checkByPart(link, options)
   const key = `${prefix}${capabilities.delete ? randomUUID() : 'check'}`
   const put = new PutObjectCommand({ Bucket: bucket, Key: key, Body: BODY, ContentLength: BODY.length })
   const what = `checking that bucket ${bucket} takes objects`
   const answer = await link.request({ what, signal }, (client, o) => client.send(put, o))
-  if (!capabilities.delete) return
+  if (!capabilities.delete) return 'stays'
   const version = knownVersion(answer.VersionId)
   const command = new DeleteObjectCommand({ Bucket: bucket, Key: key, ...(version && { VersionId: version }) })
   try {
     await link.request({ what: `delete of ${key}`, signal }, (client, o) => client.send(command, o))
+    return 'gone'
   } catch (error) {
-    if (isStoreError(error, 'S3_NO_SUCH_OBJECT')) return
+    if (isStoreError(error, 'S3_NO_SUCH_OBJECT')) return 'gone'
+    const locked = await lockedError(link, { bucket, key, version, signal }, error)
+    if (locked !== undefined) {
+      options.onWarning(locked)
+      return 'locked'
+    }
     // Workers need not delete: losing that right is worth a word and no reason to hold files back.
     if (!isStoreError(error, 'S3_ACCESS_DENIED')) throw error
     const fix = `delete it, and allow s3:DeleteObject on ${prefix}* for these credentials`
     options.onWarning(new StoreError(error.code, `the probe object ${key} stays in the bucket`, { fix, cause: error }))
+    return 'stays'
   }
+}
+
+/** Sends one part of an upload and aborts it: the store wrote bytes, and no object came of them that it would have to keep. */
+async function checkByPart(link: Link, options: CheckOptions): Promise<'locked'> {
+  const { bucket, prefix, capabilities, signal, onWarning } = options
+  const what = `checking that bucket ${bucket} takes objects`
+  const target = { Bucket: bucket, Key: `${prefix}check` }
+  const checksum = link.checksums === 'when-required' ? {} : ({ ChecksumAlgorithm: 'CRC32' } as const)
+  const begun = new CreateMultipartUploadCommand({ ...target, ...checksum })
+  const { UploadId } = await link.request({ what, signal }, (client, o) => client.send(begun, o))
+  const part = new UploadPartCommand({ ...target, UploadId, PartNumber: 1, Body: BODY })
+  try {
+    await link.request({ what, signal, bytes: BODY.length }, (client, o) => client.send(part, o))
+  } finally {
+    const left = { bucket, key: target.Key, uploadId: UploadId }
+    await takeBack(link, left, { listUploads: false, abortUploads: capabilities.abortUploads }, onWarning)
+  }
+  return 'locked'
 }

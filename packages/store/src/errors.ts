@@ -16,6 +16,8 @@ export const STORE_ERROR_CODES = [
   'S3_NO_SUCH_OBJECT',
   /** Another attempt's object, or one of unknown origin, sits at the key. */
   'S3_OBJECT_EXISTS',
+  /** The store keeps the version until a date, or under a legal hold; the message says which. */
+  'OBJECT_LOCKED',
   /** The multipart upload was taken away under our hands. */
   'S3_NO_SUCH_UPLOAD',
   /** The store can't do what this needs. */

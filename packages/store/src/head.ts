@@ -1,5 +1,6 @@
 import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import { checksumIn } from './digests.js'
+import { lockIn } from './lock.js'
 import type { Link } from './link.js'
 import type { ObjectHead } from './types.js'
 
@@ -25,6 +26,7 @@ export async function head(link: Link, { bucket, key, version, signal }: HeadReq
   )
   const checksum = checksumIn(answer)
   const known = knownVersion(answer.VersionId)
+  const lock = lockIn(answer)
   return {
     key,
     length: answer.ContentLength ?? 0,
@@ -33,6 +35,7 @@ export async function head(link: Link, { bucket, key, version, signal }: HeadReq
     ...(known !== undefined && { version: known }),
     ...(answer.LastModified && { modified: answer.LastModified }),
     ...(checksum && { checksum }),
+    ...(lock && { lock }),
   }
 }
 

@@ -1,5 +1,6 @@
 export type { Capabilities } from './capabilities.js'
 export { STORE_ERROR_CODES, StoreError, type StoreErrorCode } from './errors.js'
+export { lockText } from './lock.js'
 export {
   objectMetadata,
   readObjectMetadata,

@@ -1,6 +1,7 @@
 /**
  * Trying a store out, with a probe object of its own key that is deleted afterwards. Two stores that call themselves S3
- * differ in nearly everything here, and a bucket's settings or a policy can differ on the same store.
+ * differ in nearly everything here, and a bucket's settings or a policy can differ on the same store. Where objects can't be deleted
+ * (object lock), one trial is remembered instead of being made again by each process (remembered.ts).
  */
 import {
   CompleteMultipartUploadCommand,
@@ -17,8 +18,11 @@ import { checksumOfBytes, etagOfBytes, etagOfParts } from './digests.js'
 import { StoreError } from './errors.js'
 import { head, knownVersion } from './head.js'
 import type { Link } from './link.js'
+import { lockOfRefused } from './locked-error.js'
+import { lockText } from './lock.js'
 import { listUploads, listVersions } from './lists.js'
 import { ATTEMPT } from './metadata.js'
+import { recall, remember } from './remembered.js'
 import { abortUpload, takeBack } from './uploads.js'
 
 export interface ProbeOptions {
@@ -57,14 +61,16 @@ class Probe {
  * for a store that loses metadata or has no multipart uploads.
  */
 export async function probe(link: Link, options: ProbeOptions): Promise<Capabilities> {
+  const known = await recall(link, options)
+  if (known !== undefined) return known
   const trial = new Probe(link, options)
   try {
     const conditional = await putTwice(trial)
-    const seen = await lookAtObject(trial)
+    const object = await lookAtObject(trial)
     const uploads = await tryMultipart(trial, conditional)
     const listed = await versionsAreListed(trial)
     const ifMatch = await ifMatchIsHonoured(trial)
-    return {
+    const seen: Omit<Capabilities, 'delete'> = {
       probed: true,
       ifNoneMatch: { put: conditional, complete: uploads.ifNoneMatch },
       ifMatch,
@@ -72,10 +78,14 @@ export async function probe(link: Link, options: ProbeOptions): Promise<Capabili
       listUploads: uploads.listed,
       abortUploads: uploads.aborted,
       listVersions: listed,
-      checksumInHead: seen.checksum,
-      etagIsMd5: { put: seen.etagIsMd5, multipart: uploads.etagIsMd5 },
-      delete: await cleanUp(trial),
+      checksumInHead: object.checksum,
+      etagIsMd5: { put: object.etagIsMd5, multipart: uploads.etagIsMd5 },
     }
+    const left = await cleanUp(trial)
+    const capabilities = { ...seen, delete: left === 'nothing' }
+    if (typeof left === 'string') return capabilities
+    await remember(link, options, capabilities)
+    return { ...capabilities, lockedUntil: left.until }
   } catch (error) {
     await cleanUp(trial)
     throw error
@@ -248,23 +258,37 @@ async function answers({ options }: Probe, right: string, question: () => Promis
   }
 }
 
-/** Deletes every version that was written. False when we may not; then the object stays, and a warning says so. */
-async function cleanUp({ link, options, key, target, versions }: Probe): Promise<boolean> {
+/**
+ * Deletes every version that was written. When that is refused, they stay: until a date, in a bucket with object lock, or for
+ * the sweep; a warning says so.
+ */
+async function cleanUp(trial: Probe): Promise<'nothing' | 'objects' | { readonly until: Date }> {
+  const { link, options, key, target, versions } = trial
+  let refused: string | undefined
   try {
     for (const version of versions) {
+      refused = version
       const command = new DeleteObjectCommand({ ...target, ...(version !== undefined && { VersionId: version }) })
       const signal = AbortSignal.timeout(link.abortTimeoutMs)
       await link.request({ what: `delete of ${key}`, signal }, (client, o) => client.send(command, o))
     }
-    return true
+    return 'nothing'
   } catch (error) {
     // A store that says nothing is not waited for once more: what stays is for the sweep.
     const late = error instanceof DOMException && error.name === 'TimeoutError'
     if (!late && !(error instanceof StoreError)) throw error
+    const head = { bucket: options.bucket, key, version: refused, signal: options.signal }
+    const lock = await lockOfRefused(link, head, error)
+    if (lock !== undefined) {
+      const message = `what is written to bucket ${options.bucket} is ${lockText(lock)}: the objects of this trial below ${options.prefix} stay, and the next trial is after that`
+      options.onWarning(new StoreError('OBJECT_LOCKED', message, { fix: fixFor('OBJECT_LOCKED') }))
+      if (lock.until !== undefined) return { until: lock.until }
+      return 'objects'
+    }
     const code = error instanceof StoreError ? error.code : 'S3_TIMEOUT'
     const fix = `delete it, and allow s3:DeleteObject on ${options.prefix}* for these credentials`
     options.onWarning(new StoreError(code, `the probe object ${key} stays in the bucket`, { fix, cause: error }))
-    return false
+    return 'objects'
   }
 }
 

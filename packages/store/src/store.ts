@@ -16,6 +16,7 @@ import {
   type Limits,
 } from './limits.js'
 import { isStoreError } from './classify.js'
+import { lockedError } from './locked-error.js'
 import { Link } from './link.js'
 import { listObjects, listUploads, listVersions } from './lists.js'
 import { probe, probeReadOnly } from './probe.js'
@@ -50,6 +51,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
   const { link, bucket, limits, capabilities, onWarning } = context
+  let locked = capabilities.lockedUntil !== undefined
   return {
     bucket,
     capabilities,
@@ -72,7 +74,10 @@ function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
     delete: (key, options) => remove(link, bucket, key, undefined, options?.signal),
     deleteVersion: (key, version, options) => remove(link, bucket, key, version, options?.signal),
     abortUpload: (key, uploadId, options) => abortUpload(link, { bucket, key, uploadId }, options?.signal),
-    check: (options) => check(link, { bucket, prefix, capabilities, onWarning, ...options }),
+    check: async (options) => {
+      const left = await check(link, { bucket, prefix, capabilities, locked, onWarning, ...options })
+      locked ||= left === 'locked'
+    },
     close: () => link[Symbol.dispose](),
     [Symbol.dispose]: () => link[Symbol.dispose](),
   }
@@ -111,7 +116,8 @@ async function remove(
   try {
     await link.request({ what: `delete of ${key}`, signal }, (client, o) => client.send(command, o))
   } catch (error) {
-    if (!isStoreError(error, 'S3_NO_SUCH_OBJECT')) throw error
+    if (isStoreError(error, 'S3_NO_SUCH_OBJECT')) return
+    throw (await lockedError(link, { bucket, key, version, signal }, error)) ?? error
   }
 }
 

@@ -132,6 +132,12 @@ export interface ObjectChecksum {
   readonly type: 'full-object' | 'composite'
 }
 
+/** Why a version can't be deleted now. */
+export interface ObjectLock {
+  readonly until?: Date
+  readonly legalHold: boolean
+}
+
 export interface ObjectHead {
   readonly key: string
   readonly length: number
@@ -140,6 +146,8 @@ export interface ObjectHead {
   readonly metadata: ObjectMetadata
   readonly modified?: Date
   readonly checksum?: ObjectChecksum
+  /** Undefined: nothing keeps it, or these credentials may not see what does. */
+  readonly lock?: ObjectLock
 }
 
 /** What a reading is pinned to. Give the version where there is one, else the ETag. */
@@ -206,13 +214,13 @@ export interface Store extends Disposable {
   listUploads(prefix: string, options?: Cancellable): AsyncGenerator<ListedUpload>
   /** Without a version on a bucket with versions: leaves a delete marker. An object that isn't there is no error. */
   delete(key: string, options?: Cancellable): Promise<void>
-  /** Gone for good. A version that isn't there is no error. */
+  /** Gone for good. A version that isn't there is no error; throws OBJECT_LOCKED for one that the store keeps. */
   deleteVersion(key: string, version: string | undefined, options?: Cancellable): Promise<void>
   /** An upload that isn't there is no error. */
   abortUpload(key: string, uploadId: string, options?: Cancellable): Promise<void>
   /**
-   * Whether the store takes objects just now: writes a small one below the probe prefix and deletes it. Throws what stands
-   * in the way.
+   * Whether the store takes objects just now: writes a small one below the probe prefix and deletes it; where what is written
+   * stays (object lock), sends a part of an upload that it then aborts. Throws what stands in the way.
    */
   check(options?: Cancellable): Promise<void>
   /** Closes idle connections. */

@@ -8,6 +8,7 @@ import {
   ListObjectVersionsCommand,
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
+  PutObjectLockConfigurationCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
 import { requireVariable } from './environment.js'
@@ -48,8 +49,12 @@ export async function asGuest(bucket: BucketAddress, policy: string): Promise<Bu
  * A new bucket, removed with everything in it (versions and unfinished uploads too) when disposed of.
  *
  * @param options.versioning turned on when true; radosgw only
+ * @param options.retentionDays object lock, with which every object is kept so long (0: no default); implies versions; radosgw only
  */
-export async function freshBucket(kind: S3ServerKind, options: { versioning?: boolean } = {}): Promise<FreshBucket> {
+export async function freshBucket(
+  kind: S3ServerKind,
+  options: { versioning?: boolean; retentionDays?: number } = {},
+): Promise<FreshBucket> {
   if (options.versioning && kind === 's3rver') throw new Error('s3rver knows no versions; ask for radosgw')
   const prefix = kind === 's3rver' ? 'SEALFLEET_TEST_S3RVER' : 'SEALFLEET_TEST_RGW'
   const endpoint = requireVariable(`${prefix}_ENDPOINT`)
@@ -63,7 +68,14 @@ export async function freshBucket(kind: S3ServerKind, options: { versioning?: bo
     forcePathStyle: true,
     credentials: { accessKeyId, secretAccessKey },
   })
-  await client.send(new CreateBucketCommand({ Bucket: bucket }))
+  const locked = options.retentionDays !== undefined
+  await client.send(new CreateBucketCommand({ Bucket: bucket, ...(locked && { ObjectLockEnabledForBucket: true }) }))
+  if (options.retentionDays) {
+    // The mode that lets this helper delete all the same.
+    const Rule = { DefaultRetention: { Mode: 'GOVERNANCE', Days: options.retentionDays } } as const
+    const ObjectLockConfiguration = { ObjectLockEnabled: 'Enabled', Rule } as const
+    await client.send(new PutObjectLockConfigurationCommand({ Bucket: bucket, ObjectLockConfiguration }))
+  }
   if (options.versioning) {
     const VersioningConfiguration = { Status: 'Enabled' } as const
     await client.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }))
@@ -102,7 +114,8 @@ async function removeVersionsAndUploads(client: S3Client, Bucket: string): Promi
   for (;;) {
     const page = await client.send(new ListObjectVersionsCommand({ Bucket }))
     const versions = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])]
-    for (const { Key, VersionId } of versions) await client.send(new DeleteObjectCommand({ Bucket, Key, VersionId }))
+    for (const { Key, VersionId } of versions)
+      await client.send(new DeleteObjectCommand({ Bucket, Key, VersionId, BypassGovernanceRetention: true }))
     if (!page.IsTruncated) return
   }
 }

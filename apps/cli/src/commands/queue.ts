@@ -8,17 +8,18 @@ import {
   requestProbe,
   type QueueName,
 } from '@sealfleet/jobs'
-import { appendAudit, getFleet, listWorkers } from '@sealfleet/records'
+import { appendAudit, getFleet, listWorkers, type WorkerRow } from '@sealfleet/records'
 import { Queue } from 'bullmq'
 import { Argument, type Command } from 'commander'
 import type { Redis } from 'ioredis'
 import type { CommandContext, CommonOptions } from '../context.js'
+import { describeError } from '../describe-error.js'
 import { table } from '../output/table.js'
 import { count, humanTime } from '../output/units.js'
 import { statedIfGiven } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
 import { inTransaction } from '../services/rehearsal.js'
-import { openBreakers, takesJobs } from '../status/processes.js'
+import { openBreakers, takesJobs, workersOf } from '../status/processes.js'
 import { commonOptions, perform, type Runner } from '../verb.js'
 
 interface SwitchOptions extends CommonOptions {
@@ -60,12 +61,13 @@ const COUNTED = ['waiting', 'active', 'delayed', 'completed', 'failed'] as const
 
 async function statusAction(context: CommandContext): Promise<void> {
   const queues = []
+  const { workers, unknown } = await liveWorkers(context)
   for (const queue of (await openQueues(context, QUEUE_NAMES)).queues) {
     const counts = await queue.getJobCounts(...COUNTED)
     queues.push({
       queue: queue.name,
       paused: await queue.isPaused(),
-      workers: await queue.getWorkersCount(),
+      workers: workers === null ? null : workersOf(workers, queue.name),
       ...(Object.fromEntries(COUNTED.map((state) => [state, counts[state] ?? 0])) as Record<
         (typeof COUNTED)[number],
         number
@@ -78,10 +80,25 @@ async function statusAction(context: CommandContext): Promise<void> {
   const rows = queues.map((one) => [
     one.queue,
     one.paused ? 'paused' : 'open',
-    String(one.workers),
+    one.workers === null ? 'unknown' : String(one.workers),
     ...COUNTED.map((state) => String(one[state])),
   ])
   await context.print.text(table(columns, rows))
+  if (unknown !== undefined) await context.print.note(unknown)
+}
+
+/** By the fleet's own records: a connection to Redis may be one of a process that hangs, and some Redis tell of none. */
+async function liveWorkers(context: CommandContext): Promise<{
+  readonly workers: readonly WorkerRow[] | null
+  readonly unknown?: string
+}> {
+  try {
+    return { workers: await listWorkers(await openDatabase(context, context.settings.load(['database']))) }
+  } catch (error) {
+    context.signal.throwIfAborted()
+    const { code, message } = describeError(error, 'database')
+    return { workers: null, unknown: `how many workers run is in Postgres: ${code}: ${message}` }
+  }
 }
 
 async function switchQueue(
@@ -155,8 +172,14 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
       : `${asked}: ${count(new Set(waiting.map(({ worker }) => worker)).size, 'worker')}`,
   )
   if (waiting.length > 0) {
-    const columns = ['WORKER', 'WAITS FOR', 'CODE', 'ELSE PROBED'].map((title) => ({ title }))
-    const rows = waiting.map((one) => [one.worker, one.dependency, one.code, humanTime(one.nextProbe)])
+    const columns = ['WORKER', 'WAITS FOR', 'CODE', 'SINCE', 'ELSE PROBED'].map((title) => ({ title }))
+    const rows = waiting.map((one) => [
+      one.worker,
+      one.dependency,
+      one.code,
+      humanTime(one.since),
+      humanTime(one.nextProbe),
+    ])
     await context.print.text(table(columns, rows))
   }
 }

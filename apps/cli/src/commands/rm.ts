@@ -4,9 +4,9 @@ import type { CommandContext, CommonOptions } from '../context.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../exit-status.js'
 import { createCounter } from '../output/counter.js'
 import { table } from '../output/table.js'
-import { count, humanSize } from '../output/units.js'
+import { count, humanSize, humanTime } from '../output/units.js'
 import { beforeText, examine, heldError, notStored, type Candidate } from '../rm/candidates.js'
-import { removeObjects } from '../rm/objects.js'
+import { removeObjects, type ObjectsReport } from '../rm/objects.js'
 import { confirm } from '../services/confirm.js'
 import { stated } from '../services/reason.js'
 import { openDatabase } from '../services/records.js'
@@ -81,12 +81,19 @@ async function rmAction(context: CommandContext, given: readonly string[], o: Rm
     const rows = files.map(({ fileId, outcome, detail }) => [fileId, outcome, detail])
     await context.print.text(table([{ title: 'FILE' }, { title: 'OUTCOME' }, { title: 'WHAT', sentence: true }], rows))
     await context.print.text(`${count(objects.deleted, 'object')} deleted (${humanSize(objects.bytes)})`)
+    if (objects.locked > 0) await context.print.text(lockedText(objects))
     if (objects.left !== null)
       await context.print.note(`${objects.left.code}: ${objects.left.message}; the next sweep deletes what is left`)
     return combineStatuses(files.map(({ status }) => status))
   } finally {
     counter.stop()
   }
+}
+
+/** No failure: the files are removed, and what the store keeps goes by itself. */
+function lockedText({ locked, lockedUntil }: ObjectsReport): string {
+  const date = lockedUntil === null ? 'under a legal hold of the store' : `locked until ${humanTime(lockedUntil)}`
+  return `${count(locked, 'object')} left: ${date}; a sweep after that deletes ${locked === 1 ? 'it' : 'what is due'}`
 }
 
 async function removeOne(

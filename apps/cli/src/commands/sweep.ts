@@ -4,7 +4,7 @@ import type { CommandContext, CommonOptions } from '../context.js'
 import { EXIT, type ExitStatus } from '../exit-status.js'
 import { createCounter } from '../output/counter.js'
 import { pairs, table } from '../output/table.js'
-import { humanSize } from '../output/units.js'
+import { humanSize, humanTime } from '../output/units.js'
 import { openDatabase } from '../services/records.js'
 import { openObjectStore } from '../services/store.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../verb.js'
@@ -84,11 +84,19 @@ function lines(report: SweepReport, scanned: boolean): [string, string][] {
     ...(scanned ? [] : ([[`uploads aborted${would}`, String(report.uploadsAborted)]] as [string, string][])),
     ...(scanned ? [] : ([[`probes’ remains deleted${would}`, String(report.probesDeleted)]] as [string, string][])),
     ['left: under way or young', String(report.underWay)],
+    ...lockedLine(report),
     ...(scanned ? ([['left: maybe an only copy', String(report.onlyCopies)]] as [string, string][]) : []),
     ['left: unknown', String(report.unknown)],
     ...(scanned ? ([['objects kept and right', String(report.kept)]] as [string, string][]) : []),
     ['findings', String(report.found)],
   ]
+}
+
+/** Nothing of it where nothing is locked: most buckets know no object lock. */
+function lockedLine({ locked, lockedUntil }: SweepReport): [string, string][] {
+  if (locked === 0) return []
+  const first = lockedUntil === null ? '' : `, the first until ${humanTime(lockedUntil)}`
+  return [['left: locked', `${locked}${first}`]]
 }
 
 async function findings(context: CommandContext, report: SweepReport): Promise<void> {

@@ -30,9 +30,10 @@ import { access, constants, stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import type { CommandContext } from '../context.js'
 import { mayNotBeRead } from '../files/errno.js'
+import { humanTime } from '../output/units.js'
 import { openDatabase } from '../services/records.js'
 import { openObjectStore } from '../services/store.js'
-import { isTaking, openBreakers, takesJobs } from '../status/processes.js'
+import { isTaking, openBreakers, takesJobs, type OpenBreakerOf } from '../status/processes.js'
 import { failed, ok, warning, type Finding } from './check.js'
 
 /** More skew than this spoils leases' displays and, from 15 minutes on, S3's signatures. */
@@ -178,7 +179,7 @@ async function checkRights(records: Records): Promise<readonly Finding[]> {
 async function checkWorkers(records: Records): Promise<Finding> {
   const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
   const taking = workers.filter(isTaking)
-  const why = [...new Set(workers.flatMap(openBreakers).map(({ dependency, code }) => `${dependency}: ${code}`))]
+  const why = whyOut(workers.flatMap(openBreakers))
   const waits = why.length === 0 ? '' : ` (${why.join(', ')})`
   if (workers.length === 0)
     return warning('workers', 'no worker is running', 'start one: node apps/worker/dist/main.js')
@@ -190,6 +191,18 @@ async function checkWorkers(records: Records): Promise<Finding> {
         detail,
         'see `sealfleet status`; after the repair `sealfleet queue probe` makes them look at once',
       )
+}
+
+/** Each dependency that is out, once, with the first time at which a worker lost it. */
+function whyOut(open: readonly OpenBreakerOf[]): readonly string[] {
+  const first = new Map<string, Date | null>()
+  for (const { dependency, code, since } of open) {
+    const name = `${dependency}: ${code}`
+    const before = first.get(name)
+    if (before === undefined || before === null || (since !== null && since < before))
+      first.set(name, since ?? before ?? null)
+  }
+  return [...first].map(([name, since]) => (since === null ? name : `${name} since ${humanTime(since)}`))
 }
 
 /** No active master key is older than its domain wants. */
@@ -208,7 +221,7 @@ export async function checkStore(context: CommandContext, config: Config<'s3'>):
     const onWarning = (): void => undefined
     const store = await openObjectStore(config, { access: 'read-write', context, onWarning })
     context.defer(() => store.close())
-    const { ifNoneMatch, ifMatch, versioning, listUploads, checksumInHead } = store.capabilities
+    const { ifNoneMatch, ifMatch, versioning, listUploads, checksumInHead, lockedUntil } = store.capabilities
     const features = {
       'If-None-Match': ifNoneMatch.put && ifNoneMatch.complete,
       'If-Match': ifMatch,
@@ -226,6 +239,7 @@ export async function checkStore(context: CommandContext, config: Config<'s3'>):
       ...(config.s3.pathMetadata === 'plain'
         ? [ok('names', 'workers with these settings write sources into the metadata of objects, in plain text')]
         : []),
+      ...(lockedUntil === undefined ? [] : [lockedFinding(lockedUntil)]),
       ...(await checkWork(context, config)),
       ...(await checkSecret(context, config)),
     ]
@@ -241,11 +255,19 @@ const TRIAL_PREFIX = 'default/.sealfleet-probe/'
 async function checkWork(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
   const check = 's3 objects'
   const warnings: Finding[] = []
-  const onWarning = ({ message, fix = '' }: StoreError): void => void warnings.push(warning(check, message, fix))
+  const onWarning = ({ code, message, fix = '' }: StoreError): void => {
+    // A line of its own says so.
+    if (code !== 'OBJECT_LOCKED') warnings.push(warning(check, message, fix))
+  }
   try {
     // Opening writes, completes and aborts uploads, and deletes, below that prefix.
     const store = await openObjectStore(config, { access: 'read-write', context, probePrefix: TRIAL_PREFIX, onWarning })
     context.defer(() => store.close())
+    // Where objects can't be deleted again, none is written for a look.
+    if (store.capabilities.lockedUntil !== undefined) {
+      await store.check()
+      return warnings.length > 0 ? warnings : [ok(check, 'a part of an upload was written and taken back')]
+    }
     await tryObject(store, `${TRIAL_PREFIX}${randomUUID()}`)
     return warnings.length > 0 ? warnings : [ok(check, 'written, uploaded in parts, read, listed and deleted')]
   } catch (error) {
@@ -274,6 +296,12 @@ async function tryObject(store: Store, key: string): Promise<void> {
 async function isListed(list: AsyncIterable<{ readonly key: string }>, key: string): Promise<boolean> {
   for await (const entry of list) if (entry.key === key) return true
   return false
+}
+
+/** As somebody meant it, most often: said, since deletions then take longer than they are asked for. */
+function lockedFinding(until: Date): Finding {
+  const found = `the bucket keeps what it gets: what was last tried out is locked until ${humanTime(until)}`
+  return ok('object lock', `${found}; rm, sweep and retention leave objects until their own date`)
 }
 
 /** A store that takes a request signed with another secret takes everyone's. */

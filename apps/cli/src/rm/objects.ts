@@ -8,6 +8,9 @@ import { openObjectStore } from '../services/store.js'
 export interface ObjectsReport {
   readonly deleted: number
   readonly bytes: number
+  /** Objects that the store keeps for now (object lock), and the first date at which one of them may go. */
+  readonly locked: number
+  readonly lockedUntil: Date | null
   /** Why the rest is left to the next sweep; null: nothing is. */
   readonly left: { readonly code: string; readonly message: string } | null
 }
@@ -25,6 +28,8 @@ export async function removeObjects(
   const { signal } = context
   let deleted = 0
   let bytes = 0
+  let locked = 0
+  let lockedUntil: Date | null = null
   try {
     const store = await openObjectStore(context.settings.load(['s3']), { access: 'read-write', context })
     context.defer(() => store.close())
@@ -33,12 +38,18 @@ export async function removeObjects(
       const report = await sweepDeleted({ records, store }, fileId, { actor: `cli:${context.io.user}`, signal })
       deleted += report.objectsDeleted
       bytes += report.bytesDeleted
+      locked += report.locked
+      lockedUntil = earlier(lockedUntil, report.lockedUntil)
       onProgress(i + 1)
     }
-    return { deleted, bytes, left: null }
+    return { deleted, bytes, locked, lockedUntil, left: null }
   } catch (error) {
     signal.throwIfAborted()
     const { code, message } = describeError(error, 's3')
-    return { deleted, bytes, left: { code, message } }
+    return { deleted, bytes, locked, lockedUntil, left: { code, message } }
   }
+}
+
+function earlier(a: Date | null, b: Date | null): Date | null {
+  return a === null || (b !== null && b < a) ? b : a
 }

@@ -35,6 +35,8 @@ export interface OpenBreakerOf {
   readonly worker: string
   readonly dependency: string
   readonly code: string
+  /** Since when it is out; null: it did not say. */
+  readonly since: Date | null
   /** When the worker probes it next; null: it did not say. */
   readonly nextProbe: Date | null
 }
@@ -44,10 +46,25 @@ export function openBreakers({ id, detail }: Pick<WorkerRow, 'id' | 'detail'>): 
   const breakers = fieldOf(detail, 'breakers')
   if (typeof breakers !== 'object' || breakers === null) return []
   return Object.entries(breakers).map(([dependency, code]) => {
-    const at = fieldOf(fieldOf(detail, 'probes'), dependency)
-    const nextProbe = typeof at === 'string' && !Number.isNaN(Date.parse(at)) ? new Date(at) : null
-    return { worker: id, dependency, code: String(code), nextProbe }
+    const since = timeOf(fieldOf(detail, 'since'), dependency)
+    const nextProbe = timeOf(fieldOf(detail, 'probes'), dependency)
+    return { worker: id, dependency, code: String(code), since, nextProbe }
   })
+}
+
+/** Live workers that take jobs of a queue, by their own heartbeats; those of versions that named no queues take files. */
+export function workersOf(workers: readonly WorkerRow[], queue: string): number {
+  const takes = ({ detail }: WorkerRow): boolean => {
+    const queues = fieldOf(detail, 'queues')
+    return (Array.isArray(queues) ? queues : ['ingest']).includes(queue)
+  }
+  return workers.filter((worker) => worker.alive && worker.state !== 'STOPPED' && takesJobs(worker) && takes(worker))
+    .length
+}
+
+function timeOf(times: unknown, name: string): Date | null {
+  const at = fieldOf(times, name)
+  return typeof at === 'string' && !Number.isNaN(Date.parse(at)) ? new Date(at) : null
 }
 
 function fieldOf(value: unknown, name: string): unknown {
@@ -74,13 +91,19 @@ function stateOf(worker: WorkerRow): string {
   return takesJobs(worker) ? state : `${state} (maintenance)`
 }
 
-/** The dependencies that the process waits for or does without, why, and when it probes next. */
+/** The dependencies that the process waits for or does without, why, since when, and when it probes next. */
 function outIn(worker: WorkerRow): string {
   const hsm = fieldOf(worker.detail, 'hsm')
-  const open = openBreakers(worker).map(({ dependency, code, nextProbe }) => {
-    return `${dependency}: ${code}${nextProbe === null ? '' : `, next probe ${humanTime(nextProbe)}`}`
+  const open = openBreakers(worker).map(({ dependency, code, since, nextProbe }) => {
+    const next = nextProbe === null ? '' : `, next probe ${humanTime(nextProbe)}`
+    return `${dependency}: ${code}${sinceText(since)}${next}`
   })
-  return [...open, ...(typeof hsm !== 'string' || hsm === 'ready' ? [] : [`hsm: ${hsm}`])].join('; ')
+  const hsmSince = sinceText(timeOf(fieldOf(worker.detail, 'since'), 'hsm'))
+  return [...open, ...(typeof hsm !== 'string' || hsm === 'ready' ? [] : [`hsm: ${hsm}${hsmSince}`])].join('; ')
+}
+
+function sinceText(since: Date | null): string {
+  return since === null ? '' : ` since ${humanTime(since)}`
 }
 
 /** When each task of maintenance was last done, how it went, and who is at it now. */

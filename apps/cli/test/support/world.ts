@@ -54,10 +54,15 @@ export interface RunOptions {
 }
 
 /** A fleet of its own on the shared test servers: nothing of it is seen by other suites. */
-export async function createWorld(o: { store?: S3ServerKind; versioning?: boolean } = {}): Promise<World> {
+export async function createWorld(
+  o: { store?: S3ServerKind; versioning?: boolean; retentionDays?: number } = {},
+): Promise<World> {
   const database = await freshDatabase()
   const token = await freshToken()
-  const bucket = await freshBucket(o.store ?? 's3rver', { versioning: o.versioning === true })
+  const bucket = await freshBucket(o.store ?? 's3rver', {
+    versioning: o.versioning === true,
+    ...(o.retentionDays !== undefined && { retentionDays: o.retentionDays }),
+  })
   const dir = await tempDir()
   const data = path.join(dir.path, 'data')
   await mkdir(data)

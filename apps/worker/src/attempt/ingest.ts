@@ -69,6 +69,7 @@ async function underClaim(
     const deaths = await ports.records.deaths(request.fileId, claim.generation)
     return recordFailure(ports, request, claim, undefined, new PoisonError(claim.crashes, deaths))
   }
+  if (claim.damage !== undefined) return recordFailure(ports, request, claim, undefined, claim.damage)
   await using lease = new Lease({
     renew: () => ports.records.renew(request.fileId, request.owner, claim.attemptNo, request.leaseSeconds),
     leaseSeconds: request.leaseSeconds,

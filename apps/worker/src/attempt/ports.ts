@@ -19,6 +19,8 @@ export interface Claim {
   readonly suite: 1 | 2
   readonly nonceMode: 'inline' | 'detached'
   readonly segLog2: number
+  /** What is wrong with the file's own row: nothing is sealed under a record that no reader could use. */
+  readonly damage?: Error
 }
 
 export type ClaimResult =

@@ -21,13 +21,30 @@ export function redisProbe(connection: Redis, prefix: string, assertOurs: () => 
 }
 
 /**
- * The store takes an object and lets it go again. Where it does not let go (no right to delete, a bucket that keeps every
- * version) a probe only lists: it is made again and again, and its objects would gather.
+ * The store takes an object and lets it go again, and the bucket is ours: an address may lead to another one since this process
+ * began. Without the right to delete a probe only lists: it is made again and again, and its objects would gather. (Where object
+ * lock keeps them, `check` leaves none.)
  */
-export function storeProbe(store: Pick<Store, 'capabilities' | 'check' | 'list'>): Probe {
+export function storeProbe(
+  store: Pick<Store, 'capabilities' | 'check' | 'list'>,
+  assertOurs: (options: { readonly signal: AbortSignal }) => Promise<void>,
+): Probe {
   return async (signal) => {
-    if (store.capabilities.delete) return await store.check({ signal })
+    await assertOurs({ signal })
+    const { delete: mayDelete, lockedUntil } = store.capabilities
+    if (mayDelete || lockedUntil !== undefined) return await store.check({ signal })
     for await (const _ of store.list(PROBED, { signal })) return
+  }
+}
+
+/** The same before jobs are taken again: then an object is written even where it stays. */
+export function storeTakesObjects(
+  store: Pick<Store, 'check'>,
+  assertOurs: (options: { readonly signal: AbortSignal }) => Promise<void>,
+): Probe {
+  return async (signal) => {
+    await store.check({ signal })
+    await assertOurs({ signal })
   }
 }
 

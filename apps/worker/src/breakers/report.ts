@@ -38,10 +38,11 @@ export function describeOpen(open: readonly OpenBreaker[]): string {
     .join('\n')
 }
 
-/** For the worker's row: why each open breaker is open, and when it is probed next. */
+/** For the worker's row: why each open breaker is open, since when, and when it is probed next. */
 export function breakerDetail(open: readonly OpenBreaker[], now = Date.now()) {
   return {
     breakers: Object.fromEntries(open.map(({ dependency, code }) => [dependency, code])),
+    since: Object.fromEntries(open.map(({ dependency, openMs }) => [dependency, new Date(now - openMs).toISOString()])),
     probes: Object.fromEntries(
       open.map(({ dependency, probeInMs }) => [dependency, new Date(now + probeInMs).toISOString()]),
     ),

@@ -68,14 +68,25 @@ async function failureOf(probe: (signal: AbortSignal) => Promise<void>, stop: Ab
 /** What `/readyz` says of dependencies that did not pass their last probe. */
 export class LastResults<Name extends string> {
   readonly #failed = new Map<Name, string>()
+  readonly #since = new Map<Name, Date>()
 
   set(name: Name, code: string | undefined): void {
-    if (code === undefined) this.#failed.delete(name)
-    else this.#failed.set(name, code)
+    if (code === undefined) {
+      this.#failed.delete(name)
+      this.#since.delete(name)
+      return
+    }
+    this.#failed.set(name, code)
+    if (!this.#since.has(name)) this.#since.set(name, new Date())
   }
 
   /** The code of each that failed; empty when all is well. */
   get failed(): ReadonlyMap<Name, string> {
     return this.#failed
+  }
+
+  /** Since when each of them has failed. */
+  get since(): ReadonlyMap<Name, Date> {
+    return this.#since
   }
 }

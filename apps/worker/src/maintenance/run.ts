@@ -89,7 +89,8 @@ export async function runMaintenance({
     closers.defer(() => rekeyQueue.close())
     const store = await openStore(storeOptions(config, log))
     closers.defer(() => store.close())
-    await claimBucket(store, fleet)
+    const assertOurBucket = (o?: { readonly signal: AbortSignal }) => claimBucket(store, fleet, o)
+    await assertOurBucket()
     const hsm = await openMaintenanceHsm(config, { records, log, metrics, id })
     if (hsm !== undefined) closers.defer(() => hsm.pool.close())
 
@@ -120,21 +121,31 @@ export async function runMaintenance({
       await running
     })
     const last = new LastResults<'database' | 'redis' | 's3'>()
+    const hsmLast = new LastResults<'hsm'>()
     const heart = startHeart({
       records,
       id,
       concurrency: 0, // takes no jobs
-      detail: () => ({
-        program: 'maintenance',
-        breakers: Object.fromEntries(last.failed),
-        hsm: hsmStateOf(config.hsm !== undefined, hsm),
-      }),
+      detail: () => {
+        const hsmState = hsmStateOf(config.hsm !== undefined, hsm)
+        hsmLast.set('hsm', hsmState === 'ready' || hsmState === 'none' ? undefined : hsmState)
+        return {
+          program: 'maintenance',
+          breakers: Object.fromEntries(last.failed),
+          since: Object.fromEntries([...last.since, ...hsmLast.since]),
+          hsm: hsmState,
+        }
+      },
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the register'),
     })
     closers.defer(() => heart.stop())
     await heart.become('READY')
     const rounds = startRounds<'database' | 'redis' | 's3'>({
-      probes: { database: () => heart.beat(), redis: redisProbe(redis, prefix, assertOurs), s3: storeProbe(store) },
+      probes: {
+        database: () => heart.beat(),
+        redis: redisProbe(redis, prefix, assertOurs),
+        s3: storeProbe(store, assertOurBucket),
+      },
       rarely: ['s3'],
       everyMs: roundMs,
       onResult: (name, error) => last.set(name, error && classify(error, { during: name }).code),

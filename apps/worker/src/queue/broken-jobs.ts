@@ -1,4 +1,14 @@
-import { classify, findBrokenJobs, queueOptions, removeBrokenJob } from '@sealfleet/jobs'
+import {
+  classify,
+  findBrokenJobs,
+  findStrayJobs,
+  isOwnKey,
+  isWrongType,
+  putBackStrayJobs,
+  queueOptions,
+  removeBrokenJob,
+  type BrokenJob,
+} from '@sealfleet/jobs'
 import type { Logger } from '@sealfleet/telemetry'
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -22,6 +32,7 @@ export class BrokenJobs {
   readonly #queue: Queue
   #looking: Promise<void> | undefined
   #again = false
+  #strays = false
   #said = ''
 
   constructor(options: BrokenJobsOptions) {
@@ -34,7 +45,18 @@ export class BrokenJobs {
   /** Looks for them because of this error of the queue's. One look at a time; an error meanwhile is followed by another. */
   look(because: unknown): void {
     this.#again = true
+    this.#strays ||= isWrongType(because)
     this.#looking ??= this.#run(because).finally(() => (this.#looking = undefined))
+  }
+
+  /** Whether a job's hash would be a key of the queue itself: BullMQ hands it over, and must not be let end it. */
+  isOwnKey(jobId: string): boolean {
+    return isOwnKey(this.#queue, jobId)
+  }
+
+  /** Buries one that BullMQ has handed over. @throws what Postgres and Redis throw; then it is met again when its lock has run out */
+  async buryOwnKey(jobId: string): Promise<void> {
+    await this.#bury({ jobId, reason: 'its id is the name of a key of the queue itself' })
   }
 
   /** Looks once without an error: what an earlier version or a hand left active is found before BullMQ stumbles over it. */
@@ -66,13 +88,22 @@ export class BrokenJobs {
   }
 
   async #buryAll(): Promise<number> {
-    const { connection, log, refuse } = this.#options
+    const { connection, log } = this.#options
     const broken = await findBrokenJobs(this.#queue, connection)
-    for (const { jobId, reason } of broken) {
-      await refuse({ jobId, code: 'PAYLOAD_INVALID', reason: `the job can not be read: ${reason}` })
-      await removeBrokenJob(this.#queue, connection, jobId)
-      log.warn({ jobId, code: 'PAYLOAD_INVALID', reason }, 'job refused')
-    }
-    return broken.length
+    for (const job of broken) await this.#bury(job)
+    if (!this.#strays) return broken.length
+    const strays = await findStrayJobs(this.#queue, connection)
+    for (const job of strays.broken) await this.#bury(job)
+    const count = await putBackStrayJobs(this.#queue, connection, strays.sound)
+    this.#strays = false
+    if (count > 0) log.warn({ count }, 'jobs that a broken one had taken out of the queue are back')
+    return broken.length + strays.broken.length
+  }
+
+  async #bury({ jobId, reason }: BrokenJob): Promise<void> {
+    const { connection, log, refuse } = this.#options
+    await refuse({ jobId, code: 'PAYLOAD_INVALID', reason: `the job can not be read: ${reason}` })
+    await removeBrokenJob(this.#queue, connection, jobId)
+    log.warn({ jobId, code: 'PAYLOAD_INVALID', reason }, 'job refused')
   }
 }

@@ -1,6 +1,6 @@
 import { classify, type Failure, type FailureCode } from '@sealfleet/jobs'
 import type { Logger } from '@sealfleet/telemetry'
-import { Worker, type Job } from 'bullmq'
+import { DelayedError, Worker, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
 
 import type { Guarded } from '../breakers/breaker.js'
@@ -69,6 +69,7 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
   const shutdown = new AbortController()
   let held = false
   let draining = false
+  const brokenJobs = new BrokenJobs(options)
   // BullMQ hands over an AbortSignal only to functions of three declared parameters.
   const process = async (job: Job<unknown>, token: string | undefined, cancel?: AbortSignal): Promise<Report> => {
     using _active = activity.began(String(job.id))
@@ -76,6 +77,7 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     // A paused worker of BullMQ may still take the one job that it was waiting for.
     if (held) return await backSoon(job, token)
     if (!(await isOurs(options))) return await backSoon(job, token)
+    if (brokenJobs.isOwnKey(String(job.id))) return await buried(options, brokenJobs, String(job.id))
     const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
     return await options.process(job, token, signal)
   }
@@ -90,7 +92,6 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which too much demand slows the whole fleet.
     limiter: { max: NO_LIMIT, duration: 1_000 },
   })
-  const brokenJobs = new BrokenJobs(options)
   brokenJobs.start()
   worker.on('error', (error) => {
     const { code, failure } = classify(error, { during: 'redis' })
@@ -124,6 +125,20 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
       }
     },
   }
+}
+
+/** BullMQ is told that the job is elsewhere: it would end it in the key of the queue that has the job's name. */
+async function buried(options: ConsumerOptions<unknown>, brokenJobs: BrokenJobs, jobId: string): Promise<never> {
+  try {
+    await brokenJobs.buryOwnKey(jobId)
+  } catch (error) {
+    // It stays active without a lock, and is looked for again.
+    const { code, failure } = classify(error, { during: 'database' })
+    const dependency = outageOf(failure)
+    if (dependency !== undefined) options.onOutage(dependency, code)
+    brokenJobs.look(error)
+  }
+  throw new DelayedError()
 }
 
 /** A wiped Redis may have become another fleet's since this worker began: what is in it then is not ours to take. */

@@ -26,6 +26,11 @@ export const INTEGRITY = {
   ),
   E_WRONG_FILE: integrity(3, 'The object is intact in form but belongs to another file id.', INSPECT),
   E_RECORD_MISMATCH: integrity(3, 'The object is not the one that the record describes.', INSPECT),
+  RECORD_DAMAGED: integrity(
+    3,
+    'A row of the database is not one that its constraints allow: the database was restored without them, or someone wrote to it.',
+    'The message names file and column: put the row back from a backup, or rebuild it with `npx sealfleet recover`.',
+  ),
   E_KEY_UNKNOWN: integrity(
     5,
     'The HSM has no master key of the version that the object names.',

@@ -46,6 +46,12 @@ export const PERMANENT_REQUEST = {
     'A hold forbids it: what it covers is not deleted, and the keys that open it are not destroyed.',
     'See who placed it and why: `npx sealfleet holds list`. Nothing was changed; when it is released, ask again.',
   ),
+  OBJECT_LOCKED: permanent(
+    'operator',
+    1,
+    'The store keeps the object until a date, or under a legal hold (object lock): it can not be deleted before.',
+    'Nothing is wrong: the first sweep after that date deletes it. A legal hold is lifted in the store.',
+  ),
   OUTPUT_EXISTS: permanent(
     'operator',
     1,

@@ -1,5 +1,6 @@
 import { RecordsError } from '../errors.js'
 import { domainFromUuid } from '../ids.js'
+import { bytesOf, damaged, numberOf, textOf } from './damaged.js'
 import type { AttemptRow, AttemptState, CommittedAttempt, Suite } from '../terms.js'
 
 /** An attempt as Prisma reads it with the versions of its keys. */
@@ -101,7 +102,7 @@ export interface RawCommitted extends RawAttempt {
   readonly objectSha256: Uint8Array | null
 }
 
-/** @throws RecordsError E_KEY_UNKNOWN: it names a master key that is not registered */
+/** @throws RecordsError E_KEY_UNKNOWN: it names a master key that is not registered; RECORD_DAMAGED: constraints forbid such a row */
 export function committedAttempt(raw: RawCommitted): CommittedAttempt {
   const row = attemptRow(raw)
   for (const [key, role] of [
@@ -111,27 +112,40 @@ export function committedAttempt(raw: RawCommitted): CommittedAttempt {
   ] as const) {
     if (key === null) throw new RecordsError('E_KEY_UNKNOWN', `the record names a ${role} key that is not registered`)
   }
-  const { nonceEnc, nonceSig, wrappedNonces } = raw
+  const { fileId } = raw
+  const at = (column: string) => ({ fileId, column: `attempts.${column}` })
+  numberOf(raw.attemptNo, { ...at('attempt_no'), from: 1 })
+  numberOf(raw.suite, { ...at('suite'), from: 1, to: 2 })
+  numberOf(raw.segLog2, { ...at('seg_log2'), from: 16, to: 24 })
+  textOf(raw.bucket, fileId, 'attempts.bucket')
+  textOf(raw.objectKey, fileId, 'attempts.object_key')
+  if ((raw.objectVersion ?? '') === '' && (raw.etag ?? '') === '')
+    throw damaged(fileId, 'attempts.object_version', 'and attempts.etag have no value: nothing pins the object')
+  const nonces = inlineNonces(raw)
+  const { wrappedNonces } = raw
+  if (nonces !== null && wrappedNonces !== null)
+    throw damaged(fileId, 'attempts.wrapped_nonces', 'stands beside attempts.nonce_enc')
   return {
     ...row,
-    objectLength: present(row.objectLength, 'object length'),
-    plaintextLength: present(row.plaintextLength, 'plaintext length'),
-    htag: Buffer.from(present(raw.htag, 'HTAG')),
-    fmac: Buffer.from(present(raw.fmac, 'FMAC')),
-    objectSha256: raw.objectSha256 === null ? null : Buffer.from(raw.objectSha256),
-    nonces:
-      nonceEnc !== null && nonceSig !== null
-        ? { nonceEnc: Buffer.from(nonceEnc), nonceSig: Buffer.from(nonceSig) }
-        : null,
+    objectLength: numberOf(raw.objectLength, { ...at('object_length'), from: 0 }),
+    plaintextLength: numberOf(raw.plaintextLength, { ...at('plaintext_length'), from: 0 }),
+    htag: bytesOf(raw.htag, { ...at('htag'), length: 32 }),
+    fmac: bytesOf(raw.fmac, { ...at('fmac'), length: 32 }),
+    objectSha256: raw.objectSha256 === null ? null : bytesOf(raw.objectSha256, { ...at('object_sha256'), length: 32 }),
+    nonces,
     wrappedNonces:
       wrappedNonces === null
         ? null
-        : { wrapped: Buffer.from(wrappedNonces), kekVersion: present(row.kekVersion, 'KEK version') },
+        : {
+            wrapped: bytesOf(wrappedNonces, { ...at('wrapped_nonces'), length: 92 }),
+            kekVersion: numberOf(row.kekVersion, { ...at('kek_key_id'), from: 1 }),
+          },
   }
 }
 
-/** What a constraint of the database promises; a dump restored without them could break it. */
-function present<T>(value: T | null, what: string): T {
-  if (value === null) throw new TypeError(`the record lacks its ${what}, which a constraint forbids`)
-  return value
+/** Both or neither. */
+function inlineNonces({ fileId, nonceEnc, nonceSig }: RawCommitted): CommittedAttempt['nonces'] {
+  if (nonceEnc === null && nonceSig === null) return null
+  const nonce = (value: Uint8Array | null, column: string) => bytesOf(value, { fileId, column, length: 32 })
+  return { nonceEnc: nonce(nonceEnc, 'attempts.nonce_enc'), nonceSig: nonce(nonceSig, 'attempts.nonce_sig') }
 }

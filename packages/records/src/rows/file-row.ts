@@ -1,5 +1,6 @@
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid } from '../ids.js'
+import { bytesOf, numberOf, textOf } from './damaged.js'
 import type { DeletionKind, FileRow, FileState } from '../terms.js'
 
 /** Columns of `f` under the names below. */
@@ -39,16 +40,22 @@ export interface RawFile {
   readonly sweptAt: Date | null
 }
 
+const MAX_CONTEXT = 1024
+
+/** @throws RecordsError RECORD_DAMAGED: the row is not one that the constraints allow */
 export function fileRow(raw: RawFile): FileRow {
   const { leaseOwner, leaseExpiresAt, lastFailureCode, lastFailureAt, deletedAt, deletedBy, deletion } = raw
   return {
     id: raw.id,
     domain: domainFromUuid(raw.domainId),
     state: raw.state,
-    source: { root: raw.sourceRoot, path: raw.sourcePath },
-    context: Buffer.from(raw.context),
-    fingerprint: Buffer.from(raw.fingerprint),
-    generation: raw.generation,
+    source: {
+      root: textOf(raw.sourceRoot, raw.id, 'files.source_root'),
+      path: textOf(raw.sourcePath, raw.id, 'files.source_path'),
+    },
+    context: bytesOf(raw.context, { fileId: raw.id, column: 'files.context', most: MAX_CONTEXT }),
+    fingerprint: bytesOf(raw.fingerprint, { fileId: raw.id, column: 'files.fingerprint', length: 32 }),
+    generation: numberOf(raw.generation, { fileId: raw.id, column: 'files.generation', from: 1 }),
     batchId: raw.batchId,
     lastAttemptNo: raw.lastAttemptNo,
     crashes: raw.crashes,

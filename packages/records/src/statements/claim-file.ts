@@ -24,6 +24,15 @@ export type ClaimOutcome =
       readonly domain: DomainPolicy
       readonly file: FileRow
     }
+  /** Claimed, and the row is not one that the constraints allow: the claim is to be ended with the error. */
+  | {
+      readonly outcome: 'damaged'
+      readonly attemptNo: number
+      readonly generation: number
+      readonly crashes: number
+      readonly domain: DomainPolicy
+      readonly error: RecordsError
+    }
   /** Nothing is left to do. */
   | { readonly outcome: 'stored' | 'dead' | 'discarded' | 'deleted'; readonly file: FileRow }
   /** Somebody else's lease; it ends in so many milliseconds unless it is renewed. */
@@ -45,7 +54,7 @@ interface Row extends RawFile, RawPolicy {
  * Claims a file in one statement: attempt number + 1, RUNNING, a lease by the database's clock. Only from QUEUED, or from
  * RUNNING when the lease has run out. That claim then counts as a crash: its attempt is closed as WORKER_DIED, and the file's
  * history names the worker.
- * @throws RecordsError NO_ACTIVE_KEY when even the default domain does not exist yet, INVALID
+ * @throws RecordsError RECORD_DAMAGED for a row that was not claimed and that the constraints forbid; NO_ACTIVE_KEY when even the default domain does not exist yet, INVALID
  */
 export async function claimFile(db: Queryable, input: ClaimInput): Promise<ClaimOutcome> {
   // A file that another session accepted in the middle of our statement is visible to its insert, not to its answer.
@@ -58,7 +67,12 @@ export async function claimFile(db: Queryable, input: ClaimInput): Promise<Claim
 }
 
 function outcomeOf(row: Row, input: ClaimInput): ClaimOutcome {
-  const file = fileRow(row)
+  const file = fileOf(row)
+  if (file instanceof RecordsError) {
+    if (!row.claimed) throw file
+    const { lastAttemptNo: attemptNo, generation, crashes } = row
+    return { outcome: 'damaged', attemptNo, generation, crashes, domain: domainPolicy(row), error: file }
+  }
   if (row.claimed)
     return {
       outcome: 'claimed',
@@ -83,6 +97,15 @@ function outcomeOf(row: Row, input: ClaimInput): ClaimOutcome {
       return { outcome: 'leased', expiresInMs: 0, file }
     case 'RUNNING':
       return { outcome: 'leased', expiresInMs: Math.max(0, row.expiresInMs ?? 0), file }
+  }
+}
+
+function fileOf(row: Row): FileRow | RecordsError {
+  try {
+    return fileRow(row)
+  } catch (error) {
+    if (error instanceof RecordsError) return error
+    throw error
   }
 }
 

@@ -1,7 +1,7 @@
-import { RecordsError } from '../errors.js'
 import { uuid } from '../ids.js'
 import type { Records } from '../records.js'
 import { COMMITTED_SELECT, committedAttempt } from '../rows/attempt-row.js'
+import { damaged } from '../rows/damaged.js'
 import { fileRow } from '../rows/file-row.js'
 import type { CommittedAttempt, FileRow } from '../terms.js'
 import { isWhole, readWhole } from './read-whole.js'
@@ -23,8 +23,8 @@ export async function getFile(records: Records, id: string): Promise<FileWithObj
   if (raw === null) return undefined
   const { committedAttempt: attempt } = raw
   if (!isWhole(raw, attempt))
-    throw new RecordsError('DB_ERROR', `the record of file ${id} names a committed attempt that is not there`, {
-      fix: 'The database was restored without its constraints: restore it whole, or see docs/OPERATIONS.md on recover.',
-    })
+    throw damaged(id, 'files.committed_attempt_id', 'names a committed attempt that is not there')
+  if (raw.state === 'STORED' && attempt === null)
+    throw damaged(id, 'files.committed_attempt_id', 'has no value, and the file is STORED')
   return { file: fileRow(raw), committed: attempt === null ? null : committedAttempt(attempt) }
 }

@@ -1,0 +1,82 @@
+/**
+ * In a bucket that keeps every object for a while, trying it out leaves objects behind that can't be deleted. So what was
+ * seen is remembered there, in the metadata of one object, and read by the next process instead of trying again: until that
+ * object's own lock has run out, when it and what the trial left can go, and one process tries again.
+ */
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { UNPROBED, type Capabilities } from './capabilities.js'
+import { isStoreError } from './classify.js'
+import type { StoreError } from './errors.js'
+import { head } from './head.js'
+import type { Link } from './link.js'
+
+export interface RememberOptions {
+  readonly bucket: string
+  readonly prefix: string
+  readonly signal?: AbortSignal | undefined
+  readonly onWarning: (warning: StoreError) => void
+}
+
+const SEEN = 'seen'
+/** Its version changes when Capabilities do: what an earlier program remembered is then tried out again. */
+const FIELD = 'sealfleet-seen-v1'
+const BODY = Buffer.from('what this store can do is in the metadata; this object may be deleted\n')
+
+/** What a process before saw; undefined: nothing that is still locked. @throws StoreError for an outage */
+export async function recall(
+  link: Link,
+  { bucket, prefix, signal }: Omit<RememberOptions, 'onWarning'>,
+): Promise<Capabilities | undefined> {
+  try {
+    const { metadata, lock } = await head(link, { bucket, key: `${prefix}${SEEN}`, signal })
+    if (lock?.until === undefined) return undefined
+    const capabilities = read(metadata[FIELD])
+    return capabilities && { ...capabilities, lockedUntil: lock.until }
+  } catch (error) {
+    // A HEAD has no body: whatever is wrong with bucket or rights is told by the first request that has one.
+    if (isStoreError(error, 'S3_NO_SUCH_OBJECT', 'S3_ACCESS_DENIED', 'S3_REJECTED', 'S3_UNSUPPORTED')) return undefined
+    throw error
+  }
+}
+
+/** A process that can't write it down has seen it all the same. */
+export async function remember(
+  link: Link,
+  { bucket, prefix, signal, onWarning }: RememberOptions,
+  { lockedUntil: _, ...seen }: Capabilities,
+): Promise<void> {
+  const command = new PutObjectCommand({
+    Bucket: bucket,
+    Key: `${prefix}${SEEN}`,
+    Body: BODY,
+    ContentLength: BODY.length,
+    Metadata: { [FIELD]: JSON.stringify(seen) },
+  })
+  try {
+    await link.request({ what: 'remembering what the store can do', signal }, (client, o) => client.send(command, o))
+  } catch (error) {
+    if (!isStoreError(error)) throw error
+    onWarning(error)
+  }
+}
+
+/** Anyone who may write to the bucket can write there: only what has the very form is taken. */
+function read(text: string | undefined): Capabilities | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? '')
+    return hasFormOf(value, { ...UNPROBED, probed: true }) ? (value as Capabilities) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function hasFormOf(value: unknown, form: object): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const fields = value as Readonly<Record<string, unknown>>
+  return (
+    Object.keys(fields).length === Object.keys(form).length &&
+    Object.entries(form).every(([name, one]) =>
+      typeof one === 'object' ? hasFormOf(fields[name], one as object) : typeof fields[name] === 'boolean',
+    )
+  )
+}
