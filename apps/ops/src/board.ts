@@ -82,7 +82,7 @@ class ReadingAdapter extends BullMQAdapter {
 
   override async getJobCounts(): ReturnType<BullMQAdapter['getJobCounts']> {
     const counts = await countJobs(this.#queue, COUNTED)
-    return { ...counts, paused: 0 } as Awaited<ReturnType<BullMQAdapter['getJobCounts']>>
+    return { ...counts, paused: 0 }
   }
 
   override isPaused(): Promise<boolean> {

@@ -105,6 +105,14 @@ export interface RawCommitted extends RawAttempt {
 /** @throws RecordsError E_KEY_UNKNOWN: it names a master key that is not registered; RECORD_DAMAGED: constraints forbid such a row */
 export function committedAttempt(raw: RawCommitted): CommittedAttempt {
   const row = attemptRow(raw)
+  const { fileId } = raw
+  const at = (column: string) => ({ fileId, column: `attempts.${column}` })
+  numberOf(raw.attemptNo, { ...at('attempt_no'), from: 1 })
+  numberOf(raw.suite, { ...at('suite'), from: 1, to: 2 })
+  const nonces = inlineNonces(raw)
+  const { wrappedNonces } = raw
+  if (nonces !== null && wrappedNonces !== null)
+    throw damaged(fileId, 'attempts.wrapped_nonces', 'stands beside attempts.nonce_enc')
   for (const [key, role] of [
     [raw.encKey, 'encryption'],
     [raw.sigKey, 'signing'],
@@ -112,19 +120,11 @@ export function committedAttempt(raw: RawCommitted): CommittedAttempt {
   ] as const) {
     if (key === null) throw new RecordsError('E_KEY_UNKNOWN', `the record names a ${role} key that is not registered`)
   }
-  const { fileId } = raw
-  const at = (column: string) => ({ fileId, column: `attempts.${column}` })
-  numberOf(raw.attemptNo, { ...at('attempt_no'), from: 1 })
-  numberOf(raw.suite, { ...at('suite'), from: 1, to: 2 })
   numberOf(raw.segLog2, { ...at('seg_log2'), from: 16, to: 24 })
   textOf(raw.bucket, fileId, 'attempts.bucket')
   textOf(raw.objectKey, fileId, 'attempts.object_key')
   if ((raw.objectVersion ?? '') === '' && (raw.etag ?? '') === '')
     throw damaged(fileId, 'attempts.object_version', 'and attempts.etag have no value: nothing pins the object')
-  const nonces = inlineNonces(raw)
-  const { wrappedNonces } = raw
-  if (nonces !== null && wrappedNonces !== null)
-    throw damaged(fileId, 'attempts.wrapped_nonces', 'stands beside attempts.nonce_enc')
   return {
     ...row,
     objectLength: numberOf(raw.objectLength, { ...at('object_length'), from: 0 }),

@@ -1,3 +1,4 @@
+import { RecordsError } from '../errors.js'
 import { uuid } from '../ids.js'
 import type { Records } from '../records.js'
 import { COMMITTED_SELECT, committedAttempt } from '../rows/attempt-row.js'
@@ -17,7 +18,7 @@ export async function getFile(records: Records, id: string): Promise<FileWithObj
   const where = { id: uuid(id, 'the file id') }
   const include = { committedAttempt: { select: COMMITTED_SELECT } } as const
   const raw = await readWhole(
-    () => records.read((prisma) => prisma.file.findUnique({ where, include })),
+    () => ofFile(id, () => records.read((prisma) => prisma.file.findUnique({ where, include }))),
     (found) => found === null || isWhole(found, found.committedAttempt),
   )
   if (raw === null) return undefined
@@ -27,4 +28,14 @@ export async function getFile(records: Records, id: string): Promise<FileWithObj
   if (raw.state === 'STORED' && attempt === null)
     throw damaged(id, 'files.committed_attempt_id', 'has no value, and the file is STORED')
   return { file: fileRow(raw), committed: attempt === null ? null : committedAttempt(attempt) }
+}
+
+/** Of a NULL where none may be, Prisma names the field and not the row. */
+async function ofFile<T>(id: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!(error instanceof RecordsError) || error.code !== 'RECORD_DAMAGED') throw error
+    throw new RecordsError('RECORD_DAMAGED', `the record of file ${id} is damaged: ${error.message}`, { cause: error })
+  }
 }
