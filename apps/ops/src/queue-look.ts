@@ -53,7 +53,7 @@ export async function readJob(queue: Queue, redis: Redis, jobId: string): Promis
     const job = await queue.getJob(jobId)
     return job === undefined
       ? standIn(queue, jobId, 'its hash is not there')
-      : showing(job, shownJob(jobId, job), () => queue.getJobState(jobId))
+      : showing(job, shownJob(jobId, job), () => unlessBroken<JobState>(queue.getJobState(jobId), 'unknown'))
   } catch (error) {
     // It changed since it was looked at.
     if (isDecodeError(error)) return standIn(queue, jobId, 'it can not be read')

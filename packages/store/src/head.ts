@@ -18,7 +18,7 @@ export async function head(link: Link, { bucket, key, version, signal }: HeadReq
       new HeadObjectCommand({
         Bucket: bucket,
         Key: key,
-        ChecksumMode: 'ENABLED',
+        ...(link.checksums !== 'when-required' && { ChecksumMode: 'ENABLED' }),
         ...(version !== undefined && { VersionId: version }),
       }),
       options,
