@@ -165,7 +165,7 @@ describe('a job', () => {
     await fleet.writeSource(good, 'a good file')
     await fleet.producer.client.enqueue({ id: good, root: 'in', path: good })
     // A second one of that id is said, and finds its letter written.
-    await vi.waitFor(() => expect(refusals(jobId)).toBe(before + 1), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(() => expect(refusals(jobId)).toBeGreaterThan(before), { timeout: 20_000, interval: 100 })
     await buried(jobId)
     expect([...(await fleet.settled([good])).values()]).toMatchObject([{ state: 'STORED' }])
     expect({ meta: await redis.hgetall(key('meta')), types: await types() }).toEqual(keys)
