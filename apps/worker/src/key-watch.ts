@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { HsmPool } from '@sealfleet/hsm'
 import { listPendingKeys, type KeyReport, type KeyRow, type LackedKey, type Records } from '@sealfleet/records'
 
-import { expectKey, type CheckValues } from './records-port.js'
+import { expectKey, type CheckValues } from './expected-keys.js'
 import { unlessAborted } from './unless-aborted.js'
 
 /** Between two looks for key versions that are about to be activated, milliseconds. */

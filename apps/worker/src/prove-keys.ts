@@ -18,7 +18,7 @@ import {
 import type { Store } from '@sealfleet/store'
 import type { Logger } from '@sealfleet/telemetry'
 
-import { expectKey, type CheckValues } from './records-port.js'
+import { expectKey, type CheckValues } from './expected-keys.js'
 
 /** Files of a version whose headers are tried until one is right: a single object may be damaged. */
 const MOST_LOOKED_AT = 3

@@ -1,4 +1,3 @@
-import type { MasterKeyRef } from '@sealfleet/format'
 import {
   activeKeys,
   claimFile,
@@ -10,23 +9,17 @@ import {
   recordRefusal,
   renewLease,
   type ClaimOutcome,
-  type KeyRow,
   type Records,
 } from '@sealfleet/records'
 import { nonceId } from '@sealfleet/format'
 import { FAILURES } from '@sealfleet/jobs'
 
 import type { ClaimResult, IngestRecords } from './attempt/ports.js'
+import { expectKey, type CheckValues } from './expected-keys.js'
 import type { Refusal } from './queue/refusal.js'
 
 /** A dead letter names no more of them. */
 const MOST_DEATHS = 3
-
-/** What the pool must know of a key before it is used: the check value and the known answer that were registered. */
-export interface CheckValues {
-  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
-  expectKekRecord(kek: { domain: string; version: number }, record: Uint8Array): void
-}
 
 /**
  * The records as an ingest attempt wants them. Every key that a new attempt is about to use is first made known to the
@@ -79,15 +72,6 @@ export async function refuseRequest(records: Records, { fileId, fingerprint, ...
     requestFingerprint: fingerprint,
     owner: FAILURES[refusal.code].owner,
   })
-}
-
-/** From now on the pool uses the key only if it is the one that was registered. */
-export function expectKey(
-  pool: CheckValues,
-  key: MasterKeyRef & Pick<KeyRow, 'checkValue' | 'checkRecord' | 'knownAnswer'>,
-): void {
-  if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue, key.knownAnswer)
-  if (key.checkRecord !== null) pool.expectKekRecord(key, key.checkRecord)
 }
 
 function claimResult(claimed: ClaimOutcome): ClaimResult {

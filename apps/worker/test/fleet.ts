@@ -34,7 +34,8 @@ import {
 import { ByteBudget } from '../src/attempt/byte-budget.js'
 import type { IngestPorts } from '../src/attempt/ports.js'
 import { noStepHook, type StepHook } from '../src/attempt/steps.js'
-import { ingestRecords, type CheckValues } from '../src/records-port.js'
+import type { CheckValues } from '../src/expected-keys.js'
+import { ingestRecords } from '../src/records-port.js'
 import { Closers } from '../src/closers.js'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 

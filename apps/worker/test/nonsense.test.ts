@@ -8,7 +8,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 import { ingest, type IngestOutcome } from '../src/attempt/ingest.js'
 import type { ClaimRequest, IngestPorts } from '../src/attempt/ports.js'
-import { ingestRecords, type CheckValues } from '../src/records-port.js'
+import type { CheckValues } from '../src/expected-keys.js'
+import { ingestRecords } from '../src/records-port.js'
 import { startFleet, tokenOptions, type Fleet } from './fleet.js'
 
 const FILES = 50

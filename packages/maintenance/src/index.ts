@@ -15,7 +15,7 @@ export {
   takeOverBucket,
 } from './fleet-mark.js'
 export { AUDIT_PREFIX } from './audit-prefix.js'
-export { parseObjectKey } from './object-key.js'
+export { objectKey, parseObjectKey } from './object-key.js'
 export { storedHeaders, type StoredHeader, type StoredHeadersOptions } from './store-headers.js'
 export * from './destroy.js'
 /** The audit log: chained, signed, copied, verified. */

@@ -8,6 +8,7 @@ import {
   type NoncePair,
   type NonceWrapper,
 } from '@sealfleet/format'
+import { objectKey } from '@sealfleet/maintenance'
 import { objectMetadata, type Store } from '@sealfleet/store'
 
 import { PartPool } from './part-pool.js'
@@ -38,8 +39,13 @@ export async function newObject(
   const attemptId = newId()
   const nonces = freshNonces()
   const wipeNonces = (): void => wipe(nonces.nonceEnc, nonces.nonceSig)
-  const objectKey = `${of.domain}/${of.fileId}/${attemptId}`
-  const object = { ...of, attemptId, nonces, objectKey, [Symbol.dispose]: wipeNonces }
+  const object = {
+    ...of,
+    attemptId,
+    nonces,
+    objectKey: objectKey({ ...of, attemptId }),
+    [Symbol.dispose]: wipeNonces,
+  }
   try {
     await record(object)
   } catch (error) {

@@ -2,9 +2,7 @@ import { classify, type FailureCode } from '@sealfleet/jobs'
 
 import { unlessAborted } from '../unless-aborted.js'
 import { Breaker, GUARDED, type Guarded } from './breaker.js'
-
-/** Resolves when the dependency does what jobs need of it; rejects with what stands in the way. */
-export type Probe = (signal: AbortSignal) => Promise<void>
+import type { Probe } from './probes.js'
 
 export interface BreakersOptions {
   readonly probes: Readonly<Record<Guarded, Probe>>

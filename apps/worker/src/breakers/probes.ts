@@ -4,8 +4,10 @@ import { classify, JobsError, tryQueue } from '@sealfleet/jobs'
 import type { Store } from '@sealfleet/store'
 import type { Redis } from 'ioredis'
 
-import type { CheckValues } from '../records-port.js'
-import type { Probe } from './breakers.js'
+import type { CheckValues } from '../expected-keys.js'
+
+/** Rejects with what stands in the way. */
+export type Probe = (signal: AbortSignal) => Promise<void>
 
 /** What each probe tests is what jobs need: a dependency that greets and does not work is not well. */
 

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 
 import { SourceError } from '../source/errors.js'
 import { rootUnavailable } from '../source/open-source.js'
-import type { Probe } from './breakers.js'
+import type { Probe } from './probes.js'
 
 /**
  * The named roots whose folder this worker has lost. Jobs that name one go back unclaimed, so that another worker takes them

@@ -11,7 +11,8 @@ import {
   type Records,
 } from '@sealfleet/records'
 
-import { deathsOf, expectKey, type CheckValues } from '../records-port.js'
+import { expectKey, type CheckValues } from '../expected-keys.js'
+import { deathsOf } from '../records-port.js'
 import type { RekeyRecords } from './ports.js'
 
 /** The records as a rekey wants them. Keys, old and new, are made known to the pool with their registered check values. */

@@ -1,0 +1,17 @@
+import type { MasterKeyRef } from '@sealfleet/format'
+import type { KeyRow } from '@sealfleet/records'
+
+/** What the pool must know of a key before it is used: the check value and the known answer that were registered. */
+export interface CheckValues {
+  expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
+  expectKekRecord(kek: { domain: string; version: number }, record: Uint8Array): void
+}
+
+/** From now on the pool uses the key only if it is the one that was registered. */
+export function expectKey(
+  pool: CheckValues,
+  key: MasterKeyRef & Pick<KeyRow, 'checkValue' | 'checkRecord' | 'knownAnswer'>,
+): void {
+  if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue, key.knownAnswer)
+  if (key.checkRecord !== null) pool.expectKekRecord(key, key.checkRecord)
+}
