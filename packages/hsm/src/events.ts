@@ -1,6 +1,6 @@
 import type { Role } from './contract.js'
 import type { HsmErrorCode } from './errors/hsm-error.js'
-import type { OperationName } from './pool/request.js'
+import type { OperationName } from './wire/operations.js'
 import type { FailoverReason } from './pool/token-choice.js'
 
 /** `surplus`: the token no longer serves, and one agent is enough to stand by. */

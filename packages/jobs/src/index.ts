@@ -1,9 +1,9 @@
-export type { Dependency, ExitStatus, Failure, FailureClass, Owner, Policy } from './failures/terms.js'
+export type { ClassifyContext, Dependency, ExitStatus, Failure, FailureClass, Owner, Policy } from './failures/terms.js'
 export { adviceFor, ownAdvice, type Audience } from './failures/advice.js'
 export { effectiveUser, isDenied, refusesReading, refusesWriting } from './failures/access.js'
 export { FAILURES, FAILURE_CODES, isFailureCode, type FailureCode } from './failures/list.js'
 export { JobsError } from './failures/error.js'
-export { adviceOf, classify, exitStatusOf, type Classified, type ClassifyContext } from './failures/classify.js'
+export { adviceOf, classify, exitStatusOf, type Classified } from './failures/classify.js'
 export {
   BACKOFF_BASE_MS,
   BACKOFF_CAP_MS,

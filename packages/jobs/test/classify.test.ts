@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { classify, exitStatusOf, type ClassifyContext } from '../src/failures/classify.js'
+import { classify, exitStatusOf } from '../src/failures/classify.js'
+import type { ClassifyContext } from '../src/failures/terms.js'
 import { FAILURE_CODES, type FailureCode } from '../src/failures/list.js'
 
 /** An Error with the properties that a library gives it. */

@@ -1,15 +1,8 @@
+import { DOCTOR_PREFIX, PROBE_PREFIX } from './audit-prefix.js'
 import { isLocked } from './locked.js'
 import type { StorePorts, SweepOptions, SweepReport } from './terms.js'
 
-/** Below this, processes try out what the store can do when they start (packages/store). */
-export const PROBE_PREFIX = '.sealfleet-probe/'
-/** Where the doctor does the same, beside the objects of the default domain. */
-const DOCTOR_PREFIX = `default/${PROBE_PREFIX}`
 const PROBE_GRACE_S = 600
-
-export function isProbe(key: string): boolean {
-  return key.startsWith(PROBE_PREFIX) || key.startsWith(DOCTOR_PREFIX)
-}
 
 /**
  * Takes away what processes left below the probe prefix that died in the middle of trying the store out: nobody's data, by

@@ -1,12 +1,11 @@
 import { attemptOwners, listKeptObjects, type AttemptOwner, type KeptObject, type Records } from '@sealfleet/records'
 import type { ListedVersion } from '@sealfleet/store'
 
-import { AUDIT_PREFIX } from './audit-prefix.js'
+import { AUDIT_PREFIX, isProbe } from './audit-prefix.js'
 import { inBatches } from './batches.js'
 import { assertOwnBucket, FLEET_MARK } from './fleet-mark.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
-import { isProbe } from './probes.js'
 import { abandonOrphans } from './sweep.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 

@@ -3,9 +3,8 @@ import { StoreError, type ListedVersion, type Store, type StoreReader } from '@s
 
 import { setMaxListeners } from 'node:events'
 
-import { AUDIT_PREFIX } from './audit-prefix.js'
+import { AUDIT_PREFIX, isProbe } from './audit-prefix.js'
 import { FLEET_MARK } from './fleet-mark.js'
-import { isProbe } from './probes.js'
 
 /** An object in the store, and what its header says (nothing of it authenticated) or why it has none. */
 export type StoredHeader =

@@ -10,12 +10,12 @@ import {
   type Leftover,
 } from '@sealfleet/records'
 
-import { AUDIT_PREFIX } from './audit-prefix.js'
+import { AUDIT_PREFIX, isProbe } from './audit-prefix.js'
 import { eachOf, inBatches } from './batches.js'
 import { assertOwnBucket } from './fleet-mark.js'
 import { House } from './house.js'
 import { parseObjectKey } from './object-key.js'
-import { isProbe, sweepProbes } from './probes.js'
+import { sweepProbes } from './probes.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 const PAGE = 200

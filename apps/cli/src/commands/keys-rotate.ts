@@ -15,6 +15,7 @@ import { EXIT } from '../exit-status.js'
 import { assertMadeHere } from '../keys/made-here.js'
 import { planRotation } from '../keys/plan.js'
 import { reportTable } from '../keys/report.js'
+import type { RolePlan } from '../keys/role-plan.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
 import {
   activate,
@@ -23,7 +24,6 @@ import {
   prepare,
   underKeysLock,
   waitOptions,
-  type RolePlan,
   type TwoPhaseOptions,
 } from '../keys/two-phase.js'
 import { count } from '../output/units.js'

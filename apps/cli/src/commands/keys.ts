@@ -14,6 +14,7 @@ import type { CommandContext, CommonOptions } from '../context.js'
 import { assertMadeHere } from '../keys/made-here.js'
 import { planRole } from '../keys/plan.js'
 import { reportTable } from '../keys/report.js'
+import type { RolePlan } from '../keys/role-plan.js'
 import {
   activate,
   confirmed,
@@ -21,7 +22,6 @@ import {
   prepare,
   underKeysLock,
   waitOptions,
-  type RolePlan,
   type TwoPhaseOptions,
 } from '../keys/two-phase.js'
 import { table } from '../output/table.js'

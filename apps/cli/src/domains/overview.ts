@@ -10,7 +10,8 @@ import {
   type KeyAge,
   type Records,
 } from '@sealfleet/records'
-import { pairs, table, type Column } from '../output/table.js'
+import type { Column } from '../output/column.js'
+import { pairs, table } from '../output/table.js'
 import { count, humanSize, humanTime } from '../output/units.js'
 import { daysText } from './days.js'
 

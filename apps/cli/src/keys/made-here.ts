@@ -2,7 +2,7 @@ import { keyLabel } from '@sealfleet/hsm'
 import { appendAudit, listAudit, type MasterKeyRef, type Queryable } from '@sealfleet/records'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
-import type { RolePlan } from './two-phase.js'
+import type { RolePlan } from './role-plan.js'
 
 /**
  * Whether a key that the token holds and no record names was made by this fleet: by a run that was stopped between making and

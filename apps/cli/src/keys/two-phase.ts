@@ -17,6 +17,7 @@ import { carryOut } from './carry-out.js'
 import { waitForWorkers } from './confirmation.js'
 import type { KeyStep } from './plan.js'
 import { reportOf, type KeyReport } from './report.js'
+import type { RolePlan } from './role-plan.js'
 import { assertSound, compareKeys } from './token-keys.js'
 
 /**
@@ -25,12 +26,6 @@ import { assertSound, compareKeys } from './token-keys.js'
  */
 
 type Activation = KeyStep & { readonly kind: 'activate' }
-
-/** The steps for one role, and the rows of its versions as they were when the steps were planned. */
-export interface RolePlan {
-  readonly steps: readonly KeyStep[]
-  readonly rows: readonly KeyRow[]
-}
 
 /** What phase one left of a plan for phase two. */
 export interface Prepared {

@@ -1,5 +1,5 @@
 import { displayWidth, piecesOf } from '@sealfleet/telemetry/text'
-import type { Column } from './table.js'
+import type { Column } from './column.js'
 
 /** Between two columns. */
 const GAP = 2

@@ -1,16 +1,7 @@
+import type { Column } from './column.js'
 import { fitted, folded } from './fit.js'
 import { cutMiddle, displayWidth, oneLine, printable } from './printable.js'
 import { currentView } from './view.js'
-
-/** A column: its heading, and on which side its cells stand. Numbers and sizes stand right. */
-export interface Column {
-  readonly title: string
-  readonly align?: 'left' | 'right'
-  /** its cells are sentences, with names from outside in them already printable; as the last column it is folded, not cut */
-  readonly sentence?: boolean
-  /** left out on a narrow terminal, those of the highest number first */
-  readonly gives?: number
-}
 
 /** Paints a cell that is already padded; colour must not count as width. */
 export type CellPainter = (padded: string, cell: string, column: number) => string

@@ -3,7 +3,7 @@ import { classify } from '@sealfleet/jobs'
 import { AuditError, chainAudit, checkpointAudit, type CheckpointReport, type Task } from '@sealfleet/maintenance'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 
-import type { TaskPorts } from './tasks.js'
+import type { TaskPorts } from './task-ports.js'
 
 type AuditTaskPorts = Pick<TaskPorts, 'records' | 'store' | 'hsm' | 'metrics' | 'log'>
 

@@ -5,7 +5,7 @@ import { carryOutDue, type Task } from '@sealfleet/maintenance'
 import { fleetPinLatch } from '@sealfleet/records'
 
 import type { MaintenanceHsm } from './hsm.js'
-import type { TaskPorts } from './tasks.js'
+import type { TaskPorts } from './task-ports.js'
 
 /**
  * Destroys master keys whose time has come, in every token, and brings the signed records to the store. A refusal is a

@@ -2,7 +2,7 @@ import type { MaintenanceConfig } from '@sealfleet/config'
 import { classify } from '@sealfleet/jobs'
 import { scrub, type Task } from '@sealfleet/maintenance'
 
-import type { TaskPorts } from './tasks.js'
+import type { TaskPorts } from './task-ports.js'
 
 const MIB = 2 ** 20
 

@@ -1,31 +1,15 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
-import type { QueueView } from '@sealfleet/jobs'
 import { expire, outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
-import type { Records } from '@sealfleet/records'
-import type { Store } from '@sealfleet/store'
-import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { auditTasks } from './audit.js'
 import { destroyTask } from './destroy-task.js'
-import type { MaintenanceHsm } from './hsm.js'
 import { scrubTasks } from './scrub.js'
+import type { TaskPorts } from './task-ports.js'
 
 /** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
 const IDLE_S = 60
 /** Every so many quick looks at the queue, each open file is looked at. */
 const FULL_EVERY = 15
-
-export interface TaskPorts {
-  readonly records: Records
-  readonly store: Store
-  readonly jobs: QueueView
-  /** For the audit log. */
-  readonly actor: string
-  /** Undefined where no HSM is configured: tasks that need one are not among those of this process. */
-  readonly hsm?: MaintenanceHsm | undefined
-  readonly metrics: Metrics
-  readonly log: Logger
-}
 
 /** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
 export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig): readonly Task[] {

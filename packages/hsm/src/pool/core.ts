@@ -5,26 +5,13 @@ import { Breaker } from './breaker.js'
 import { teach } from './expectations.js'
 import { agentBlind, agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
 import { Ledger, type Submission } from './ledger.js'
-import { AgentLife, freest, type LifeHost, type LifeOptions } from './life.js'
+import type { CoreOptions } from './core-options.js'
+import { AgentLife, freest, type LifeHost, type PoolRequest } from './life.js'
 import type { AgentEvents, AgentLink, Clock } from './link.js'
-import type { PoolRequest } from './request.js'
 import { RestartBudget } from './restarts.js'
 import type { Outage } from './token-choice.js'
 import { UnknownKeys } from './unknown-keys.js'
 import { Waiters } from './waiters.js'
-
-export interface CoreOptions extends Omit<LifeOptions, 'index' | 'start'> {
-  readonly agents: number
-  readonly maxWaiters: number
-  readonly deadlineMs: number
-  readonly restartIntervalMs: number
-  readonly maxAgentRssBytes: number
-  readonly start: (events: AgentEvents, sessions: number) => AgentLink
-  /** False: this token only stands by, with one agent, until {@link PoolCore.serve}. Default true. */
-  readonly serving?: boolean
-  /** Told the check value that an agent found first, of a key nothing was known of. */
-  readonly onBound?: (label: string, kcv: string) => void
-}
 
 interface Slot {
   readonly index: number

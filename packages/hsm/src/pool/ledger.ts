@@ -3,9 +3,9 @@ import { dedicated, wipe } from '@sealfleet/format'
 import type { Role } from '../contract.js'
 import type { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
-import type { AgentLife } from './life.js'
+import type { AgentLife, PoolRequest } from './life.js'
 import type { Clock } from './link.js'
-import type { OperationName, PoolRequest } from './request.js'
+import type { OperationName } from '../wire/operations.js'
 
 export interface Submission {
   readonly name: OperationName

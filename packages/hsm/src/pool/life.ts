@@ -1,17 +1,47 @@
 import { dedicatedCopy, secretCopy, wipe } from '@sealfleet/format'
 
 import type { HsmEvent, RestartReason } from '../events.js'
+import type { Role } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import type { TokenOptions } from '../options.js'
 import { KIND } from '../wire/frames.js'
+import { OPERATIONS, type OperationName } from '../wire/operations.js'
 import type { Beat, Expect, Failed, LoggedIn, Notice, OperationError, Ready, WantLogin } from '../wire/messages.js'
 import { agentDied, pinFinalTry, pinLatched, pinLocked, startFailure, timedOut } from './failures.js'
 import type { LoginOutcome, PinLatch } from './latch.js'
 import type { AgentEvents, AgentLink, Clock } from './link.js'
-import { OPERATIONS, type PoolRequest } from './request.js'
 
 /** starting → ready → (retiring: finishes what it has) → gone */
 export type LifeState = 'starting' | 'ready' | 'retiring' | 'gone'
+
+/** One operation of a caller, from submission until its promise is settled and its agent has let go of it. */
+export interface PoolRequest {
+  readonly id: number
+  readonly name: OperationName
+  readonly role: Role
+  readonly label: string
+  /** The frame's payload: a copy, wiped when the request settles. */
+  readonly payload: Buffer
+  readonly submittedAt: number
+  readonly deadlineAt: number
+  startedAt: number
+  slowReported: boolean
+  replays: number
+  /** The life of an agent that must not get it again. */
+  avoid: object | undefined
+  /** Only this life of an agent may get it (probes). */
+  readonly only: object | undefined
+  /** Told who answered; a record that an agent refuses to open is an answer. */
+  readonly answeredBy: ((life: AgentLife) => void) | undefined
+  readonly moves?: ((error: HsmError) => boolean) | undefined
+  readonly elsewhere?: (() => boolean) | undefined
+  /** Set once: the caller has its answer. */
+  settled: boolean
+  readonly resolve: (bytes: Buffer) => void
+  readonly reject: (error: unknown) => void
+  /** Removes the listener from the caller's signal. */
+  release: () => void
+}
 
 export interface LifeOptions {
   readonly index: number

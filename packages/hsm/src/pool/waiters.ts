@@ -1,5 +1,4 @@
-import type { AgentLife } from './life.js'
-import type { PoolRequest } from './request.js'
+import type { AgentLife, PoolRequest } from './life.js'
 
 /** Operations that wait for a session, in order; those whose agent failed them stand in front. */
 export class Waiters {

@@ -6,15 +6,7 @@ import { redisFailure } from './foreign/redis.js'
 import { s3Failure } from './foreign/s3.js'
 import { tlsFailure } from './foreign/tls.js'
 import { FAILURES, isFailureCode, type FailureCode } from './list.js'
-import type { Failure } from './terms.js'
-
-/** What only the caller knows about an error. */
-export interface ClassifyContext {
-  /** what was being talked to: tells a file that isn't there from an output folder, and whose connection was refused */
-  readonly during?: 'source' | 'output' | 'hsm' | 's3' | 'database' | 'redis'
-  /** `signal.reason` of the attempt, when its signal has aborted: an AbortError alone doesn't say why */
-  readonly abortReason?: unknown
-}
+import type { ClassifyContext, Failure } from './terms.js'
 
 /** An error's place in the closed list. */
 export interface Classified {

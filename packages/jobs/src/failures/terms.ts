@@ -65,3 +65,11 @@ export interface Failure {
 
 /** What an entry of the list says beside its code; the runbook's anchor follows from the code. */
 export type FailureEntry = Omit<Failure, 'code' | 'runbook'>
+
+/** What only the caller knows about an error. */
+export interface ClassifyContext {
+  /** what was being talked to: tells a file that isn't there from an output folder, and whose connection was refused */
+  readonly during?: 'source' | 'output' | 'hsm' | 's3' | 'database' | 'redis'
+  /** `signal.reason` of the attempt, when its signal has aborted: an AbortError alone doesn't say why */
+  readonly abortReason?: unknown
+}

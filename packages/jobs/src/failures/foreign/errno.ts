@@ -1,5 +1,5 @@
 import { textOf, type ErrorNode } from '../chain.js'
-import type { ClassifyContext } from '../classify.js'
+import type { ClassifyContext } from '../terms.js'
 import type { FailureCode } from '../list.js'
 
 const TIMEOUTS = new Set(['ETIMEDOUT', 'ESOCKETTIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT'])

@@ -1,6 +1,6 @@
 import { tlsFault, type TlsDependency } from '@sealfleet/config'
 import type { ErrorNode } from '../chain.js'
-import type { ClassifyContext } from '../classify.js'
+import type { ClassifyContext } from '../terms.js'
 import type { FailureCode } from '../list.js'
 
 const CODES: Readonly<Record<TlsDependency, FailureCode>> = { database: 'DB_TLS', redis: 'REDIS_TLS', s3: 'S3_TLS' }
