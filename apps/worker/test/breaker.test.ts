@@ -2,7 +2,8 @@ import type { FailureCode } from '@sealfleet/jobs'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { Breaker, GUARDED, QUIET_MS, type Guarded } from '../src/breakers/breaker.js'
-import { Breakers, type Probe } from '../src/breakers/breakers.js'
+import { Breakers } from '../src/breakers/breakers.js'
+import type { Probe } from '../src/breakers/probes.js'
 
 /** The pauses before so many probes, all of which fail, milliseconds. */
 function pauses(code: FailureCode, probes: number, random: number): number[] {
