@@ -13,7 +13,7 @@ const shared = {
 } as const
 
 /** Bytes in, bytes out: no service, no process, nothing that two files could share by accident. */
-const UNIT = ['packages/{config,format,telemetry}/test/**/*.test.ts', 'scripts/test/docs.test.ts']
+const UNIT = ['packages/{config,format,telemetry}/test/**/*.test.ts', 'tools/test/docs.test.ts']
 
 /** Files that change the process they run in (a mocked module, its warnings, its heap) or count the slots of its arena: each gets one of its own. */
 const ALONE = [
@@ -28,7 +28,7 @@ const ALONE = [
 /** Long runs: two minutes of chaos, the soak of the HSM pool, large volumes. `npm run test:full` has them. */
 const ENDURANCE = ['**/*.endurance.test.ts']
 
-const ALL = ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts']
+const ALL = ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/test/**/*.test.ts']
 
 /** Suites that read and write times, bytes and JSON. */
 const ANY_SESSION = [
@@ -37,10 +37,10 @@ const ANY_SESSION = [
 ]
 
 /** Needs the whole machine to itself: what it does to the services and the clock would fail its neighbours. */
-const CHAOS = ['scripts/test/chaos.test.ts']
+const CHAOS = ['tools/test/chaos.test.ts']
 
 /**
- * Tests run against real services: `scripts/test.mjs` builds, starts them and hands over their addresses in
+ * Tests run against real services: `tools/test.mjs` builds, starts them and hands over their addresses in
  * SEALFLEET_TEST_*. Workspace packages are imported as built (dist); a package's own tests import ../src.
  *
  * Files of one project share their processes (`isolate: false`): loading the S3, Redis and Postgres clients again for each

@@ -3,7 +3,7 @@ import type { Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
 import type { ViewOptions } from './output/view.js'
 import { Closers } from './services/closers.js'
-import { createSettings, type Settings } from './services/settings.js'
+import { createSettings, type Settings } from './input/settings.js'
 
 /** What every verb is given. */
 export interface CommandContext extends AsyncDisposable {

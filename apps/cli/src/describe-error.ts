@@ -1,5 +1,5 @@
 import { ConfigError, describeProblem } from '@sealfleet/config'
-import { adviceFor, classify, FAILURES, isFailureCode, ownAdvice, type ClassifyContext } from '@sealfleet/jobs'
+import { adviceFor, classify, FAILURES, isFailureCode, ownAdvice, type ClassifyContext } from '@sealfleet/failures'
 import { RecordsError } from '@sealfleet/records'
 import { withCauses } from './causes.js'
 import { CliError } from './cli-error.js'

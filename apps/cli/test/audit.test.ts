@@ -5,7 +5,8 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { openRecords, searchAudit } from '@sealfleet/records'
+import { openRecords } from '@sealfleet/records'
+import { searchAudit } from '@sealfleet/records/audit'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { bursts } from '../src/enqueue/bursts.js'
+import { bursts } from '../src/commands/enqueue/bursts.js'
 
 it('takes a fast source in full pieces, and asks for one more at most', async () => {
   let given = 0

@@ -1,7 +1,7 @@
 import { PassThrough, Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { createContext } from '../src/context.js'
-import { confirm } from '../src/services/confirm.js'
+import { confirm } from '../src/input/confirm.js'
 
 /** A context whose standard input somebody types into, at a terminal or not. */
 function typing(o: { terminal: boolean; json?: boolean; signal?: AbortSignal }) {

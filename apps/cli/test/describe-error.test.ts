@@ -1,4 +1,4 @@
-import { JobsError } from '@sealfleet/jobs'
+import { JobsError } from '@sealfleet/failures'
 import { RecordsError } from '@sealfleet/records'
 import { describe, expect, it } from 'vitest'
 import { CliError } from '../src/cli-error.js'

@@ -1,7 +1,7 @@
-import { requestBody, type RequestBody } from '@sealfleet/records'
+import { requestBody, type RequestBody } from '@sealfleet/records/operators'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { describeRequest } from '../src/operators/describe-request.js'
+import { describeRequest } from '../src/commands/operators/describe-request.js'
 
 const ID = '0190b3c0-0000-7000-8000-000000000001'
 

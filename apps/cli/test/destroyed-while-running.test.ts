@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { listMasterKeys, openRecords } from '@sealfleet/records'
+import { listMasterKeys } from '@sealfleet/records/keys'
+import { openRecords } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { freePort } from '../../../scripts/lib/ports.mjs'
+import { freePort } from '../../../tools/lib/ports.mjs'
 import { enrolOfficers, type Officers } from './support/officers.js'
 import { startProgram } from './support/processes.js'
 import { createWorld, type Ran, type World } from './support/world.js'

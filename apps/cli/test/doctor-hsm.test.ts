@@ -1,5 +1,6 @@
 import { openKeyAdmin, parseKeyLabel, type KeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
-import { clearHsmLatch, openRecords, setHsmLatch } from '@sealfleet/records'
+import { clearHsmLatch, setHsmLatch } from '@sealfleet/records/keys'
+import { openRecords } from '@sealfleet/records'
 import { Faulty, freshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'

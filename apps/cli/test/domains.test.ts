@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { listAudit, openRecords, type AuditRow } from '@sealfleet/records'
+import { listAudit } from '@sealfleet/records/audit'
+import { openRecords, type AuditRow } from '@sealfleet/records'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'

@@ -1,4 +1,4 @@
-import { QUEUES } from '@sealfleet/jobs'
+import { QUEUES } from '@sealfleet/queue'
 import { Queue } from 'bullmq'
 import { execFileSync } from 'node:child_process'
 import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises'

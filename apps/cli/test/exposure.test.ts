@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { checkExposure } from '../src/doctor/exposure.js'
+import { checkExposure } from '../src/commands/doctor/exposure.js'
 
 describe('doctor says how each dependency is reached', () => {
   it('on this machine or by TLS: fine', () => {

@@ -1,13 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import {
-  clearHsmLatch,
-  fleetPinLatch,
-  listAudit,
-  listHsmLatches,
-  openRecords,
-  type LoginOutcome,
-} from '@sealfleet/records'
+import { clearHsmLatch, fleetPinLatch, listHsmLatches, type LoginOutcome } from '@sealfleet/records/keys'
+import { listAudit } from '@sealfleet/records/audit'
+import { openRecords } from '@sealfleet/records'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { planRole, planRotation, type PlanInput } from '../src/keys/plan.js'
-import { unsoundAttributes } from '../src/keys/token-keys.js'
+import { planRole, planRotation, type PlanInput } from '@sealfleet/keys'
+import { unsoundAttributes } from '../src/commands/keys/token-keys.js'
 
 type State = 'PENDING' | 'ACTIVE' | 'DECRYPT_ONLY' | 'DESTROYED'
 const row = (version: number, state: State, suite: 1 | 2 = 1) => ({ role: 'enc' as const, suite, version, state })

@@ -1,8 +1,11 @@
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { listAudit, listLiveWorkers, listMasterKeys, openRecords, type KeyRow, type Records } from '@sealfleet/records'
+import { listAudit } from '@sealfleet/records/audit'
+import { listLiveWorkers } from '@sealfleet/records/upkeep'
+import { listMasterKeys } from '@sealfleet/records/keys'
+import { openRecords, type KeyRow, type Records } from '@sealfleet/records'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { unconfirmed } from '../src/keys/confirmation.js'
+import { unconfirmed } from '../src/commands/keys/confirmation.js'
 import { createWorld, type World } from './support/world.js'
 
 interface Rotated {

@@ -1,7 +1,8 @@
 import { openKeyAdmin } from '@sealfleet/hsm'
-import { openRecords, registerMasterKey } from '@sealfleet/records'
+import { openRecords } from '@sealfleet/records'
+import { registerMasterKey } from '@sealfleet/records/keys'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { noteBegun } from '../src/keys/made-here.js'
+import { noteBegun } from '../src/commands/keys/made-here.js'
 import { createWorld, type World } from './support/world.js'
 
 interface InitReport {

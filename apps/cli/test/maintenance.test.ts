@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { openRecords, listAudit } from '@sealfleet/records'
+import { openRecords } from '@sealfleet/records'
+import { listAudit } from '@sealfleet/records/audit'
 import { openStore } from '@sealfleet/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'

@@ -1,6 +1,7 @@
-import type { Records, WorkerRow } from '@sealfleet/records'
+import type { Records } from '@sealfleet/records'
+import type { WorkerRow } from '@sealfleet/records/upkeep'
 import { expect, it } from 'vitest'
-import { Outages, outagesOf } from '../src/enqueue/outages.js'
+import { Outages, outagesOf } from '../src/commands/enqueue/outages.js'
 
 const worker = (detail: unknown, alive = true): WorkerRow => ({ alive, detail }) as WorkerRow
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { expect, it } from 'vitest'
-import { readPathList, type ListEntry } from '../src/enqueue/path-list.js'
+import { readPathList, type ListEntry } from '../src/commands/enqueue/path-list.js'
 
 async function read(chunks: readonly (string | Buffer)[], nul = false): Promise<readonly ListEntry[]> {
   const list = Readable.from(chunks.map((chunk) => Buffer.from(chunk)))

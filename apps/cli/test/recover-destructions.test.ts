@@ -1,4 +1,5 @@
-import { listDestructions, listMasterKeys, migrate, openRecords } from '@sealfleet/records'
+import { listDestructions, listMasterKeys } from '@sealfleet/records/keys'
+import { migrate, openRecords } from '@sealfleet/records'
 import { freshDatabase, type FreshDatabase } from '@sealfleet/testkit'
 import { execFileSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'

@@ -1,8 +1,8 @@
-import type { StoredHeader } from '@sealfleet/maintenance'
+import type { StoredHeader } from '@sealfleet/objects'
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
-import { groupByFile } from '../src/recover/groups.js'
-import { inLanes } from '../src/recover/lanes.js'
+import { groupByFile } from '../src/commands/recover/groups.js'
+import { inLanes } from '../src/commands/recover/for-each-concurrent.js'
 
 const header = (key: string): StoredHeader => ({ entry: { key, latest: true, deleteMarker: false }, code: 'E_FORMAT' })
 

@@ -1,4 +1,5 @@
-import { getFile, openRecords } from '@sealfleet/records'
+import { getFile } from '@sealfleet/records/files'
+import { openRecords } from '@sealfleet/records'
 import { freshDatabase } from '@sealfleet/testkit'
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'

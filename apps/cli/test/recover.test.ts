@@ -1,4 +1,7 @@
-import { openRecords, listMasterKeys, getFile, listAudit } from '@sealfleet/records'
+import { openRecords } from '@sealfleet/records'
+import { listMasterKeys } from '@sealfleet/records/keys'
+import { getFile } from '@sealfleet/records/files'
+import { listAudit } from '@sealfleet/records/audit'
 import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { getFile, openRecords } from '@sealfleet/records'
+import { getFile } from '@sealfleet/records/files'
+import { openRecords } from '@sealfleet/records'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'

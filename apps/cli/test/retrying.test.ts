@@ -1,5 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { claimFile, ensureDomain, failAttempt, heartbeat, openRecords, type Records } from '@sealfleet/records'
+import { claimFile } from '@sealfleet/records/files'
+import { ensureDomain } from '@sealfleet/records/fleet'
+import { failAttempt } from '@sealfleet/records/attempts'
+import { heartbeat } from '@sealfleet/records/upkeep'
+import { openRecords, type Records } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 

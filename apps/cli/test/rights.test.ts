@@ -1,5 +1,5 @@
 import { asNobody, tempDir } from '@sealfleet/testkit'
-import { effectiveUser } from '@sealfleet/jobs'
+import { effectiveUser } from '@sealfleet/failures'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, it } from 'vitest'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { ConfigError } from '@sealfleet/config'
 import { tempDir } from '@sealfleet/testkit'
 import { expect, it } from 'vitest'
-import { createSettings } from '../src/services/settings.js'
+import { createSettings } from '../src/input/settings.js'
 
 function warningsOf(cwd: string, env: Record<string, string>): string[] {
   const warnings: string[] = []

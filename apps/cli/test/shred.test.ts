@@ -1,4 +1,5 @@
-import { listAudit, openRecords } from '@sealfleet/records'
+import { listAudit } from '@sealfleet/records/audit'
+import { openRecords } from '@sealfleet/records'
 import { execFileSync } from 'node:child_process'
 import { readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'

@@ -1,4 +1,5 @@
-import { finishTask, heartbeat, openRecords, startTask } from '@sealfleet/records'
+import { finishTask, heartbeat, startTask } from '@sealfleet/records/upkeep'
+import { openRecords } from '@sealfleet/records'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'

@@ -1,4 +1,6 @@
-import { listAudit, listMasterKeys, openRecords, type KeyRow, type Records } from '@sealfleet/records'
+import { listAudit } from '@sealfleet/records/audit'
+import { listMasterKeys } from '@sealfleet/records/keys'
+import { openRecords, type KeyRow, type Records } from '@sealfleet/records'
 import { Faulty } from '@sealfleet/testkit'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'

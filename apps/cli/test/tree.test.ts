@@ -191,7 +191,7 @@ function isGroup(words: string): boolean {
 
 const DOCUMENTS = [
   ...['README.md', 'CONTRIBUTING.md', 'docs/OPERATIONS.md', 'docs/RUNBOOK.md', 'docs/HSM.md', 'docs/THREAT-MODEL.md'],
-  ...['docs/ARCHITECTURE.md', 'docs/CHAOS.md', 'docs/BENCHMARKS.md', 'packages/jobs/README.md', 'apps/cli/README.md'],
+  ...['docs/ARCHITECTURE.md', 'docs/CHAOS.md', 'docs/BENCHMARKS.md', 'packages/queue/README.md', 'apps/cli/README.md'],
 ]
 
 it.each(DOCUMENTS)('every command line in %s is one that the parser takes', async (document) => {

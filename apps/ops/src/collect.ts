@@ -1,4 +1,5 @@
-import { conservation, listDeadLetters, retryingByCode, type Records } from '@sealfleet/records'
+import { conservation, listDeadLetters, retryingByCode } from '@sealfleet/records/files'
+import type { Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import type { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'

@@ -1,4 +1,4 @@
-import { classify } from '@sealfleet/jobs'
+import { classify } from '@sealfleet/failures'
 
 /** One thing that must answer before this process is ready. */
 export interface Probe {

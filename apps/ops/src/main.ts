@@ -1,5 +1,5 @@
 import { ConfigError, findEnvFile, loadConfig } from '@sealfleet/config'
-import { adviceOf, classify } from '@sealfleet/jobs'
+import { adviceOf, classify } from '@sealfleet/failures'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { runOps } from './run.js'
 

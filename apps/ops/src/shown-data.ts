@@ -1,4 +1,5 @@
-import { FAILURES, isFailureCode, parseIngestJob } from '@sealfleet/jobs'
+import { FAILURES, isFailureCode } from '@sealfleet/failures'
+import { parseIngestJob } from '@sealfleet/queue'
 import type { Job } from 'bullmq'
 
 /** What the dashboard knows of a job beside its data, report and progress, which have formatters of their own below. */

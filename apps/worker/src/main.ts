@@ -1,5 +1,5 @@
 import { keepSmall } from './memory.js'
-import { runProgram } from './program.js'
+import { runProgram } from '@sealfleet/runtime'
 import { runWorker } from './run.js'
 
 keepSmall()

@@ -1,22 +1,13 @@
-import {
-  activeKeys,
-  claimFile,
-  commitAttempt,
-  failAttempt,
-  failureHistory,
-  listFailures,
-  openAttempt,
-  recordRefusal,
-  renewLease,
-  type ClaimOutcome,
-  type Records,
-} from '@sealfleet/records'
+import { activeKeys } from '@sealfleet/records/keys'
+import { claimFile, listFailures, recordRefusal, type ClaimOutcome } from '@sealfleet/records/files'
+import { commitAttempt, failAttempt, failureHistory, openAttempt, renewLease } from '@sealfleet/records/attempts'
+import type { Records } from '@sealfleet/records'
 import { nonceId } from '@sealfleet/format'
-import { FAILURES } from '@sealfleet/jobs'
+import { FAILURES } from '@sealfleet/failures'
 
 import type { ClaimResult, IngestRecords } from './attempt/ports.js'
-import { expectKey, type CheckValues } from './expected-keys.js'
-import type { Refusal } from './queue/refusal.js'
+import { expectKey, type CheckValues } from '@sealfleet/objects'
+import type { Refusal } from './consume/refusal.js'
 
 /** A dead letter names no more of them. */
 const MOST_DEATHS = 3

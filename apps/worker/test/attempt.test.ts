@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { appendFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { requestFingerprint } from '@sealfleet/jobs'
-import { getFile, RecordsError, traceFile } from '@sealfleet/records'
+import { requestFingerprint } from '@sealfleet/queue'
+import { getFile, traceFile } from '@sealfleet/records/files'
+import { RecordsError } from '@sealfleet/records'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { ingest, type IngestOutcome } from '../src/attempt/ingest.js'

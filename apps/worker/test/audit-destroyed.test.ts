@@ -1,4 +1,5 @@
-import { carryOutDue, verifyAudit } from '@sealfleet/maintenance'
+import { carryOutDue } from '@sealfleet/keys'
+import { verifyAudit } from '@sealfleet/audit'
 import type { KeyRow } from '@sealfleet/records'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 

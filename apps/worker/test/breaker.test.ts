@@ -1,9 +1,9 @@
-import type { FailureCode } from '@sealfleet/jobs'
+import type { FailureCode } from '@sealfleet/failures'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { Breaker, GUARDED, QUIET_MS, type Guarded } from '../src/breakers/breaker.js'
-import { Breakers } from '../src/breakers/breakers.js'
-import type { Probe } from '../src/breakers/probes.js'
+import { Breaker, GUARDED, QUIET_MS, type Guarded } from '../src/health/breaker.js'
+import { Breakers } from '../src/health/breakers.js'
+import type { Probe } from '@sealfleet/runtime'
 
 /** The pauses before so many probes, all of which fail, milliseconds. */
 function pauses(code: FailureCode, probes: number, random: number): number[] {

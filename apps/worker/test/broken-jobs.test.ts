@@ -1,5 +1,5 @@
-import { ingestJobEntry, ingestJobFor, ingestJobId, QUEUES } from '@sealfleet/jobs'
-import { listDeadLetters } from '@sealfleet/records'
+import { ingestJobEntry, ingestJobFor, ingestJobId, QUEUES } from '@sealfleet/queue'
+import { listDeadLetters } from '@sealfleet/records/files'
 import { redisUrl } from '@sealfleet/testkit'
 import { Redis } from 'ioredis'
 import { randomUUID } from 'node:crypto'

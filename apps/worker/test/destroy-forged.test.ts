@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto'
 
-import { carryOutDestruction } from '@sealfleet/maintenance'
-import { getRequest, listDestructions, setDomain, type KeyRow } from '@sealfleet/records'
+import { carryOutDestruction } from '@sealfleet/keys'
+import { getRequest } from '@sealfleet/records/operators'
+import { listDestructions } from '@sealfleet/records/keys'
+import { setDomain } from '@sealfleet/records/fleet'
+import type { KeyRow } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { openDestroyHouse, type DestroyHouse } from './destroy-house.js'

@@ -1,41 +1,34 @@
 import { createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
 
 import { houseTokens, HsmPool, keyLabel, type TokenOptions } from '@sealfleet/hsm'
-import { classify, requestFingerprint } from '@sealfleet/jobs'
+import { classify } from '@sealfleet/failures'
+import { requestFingerprint } from '@sealfleet/queue'
 import {
   lookAtKey,
   requestDestruction,
   scheduleByRequest,
   type CarryOutOptions,
   type DestroyPorts,
-} from '@sealfleet/maintenance'
+} from '@sealfleet/keys'
 import {
   activateMasterKey,
   activeKeys,
-  addOperator,
-  addSignature,
-  claimFile,
-  commitAttempt,
-  ensureDomain,
   getMasterKey,
-  openAttempt,
-  openRecords,
-  rawPublicKey,
   registerMasterKey,
-  signedBytes,
-  type CommitOutcome,
   type DestructionRow,
-  type KeyRow,
-  type MasterKeyRef,
-  type RequestRow,
-} from '@sealfleet/records'
+} from '@sealfleet/records/keys'
+import { addOperator, addSignature, rawPublicKey, signedBytes, type RequestRow } from '@sealfleet/records/operators'
+import { claimFile } from '@sealfleet/records/files'
+import { commitAttempt, openAttempt, type CommitOutcome } from '@sealfleet/records/attempts'
+import { ensureDomain } from '@sealfleet/records/fleet'
+import { openRecords, type KeyRow, type MasterKeyRef } from '@sealfleet/records'
 import { objectMetadata, openStore } from '@sealfleet/store'
 import { freshBucket, freshDatabase, freshToken, type FreshToken, type S3ServerKind } from '@sealfleet/testkit'
 import pg from 'pg'
 
-import { sealedObject } from '../../../packages/maintenance/test/sealed-header.js'
+import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
 import { plantKey } from '../../../packages/hsm/test/plant-key.js'
-import { Closers } from '../src/closers.js'
+import { Closers } from '@sealfleet/runtime'
 
 /** A house with two tokens that hold the same keys, two officers, and files that are sealed in form only. */
 export interface DestroyHouse extends AsyncDisposable, DestroyPorts {

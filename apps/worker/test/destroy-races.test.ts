@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { cancelScheduled, carryOutDue, lookAtKey, requestDestruction, scheduleByRequest } from '@sealfleet/maintenance'
-import { listAudit } from '@sealfleet/records'
+import { cancelScheduled, carryOutDue, lookAtKey, requestDestruction, scheduleByRequest } from '@sealfleet/keys'
+import { listAudit } from '@sealfleet/records/audit'
 import { expect, test } from 'vitest'
 import { ACTOR } from './destroy-house.js'
 import { aHouseEach, everywhere, hold, house, openHouse, terms, withOldKey } from './destroying.js'

@@ -9,10 +9,11 @@ import {
   requestDestruction,
   scheduleByRequest,
   verifyDestructionRecord,
-} from '@sealfleet/maintenance'
-import { listAudit, listDestructions, retireMasterKey } from '@sealfleet/records'
+} from '@sealfleet/keys'
+import { listAudit } from '@sealfleet/records/audit'
+import { listDestructions, retireMasterKey } from '@sealfleet/records/keys'
 import { expect, test } from 'vitest'
-import { sealedObject } from '../../../packages/maintenance/test/sealed-header.js'
+import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
 import { plantKey } from '../../../packages/hsm/test/plant-key.js'
 import { ACTOR, tokenOptionsOf } from './destroy-house.js'
 import { aHouseEach, everywhere, house, inToken, openHouse, put, terms, withOldKey } from './destroying.js'

@@ -1,13 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { openKeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
-import { failedRekeyItems, getFile, giveRekeyItems, seedRekeyItems, traceFile } from '@sealfleet/records'
+import { failedRekeyItems, giveRekeyItems, seedRekeyItems } from '@sealfleet/records/rekey'
+import { getFile, traceFile } from '@sealfleet/records/files'
 import type pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { rekeyItem } from '../src/rekey/rekey-item.js'
-import { rekeyRecords } from '../src/rekey/records-port.js'
-import { tellingDestroyed } from '../src/telling-destroyed.js'
+import { rekeyItem } from '../src/attempt/rekey/rekey-item.js'
+import { rekeyRecords } from '../src/attempt/rekey/records-port.js'
+import { tellingDestroyed } from '@sealfleet/objects'
 import { makeKeys, startFleet, tokenOptions, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startFeeder, startRun, storeAll } from './rekeying.js'
 

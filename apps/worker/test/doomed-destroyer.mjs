@@ -1,6 +1,6 @@
 // Carries destructions out, and dies by SIGKILL at the step that DOOMED names. Run by destroy.test.ts against its services.
 import { houseTokens, HsmPool } from '@sealfleet/hsm'
-import { carryOutDue } from '@sealfleet/maintenance'
+import { carryOutDue } from '@sealfleet/keys'
 import { openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 

@@ -3,7 +3,7 @@
 import { loadConfig } from '@sealfleet/config'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { runWorker } from '../dist/run.js'
-import { nextSignal } from '../dist/signals.js'
+import { nextSignal } from '../../../packages/runtime/dist/signals.js'
 
 const [signal, point] = process.argv.slice(2)
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })

@@ -5,17 +5,11 @@ import path from 'node:path'
 import { loadConfig } from '@sealfleet/config'
 import { openObject } from '@sealfleet/format'
 import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
-import { openIngestClient, waitForFiles, type FileStatus, type OwnedIngestClient } from '@sealfleet/jobs'
-import {
-  acceptFiles,
-  activateMasterKey,
-  ensureDomain,
-  getFile,
-  openRecords,
-  registerMasterKey,
-  type DomainInput,
-  type Records,
-} from '@sealfleet/records'
+import { openIngestClient, waitForFiles, type FileStatus, type OwnedIngestClient } from '@sealfleet/queue'
+import { acceptFiles, getFile } from '@sealfleet/records/files'
+import { activateMasterKey, registerMasterKey } from '@sealfleet/records/keys'
+import { ensureDomain, type DomainInput } from '@sealfleet/records/fleet'
+import { openRecords, type Records } from '@sealfleet/records'
 import { openStore, type Store } from '@sealfleet/store'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import {
@@ -34,9 +28,9 @@ import {
 import { ByteBudget } from '../src/attempt/byte-budget.js'
 import type { IngestPorts } from '../src/attempt/ports.js'
 import { noStepHook, type StepHook } from '../src/attempt/steps.js'
-import type { CheckValues } from '../src/expected-keys.js'
+import type { CheckValues } from '@sealfleet/objects'
 import { ingestRecords } from '../src/records-port.js'
-import { Closers } from '../src/closers.js'
+import { Closers } from '@sealfleet/runtime'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 
 /** A database, a token with keys, a bucket and a queue of their own, and workers on them. */

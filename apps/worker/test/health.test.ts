@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto'
 
-import { requestProbe } from '@sealfleet/jobs'
-import { listWorkers } from '@sealfleet/records'
+import { requestProbe } from '@sealfleet/queue'
+import { listWorkers } from '@sealfleet/records/upkeep'
 import { redisUrl, startFaultProxy, type FaultProxy } from '@sealfleet/testkit'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { heedProbeRequests } from '../src/breakers/probe-requests.js'
-import { LastResults, startRounds } from '../src/health/rounds.js'
-import { queueTimes } from '../src/queue/consumer.js'
+import { heedProbeRequests } from '../src/health/probe-requests.js'
+import { LastResults, startRounds } from '@sealfleet/runtime'
+import { queueTimes } from '../src/consume/consumer.js'
 import { startFleet, type Fleet } from './fleet.js'
 
 test.each([2, 4, 20, 60, 3600])(

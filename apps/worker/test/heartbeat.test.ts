@@ -1,10 +1,11 @@
-import { listWorkers, openRecords } from '@sealfleet/records'
+import { listWorkers } from '@sealfleet/records/upkeep'
+import { openRecords } from '@sealfleet/records'
 import { freshDatabase, startTcpGate } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 
-import { freePort } from '../../../scripts/lib/ports.mjs'
-import { startHeart } from '../src/heartbeat.js'
-import { startStatusServer } from '../src/http.js'
+import { freePort } from '../../../tools/lib/ports.mjs'
+import { startHeart } from '@sealfleet/runtime'
+import { startStatusServer } from '@sealfleet/runtime'
 
 test('a worker’s beats: what they say, and that an outage is told once', async () => {
   await using database = await freshDatabase()

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { cp, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { getFile } from '@sealfleet/records'
+import { getFile } from '@sealfleet/records/files'
 import type { FreshToken } from '@sealfleet/testkit'
 import { describe, test, type ExpectStatic } from 'vitest'
 

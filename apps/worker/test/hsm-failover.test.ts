@@ -1,7 +1,7 @@
 import { cp, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { conservation, getFile, listFailures } from '@sealfleet/records'
+import { conservation, getFile, listFailures } from '@sealfleet/records/files'
 import { createMetrics } from '@sealfleet/telemetry'
 import { Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

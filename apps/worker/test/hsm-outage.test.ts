@@ -1,7 +1,8 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { clearHsmLatch, getFile, listHsmLatches } from '@sealfleet/records'
+import { clearHsmLatch, listHsmLatches } from '@sealfleet/records/keys'
+import { getFile } from '@sealfleet/records/files'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 
-import { getFile } from '@sealfleet/records'
+import { getFile } from '@sealfleet/records/files'
 import type { S3ServerKind } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 

@@ -3,7 +3,9 @@ import { rename } from 'node:fs/promises'
 import path from 'node:path'
 
 import { openKeyAdmin } from '@sealfleet/hsm'
-import { listLiveWorkers, listWorkers, registerMasterKey, type KeyReport, type MasterKeyRef } from '@sealfleet/records'
+import { listLiveWorkers, listWorkers, type KeyReport } from '@sealfleet/records/upkeep'
+import { registerMasterKey } from '@sealfleet/records/keys'
+import type { MasterKeyRef } from '@sealfleet/records'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { traceFile } from '@sealfleet/records'
+import { traceFile } from '@sealfleet/records/files'
 import { COMMIT_STATEMENT, startFaultProxy, startStatementProxy } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 

@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto'
 import { ByteBudget } from '../dist/attempt/byte-budget.js'
 import { ingest } from '../dist/attempt/ingest.js'
 import { ingestRecords } from '../dist/records-port.js'
-import { storeOptions } from '../dist/store-options.js'
+import { storeOptions } from '../../../packages/runtime/dist/store-options.js'
 
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
 const records = await openRecords(config.database.url.reveal())

@@ -1,14 +1,15 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { HsmPool } from '@sealfleet/hsm'
-import { requestFingerprint } from '@sealfleet/jobs'
-import { acceptFiles, failureHistory, getFile } from '@sealfleet/records'
+import { requestFingerprint } from '@sealfleet/queue'
+import { acceptFiles, getFile } from '@sealfleet/records/files'
+import { failureHistory } from '@sealfleet/records/attempts'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 import { ingest, type IngestOutcome } from '../src/attempt/ingest.js'
 import type { ClaimRequest, IngestPorts } from '../src/attempt/ports.js'
-import type { CheckValues } from '../src/expected-keys.js'
+import type { CheckValues } from '@sealfleet/objects'
 import { ingestRecords } from '../src/records-port.js'
 import { startFleet, tokenOptions, type Fleet } from './fleet.js'
 

@@ -1,11 +1,12 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { getFile, listWorkers, traceFile } from '@sealfleet/records'
+import { getFile, traceFile } from '@sealfleet/records/files'
+import { listWorkers } from '@sealfleet/records/upkeep'
 import { redisUrl, startFaultProxy, startTcpGate, type FaultProxy, type TcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { freePort } from '../../../scripts/lib/ports.mjs'
+import { freePort } from '../../../tools/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
 import { enqueue, expectWhole, FILES, Patient, SETTINGS } from './patient.js'
 

@@ -1,4 +1,4 @@
-import { conservation, getFile, listFailures } from '@sealfleet/records'
+import { conservation, getFile, listFailures } from '@sealfleet/records/files'
 import { expect } from 'vitest'
 
 import { noStepHook, type StepHook } from '../src/attempt/steps.js'

@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { clearHsmLatch, getFile, listHsmLatches, openRecords } from '@sealfleet/records'
+import { clearHsmLatch, listHsmLatches } from '@sealfleet/records/keys'
+import { getFile } from '@sealfleet/records/files'
+import { openRecords } from '@sealfleet/records'
 import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { freePort } from '../../../scripts/lib/ports.mjs'
+import { freePort } from '../../../tools/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
 import { WorkerProcess } from './worker-process.js'
 

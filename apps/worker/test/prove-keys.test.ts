@@ -2,18 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 
 import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
-import { requestFingerprint } from '@sealfleet/jobs'
-import {
-  acceptFiles,
-  activateMasterKey,
-  committedUnderKey,
-  ensureDomain,
-  getFile,
-  getMasterKey,
-  listFailures,
-  registerMasterKey,
-  searchAudit,
-} from '@sealfleet/records'
+import { requestFingerprint } from '@sealfleet/queue'
+import { acceptFiles, getFile, listFailures } from '@sealfleet/records/files'
+import { activateMasterKey, committedUnderKey, getMasterKey, registerMasterKey } from '@sealfleet/records/keys'
+import { ensureDomain } from '@sealfleet/records/fleet'
+import { searchAudit } from '@sealfleet/records/audit'
 import { StoreError } from '@sealfleet/store'
 import { createLogger } from '@sealfleet/telemetry'
 import { Faulty } from '@sealfleet/testkit'
@@ -21,7 +14,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 import { ingest, type IngestOutcome } from '../src/attempt/ingest.js'
 import type { IngestPorts } from '../src/attempt/ports.js'
-import { keyProver, proveActiveKeys, type ProvePorts } from '../src/prove-keys.js'
+import { keyProver, proveActiveKeys, type ProvePorts } from '@sealfleet/keys'
 import { ingestRecords } from '../src/records-port.js'
 import { startFleet, tokenOptions, type Fleet } from './fleet.js'
 import { enqueue } from './patient.js'

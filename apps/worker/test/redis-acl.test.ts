@@ -2,17 +2,17 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
 import { loadConfig } from '@sealfleet/config'
-import { openIngestClient } from '@sealfleet/jobs'
-import { acceptFiles } from '@sealfleet/records'
+import { openIngestClient } from '@sealfleet/queue'
+import { acceptFiles } from '@sealfleet/records/files'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { redisUrl } from '@sealfleet/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { runMaintenance } from '../src/maintenance/run.js'
+import { runMaintenance } from '../../maintenance/src/run.js'
 import { startFleet, type Fleet } from './fleet.js'
 
-const README = new URL('../../../packages/jobs/README.md', import.meta.url)
+const README = new URL('../../../packages/queue/README.md', import.meta.url)
 
 let fleet: Fleet
 let admin: Redis

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 
-import { addRekeyJobs, connectProducer, createRekeyQueue } from '@sealfleet/jobs'
-import { conservation, getFile, seedRekeyItems, type RekeyRun } from '@sealfleet/records'
+import { addRekeyJobs, connectProducer, createRekeyQueue } from '@sealfleet/queue'
+import { conservation, getFile } from '@sealfleet/records/files'
+import { seedRekeyItems, type RekeyRun } from '@sealfleet/records/rekey'
 import { freshPrefix, redisUrl } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, test } from 'vitest'

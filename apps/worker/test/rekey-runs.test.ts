@@ -3,17 +3,17 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import {
   changeRekeyRun,
   failedRekeyItems,
-  getFile,
   giveRekeyItems,
   seedRekeyItems,
   type RekeyRun,
-} from '@sealfleet/records'
+} from '@sealfleet/records/rekey'
+import { getFile } from '@sealfleet/records/files'
 import { openStore } from '@sealfleet/store'
 import { startFaultProxy } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { rekeyItem } from '../src/rekey/rekey-item.js'
+import { rekeyItem } from '../src/attempt/rekey/rekey-item.js'
 import { makeKeys, startFleet, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startFeeder, startRun, storeAll } from './rekeying.js'
 

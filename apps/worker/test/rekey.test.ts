@@ -1,7 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { conservation, failedRekeyItems, getFile, traceFile } from '@sealfleet/records'
+import { conservation, getFile, traceFile } from '@sealfleet/records/files'
+import { failedRekeyItems } from '@sealfleet/records/rekey'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 

@@ -1,13 +1,13 @@
-import { createRekeyQueue, connectProducer, type RekeyQueue } from '@sealfleet/jobs'
-import { getRekeyRun, rekeyCounts, startRekeyRun, type RekeyRun } from '@sealfleet/records'
+import { createRekeyQueue, connectProducer, type RekeyQueue } from '@sealfleet/queue'
+import { getRekeyRun, rekeyCounts, startRekeyRun, type RekeyRun } from '@sealfleet/records/rekey'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { redisUrl } from '@sealfleet/testkit'
 import pg from 'pg'
 import { expect } from 'vitest'
 
-import { runRekeyFeeder, type RekeyFeederOptions } from '../src/maintenance/rekey-feeder.js'
-import type { RekeyPorts } from '../src/rekey/ports.js'
-import { rekeyRecords } from '../src/rekey/records-port.js'
+import { runRekeyFeeder, type RekeyFeederOptions } from '../../maintenance/src/rekey-dispatcher.js'
+import type { RekeyPorts } from '../src/attempt/rekey/ports.js'
+import { rekeyRecords } from '../src/attempt/rekey/records-port.js'
 import type { Fleet } from './fleet.js'
 
 export interface Feeder extends AsyncDisposable {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { conservation, traceFile } from '@sealfleet/records'
+import { conservation, traceFile } from '@sealfleet/records/files'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { startFleet, type Fleet } from './fleet.js'

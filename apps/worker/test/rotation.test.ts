@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
-import { getFile, type AttemptRow } from '@sealfleet/records'
+import { getFile } from '@sealfleet/records/files'
+import type { AttemptRow } from '@sealfleet/records'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { makeKeys, startFleet, type Fleet } from './fleet.js'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
-import { Activity } from '../src/watchdog/activity.js'
-import { Stillness, type Look, type Wedge } from '../src/watchdog/stillness.js'
+import { Activity } from '../src/health/activity.js'
+import { Stillness, type Look, type Wedge } from '../src/health/stall-detector.js'
 
 const EVERY = 1_000
 const LIMIT = 4_000

@@ -5,15 +5,17 @@
 import { randomUUID } from 'node:crypto'
 
 import type { HsmPool } from '@sealfleet/hsm'
-import { requestFingerprint } from '@sealfleet/jobs'
+import { requestFingerprint } from '@sealfleet/queue'
 import { scrub } from '@sealfleet/maintenance'
-import { commitsBesideEvents, eventsBesideAttempts, getDomain, getFile } from '@sealfleet/records'
+import { commitsBesideEvents, eventsBesideAttempts } from '@sealfleet/records/audit'
+import { getDomain } from '@sealfleet/records/fleet'
+import { getFile } from '@sealfleet/records/files'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { ingest } from '../src/attempt/ingest.js'
 import { Lease } from '../src/attempt/lease.js'
-import { reseal } from '../src/rekey/reseal.js'
+import { reseal } from '../src/attempt/rekey/reseal.js'
 import { startFleet, type Fleet } from './fleet.js'
 import { directly, rekeyPorts } from './rekeying.js'
 

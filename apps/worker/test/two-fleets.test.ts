@@ -1,6 +1,7 @@
-import { claimQueues, fleetKey, ingestJobFor, ingestJobId, takeOverQueues, type IngestQueue } from '@sealfleet/jobs'
-import { ownerOfBucket, takeOverBucket } from '@sealfleet/maintenance'
-import { getFile, getFleet, listDeadLetters, rememberTakenOver } from '@sealfleet/records'
+import { claimQueues, fleetKey, ingestJobFor, ingestJobId, takeOverQueues, type IngestQueue } from '@sealfleet/queue'
+import { ownerOfBucket, takeOverBucket } from '@sealfleet/objects'
+import { getFile, listDeadLetters } from '@sealfleet/records/files'
+import { getFleet, rememberTakenOver } from '@sealfleet/records/fleet'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { loadConfig } from '@sealfleet/config'
 import { Redis } from 'ioredis'
@@ -8,7 +9,7 @@ import { randomUUID } from 'node:crypto'
 import { redisUrl } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 
-import { runMaintenance } from '../src/maintenance/run.js'
+import { runMaintenance } from '../../maintenance/src/run.js'
 import { startFleet, type Fleet } from './fleet.js'
 
 /** Two fleets: two databases, tokens and buckets, and one Redis. B is pointed at what is A's. */

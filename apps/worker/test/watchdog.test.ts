@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-import { createIngestQueue, openIngestClient, connectProducer } from '@sealfleet/jobs'
-import { acceptFiles, getFile } from '@sealfleet/records'
+import { createIngestQueue, openIngestClient, connectProducer } from '@sealfleet/queue'
+import { acceptFiles, getFile } from '@sealfleet/records/files'
 import { freshPrefix, redisUrl, startFaultProxy, startTcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 
-import { freePort } from '../../../scripts/lib/ports.mjs'
+import { freePort } from '../../../tools/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
 
 const DOOMED = fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url))

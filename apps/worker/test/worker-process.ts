@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 const PROGRAMS = {
   worker: fileURLToPath(new URL('../dist/main.js', import.meta.url)),
-  maintenance: fileURLToPath(new URL('../dist/maintenance.js', import.meta.url)),
+  maintenance: fileURLToPath(new URL('../../maintenance/dist/main.js', import.meta.url)),
 }
 
 export interface Line {

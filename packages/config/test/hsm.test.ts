@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { leastBudget, sessionsWithin } from '../src/concerns/hsm-budget.js'
-import { hsmTokens, loadConfig } from '../src/index.js'
+import { hsmTokens } from '../src/hsm-tokens.js'
+import { loadConfig } from '../src/load.js'
 import { ConfigError, type Problem } from '../src/problem.js'
 
 const ENV = {

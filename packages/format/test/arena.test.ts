@@ -1,7 +1,8 @@
 /** The arena in which derived bytes live: whose a slot is, and when. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { SLOT_LENGTH, SecretArena, createSealer, secrets } from '../src/index.js'
+import { SLOT_LENGTH, SecretArena, secrets } from '../src/arena.js'
+import { createSealer } from '../src/seal.js'
 import { deriveDataKey, deriveSigningKey } from '../src/derivation.js'
 import { Keystream } from '../src/keystream.js'
 import { mac } from '../src/mac.js'

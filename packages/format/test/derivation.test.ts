@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { type MasterKeyRef, isWellFormedDerivation } from '../src/index.js'
+import type { MasterKeyRef } from '../src/terms.js'
+import { isWellFormedDerivation } from '../src/derivation.js'
 import { deriveDataKey, deriveSigningKey, derivationMessages, masterKeyOf } from '../src/derivation.js'
 import { ATTEMPT, FILE_ID, MASTERS, flipBit } from './fixtures.js'
 import { SoftwareHsm } from './software-hsm.js'

@@ -1,7 +1,7 @@
 /** docs/FORMAT.md must stand alone in ten years: what can be compared with the code is compared. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { FORMAT_ERROR_CODES } from '../src/index.js'
+import { FORMAT_ERROR_CODES } from '../src/errors.js'
 import { AT, MAGIC } from '../src/header.js'
 import { LABELS } from '../src/mac.js'
 import { parseVectorFile } from './vector-file.js'

@@ -1,14 +1,11 @@
 /** Sealed objects for tests: one attempt, its masters, and everything needed to open it again. */
-import {
-  type OpenOptions,
-  type RecordView,
-  type SealOptions,
-  bufferReader,
-  createSealer,
-  inspectObject,
-  openObject,
-  wrapNonces,
-} from '../src/index.js'
+import type { OpenOptions } from '../src/admission.js'
+import type { RecordView } from '../src/record-view.js'
+import { type SealOptions, createSealer } from '../src/seal.js'
+import { bufferReader } from '../src/reader.js'
+import { inspectObject } from '../src/inspect.js'
+import { openObject } from '../src/open.js'
+import { wrapNonces } from '../src/nonce-record.js'
 import { collect, patternBytes } from './bytes.js'
 import { SoftwareHsm, type SoftwareMasters } from './software-hsm.js'
 

@@ -1,17 +1,13 @@
 import { createHash, createHmac } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import {
-  RESERVED_NONCE,
-  createSealer,
-  freshNonces,
-  isWellFormedDerivation,
-  knownAnswerMessages,
-  knownAnswerOf,
-  unwrapNonces,
-  wrapNonces,
-  type MasterKeyRef,
-} from '../src/index.js'
+import { RESERVED_NONCE } from '../src/reserved-nonce.js'
+import { createSealer } from '../src/seal.js'
+import { freshNonces } from '../src/nonce.js'
+import { isWellFormedDerivation } from '../src/derivation.js'
+import { knownAnswerMessages, knownAnswerOf } from '../src/known-answer.js'
+import { unwrapNonces, wrapNonces } from '../src/nonce-record.js'
+import type { MasterKeyRef } from '../src/terms.js'
 import { AT, parseHeader } from '../src/header.js'
 import { ATTEMPT, MASTERS, codeOf } from './fixtures.js'
 import { SoftwareHsm } from './software-hsm.js'

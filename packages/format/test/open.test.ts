@@ -1,12 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import {
-  type OpenOptions,
-  type RecordView,
-  bufferReader,
-  inspectObject,
-  openObject,
-  verifyObject,
-} from '../src/index.js'
+import type { OpenOptions } from '../src/admission.js'
+import type { RecordView } from '../src/record-view.js'
+import { bufferReader } from '../src/reader.js'
+import { inspectObject } from '../src/inspect.js'
+import { openObject } from '../src/open.js'
+import { verifyObject } from '../src/verify.js'
 import { keyCommitOf, headerTagOf } from '../src/header.js'
 import { deriveSigningKey } from '../src/derivation.js'
 import { mac } from '../src/mac.js'

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { bufferReader, openObject } from '../src/index.js'
+import { bufferReader } from '../src/reader.js'
+import { openObject } from '../src/open.js'
 import { collect } from './bytes.js'
 import { S, codeOf, flipBit, sealed } from './fixtures.js'
 

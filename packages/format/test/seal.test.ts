@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type SealOptions, createSealer, objectLength } from '../src/index.js'
+import { type SealOptions, createSealer } from '../src/seal.js'
+import { objectLength } from '../src/sizes.js'
 import { SLICE_LENGTH } from '../src/keystream.js'
 import { collect, patternBytes } from './bytes.js'
 import { ATTEMPT, BOUNDARIES, FILE_ID, MASTERS, S, codeOf, openAll, sealed } from './fixtures.js'

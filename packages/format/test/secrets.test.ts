@@ -4,14 +4,11 @@
  */
 import type * as crypto from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import {
-  type KeyDeriver,
-  type SealOptions,
-  bufferReader,
-  createSealer,
-  openObject,
-  verifyObject,
-} from '../src/index.js'
+import type { KeyDeriver } from '../src/terms.js'
+import { type SealOptions, createSealer } from '../src/seal.js'
+import { bufferReader } from '../src/reader.js'
+import { openObject } from '../src/open.js'
+import { verifyObject } from '../src/verify.js'
 import { secrets } from '../src/arena.js'
 import { aesKeyOf, deriveDataKey, deriveSigningKey, initialCounterOf } from '../src/derivation.js'
 import { collect, patternBytes } from './bytes.js'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { objectLength, plaintextLength, segmentCount, segmentSize } from '../src/index.js'
+import { objectLength, plaintextLength, segmentCount, segmentSize } from '../src/sizes.js'
 import { geometryOfPlaintext, segmentLength, segmentOffset } from '../src/sizes.js'
 import { BOUNDARIES, S } from './fixtures.js'
 

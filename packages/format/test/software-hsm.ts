@@ -2,13 +2,9 @@
  * Software master keys, for tests and vectors alone: nothing outside this folder may hold a master key in memory.
  */
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
-import {
-  FormatError,
-  type KeyDeriver,
-  type MasterKeyRef,
-  type NonceWrapper,
-  isWellFormedDerivation,
-} from '../src/index.js'
+import { FormatError } from '../src/errors.js'
+import type { KeyDeriver, MasterKeyRef, NonceWrapper } from '../src/terms.js'
+import { isWellFormedDerivation } from '../src/derivation.js'
 
 export interface SoftwareMasters {
   readonly enc: Buffer

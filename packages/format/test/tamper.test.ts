@@ -3,7 +3,9 @@
  * field it lies in says. Then cuts, additions, swaps.
  */
 import { describe, expect, it } from 'vitest'
-import { type OpenOptions, bufferReader, verifyObject } from '../src/index.js'
+import type { OpenOptions } from '../src/admission.js'
+import { bufferReader } from '../src/reader.js'
+import { verifyObject } from '../src/verify.js'
 import { type Fixture, OTHER_ID, S, codeOf, flipBit, openAll, sealed } from './fixtures.js'
 
 const LENGTH = 17

@@ -3,21 +3,14 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  type ObjectReader,
-  type OpenOptions,
-  type SealOptions,
-  type Sealer,
-  bufferReader,
-  createSealer,
-  fileReader,
-  objectLength,
-  openObject,
-  segmentCount,
-  segmentSize,
-  verifyObject,
-  wrapNonces,
-} from '../src/index.js'
+import { type ObjectReader, bufferReader } from '../src/reader.js'
+import type { OpenOptions } from '../src/admission.js'
+import { type SealOptions, type Sealer, createSealer } from '../src/seal.js'
+import { fileReader } from '../src/file-reader.js'
+import { objectLength, segmentCount, segmentSize } from '../src/sizes.js'
+import { openObject } from '../src/open.js'
+import { verifyObject } from '../src/verify.js'
+import { wrapNonces } from '../src/nonce-record.js'
 import { aesKeyOf, deriveDataKey, deriveSigningKey, initialCounterOf } from '../src/derivation.js'
 import { AT } from '../src/header.js'
 import { readPiece } from '../src/reader.js'

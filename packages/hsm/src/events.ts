@@ -1,7 +1,7 @@
 import type { Role } from './contract.js'
 import type { HsmErrorCode } from './errors/hsm-error.js'
 import type { OperationName } from './wire/operations.js'
-import type { FailoverReason } from './pool/token-choice.js'
+import type { FailoverReason } from './pool/failover-policy.js'
 
 /** `surplus`: the token no longer serves, and one agent is enough to stand by. */
 export type RestartReason = 'died' | 'failed-start' | 'hung' | 'silent' | 'error' | 'stale' | 'memory' | 'surplus'

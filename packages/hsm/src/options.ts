@@ -1,5 +1,5 @@
 import type { HsmEvent } from './events.js'
-import type { PinLatch } from './pool/latch.js'
+import type { PinLatch } from './pool/pin-lockout.js'
 
 /**
  * Terms: a *module* is the vendor's shared library; a *token* is what it shows, found by label; an *agent* is the process

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { openKeyAdmin } from '../src/index.js'
+import { openKeyAdmin } from '../src/admin/key-admin.js'
 import { ENC, isAlive, knownAnswers, loadUntil, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'
 import { plantKey } from './plant-key.js'
 

@@ -8,7 +8,9 @@ import { freshToken, tempDir, type FreshToken } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
 
 import { main } from '../src/conformance/main.js'
-import { conformance, formatReport, openKeyAdmin } from '../src/index.js'
+import { conformance } from '../src/conformance/conformance.js'
+import { formatReport } from '../src/conformance/report.js'
+import { openKeyAdmin } from '../src/admin/key-admin.js'
 import { tokenOptions } from './helpers.js'
 
 const execute = promisify(execFile)

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { Faulty, freshToken, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { HsmPool, keyLabel, type PoolOptions, type TokenOptions } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
+import { keyLabel } from '../src/labels.js'
+import type { PoolOptions, TokenOptions } from '../src/options.js'
 import { ENC, kcvOf, KEK, loadUntil, ObservedPool, SIG, tokenOptions } from './helpers.js'
 import { plantKey } from './plant-key.js'
 

@@ -1,9 +1,9 @@
 import { KIND, type Kind } from '../src/wire/frames.js'
 import type { HsmEvent } from '../src/events.js'
-import { memoryLatch } from '../src/pool/latch.js'
-import { PoolCore } from '../src/pool/core.js'
+import { memoryLatch } from '../src/pool/pin-lockout.js'
+import { PoolCore } from '../src/pool/token-pool.js'
 import { Prober } from '../src/pool/probe.js'
-import { Tokens } from '../src/pool/tokens.js'
+import { Tokens } from '../src/pool/failover-pool.js'
 import { FakeAgent, fakeHmac, TOKEN } from './fake-agents.js'
 
 export const LABEL = 'sealfleet/default/enc/s1/1'

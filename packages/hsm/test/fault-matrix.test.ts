@@ -1,7 +1,8 @@
 import { Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
-import { HsmPool, type TokenOptions } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
+import type { TokenOptions } from '../src/options.js'
 import { FAULT_ROWS } from './fault-rows.js'
 import { ENC, knownAnswers, ObservedPool, tallyOf, tokenOptions, tokenWithKeys } from './helpers.js'
 

@@ -1,4 +1,5 @@
-import type { PoolOptions, RestartReason } from '../src/index.js'
+import type { PoolOptions } from '../src/options.js'
+import type { RestartReason } from '../src/events.js'
 
 /**
  * What goes wrong once, under 16 operations, and how it ends: every operation is answered rightly, and healing takes exactly

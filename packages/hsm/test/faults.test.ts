@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
-import { HsmPool, memoryLatch } from '../src/index.js'
-import type { PinLatch, PoolOptions, TokenOptions } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
+import { memoryLatch } from '../src/pool/pin-lockout.js'
+import type { PinLatch } from '../src/pool/pin-lockout.js'
+import type { PoolOptions, TokenOptions } from '../src/options.js'
 import {
   ENC,
   isAlive,

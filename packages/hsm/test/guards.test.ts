@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { Breaker, type BreakerState } from '../src/pool/breaker.js'
-import { memoryLatch, type LoginOutcome } from '../src/pool/latch.js'
+import { memoryLatch, type LoginOutcome } from '../src/pool/pin-lockout.js'
 import { RestartBudget } from '../src/pool/restarts.js'
 
 const ID = { serial: '1', token: 't', pinId: 'p' }

@@ -4,8 +4,11 @@ import { readFile } from 'node:fs/promises'
 import { freshToken, type FreshToken } from '@sealfleet/testkit'
 import { expect } from 'vitest'
 
-import { HsmPool, openKeyAdmin } from '../src/index.js'
-import type { HsmEvent, MasterKeyRef, PoolOptions, RestartReason, TokenOptions } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
+import { openKeyAdmin } from '../src/admin/key-admin.js'
+import type { HsmEvent, RestartReason } from '../src/events.js'
+import type { MasterKeyRef } from '../src/contract.js'
+import type { PoolOptions, TokenOptions } from '../src/options.js'
 
 export const ENC: MasterKeyRef = { role: 'enc', domain: 'default', suite: 1, version: 1 }
 export const SIG: MasterKeyRef = { role: 'sig', domain: 'default', suite: 1, version: 1 }

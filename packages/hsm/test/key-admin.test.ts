@@ -4,7 +4,8 @@ import type { FreshToken } from '@sealfleet/testkit'
 import { freshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { HsmPool, openKeyAdmin, type KeyAdmin } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
+import { openKeyAdmin, type KeyAdmin } from '../src/admin/key-admin.js'
 import { ENC, KEK, SIG, tokenOptions } from './helpers.js'
 import { plantKey } from './plant-key.js'
 

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 
-import { conformance, formatReport, type TokenOptions } from '../src/index.js'
+import { conformance } from '../src/conformance/conformance.js'
+import { formatReport } from '../src/conformance/report.js'
+import type { TokenOptions } from '../src/options.js'
 
 const MODULE = 'SEALFLEET_TEST_PKCS11_MODULE'
 const { [MODULE]: module, SEALFLEET_TEST_PKCS11_TOKEN: token = '' } = process.env

@@ -1,7 +1,7 @@
 import type { FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
-import { HsmPool } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
 import { ENC, knownAnswers, loadUntil, ObservedPool, tallyOf, tokenOptions, tokenWithKeys } from './helpers.js'
 import { RemoteToken, remoteAbsent } from './remote-token.js'
 

@@ -4,7 +4,10 @@ import { knownAnswerMessages } from '@sealfleet/format'
 import { Faulty, freshToken, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
-import { openKeyAdmin, type HsmPool, type KeyEvidence, type MasterKeyRef, type TokenOptions } from '../src/index.js'
+import { openKeyAdmin, type KeyEvidence } from '../src/admin/key-admin.js'
+import type { HsmPool } from '../src/pool/hsm-pool.js'
+import type { MasterKeyRef } from '../src/contract.js'
+import type { TokenOptions } from '../src/options.js'
 import { ENC, KEK, ObservedPool, SIG, tokenOptions } from './helpers.js'
 
 const ENC2: MasterKeyRef = { role: 'enc', domain: 'default', suite: 2, version: 2 }

@@ -1,7 +1,9 @@
 import { Faulty } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
 
-import { conformance, formatReport, openKeyAdmin } from '../src/index.js'
+import { conformance } from '../src/conformance/conformance.js'
+import { formatReport } from '../src/conformance/report.js'
+import { openKeyAdmin } from '../src/admin/key-admin.js'
 import { ENC, knownAnswers, ObservedPool, tallyOf } from './helpers.js'
 import { nssModule, nssToken } from './nss.js'
 

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 
 import { tempDir } from '@sealfleet/testkit'
 
-import type { TokenOptions } from '../src/index.js'
+import type { TokenOptions } from '../src/options.js'
 
 const execute = promisify(execFile)
 const INIT = fileURLToPath(new URL('nss-init.mjs', import.meta.url))

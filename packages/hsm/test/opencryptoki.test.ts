@@ -3,7 +3,10 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { conformance, formatReport, openKeyAdmin, type MasterKeyRef } from '../src/index.js'
+import { conformance } from '../src/conformance/conformance.js'
+import { formatReport } from '../src/conformance/report.js'
+import { openKeyAdmin } from '../src/admin/key-admin.js'
+import type { MasterKeyRef } from '../src/contract.js'
 import { knownAnswers, ObservedPool } from './helpers.js'
 import { opencryptokiAbsent, opencryptokiToken, type SecondToken } from './opencryptoki.js'
 

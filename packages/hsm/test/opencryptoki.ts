@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-import type { TokenOptions } from '../src/index.js'
+import type { TokenOptions } from '../src/options.js'
 
 const execute = promisify(execFile)
 

@@ -5,8 +5,8 @@ import { nonceAad, secrets, wipe } from '@sealfleet/format'
 import type { FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import type { HsmPool } from '../src/index.js'
-import { HsmBusy } from '../src/index.js'
+import type { HsmPool } from '../src/pool/hsm-pool.js'
+import { HsmBusy } from '../src/errors/hsm-error.js'
 import { ENC, KEK, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'
 
 const SUITE_2 = { ...ENC, suite: 2, version: 2 } as const

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 
 import type { FreshToken } from '@sealfleet/testkit'
 
-import type { TokenOptions } from '../src/index.js'
+import type { TokenOptions } from '../src/options.js'
 import { tokenOptions } from './helpers.js'
 
 const CLIENT = '/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so'

@@ -6,8 +6,11 @@ import { join } from 'node:path'
 import { freshToken, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { HsmPool, memoryLatch, openKeyAdmin } from '../src/index.js'
-import type { HsmEvent, PoolOptions, TokenOptions } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
+import { memoryLatch } from '../src/pool/pin-lockout.js'
+import { openKeyAdmin } from '../src/admin/key-admin.js'
+import type { HsmEvent } from '../src/events.js'
+import type { PoolOptions, TokenOptions } from '../src/options.js'
 import { ENC, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
 import { initToken } from './init-token.js'
 

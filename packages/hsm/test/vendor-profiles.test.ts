@@ -4,7 +4,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { ErrorClass, VendorName } from '../src/errors/classes.js'
 import { classifyCkr, profileOf } from '../src/errors/classify.js'
 import { VENDORS } from '../src/errors/table.js'
-import { HsmPool, memoryLatch, openKeyAdmin, type TokenOptions } from '../src/index.js'
+import { HsmPool } from '../src/pool/hsm-pool.js'
+import { memoryLatch } from '../src/pool/pin-lockout.js'
+import { openKeyAdmin } from '../src/admin/key-admin.js'
+import type { TokenOptions } from '../src/options.js'
 import { ENC, knownAnswers, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
 
 /** By number, from the vendors' documents: what the table in src must say. `n` of Luna is CKR_VENDOR_DEFINED + n. */

@@ -1,4 +1,5 @@
-import { countPastRetention, expireFiles, type PastRetention, type Records } from '@sealfleet/records'
+import { countPastRetention, expireFiles, type PastRetention } from '@sealfleet/records/deletion'
+import type { Records } from '@sealfleet/records'
 
 export interface ExpireOptions {
   /** Of this domain alone: `default` or a UUID. Default: every domain that has a retention. */

@@ -1,4 +1,4 @@
-import { DOCTOR_PREFIX, PROBE_PREFIX } from './audit-prefix.js'
+import { DOCTOR_PREFIX, PROBE_PREFIX } from '@sealfleet/objects'
 import { isLocked } from './locked.js'
 import type { StorePorts, SweepOptions, SweepReport } from './terms.js'
 

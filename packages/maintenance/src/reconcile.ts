@@ -1,12 +1,6 @@
-import {
-  conservation,
-  countOpenFiles,
-  forgetWorkers,
-  listOpenFiles,
-  type Conservation,
-  type FileRow,
-  type Records,
-} from '@sealfleet/records'
+import { conservation, countOpenFiles, listOpenFiles, type Conservation } from '@sealfleet/records/files'
+import { forgetWorkers } from '@sealfleet/records/upkeep'
+import type { FileRow, Records } from '@sealfleet/records'
 
 /** The queue, as far as reconciling goes. */
 export interface JobsPort {

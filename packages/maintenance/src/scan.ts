@@ -1,11 +1,12 @@
-import { attemptOwners, listKeptObjects, type AttemptOwner, type KeptObject, type Records } from '@sealfleet/records'
+import { attemptOwners, listKeptObjects, type AttemptOwner, type KeptObject } from '@sealfleet/records/attempts'
+import type { Records } from '@sealfleet/records'
 import type { ListedVersion } from '@sealfleet/store'
 
-import { AUDIT_PREFIX, isProbe } from './audit-prefix.js'
-import { inBatches } from './batches.js'
-import { assertOwnBucket, FLEET_MARK } from './fleet-mark.js'
-import { House } from './house.js'
-import { parseObjectKey } from './object-key.js'
+import { AUDIT_PREFIX, isProbe } from '@sealfleet/objects'
+import { inBatches } from '@sealfleet/runtime'
+import { assertOwnBucket, FLEET_MARK } from '@sealfleet/objects'
+import { House } from './sweep-actions.js'
+import { parseObjectKey } from '@sealfleet/objects'
 import { abandonOrphans } from './sweep.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 

@@ -1,20 +1,19 @@
 import {
   abandonAttempt,
   attemptOwners,
-  listDeletedObjects,
   listLeftovers,
-  listObjectsOfDeleted,
   listOrphanedAttempts,
   listSuperseded,
   markSwept,
   type Leftover,
-} from '@sealfleet/records'
+} from '@sealfleet/records/attempts'
+import { listDeletedObjects, listObjectsOfDeleted } from '@sealfleet/records/deletion'
 
-import { AUDIT_PREFIX, isProbe } from './audit-prefix.js'
-import { eachOf, inBatches } from './batches.js'
-import { assertOwnBucket } from './fleet-mark.js'
-import { House } from './house.js'
-import { parseObjectKey } from './object-key.js'
+import { AUDIT_PREFIX, isProbe } from '@sealfleet/objects'
+import { eachOf, inBatches } from '@sealfleet/runtime'
+import { assertOwnBucket } from '@sealfleet/objects'
+import { House } from './sweep-actions.js'
+import { parseObjectKey } from '@sealfleet/objects'
 import { sweepProbes } from './probes.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 

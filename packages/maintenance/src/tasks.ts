@@ -1,4 +1,5 @@
-import { finishTask, renewTask, startTask, type Records } from '@sealfleet/records'
+import { finishTask, renewTask, startTask } from '@sealfleet/records/upkeep'
+import type { Records } from '@sealfleet/records'
 import { setTimeout } from 'node:timers/promises'
 
 /** Something that maintenance does again and again, in one process of the fleet at a time. */

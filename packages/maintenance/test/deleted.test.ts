@@ -1,17 +1,14 @@
-import {
-  conservation,
-  getFile,
-  listAudit,
-  placeHold,
-  releaseHold,
-  removeFile,
-  setDomain,
-  traceFile,
-} from '@sealfleet/records'
+import { conservation, getFile, traceFile } from '@sealfleet/records/files'
+import { listAudit } from '@sealfleet/records/audit'
+import { placeHold, releaseHold, removeFile } from '@sealfleet/records/deletion'
+import { setDomain } from '@sealfleet/records/fleet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { House as Hands } from '../src/house.js'
-import { AUDIT_PREFIX, expire, scan, sweep, sweepDeleted } from '../src/index.js'
+import { House as Hands } from '../src/sweep-actions.js'
+import { AUDIT_PREFIX } from '@sealfleet/objects'
+import { expire } from '../src/expire.js'
+import { scan } from '../src/scan.js'
+import { sweep, sweepDeleted } from '../src/sweep.js'
 import { emptyReport } from '../src/terms.js'
 import { openHouse, type Begun, type House } from './support.js'
 

@@ -1,7 +1,9 @@
-import { removeFile, traceFile } from '@sealfleet/records'
+import { removeFile } from '@sealfleet/records/deletion'
+import { traceFile } from '@sealfleet/records/files'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { scan, sweep, sweepDeleted } from '../src/index.js'
+import { scan } from '../src/scan.js'
+import { sweep, sweepDeleted } from '../src/sweep.js'
 import { openHouse, type House } from './support.js'
 
 /** A bucket that keeps every object for a day. */

@@ -1,12 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto'
 
-import { ingestJobId, openIngestClient, queueView, type OwnedIngestClient } from '@sealfleet/jobs'
-import { acceptFiles, fileStates, heartbeat, listWorkers } from '@sealfleet/records'
+import { ingestJobId, openIngestClient, queueView, type OwnedIngestClient } from '@sealfleet/queue'
+import { acceptFiles, fileStates } from '@sealfleet/records/files'
+import { heartbeat, listWorkers } from '@sealfleet/records/upkeep'
 import { freshPrefix, redisUrl } from '@sealfleet/testkit'
 import { Worker } from 'bullmq'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 
-import { outOfBalance, reconcile } from '../src/index.js'
+import { outOfBalance, reconcile } from '../src/reconcile.js'
 import { openHouse, type House } from './support.js'
 
 let house: House

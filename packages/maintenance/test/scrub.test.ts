@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 
-import { currentScrub, listScrubs, nextToScrub, recordScrubbed, scrubBacklog } from '@sealfleet/records'
+import { currentScrub, listScrubs, nextToScrub, recordScrubbed, scrubBacklog } from '@sealfleet/records/upkeep'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { scrub, type ScrubPorts } from '../src/index.js'
+import { scrub, type ScrubPorts } from '../src/scrub.js'
 import { openHouse, type House } from './support.js'
 
 let house: House

@@ -1,19 +1,11 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 
-import { requestFingerprint } from '@sealfleet/jobs'
-import {
-  activateMasterKey,
-  activeKeys,
-  claimFile,
-  commitAttempt,
-  ensureDomain,
-  failAttempt,
-  openAttempt,
-  openRecords,
-  registerMasterKey,
-  type ActiveKeys,
-  type Records,
-} from '@sealfleet/records'
+import { requestFingerprint } from '@sealfleet/queue'
+import { activateMasterKey, activeKeys, registerMasterKey, type ActiveKeys } from '@sealfleet/records/keys'
+import { claimFile } from '@sealfleet/records/files'
+import { commitAttempt, failAttempt, openAttempt } from '@sealfleet/records/attempts'
+import { ensureDomain } from '@sealfleet/records/fleet'
+import { openRecords, type Records } from '@sealfleet/records'
 import { objectMetadata, openStore, type Store } from '@sealfleet/store'
 import { freshBucket, freshDatabase, type S3ServerKind } from '@sealfleet/testkit'
 import pg from 'pg'

@@ -1,9 +1,10 @@
 import { S3Client, CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3'
-import { listAudit } from '@sealfleet/records'
+import { listAudit } from '@sealfleet/records/audit'
 import { requireVariable } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { scan, sweep } from '../src/index.js'
+import { scan } from '../src/scan.js'
+import { sweep } from '../src/sweep.js'
 import { openHouse, type House } from './support.js'
 
 const NOW = { graceSeconds: 0, actor: 'test' }

@@ -1,7 +1,7 @@
-import { listTasks } from '@sealfleet/records'
+import { listTasks } from '@sealfleet/records/upkeep'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { runTasks, type Task, type TaskEvents } from '../src/index.js'
+import { runTasks, type Task, type TaskEvents } from '../src/tasks.js'
 import { openHouse, type House } from './support.js'
 
 let house: House

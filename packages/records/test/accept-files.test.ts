@@ -1,17 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  ACCEPT_CHUNK,
-  acceptFile,
-  acceptFiles,
-  batchProgress,
-  claimFile,
-  createBatch,
-  failAttempt,
-  fileStates,
-  getFile,
-  type Queryable,
-} from '../src/index.js'
+import { ACCEPT_CHUNK, acceptFile, acceptFiles } from '../src/files/accept-files.js'
+import { batchProgress, createBatch } from '../src/files/batches.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { failAttempt } from '../src/attempts/fail-attempt.js'
+import { fileStates } from '../src/files/file-states.js'
+import { getFile } from '../src/files/get-file.js'
+import type { Queryable } from '../src/db/records.js'
 import { openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { activeHolds, placeHold } from '../src/index.js'
+import { activeHolds } from '../src/deletion/active-holds.js'
+import { placeHold } from '../src/deletion/place-hold.js'
 import { openFixture, opened, type Fixture } from './support.js'
 
 let f: Fixture

@@ -1,16 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  claimFile,
-  commitAttempt,
-  failAttempt,
-  getFile,
-  listAudit,
-  openAttempt,
-  registerMasterKey,
-  renewLease,
-  traceFile,
-} from '../src/index.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { failAttempt } from '../src/attempts/fail-attempt.js'
+import { getFile } from '../src/files/get-file.js'
+import { listAudit } from '../src/audit/append-audit.js'
+import { openAttempt } from '../src/attempts/open-attempt.js'
+import { registerMasterKey } from '../src/keys/master-keys.js'
+import { renewLease } from '../src/attempts/renew-lease.js'
+import { traceFile } from '../src/files/trace-file.js'
 import { addKey, attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

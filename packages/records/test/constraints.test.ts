@@ -1,6 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { claimFile, commitAttempt } from '../src/index.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
 import { attempt, commitOf, nonceIdOf, opened, openFixture, request, type Fixture } from './support.js'
 
 /**

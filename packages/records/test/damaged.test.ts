@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { claimFile, commitAttempt, getFile } from '../src/index.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { getFile } from '../src/files/get-file.js'
 import { commitOf, opened, openFixture, request, type Fixture } from './support.js'
 
 /** Rows in a database whose tables have lost their constraints: restored without them, or changed by their owner. */

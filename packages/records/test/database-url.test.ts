@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { tempDir, type TempDir } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseDatabaseUrl } from '../src/connection/url.js'
+import { parseDatabaseUrl } from '../src/db/database-url.js'
 
 const BASE = { host: 'h', port: 5432, user: 'u', database: 'd', ssl: false, schema: 'public', pooled: false }
 

@@ -1,21 +1,15 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  abandonAttempt,
-  claimFile,
-  commitAttempt,
-  failAttempt,
-  failureHistory,
-  getDeadLetter,
-  getFile,
-  listDeadLetters,
-  listOrphanedAttempts,
-  openAttempt,
-  recordRefusal,
-  releaseFile,
-  traceFile,
-  type FailInput,
-} from '../src/index.js'
+import { abandonAttempt, listOrphanedAttempts } from '../src/attempts/abandon-attempt.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { failAttempt, releaseFile, type FailInput } from '../src/attempts/fail-attempt.js'
+import { failureHistory } from '../src/attempts/failure-history.js'
+import { getDeadLetter, listDeadLetters } from '../src/files/dead-letters.js'
+import { getFile } from '../src/files/get-file.js'
+import { openAttempt } from '../src/attempts/open-attempt.js'
+import { recordRefusal } from '../src/files/record-refusal.js'
+import { traceFile } from '../src/files/trace-file.js'
 import { attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

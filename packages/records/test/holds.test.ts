@@ -1,23 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  activeHolds,
-  claimFile,
-  commitAttempt,
-  conservation,
-  countPastRetention,
-  ensureDomain,
-  expireFiles,
-  getFile,
-  listAudit,
-  listHolds,
-  listPastRetention,
-  lockDomainForDeletion,
-  placeHold,
-  releaseHold,
-  removeFile,
-  setDomain,
-} from '../src/index.js'
+import { activeHolds } from '../src/deletion/active-holds.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { conservation } from '../src/files/counts.js'
+import { countPastRetention, listPastRetention } from '../src/deletion/past-retention.js'
+import { ensureDomain } from '../src/fleet/domains.js'
+import { expireFiles } from '../src/deletion/expire-files.js'
+import { getFile } from '../src/files/get-file.js'
+import { listAudit } from '../src/audit/append-audit.js'
+import { listHolds } from '../src/deletion/list-holds.js'
+import { lockDomainForDeletion } from '../src/fleet/domain-lock.js'
+import { placeHold } from '../src/deletion/place-hold.js'
+import { releaseHold } from '../src/deletion/release-hold.js'
+import { removeFile } from '../src/deletion/remove-file.js'
+import { setDomain } from '../src/fleet/set-domain.js'
 import { commitOf, gate, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

@@ -1,6 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { addKnownAnswer, committedUnderKey, getMasterKey, registerMasterKey, type MasterKeyRef } from '../src/index.js'
+import { addKnownAnswer, getMasterKey, registerMasterKey } from '../src/keys/master-keys.js'
+import { committedUnderKey } from '../src/keys/committed-under-key.js'
+import type { MasterKeyRef } from '../src/db/terms.js'
 import { openFixture, type Fixture } from './support.js'
 
 let f: Fixture

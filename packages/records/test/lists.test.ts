@@ -1,30 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  appendAudit,
-  batchProgress,
-  claimFile,
-  clearHsmLatch,
-  commitAttempt,
-  conservation,
-  countsByState,
-  createBatch,
-  failAttempt,
-  fleetPinLatch,
-  forgetWorkers,
-  getBatch,
-  getFile,
-  getHsmLatch,
-  heartbeat,
-  listAudit,
-  listFiles,
-  listWorkers,
-  setHsmLatch,
-  traceFile,
-  acceptFile,
-  type ListedFile,
-  type LoginOutcome,
-} from '../src/index.js'
+import { appendAudit, listAudit } from '../src/audit/append-audit.js'
+import { batchProgress, createBatch, getBatch } from '../src/files/batches.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { clearHsmLatch, getHsmLatch, setHsmLatch } from '../src/keys/pin-lockout-rows.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { conservation, countsByState } from '../src/files/counts.js'
+import { failAttempt } from '../src/attempts/fail-attempt.js'
+import { fleetPinLatch, type LoginOutcome } from '../src/keys/pin-lockout.js'
+import { forgetWorkers, heartbeat, listWorkers } from '../src/upkeep/workers.js'
+import { getFile } from '../src/files/get-file.js'
+import { listFiles, type ListedFile } from '../src/files/list-files.js'
+import { traceFile } from '../src/files/trace-file.js'
+import { acceptFile } from '../src/files/accept-files.js'
 import { attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

@@ -1,13 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import {
-  activateMasterKey,
-  heartbeat,
-  listLiveWorkers,
-  listPendingKeys,
-  registerMasterKey,
-  type WorkerState,
-} from '../src/index.js'
+import { activateMasterKey, registerMasterKey } from '../src/keys/master-keys.js'
+import { heartbeat } from '../src/upkeep/workers.js'
+import { listLiveWorkers } from '../src/upkeep/live-workers.js'
+import { listPendingKeys } from '../src/keys/pending-keys.js'
+import type { WorkerState } from '../src/db/terms.js'
 import { openFixture, type Fixture } from './support.js'
 
 let f: Fixture

@@ -3,15 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   activateMasterKey,
   activeKeys,
-  ensureDomain,
   getKeyState,
   getMasterKey,
   keyLabelOf,
-  listDomains,
   listMasterKeys,
   registerMasterKey,
-  type MasterKeyRef,
-} from '../src/index.js'
+} from '../src/keys/master-keys.js'
+import { ensureDomain, listDomains } from '../src/fleet/domains.js'
+import type { MasterKeyRef } from '../src/db/terms.js'
 import { addKey, openFixture, type Fixture } from './support.js'
 
 let f: Fixture

@@ -2,16 +2,16 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
   addOperator,
-  consumeRequest,
-  createRequest,
   enrolmentDetail,
   getOperator,
-  listAudit,
   listOperators,
   revocationDetail,
   revokeOperator,
   type NewOperator,
-} from '../src/index.js'
+} from '../src/operators/operators.js'
+import { consumeRequest } from '../src/operators/consume-request.js'
+import { createRequest } from '../src/operators/requests.js'
+import { listAudit } from '../src/audit/append-audit.js'
 import { SUBJECT, ann, approve, ask, aud, bob, cyd, enrol, f, keys, withPeople } from './people.js'
 import { openFixture } from './support.js'
 

@@ -1,17 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import {
-  acceptFile,
-  claimFile,
-  failAttempt,
-  forgetRelayed,
-  getFile,
-  listOpenFiles,
-  outboxDepth,
-  relayOutbox,
-  type FileRow,
-} from '../src/index.js'
+import { acceptFile } from '../src/files/accept-files.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { failAttempt } from '../src/attempts/fail-attempt.js'
+import { forgetRelayed, outboxDepth, relayOutbox } from '../src/upkeep/outbox.js'
+import { getFile } from '../src/files/get-file.js'
+import { listOpenFiles } from '../src/files/open-files.js'
+import type { FileRow } from '../src/db/terms.js'
 import { openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
@@ -178,8 +174,8 @@ describe('sealfleet_enqueue', () => {
     }
   })
 
-  test('needs no more rights than packages/jobs/README.md gives to a producer', async () => {
-    const readme = await readFile(new URL('../../jobs/README.md', import.meta.url), 'utf8')
+  test('needs no more rights than packages/queue/README.md gives to a producer', async () => {
+    const readme = await readFile(new URL('../../queue/README.md', import.meta.url), 'utf8')
     const grants = /```sql\n(GRANT [\s\S]*?);\n```/.exec(readme)?.[1] ?? ''
     const role = `sf_producer_${randomUUID().slice(0, 8)}`
     const client = await f.sql.connect()

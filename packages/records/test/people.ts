@@ -1,19 +1,14 @@
 /** What tests of operators and their requests share. */
 import { generateKeyPairSync, randomUUID, sign, type KeyObject } from 'node:crypto'
 import { afterAll, beforeAll } from 'vitest'
-import {
-  addOperator,
-  addSignature,
-  consumeRequest,
-  createRequest,
-  enrolmentDetail,
-  rawPublicKey,
-  signedBytes,
-  type NewOperator,
-  type NewRequest,
-  type OperatorRow,
-  type RequestRow,
-} from '../src/index.js'
+import { addOperator, enrolmentDetail, type NewOperator } from '../src/operators/operators.js'
+import { addSignature } from '../src/operators/add-signature.js'
+import { consumeRequest } from '../src/operators/consume-request.js'
+import { createRequest, type NewRequest } from '../src/operators/requests.js'
+import { rawPublicKey } from '../src/operators/public-key.js'
+import { signedBytes } from '../src/operators/request-body.js'
+import type { OperatorRow } from '../src/operators/operator-row.js'
+import type { RequestRow } from '../src/operators/request-row.js'
 import { openFixture, type Fixture } from './support.js'
 
 export interface Person {

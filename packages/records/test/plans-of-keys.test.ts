@@ -1,14 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Prisma } from '../src/generated/client.js'
-import {
-  countKeyReferences,
-  getMasterKey,
-  listKeyReferences,
-  rekeyScope,
-  seedRekeyItems,
-  startRekeyRun,
-  type Queryable,
-} from '../src/index.js'
+import { countKeyReferences, listKeyReferences } from '../src/keys/key-references.js'
+import { getMasterKey } from '../src/keys/master-keys.js'
+import { rekeyScope } from '../src/rekey/rekey-scope.js'
+import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
+import { startRekeyRun } from '../src/rekey/start-rekey-run.js'
+import type { Queryable } from '../src/db/records.js'
 import { manyFiles } from './many-files.js'
 import { addKey, openFixture, type Fixture } from './support.js'
 

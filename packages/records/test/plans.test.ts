@@ -1,15 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Prisma } from '../src/generated/client.js'
-import {
-  countRekeyItems,
-  listKeptObjects,
-  listShredEvents,
-  nextToScrub,
-  searchAudit,
-  type AuditFilter,
-  type Queryable,
-} from '../src/index.js'
+import { countRekeyItems } from '../src/rekey/count-rekey-items.js'
+import { listKeptObjects } from '../src/attempts/committed-objects.js'
+import { listShredEvents } from '../src/deletion/shred-events.js'
+import { nextToScrub } from '../src/upkeep/scrubs.js'
+import { searchAudit, type AuditFilter } from '../src/audit/search-audit.js'
+import type { Queryable } from '../src/db/records.js'
 import { manyFiles } from './many-files.js'
 import { openFixture, type Fixture } from './support.js'
 

@@ -5,7 +5,10 @@ import { freshDatabase, startPgbouncer, tempDir, type FreshDatabase, type Pgboun
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Prisma } from '../src/generated/client.js'
-import { listDomains, migrate, openRecords, sessionReport } from '../src/index.js'
+import { listDomains } from '../src/fleet/domains.js'
+import { migrate } from '../src/migrate/migrate.js'
+import { openRecords } from '../src/db/records.js'
+import { sessionReport } from '../src/upkeep/session-report.js'
 
 const closers: (() => Promise<unknown>)[] = []
 afterAll(async () => {

@@ -1,23 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
-import {
-  abandonAttempt,
-  attemptOwners,
-  claimRekeyItem,
-  commitRekey,
-  conservation,
-  endRekeyItem,
-  failedRekeyItems,
-  getFile,
-  getRekeyRun,
-  listOrphanedAttempts,
-  rekeyCounts,
-  renewRekeyLease,
-  retryRekeyItems,
-  seedRekeyItems,
-  traceFile,
-  type DueItem,
-} from '../src/index.js'
+import { abandonAttempt, listOrphanedAttempts } from '../src/attempts/abandon-attempt.js'
+import { attemptOwners } from '../src/attempts/attempt-owners.js'
+import { claimRekeyItem } from '../src/rekey/claim-rekey-item.js'
+import { commitRekey } from '../src/rekey/commit-rekey.js'
+import { conservation } from '../src/files/counts.js'
+import { endRekeyItem } from '../src/rekey/end-rekey-item.js'
+import { failedRekeyItems, rekeyCounts } from '../src/rekey/rekey-counts.js'
+import { getFile } from '../src/files/get-file.js'
+import { getRekeyRun } from '../src/rekey/rekey-runs.js'
+import { renewRekeyLease } from '../src/rekey/renew-rekey-lease.js'
+import { retryRekeyItems } from '../src/rekey/retry-rekey-items.js'
+import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
+import { traceFile } from '../src/files/trace-file.js'
+import type { DueItem } from '../src/rekey/dispatch-rekey-items.js'
 import {
   claimed,
   domain,

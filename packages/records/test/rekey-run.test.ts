@@ -1,19 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import {
-  assertRekeyable,
-  changeRekeyRun,
-  claimRekeyItem,
-  commitAttempt,
-  commitRekey,
-  countRekeyItems,
-  getRekeyRun,
-  listAudit,
-  rekeyScope,
-  retryRekeyItems,
-  seedRekeyItems,
-  startRekeyRun,
-} from '../src/index.js'
+import { assertRekeyable, startRekeyRun } from '../src/rekey/start-rekey-run.js'
+import { changeRekeyRun } from '../src/rekey/change-rekey-run.js'
+import { claimRekeyItem } from '../src/rekey/claim-rekey-item.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { commitRekey } from '../src/rekey/commit-rekey.js'
+import { countRekeyItems } from '../src/rekey/count-rekey-items.js'
+import { getRekeyRun } from '../src/rekey/rekey-runs.js'
+import { listAudit } from '../src/audit/append-audit.js'
+import { rekeyScope } from '../src/rekey/rekey-scope.js'
+import { retryRekeyItems } from '../src/rekey/retry-rekey-items.js'
+import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
 import {
   claimed,
   domain,

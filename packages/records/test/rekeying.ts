@@ -1,20 +1,16 @@
 /** What tests of re-encryption share: a run's items, and an ingest and a new attempt step by step. */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
-import {
-  activeKeys,
-  claimFile,
-  claimRekeyItem,
-  commitAttempt,
-  ensureDomain,
-  giveRekeyItems,
-  openAttempt,
-  openRekeyAttempt,
-  seedRekeyItems,
-  startRekeyRun,
-  type DueItem,
-  type RekeyClaim,
-} from '../src/index.js'
+import { activeKeys } from '../src/keys/master-keys.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { claimRekeyItem, type RekeyClaim } from '../src/rekey/claim-rekey-item.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { ensureDomain } from '../src/fleet/domains.js'
+import { giveRekeyItems, type DueItem } from '../src/rekey/dispatch-rekey-items.js'
+import { openAttempt } from '../src/attempts/open-attempt.js'
+import { openRekeyAttempt } from '../src/rekey/open-rekey-attempt.js'
+import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
+import { startRekeyRun } from '../src/rekey/start-rekey-run.js'
 import { addKey, attempt, commitOf, nonceIdOf, openFixture, type Fixture } from './support.js'
 
 export let f: Fixture

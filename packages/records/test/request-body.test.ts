@@ -1,18 +1,16 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { assertPublicKey, rawPublicKey } from '../src/operators/public-key.js'
 import {
-  assertPublicKey,
   bodyOfSignedBytes,
-  canonicalJson,
-  parseCanonicalJson,
   parseRequestBody,
-  rawPublicKey,
   requestBody,
-  signatureFits,
   signedBytes,
   type RequestBody,
-} from '../src/index.js'
+} from '../src/operators/request-body.js'
+import { canonicalJson, parseCanonicalJson } from '../src/operators/canonical-json.js'
+import { signatureFits } from '../src/operators/signature.js'
 
 const BODY: RequestBody = {
   version: 1,

@@ -1,14 +1,10 @@
 import { randomBytes, randomUUID, sign } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import {
-  addSignature,
-  cancelRequest,
-  consumeRequest,
-  getRequest,
-  listAudit,
-  listRequests,
-  signedBytes,
-} from '../src/index.js'
+import { addSignature } from '../src/operators/add-signature.js'
+import { cancelRequest, getRequest, listRequests } from '../src/operators/requests.js'
+import { consumeRequest } from '../src/operators/consume-request.js'
+import { listAudit } from '../src/audit/append-audit.js'
+import { signedBytes } from '../src/operators/request-body.js'
 import { SUBJECT, ann, approve, ask, aud, bob, cyd, f, use, withPeople } from './people.js'
 
 withPeople()

@@ -1,17 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  claimFile,
-  discardDeadLetter,
-  failAttempt,
-  getDeadLetter,
-  getFile,
-  listDeadLetters,
-  recordRefusal,
-  replayDeadLetter,
-  traceFile,
-  type FailInput,
-} from '../src/index.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { discardDeadLetter, replayDeadLetter } from '../src/files/resolve-dead-letter.js'
+import { failAttempt, type FailInput } from '../src/attempts/fail-attempt.js'
+import { getDeadLetter, listDeadLetters } from '../src/files/dead-letters.js'
+import { getFile } from '../src/files/get-file.js'
+import { recordRefusal } from '../src/files/record-refusal.js'
+import { traceFile } from '../src/files/trace-file.js'
 import { opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { listAudit, searchAudit, type AuditFilter, type AuditRow } from '../src/index.js'
+import { listAudit } from '../src/audit/append-audit.js'
+import { searchAudit, type AuditFilter } from '../src/audit/search-audit.js'
+import type { AuditRow } from '../src/db/terms.js'
 import { openFixture, type Fixture } from './support.js'
 
 const ROWS = 60

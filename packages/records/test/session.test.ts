@@ -2,9 +2,12 @@ import { readFile } from 'node:fs/promises'
 import { freshDatabase, hostileDefaults, type FreshDatabase } from '@sealfleet/testkit'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { instantOf } from '../src/connection/times.js'
+import { instantOf } from '../src/db/times.js'
 import { Prisma } from '../src/generated/client.js'
-import { migrate, OLDEST_POSTGRES, openRecords, sessionReport, type Records } from '../src/index.js'
+import { migrate } from '../src/migrate/migrate.js'
+import { OLDEST_POSTGRES } from '../src/db/schema-version.js'
+import { openRecords, type Records } from '../src/db/records.js'
+import { sessionReport } from '../src/upkeep/session-report.js'
 
 test.each([
   ['2026-11-30 08:37:39.571+00', '2026-11-30T08:37:39.571+00:00'],

@@ -1,32 +1,23 @@
 import { generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import {
-  activateMasterKey,
-  activeKeys,
-  addOperator,
-  addSignature,
-  claimFile,
-  commitAttempt,
-  conservation,
-  createRequest,
-  ensureDomain,
-  getFile,
-  getRequest,
-  listAudit,
-  listShredEvents,
-  lockForShredding,
-  openAttempt,
-  rawPublicKey,
-  registerMasterKey,
-  releaseFile,
-  requestBody,
-  setDomain,
-  shredDetail,
-  shredFile,
-  signedBytes,
-  usedRequestProblem,
-  type ActiveKeys,
-} from '../src/index.js'
+import { activateMasterKey, activeKeys, registerMasterKey, type ActiveKeys } from '../src/keys/master-keys.js'
+import { addOperator } from '../src/operators/operators.js'
+import { addSignature } from '../src/operators/add-signature.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { conservation } from '../src/files/counts.js'
+import { createRequest, getRequest } from '../src/operators/requests.js'
+import { ensureDomain } from '../src/fleet/domains.js'
+import { getFile } from '../src/files/get-file.js'
+import { listAudit } from '../src/audit/append-audit.js'
+import { listShredEvents } from '../src/deletion/shred-events.js'
+import { lockForShredding, shredDetail, shredFile } from '../src/deletion/shred-file.js'
+import { openAttempt } from '../src/attempts/open-attempt.js'
+import { rawPublicKey } from '../src/operators/public-key.js'
+import { releaseFile } from '../src/attempts/fail-attempt.js'
+import { requestBody, signedBytes } from '../src/operators/request-body.js'
+import { setDomain } from '../src/fleet/set-domain.js'
+import { usedRequestProblem } from '../src/operators/used-request.js'
 import { attempt, commitOf, openFixture, opened, request, type Fixture } from './support.js'
 
 const DOMAIN = randomUUID()

@@ -1,7 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { commitAttempt, getFile, listFiles, removeFile, traceFile, type Records } from '../src/index.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { getFile } from '../src/files/get-file.js'
+import { listFiles } from '../src/files/list-files.js'
+import { removeFile } from '../src/deletion/remove-file.js'
+import { traceFile } from '../src/files/trace-file.js'
+import type { Records } from '../src/db/records.js'
 import { commitOf, nonceIdOf, opened, openFixture, type Fixture } from './support.js'
 
 /** Reads of a file beside its attempts are several queries: another transaction that fits between them must not be half seen. */

@@ -1,20 +1,12 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { freshDatabase } from '@sealfleet/testkit'
 import pg from 'pg'
-import {
-  activateMasterKey,
-  activeKeys,
-  claimFile,
-  ensureDomain,
-  openAttempt,
-  openRecords,
-  registerMasterKey,
-  type ActiveKeys,
-  type ClaimInput,
-  type CommitInput,
-  type OpenAttemptInput,
-  type Records,
-} from '../src/index.js'
+import { activateMasterKey, activeKeys, registerMasterKey, type ActiveKeys } from '../src/keys/master-keys.js'
+import { claimFile, type ClaimInput } from '../src/files/claim-file.js'
+import { ensureDomain } from '../src/fleet/domains.js'
+import { openAttempt, type OpenAttemptInput } from '../src/attempts/open-attempt.js'
+import { openRecords, type Records } from '../src/db/records.js'
+import type { CommitInput } from '../src/attempts/commit-attempt.js'
 
 /** SHA-256(label(16) `SFV1/nonce-id` ‖ nonce), written out once more on purpose. */
 export function nonceIdOf(nonce: Uint8Array): Buffer {

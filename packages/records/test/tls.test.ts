@@ -1,9 +1,9 @@
 import { requireVariable, startTlsGate, testAuthority } from '@sealfleet/testkit'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { poolConfig } from '../src/connection.js'
-import type { DatabaseTls } from '../src/connection/url.js'
-import { recordsError } from '../src/driver-error.js'
+import { poolConfig } from '../src/db/connection.js'
+import type { DatabaseTls } from '../src/db/database-url.js'
+import { recordsError } from '../src/db/driver-error.js'
 import { migrationStatus } from '../src/migrate/migrate.js'
 
 const authority = testAuthority()

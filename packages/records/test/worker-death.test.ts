@@ -1,17 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  abandonAttempt,
-  claimFile,
-  commitAttempt,
-  failAttempt,
-  failureHistory,
-  getFile,
-  heartbeat,
-  listOrphanedAttempts,
-  openAttempt,
-  traceFile,
-  type FileTrace,
-} from '../src/index.js'
+import { abandonAttempt, listOrphanedAttempts } from '../src/attempts/abandon-attempt.js'
+import { claimFile } from '../src/files/claim-file.js'
+import { commitAttempt } from '../src/attempts/commit-attempt.js'
+import { failAttempt } from '../src/attempts/fail-attempt.js'
+import { failureHistory } from '../src/attempts/failure-history.js'
+import { getFile } from '../src/files/get-file.js'
+import { heartbeat } from '../src/upkeep/workers.js'
+import { openAttempt } from '../src/attempts/open-attempt.js'
+import { traceFile, type FileTrace } from '../src/files/trace-file.js'
 import { attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

@@ -10,7 +10,7 @@ import type { Capabilities } from './capabilities.js'
 import { isStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { knownVersion } from './head.js'
-import type { Link } from './link.js'
+import type { Link } from './s3-connection.js'
 import { lockedError } from './locked-error.js'
 import { takeBack } from './uploads.js'
 

@@ -1,7 +1,7 @@
 import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import { checksumIn } from './digests.js'
 import { lockIn } from './lock.js'
-import type { Link } from './link.js'
+import type { Link } from './s3-connection.js'
 import type { ObjectHead } from './types.js'
 
 export interface HeadRequest {

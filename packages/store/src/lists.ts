@@ -2,7 +2,7 @@
 import { ListMultipartUploadsCommand, ListObjectsV2Command, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { StoreError } from './errors.js'
 import { knownVersion, quotedEtag } from './head.js'
-import type { Link } from './link.js'
+import type { Link } from './s3-connection.js'
 import type { ListedObject, ListedUpload, ListedVersion } from './types.js'
 
 export interface ListRequest {

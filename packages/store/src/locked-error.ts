@@ -2,7 +2,7 @@
 import { fixFor, isStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { head, type HeadRequest } from './head.js'
-import type { Link } from './link.js'
+import type { Link } from './s3-connection.js'
 import { lockText } from './lock.js'
 import type { ObjectLock } from './types.js'
 

@@ -21,7 +21,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage'
 import type { PartDigest } from './digests.js'
 import type { InactivityWatch } from './inactivity.js'
-import type { Link } from './link.js'
+import type { Link } from './s3-connection.js'
 import type { PartSource } from './part-source.js'
 
 export interface MultipartRequest {

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fixFor, isStoreError, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { quotedEtag } from './head.js'
-import { timeout, type Link } from './link.js'
+import { timeout, type Link } from './s3-connection.js'
 import type { ReaderRequest, StoreReader } from './types.js'
 
 const FIRST_PAUSE_MS = 100

@@ -8,7 +8,7 @@ import { UNPROBED, type Capabilities } from './capabilities.js'
 import { isStoreError } from './classify.js'
 import type { StoreError } from './errors.js'
 import { head } from './head.js'
-import type { Link } from './link.js'
+import type { Link } from './s3-connection.js'
 
 export interface RememberOptions {
   readonly bucket: string

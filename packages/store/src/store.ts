@@ -17,7 +17,7 @@ import {
 } from './limits.js'
 import { isStoreError } from './classify.js'
 import { lockedError } from './locked-error.js'
-import { Link } from './link.js'
+import { Link } from './s3-connection.js'
 import { listObjects, listUploads, listVersions } from './lists.js'
 import { probe, probeReadOnly } from './probe.js'
 import { put } from './put.js'

@@ -3,7 +3,7 @@ import { AbortMultipartUploadCommand } from '@aws-sdk/client-s3'
 import type { Capabilities } from './capabilities.js'
 import { isStoreError, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
-import { timeout, type Link } from './link.js'
+import { timeout, type Link } from './s3-connection.js'
 import { listUploads } from './lists.js'
 
 export interface UploadToTakeBack {

@@ -1,6 +1,6 @@
 import { startFaultProxy, type Fault, type Operation } from '@sealfleet/testkit'
 import { describe, expect, test } from 'vitest'
-import { openStore } from '../src/index.js'
+import { openStore } from '../src/store.js'
 import { addressOf, all, openFresh, SERVERS } from './support.js'
 
 describe.each(SERVERS)('checking $name', (server) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Link } from '../src/link.js'
+import { Link } from '../src/s3-connection.js'
 import { put as putObject } from '../src/put.js'
 import type { Fault, Operation } from '@sealfleet/testkit'
 import {

@@ -1,7 +1,7 @@
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
-import { Link } from '../src/link.js'
-import { openStore } from '../src/index.js'
+import { Link } from '../src/s3-connection.js'
+import { openStore } from '../src/store.js'
 import { listObjects, listUploads, listVersions } from '../src/lists.js'
 import { addressOf, all, inParts, metadataOf, openFresh, pattern, SERVERS, type Opened } from './support.js'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { objectMetadata, readObjectMetadata, readObjectSource } from '../src/index.js'
+import { objectMetadata, readObjectMetadata, readObjectSource } from '../src/metadata.js'
 
 const fileId = '0b4f3a52-8f2e-4c9e-9d67-0f4d8a7c1e11'
 const attemptId = 'f1d2c3b4-0000-4000-8000-00000000ffff'

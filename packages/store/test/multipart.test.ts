@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { checksumOfParts, etagOfParts } from '../src/digests.js'
-import { Link } from '../src/link.js'
+import { Link } from '../src/s3-connection.js'
 import { DEFAULT_MAX_OBJECT } from '../src/limits.js'
 import { put } from '../src/put.js'
-import type { StoreOptions } from '../src/index.js'
+import type { StoreOptions } from '../src/types.js'
 import { addressOf, metadataOf, openFresh, PART, SERVERS } from './support.js'
 
 const LIMITS = { partSize: PART, queueSize: 3, maxBytesInFlight: 3 * PART, maxObjectLength: DEFAULT_MAX_OBJECT }

@@ -1,7 +1,8 @@
 import { PutObjectLockConfigurationCommand, S3Client } from '@aws-sdk/client-s3'
 import { freshBucket, startFaultProxy } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openStore, type StoreError } from '../src/index.js'
+import { openStore } from '../src/store.js'
+import type { StoreError } from '../src/errors.js'
 import { addressOf, all, inParts, metadataOf } from './support.js'
 
 /** A bucket that keeps every object for a day, on Ceph's gateway. */

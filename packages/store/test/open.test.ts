@@ -2,7 +2,8 @@ import { freshBucket, startFaultProxy, type Fault, type Operation } from '@sealf
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { openStore, type Capabilities } from '../src/index.js'
+import { openStore } from '../src/store.js'
+import type { Capabilities } from '../src/capabilities.js'
 import { addressOf, all, inParts, metadataOf, openFresh, pattern, SERVERS } from './support.js'
 
 /** What these servers could do when this was written: a change of theirs is worth knowing. */

@@ -4,7 +4,9 @@ import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { bucketAs, documentedPolicy, freshBucket, type FreshBucket, type PolicyUser } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openStore, type Store, type StoreError } from '../src/index.js'
+import { openStore } from '../src/store.js'
+import type { Store } from '../src/types.js'
+import type { StoreError } from '../src/errors.js'
 import { addressOf, metadataOf, PART, pattern } from './support.js'
 
 /** What each command of the SDK needs. https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { readObjectMetadata } from '../src/index.js'
+import { readObjectMetadata } from '../src/metadata.js'
 import {
   all,
   collect,

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
-import { openStore, type StoreOptions } from '../src/index.js'
+import { openStore } from '../src/store.js'
+import type { StoreOptions } from '../src/types.js'
 
 interface Answer {
   readonly status: number

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Silence } from '../src/index.js'
+import type { Silence } from '../src/types.js'
 import { collect, inParts, metadataOf, openFresh, pattern, SERVERS, type Opened } from './support.js'
 
 const [SERVER] = SERVERS

@@ -2,7 +2,9 @@ import { freshBucket, startFaultProxy, type FaultProxy, type FreshBucket, type S
 import { createHash, randomUUID } from 'node:crypto'
 import { afterAll } from 'vitest'
 import type { StoreError } from '../src/errors.js'
-import { openStore, objectMetadata, type Store, type StoreOptions } from '../src/index.js'
+import { openStore } from '../src/store.js'
+import { objectMetadata } from '../src/metadata.js'
+import type { Store, StoreOptions } from '../src/types.js'
 
 export const PART = 5 * 1024 * 1024
 

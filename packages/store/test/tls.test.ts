@@ -1,6 +1,7 @@
 import { freshBucket, startTlsGate, testAuthority, type FreshBucket } from '@sealfleet/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openStore, type StoreTls } from '../src/index.js'
+import { openStore } from '../src/store.js'
+import type { StoreTls } from '../src/types.js'
 
 const authority = testAuthority()
 const other = testAuthority('another')

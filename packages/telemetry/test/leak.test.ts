@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { createLogger, type Logger, type LogFields } from '../src/index.js'
+import { createLogger, type Logger } from '../src/logger.js'
+import type { LogFields } from '../src/fields.js'
 import { LOG_FIELDS } from '../src/fields.js'
 
 const PIN = 'sesame-street-7'

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { createLogger, safeError, scrub, type LoggerOptions, type LogFields } from '../src/index.js'
+import { createLogger, type LoggerOptions } from '../src/logger.js'
+import { safeError } from '../src/safe-error.js'
+import { scrub } from '../src/scrub.js'
+import type { LogFields } from '../src/fields.js'
 
 const FILE = '0198c0de-0000-7000-8000-0123456789ab'
 const ATTEMPT = '0198c0de-0000-7000-8000-ba9876543210'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { countFailure, createMetrics } from '../src/index.js'
+import { countFailure, createMetrics } from '../src/metrics.js'
 
 test('every metric is named sealfleet_…, has a help text, and is in its own registry', async () => {
   const metrics = createMetrics({ processMetrics: false })

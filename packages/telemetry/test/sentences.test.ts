@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { scrub } from '../src/index.js'
+import { scrub } from '../src/scrub.js'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 /** String literals and templates of one line; whatever is put into a template stands as one word. */

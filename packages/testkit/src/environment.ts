@@ -10,7 +10,7 @@ export function requireVariable(name: string): string {
   if (value) return value
   throw new Error(
     `${name} is not set. Run the tests by \`npm test\`, or hand the services' addresses to your shell first: ` +
-      '`set -a; eval "$(node scripts/test.mjs --env)"; set +a`.',
+      '`set -a; eval "$(node tools/test.mjs --env)"; set +a`.',
   )
 }
 

@@ -17,7 +17,7 @@ export interface TcpGate extends AsyncDisposable {
 
 /**
  * @param upstream a URL with host and port; its path and credentials are kept
- * @param port to listen at, below those of outgoing connections (scripts/lib/ports.mjs): while the gate is shut, a client that
+ * @param port to listen at, below those of outgoing connections (tools/lib/ports.mjs): while the gate is shut, a client that
  *   tries to connect could otherwise be given that very port for its own end, be connected to itself, and keep the gate shut
  */
 export async function startTcpGate(upstream: string, port: number): Promise<TcpGate> {

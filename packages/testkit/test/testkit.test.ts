@@ -6,17 +6,14 @@ import { HeadBucketCommand, ListObjectVersionsCommand, PutObjectCommand, S3Clien
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { describe, expect, it } from 'vitest'
-import { freePort } from '../../../scripts/lib/ports.mjs'
-import {
-  freshBucket,
-  freshDatabase,
-  freshPrefix,
-  freshToken,
-  redisUrl,
-  requireVariable,
-  startTcpGate,
-  tempDir,
-} from '../src/index.js'
+import { freePort } from '../../../tools/lib/ports.mjs'
+import { freshBucket } from '../src/fresh-bucket.js'
+import { freshDatabase } from '../src/fresh-database.js'
+import { freshPrefix } from '../src/names.js'
+import { freshToken } from '../src/fresh-token.js'
+import { redisUrl, requireVariable } from '../src/environment.js'
+import { startTcpGate } from '../src/tcp-gate.js'
+import { tempDir } from '../src/temp-dir.js'
 
 const execute = promisify(execFile)
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { usageError } from '../cli-error.js'
-import { unreadable } from '../operators/small-file.js'
+import { unreadable } from '../commands/operators/small-file.js'
 
 /** FORMAT §5: the bytes a caller binds to a file. */
 export const MAX_CONTEXT = 1024

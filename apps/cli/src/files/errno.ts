@@ -1,4 +1,4 @@
-import { effectiveUser } from '@sealfleet/jobs'
+import { effectiveUser } from '@sealfleet/failures'
 import { printable } from '../output/printable.js'
 
 /** The sentence about missing rights: the folder or file that refuses, and who has no right. */

@@ -1,4 +1,4 @@
-import { isDenied, refusesReading } from '@sealfleet/jobs'
+import { isDenied, refusesReading } from '@sealfleet/failures'
 import type { BigIntStats, readdir } from 'node:fs'
 import { lstat, readlink } from 'node:fs/promises'
 import path from 'node:path'

@@ -1,4 +1,4 @@
-import { effectiveUser, isDenied, refusesWriting } from '@sealfleet/jobs'
+import { effectiveUser, isDenied, refusesWriting } from '@sealfleet/failures'
 import { CliError } from '../cli-error.js'
 import { EXIT } from '../exit-status.js'
 import { printable } from '../output/printable.js'

@@ -1,4 +1,4 @@
-import type { AuditPorts } from '@sealfleet/maintenance'
+import type { AuditPorts } from '@sealfleet/audit'
 import type { CommandContext } from '../context.js'
 import { openPool } from './hsm.js'
 import { openDatabase } from './records.js'

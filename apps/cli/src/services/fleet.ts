@@ -1,6 +1,6 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
-import { connectProducer, ownerOfQueues, QUEUES, queueOptions } from '@sealfleet/jobs'
-import { ownerOfBucket } from '@sealfleet/maintenance'
+import { connectProducer, ownerOfQueues, QUEUES, queueOptions } from '@sealfleet/queue'
+import { ownerOfBucket } from '@sealfleet/objects'
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { CommandContext } from '../context.js'

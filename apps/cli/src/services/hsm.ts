@@ -1,6 +1,7 @@
 import { hsmTokens, type Config } from '@sealfleet/config'
 import { HsmPool, openKeyAdmin, type KeyAdmin, type PinLatch } from '@sealfleet/hsm'
-import { fleetPinLatch, type Records } from '@sealfleet/records'
+import { fleetPinLatch } from '@sealfleet/records/keys'
+import type { Records } from '@sealfleet/records'
 import type { CommandContext } from '../context.js'
 
 /**

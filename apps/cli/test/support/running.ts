@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { loadConfig } from '@sealfleet/config'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 
-import { runMaintenance } from '../../../worker/dist/maintenance/run.js'
+import { runMaintenance } from '../../../maintenance/dist/run.js'
 import { runWorker } from '../../../worker/dist/run.js'
 
 type Variables = Readonly<Record<string, string>>

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 
-import { classify } from '@sealfleet/jobs'
+import { classify } from '@sealfleet/failures'
 
 import type { Lease } from './lease.js'
 

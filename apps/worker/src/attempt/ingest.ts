@@ -1,8 +1,8 @@
-import { classify, decide, type Classified, type Decision } from '@sealfleet/jobs'
+import { classify, decide, type Classified, type Decision } from '@sealfleet/failures'
 
 import { Lease, LeaseExpiredError } from './lease.js'
 import { messageOf } from './message.js'
-import { UnrecordedError } from './owed.js'
+import { UnrecordedError } from './unrecorded-failures.js'
 import type { Claim, ClaimRequest, FailInput, IngestPorts } from './ports.js'
 import { storeFile, type StoredObject } from './store-file.js'
 

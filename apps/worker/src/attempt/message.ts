@@ -1,4 +1,4 @@
-import type { Classified } from '@sealfleet/jobs'
+import type { Classified } from '@sealfleet/failures'
 
 /** Our own coded errors have messages made to be shown; of anything else only the code's summary is kept. */
 export function messageOf(failed: Classified, error: unknown): string {

@@ -5,7 +5,7 @@
 import type { KeyDeriver, NonceWrapper } from '@sealfleet/format'
 import type { Store } from '@sealfleet/store'
 
-import type { SourceRoots } from '../source/open-source.js'
+import type { SourceRoots } from './source/open-source.js'
 import type { ByteBudget } from './byte-budget.js'
 import type { StepHook } from './steps.js'
 

@@ -8,7 +8,7 @@ import {
   type NoncePair,
   type NonceWrapper,
 } from '@sealfleet/format'
-import { objectKey } from '@sealfleet/maintenance'
+import { objectKey } from '@sealfleet/objects'
 import { objectMetadata, type Store } from '@sealfleet/store'
 
 import { PartPool } from './part-pool.js'

@@ -1,5 +1,5 @@
-import { assertUnchanged, fingerprintJson, openSource, type Source } from '../source/open-source.js'
-import { readSource } from '../source/read-source.js'
+import { assertUnchanged, fingerprintJson, openSource, type Source } from './source/open-source.js'
+import { readSource } from './source/read-source.js'
 import { commitWhileLeased } from './commit-while-leased.js'
 import { FencedError, type Lease } from './lease.js'
 import type { Claim, ClaimRequest, CommitInput, IngestPorts } from './ports.js'

@@ -2,7 +2,7 @@ import type { MasterKeyRef } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { keyLabel } from '../labels.js'
 import type { TokenOptions } from '../options.js'
-import type { PinLatch } from '../pool/latch.js'
+import type { PinLatch } from '../pool/pin-lockout.js'
 import { openKeyAdmin, type KeyAdmin, type KeyListing } from './key-admin.js'
 
 /** A key as it was registered, by which the one in a token is known again. */

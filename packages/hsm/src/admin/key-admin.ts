@@ -4,10 +4,10 @@ import type { KekRef, MasterKeyRef } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { keyLabel, parseKeyLabel } from '../labels.js'
 import type { TokenOptions } from '../options.js'
-import type { PinLatch } from '../pool/latch.js'
+import type { PinLatch } from '../pool/pin-lockout.js'
 import type { RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
 import { contradiction, keyExists } from '../pool/failures.js'
-import { AdminLink } from './admin-link.js'
+import { AdminLink } from './admin-connection.js'
 
 export interface KeyEvidence extends RawEvidence {
   readonly ref: MasterKeyRef

@@ -1,6 +1,6 @@
 import type { HsmPool } from '../pool/hsm-pool.js'
 import type { TokenOptions } from '../options.js'
-import type { PinLatch } from '../pool/latch.js'
+import type { PinLatch } from '../pool/pin-lockout.js'
 import {
   destroyKeyEverywhere,
   lookForKey,

@@ -12,7 +12,7 @@ import { FrameWriter } from '../wire/frame-writer.js'
 import { decodeJson, FrameParser, KIND, type Frame, type Kind } from '../wire/frames.js'
 import type { AgentConfig } from '../wire/messages.js'
 import { Pads } from '../wire/pads.js'
-import type { AgentEvents, AgentLink } from './link.js'
+import type { AgentEvents, AgentLink } from './agent-connection.js'
 
 /** Room for hung calls beside the sessions: a hung call keeps its thread for good. */
 const SPARE_THREADS = 4

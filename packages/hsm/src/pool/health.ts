@@ -2,10 +2,10 @@ import type { CheckState } from '../events.js'
 import type { HsmErrorCode } from '../errors/hsm-error.js'
 import type { TokenIdentity } from '../wire/messages.js'
 import type { BreakerState } from './breaker.js'
-import type { LifeState } from './life.js'
+import type { LifeState } from './agent-handle.js'
 import type { KeyCheck } from './probe.js'
-import type { Outage } from './token-choice.js'
-import type { PoolToken, Tokens } from './tokens.js'
+import type { Outage } from './failover-policy.js'
+import type { PoolToken, Tokens } from './failover-pool.js'
 
 export interface AgentHealth {
   /** Name of its token in the pool: `primary`, `secondary-1`, … */

@@ -5,14 +5,14 @@ import { KCV_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { keyLabel } from '../labels.js'
 import type { PoolOptions } from '../options.js'
 import { packKeyed } from '../wire/messages.js'
-import { agreed, submitTwice, wrapAndOpen } from './confirmed.js'
+import { agreed, submitTwice, wrapAndOpen } from './double-check.js'
 import { healthOf, type KeyOnToken, type PoolHealth } from './health.js'
 import { KeyProofs, type ProveKey } from './key-proofs.js'
 import { openTokens } from './open-tokens.js'
 import { SealingGuard } from './sealing-guard.js'
 import { count, newStats, type PoolStats } from './stats.js'
 import { hmacOf, unwrapOf, wrapOf, type CallOptions } from './submissions.js'
-import type { Tokens } from './tokens.js'
+import type { Tokens } from './failover-pool.js'
 
 const TICK_MS = 100
 const MIB = 1 << 20

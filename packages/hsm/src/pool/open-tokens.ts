@@ -1,11 +1,11 @@
 import type { HsmEvent } from '../events.js'
 import type { PoolOptions, TokenOptions } from '../options.js'
 import { startAgent } from './agent-process.js'
-import { PoolCore } from './core.js'
-import type { CoreOptions } from './core-options.js'
-import { memoryLatch } from './latch.js'
+import { PoolCore } from './token-pool.js'
+import type { CoreOptions } from './token-pool-options.js'
+import { memoryLatch } from './pin-lockout.js'
 import { Prober } from './probe.js'
-import { Tokens } from './tokens.js'
+import { Tokens } from './failover-pool.js'
 
 const BEAT_MS = 500
 

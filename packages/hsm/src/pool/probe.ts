@@ -4,9 +4,9 @@ import type { CheckState, HsmEvent } from '../events.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { parseKeyLabel } from '../labels.js'
 import { packKeyed } from '../wire/messages.js'
-import type { PoolCore } from './core.js'
-import type { Submission } from './ledger.js'
-import type { AgentLife } from './life.js'
+import type { PoolCore } from './token-pool.js'
+import type { Submission } from './request-factory.js'
+import type { AgentLife } from './agent-handle.js'
 
 export interface KeyCheck {
   readonly label: string

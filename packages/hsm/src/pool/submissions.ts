@@ -3,7 +3,7 @@ import { HsmError } from '../errors/hsm-error.js'
 import { isAllowedHmacInput, isNoncesAad, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { keyLabel } from '../labels.js'
 import { packAead, packKeyed } from '../wire/messages.js'
-import type { Submission } from './ledger.js'
+import type { Submission } from './request-factory.js'
 
 /** A caller's request, checked: what does not pass here never reaches the token. All throw TypeError. */
 

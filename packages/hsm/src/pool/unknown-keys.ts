@@ -1,9 +1,9 @@
 import { HsmError } from '../errors/hsm-error.js'
 import { packKeyed, type OperationError } from '../wire/messages.js'
-import type { CoreOptions } from './core-options.js'
+import type { CoreOptions } from './token-pool-options.js'
 import { agentDied, operationFailure } from './failures.js'
-import { AgentLife, type LifeHost, type PoolRequest } from './life.js'
-import type { AgentEvents } from './link.js'
+import { AgentLife, type LifeHost, type PoolRequest } from './agent-handle.js'
+import type { AgentEvents } from './agent-connection.js'
 
 /** `unknown`: a process that began after the question does not find it either. An error: it could not be asked. */
 export type Finding = 'unknown' | 'found' | HsmError

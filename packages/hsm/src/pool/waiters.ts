@@ -1,4 +1,4 @@
-import type { AgentLife, PoolRequest } from './life.js'
+import type { AgentLife, PoolRequest } from './agent-handle.js'
 
 /** Operations that wait for a session, in order; those whose agent failed them stand in front. */
 export class Waiters {

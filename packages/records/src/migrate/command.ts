@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { ConfigError, findEnvFile, loadConfig, tlsOptions } from '@sealfleet/config'
 import { oneLine, printable } from '@sealfleet/telemetry/text'
-import { RecordsError } from '../errors.js'
+import { RecordsError } from '../db/errors.js'
 import { migrate, migrationStatus, type MigrationStatus } from './migrate.js'
 
 const HELP = `Usage: npm run migrate -- [options]

@@ -1,11 +1,11 @@
 import pg from 'pg'
-import { driverFields, type ConnectionOptions } from '../connection.js'
-import { clientClass, sessionSettings } from '../connection/session.js'
-import { parseDatabaseUrl, type DatabaseAddress } from '../connection/url.js'
-import { recordsError } from '../driver-error.js'
-import { RecordsError } from '../errors.js'
-import { otherSchema } from '../other-schema.js'
-import { OLDEST_POSTGRES } from '../schema-version.js'
+import { driverFields, type ConnectionOptions } from '../db/connection.js'
+import { clientClass, sessionSettings } from '../db/session.js'
+import { parseDatabaseUrl, type DatabaseAddress } from '../db/database-url.js'
+import { recordsError } from '../db/driver-error.js'
+import { RecordsError } from '../db/errors.js'
+import { otherSchema } from '../db/other-schema.js'
+import { OLDEST_POSTGRES } from '../db/schema-version.js'
 import { readMigrations, type MigrationFile } from './migration-files.js'
 import {
   foreignTables,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { RecordsError } from '../errors.js'
+import { RecordsError } from '../db/errors.js'
 
 /** prisma/migrations of this checkout, from src and from dist alike. */
 export const MIGRATIONS_DIR = fileURLToPath(new URL('../../../../prisma/migrations', import.meta.url))

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { RecordsError } from '../errors.js'
+import { RecordsError } from '../db/errors.js'
 
 /** Ours, and the one that Prisma's own engine takes: `prisma migrate deploy` and we exclude each other. */
 const LOCKS = [0x5ea1f1e7, 72707369] as const

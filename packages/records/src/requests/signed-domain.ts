@@ -1,5 +1,5 @@
-import { RecordsError } from '../errors.js'
-import type { CanonicalObject } from './canonical-json.js'
+import { RecordsError } from '../db/errors.js'
+import type { CanonicalObject } from '../operators/canonical-json.js'
 
 /** What a detail of version 2 says of the domain that its file or key is of: an id that never changes, and the name that people know. */
 export function domainDetail(domain: { readonly id: string; readonly name: string }): {

@@ -1,4 +1,4 @@
-import { RecordsError } from '../errors.js'
+import { RecordsError } from '../db/errors.js'
 
 /**
  * What constraints of the database promise of a row, said again where it is read: a dump that was restored without them, or

@@ -1,0 +1,140 @@
+import { assertSignable, AuditError, chainAudit, checkpointAudit } from '@sealfleet/audit'
+import { appendAudit, auditBacklog, searchAudit } from '@sealfleet/records/audit'
+import type { AuditRow } from '@sealfleet/records'
+import type { Command } from 'commander'
+import { usageError } from '../../cli-error.js'
+import type { CommandContext, CommonOptions } from '../../context.js'
+import { EXIT, type ExitStatus } from '../../exit-status.js'
+import { createCounter } from '../../output/counter.js'
+import { printable } from '../../output/printable.js'
+import { toJson } from '../../output/printer.js'
+import { table } from '../../output/table.js'
+import { humanTime } from '../../output/units.js'
+import { openAuditPorts } from '../../services/audit.js'
+import { openDatabase } from '../../services/records.js'
+import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { auditAdoptVerb } from './adopt.js'
+import { auditVerifyVerb } from './verify.js'
+
+interface LogOptions extends CommonOptions {
+  readonly since?: string
+  readonly actor?: string
+  readonly action?: string
+  readonly subject?: string
+  readonly limit: number
+}
+
+export function auditVerbs(program: Command, runner: Runner): void {
+  const audit = program
+    .command('audit')
+    .description('the audit log: who did what, and the proof that nobody changed it')
+  auditVerifyVerb(audit, runner)
+
+  const log = audit
+    .command('log')
+    .description('list rows of the audit log, the newest last')
+    .option('--since <when>', 'from this time on (ISO 8601), or this long ago: 30m, 6h, 7d')
+    .option('--actor <name>', 'of this operator or process alone')
+    .option('--action <name>', 'this action alone; one that ends in a dot stands for all that begin so (`file.`)')
+    .option('--subject <id>', 'about this file, key, domain, … alone')
+    .addOption(wholeNumber('--limit <n>', 'at most so many, the newest', 1, 100_000).default(200))
+    .addHelpText(
+      'after',
+      `
+A subject and an action are found by an index. --actor alone walks the log backwards, 10,000 rows at a time: give --since as well
+where the log is long.`,
+    )
+  perform<LogOptions>(commonOptions(log, { changes: false }), runner, logAction)
+
+  const checkpoint = audit
+    .command('checkpoint')
+    .description('chain the log and sign its head now; prints the line that an auditor keeps')
+    .addHelpText(
+      'after',
+      `
+Maintenance does this by itself every SEALFLEET_AUDIT_CHECKPOINT_SECONDS. The line NO:SHA256 is what \`audit verify --expect\`
+takes: write it down where nobody reaches it who writes to the database or the store. Needs the audit key in the HSM.`,
+    )
+  perform<CommonOptions>(commonOptions(checkpoint, { changes: true }), runner, checkpointAction)
+
+  auditAdoptVerb(audit, runner)
+}
+
+async function logAction(context: CommandContext, _args: readonly string[], o: LogOptions): Promise<void> {
+  const { actor, action, subject: subjectId, limit } = o
+  const since = o.since === undefined ? undefined : timeOf(o.since)
+  const records = await openDatabase(context, context.settings.load(['database']))
+  const filter = { since, actor, action, subjectId, limit }
+  const counter = createCounter(context.io, { noun: 'rows looked at', quiet: context.print.json })
+  const onLooked = (looked: number): void => counter.update(looked)
+  let rows: readonly AuditRow[]
+  try {
+    rows = await searchAudit(records, filter, { signal: context.signal, onLooked })
+  } finally {
+    counter.stop()
+  }
+  for (const row of rows) await context.print.line(row)
+  const columns = [
+    { title: 'WHEN' },
+    { title: 'WHO' },
+    { title: 'WHAT' },
+    { title: 'SUBJECT' },
+    { title: 'DETAIL', sentence: true } as const,
+  ]
+  const cells = rows.map((row) => [
+    humanTime(row.at),
+    row.actor,
+    row.action,
+    `${row.subjectKind} ${row.subjectId}`,
+    toJson(row.detail),
+  ])
+  await context.print.text(rows.length === 0 ? 'no such rows' : table(columns, cells))
+}
+
+function timeOf(text: string): Date {
+  const [, n, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
+  const seconds = { s: 1, m: 60, h: 3_600, d: 86_400 }[unit]
+  const at =
+    n === undefined || seconds === undefined ? new Date(text) : new Date(Date.now() - Number(n) * seconds * 1000)
+  if (Number.isNaN(at.getTime()))
+    throw usageError(`--since ${printable(text)} is neither a time (2026-11-28T12:00Z) nor an age (6h)`)
+  return at
+}
+
+async function checkpointAction(
+  context: CommandContext,
+  _args: readonly string[],
+  o: CommonOptions,
+): Promise<ExitStatus> {
+  const ports = await openAuditPorts(context, { access: 'read-write' })
+  const { records } = ports
+  const { signal } = context
+  if (o.dryRun === true) {
+    await assertSignable(ports, { signal })
+    const waiting = await auditBacklog(records)
+    await context.print.document({ dryRun: true, waiting })
+    await context.print.text(`${waiting.rows} rows would be chained and signed`)
+    return EXIT.done
+  }
+  await appendAudit(records, {
+    actor: `cli:${context.io.user}`,
+    action: 'audit.checkpoint',
+    subjectKind: 'audit',
+    subjectId: 'checkpoint',
+  })
+  const chained = await chainAudit(records, { signal })
+  const report = await checkpointAudit(ports, { signal })
+  const { made, differing } = report
+  if (differing.length > 0)
+    throw new AuditError(
+      'AUDIT_BROKEN',
+      `something else lies in the store in the place of checkpoint ${differing.join(', ')}`,
+    )
+  await context.print.document({ dryRun: false, chained, ...report })
+  await context.print.text(made === null ? 'nothing to sign: the chain has not grown' : `${made.no}:${made.sha256}`)
+  if (chained.waiting.rows > 0)
+    await context.print.note(
+      `${chained.waiting.rows} rows wait for transactions that are under way: they come with the next`,
+    )
+  return EXIT.done
+}

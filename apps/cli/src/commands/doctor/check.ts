@@ -1,0 +1,49 @@
+import { describeError } from '../../describe-error.js'
+import { EXIT, type ExitStatus } from '../../exit-status.js'
+
+/** What one check found. `warning`: works, but wants eyes. `skipped`: what it needs had failed before. */
+export interface Finding {
+  readonly check: string
+  readonly state: 'ok' | 'warning' | 'failed' | 'skipped'
+  readonly detail: string
+  readonly code?: string
+  readonly fix?: string
+  /** How long it took, milliseconds. */
+  readonly ms?: number
+  readonly exitStatus: ExitStatus
+}
+
+export function ok(check: string, detail: string): Finding {
+  return { check, state: 'ok', detail, exitStatus: EXIT.done }
+}
+
+export function warning(check: string, detail: string, fix: string): Finding {
+  return { check, state: 'warning', detail, fix, exitStatus: EXIT.done }
+}
+
+export function skipped(check: string, detail: string): Finding {
+  return { check, state: 'skipped', detail, exitStatus: EXIT.done }
+}
+
+export function failed(check: string, error: unknown, during?: 'hsm' | 's3' | 'database' | 'redis'): Finding {
+  const { code, message, lines = [], fix: advice, exitStatus } = describeError(error, during)
+  // Who runs the doctor needs no advice to run the doctor.
+  const fix = advice?.replace(/^Run `npx sealfleet doctor`; (.)/, (_, first: string) => first.toUpperCase())
+  return {
+    check,
+    state: 'failed',
+    detail: [message, ...lines].join('\n'),
+    code,
+    exitStatus,
+    ...(fix === undefined ? {} : { fix }),
+  }
+}
+
+/** 6 as soon as one dependency is out of reach; else the one status that all failures share, else 1. */
+export function doctorStatus(findings: readonly Finding[]): ExitStatus {
+  const statuses = new Set(findings.filter(({ state }) => state === 'failed').map(({ exitStatus }) => exitStatus))
+  if (statuses.size === 0) return EXIT.done
+  if (statuses.has(EXIT.unreachable)) return EXIT.unreachable
+  const [only] = statuses
+  return statuses.size === 1 && only !== undefined ? only : EXIT.failed
+}

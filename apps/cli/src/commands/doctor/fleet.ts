@@ -1,0 +1,35 @@
+import type { Config } from '@sealfleet/config'
+import { JobsError } from '@sealfleet/failures'
+import { getFleet } from '@sealfleet/records/fleet'
+import type { Records } from '@sealfleet/records'
+import type { CommandContext } from '../../context.js'
+import { bucketMark, queuesMark, type Mark } from '../../services/fleet.js'
+import { failed, ok, skipped, type Finding } from './check.js'
+
+/** The queues and the bucket are this fleet's, or no one's yet. What is out of reach has a finding of its own already. */
+export async function checkFleet(
+  context: CommandContext,
+  records: Records | undefined,
+  config: { readonly redis: Config<'redis'> | undefined; readonly s3: Config<'s3'> | undefined },
+): Promise<readonly Finding[]> {
+  if (records === undefined) return [skipped('fleet', 'the records are out of reach')]
+  let id: string
+  try {
+    id = (await getFleet(records)).id
+  } catch (error) {
+    return [failed('fleet', error, 'database')]
+  }
+  const marks = await Promise.allSettled([
+    ...(config.redis ? [queuesMark(context, config.redis)] : []),
+    ...(config.s3 ? [bucketMark(context, config.s3)] : []),
+  ])
+  const seen = marks.flatMap((mark) => (mark.status === 'fulfilled' ? [mark.value] : []))
+  const foreign = seen.filter(({ owner }) => owner !== undefined && owner !== id)
+  if (foreign.length > 0) return foreign.map((mark) => failed('fleet', mismatch(mark, id)))
+  const unmarked = seen.filter(({ owner }) => owner === undefined).map(({ where }) => where)
+  return [ok('fleet', `${id}${unmarked.length === 0 ? '' : `; no fleet's yet: ${unmarked.join(', ')}`}`)]
+}
+
+function mismatch({ where, owner = '' }: Mark, id: string): JobsError {
+  return new JobsError('FLEET_MISMATCH', `${where}: belong to fleet ${owner}, and this database is fleet ${id}`)
+}

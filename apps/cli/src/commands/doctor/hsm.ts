@@ -1,0 +1,97 @@
+import type { Config } from '@sealfleet/config'
+import { createSealer, freshNonces, wipe } from '@sealfleet/format'
+import { keyLabel, type HsmPool, type KeyAdmin } from '@sealfleet/hsm'
+import { activeKeys, listMasterKeys } from '@sealfleet/records/keys'
+import { listDomains } from '@sealfleet/records/fleet'
+import type { DomainPolicy, Records } from '@sealfleet/records'
+import { randomUUID } from 'node:crypto'
+import type { CommandContext } from '../../context.js'
+import { assertSound, compareKeys } from '../keys/token-keys.js'
+import { openAdmin, openPool } from '../../services/hsm.js'
+import { failed, ok, skipped, warning, type Finding } from './check.js'
+import { LookFirst } from './read-only-pin-lockout.js'
+
+/** The token lets us in, holds the registered keys, and derives with every active one. */
+export async function checkHsm(
+  context: CommandContext,
+  config: Config<'hsm'>,
+  records: Records | undefined,
+): Promise<readonly Finding[]> {
+  // Asks the fleet's latch and never writes it; a wrong PIN is not tried a second time: tokens lock.
+  const latch = new LookFirst(records)
+  let admin: KeyAdmin
+  try {
+    admin = await openAdmin(config, latch)
+    context.defer(() => admin.close())
+  } catch (error) {
+    return [failed('hsm', error, 'hsm')]
+  }
+  const { token } = await admin.tokenInfo()
+  const findings: Finding[] = [ok('hsm', `token ${config.hsm.token}, serial ${token.serial}`)]
+  if (records === undefined) return [...findings, skipped('keys', 'the records are out of reach')]
+  findings.push(...(await checkValues(admin, records)))
+  try {
+    const pool = await openPool(config, latch)
+    context.defer(() => pool.close())
+    for (const domain of await listDomains(records)) findings.push(await derive(pool, records, domain))
+  } catch (error) {
+    findings.push(failed('derivation', error, 'hsm'))
+  }
+  return findings
+}
+
+async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly Finding[]> {
+  const rows = await listMasterKeys(records)
+  if (rows.length === 0) return [warning('keys', 'no master key is registered', 'sealfleet keys init')]
+  const findings: Finding[] = []
+  for (const comparison of await compareKeys(admin, rows, await admin.list())) {
+    const { key, outcome } = comparison
+    const check = `key ${keyLabel(key)}`
+    try {
+      assertSound(comparison)
+      findings.push(
+        outcome === 'nothing to compare'
+          ? warning(check, `${key.state}, has nothing to compare with`, 'sealfleet keys list')
+          : ok(check, `${key.state}, check value ${outcome === 'destroyed' ? 'gone, as it must be' : 'right'}`),
+      )
+    } catch (error) {
+      findings.push(failed(check, error))
+    }
+  }
+  return findings
+}
+
+/** Derives with the domain's active keys, exactly as an attempt would, for an attempt that never is. */
+async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Promise<Finding> {
+  const check = `derivation ${domain.name}`
+  const nonces = freshNonces()
+  try {
+    const { enc, sig } = await activeKeys(records, domain.id)
+    for (const key of [enc, sig])
+      if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue, key.knownAnswer)
+    const identity = { fileId: randomUUID(), attemptId: randomUUID(), attemptNo: 0, createdMs: 0, keyDomain: domain.id }
+    const began = performance.now()
+    using sealer = await createSealer(
+      {
+        ...identity,
+        ...nonces,
+        suite: enc.suite,
+        encKeyVersion: enc.version,
+        sigKeyVersion: sig.version,
+        kekVersion: 0,
+        segLog2: domain.segLog2,
+        context: Buffer.alloc(0),
+      },
+      pool.confirmed(),
+    )
+    const took = (performance.now() - began).toFixed(1)
+    return ok(
+      check,
+      `suite ${enc.suite}, enc ${enc.version}, sig ${sig.version}: ${sealer.htag.length * 8} bits in ${took} ms`,
+    )
+  } catch (error) {
+    return failed(check, error, 'hsm')
+  } finally {
+    wipe(nonces.nonceEnc, nonces.nonceSig)
+  }
+}

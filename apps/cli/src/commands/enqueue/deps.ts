@@ -1,0 +1,83 @@
+import { tlsOptions, type Config } from '@sealfleet/config'
+import {
+  openIngestClient,
+  type AcceptPort,
+  type FileStatus,
+  type OwnedIngestClient,
+  type StatusPort,
+} from '@sealfleet/queue'
+import { acceptFiles, fileStates, type Acceptance } from '@sealfleet/records/files'
+import { appendAudit } from '@sealfleet/records/audit'
+import { getFleet } from '@sealfleet/records/fleet'
+import type { Queryable, Records } from '@sealfleet/records'
+import type { CommandContext } from '../../context.js'
+
+/** What the audit log says of files that a command brings. */
+export interface Bringing {
+  readonly actor: string
+  readonly domain: string
+  readonly batchId: string | undefined
+}
+
+/** The producer's client over the records; closed when the command ends. @param bringing for a command that may bring new files */
+export async function openIngest(
+  context: CommandContext,
+  { redis, protection }: Config<'redis'>,
+  records: Records,
+  bringing?: Bringing,
+): Promise<OwnedIngestClient> {
+  const ingest = await openIngestClient({
+    redisUrl: redis.url.reveal(),
+    tls: tlsOptions(redis.tls),
+    allowPlaintext: protection.allowPlaintext.has('redis'),
+    prefix: redis.prefix,
+    fleet: (await getFleet(records)).id,
+    port: acceptPort(records, bringing),
+    connectionName: 'sealfleet-cli',
+  })
+  context.defer(() => ingest.close())
+  return ingest
+}
+
+/**
+ * Accepting as the producer's client wants it, over the records: the files of one call and the row of the audit log that says who
+ * brought them in one transaction, so that neither is ever there without the other.
+ */
+function acceptPort(records: Records, bringing: Bringing | undefined): AcceptPort {
+  return {
+    async accept(files) {
+      const outcomes = await records.transaction(async (tx) => {
+        const accepted = await acceptFiles(tx, files)
+        if (bringing !== undefined) await note(tx, bringing, accepted)
+        return accepted
+      })
+      return outcomes.map(({ outcome, state, generation }) => ({ outcome, file: { state, generation } }))
+    },
+  }
+}
+
+async function note(
+  tx: Queryable,
+  { actor, domain, batchId }: Bringing,
+  outcomes: readonly Acceptance[],
+): Promise<void> {
+  const accepted = outcomes.filter(({ outcome }) => outcome === 'accepted')
+  const [first] = accepted
+  if (first === undefined) return
+  const subject =
+    batchId === undefined
+      ? { subjectKind: 'file', subjectId: first.fileId }
+      : { subjectKind: 'batch', subjectId: batchId }
+  await appendAudit(tx, { actor, action: 'files.enqueue', ...subject, detail: { files: accepted.length, domain } })
+}
+
+/** States as a wait wants them; `onEnd` is told of every file that has come to an end, each time it is seen. */
+export function statusPort(records: Records, onEnd: (status: FileStatus) => void): StatusPort {
+  return {
+    async states(fileIds) {
+      const statuses = await fileStates(records, fileIds)
+      for (const status of statuses) if (status.state !== 'QUEUED' && status.state !== 'RUNNING') onEnd(status)
+      return statuses
+    },
+  }
+}

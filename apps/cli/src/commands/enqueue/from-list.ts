@@ -1,0 +1,207 @@
+import type { Config } from '@sealfleet/config'
+import { batchIdFor, waitForFiles } from '@sealfleet/queue'
+import type { Records } from '@sealfleet/records'
+import { randomUUID } from 'node:crypto'
+import { CliError, missingError } from '../../cli-error.js'
+import type { CommandContext } from '../../context.js'
+import { describeError, statusOfCode } from '../../describe-error.js'
+import { combineStatuses, EXIT, type ExitStatus } from '../../exit-status.js'
+import { expandPaths, type ExpandOptions } from '../../files/expand.js'
+import { createCounter } from '../../output/counter.js'
+import { batchText } from '../status/batch.js'
+import { whyNoWorkerTakes } from '../status/processes.js'
+import { namedBatch } from './batch.js'
+import { bursts } from './bursts.js'
+import { foretell } from './preview.js'
+import { Outages, POSTGRES_OUT } from './outages.js'
+import { readPathList, type ListEntry } from './path-list.js'
+import { openIngest, statusPort } from './deps.js'
+import { reportFiles, type FileReport } from './report.js'
+import { noteRequeued } from './requeued.js'
+import { planFile, type PlannedFile } from './requests.js'
+import { Tally } from './tally.js'
+import { statusOfBatch, waitForBatch } from './wait-batch.js'
+
+export interface ListOptions {
+  readonly records: Records
+  /** absent: nothing is accepted (--dry-run) */
+  readonly config: Config<'redis'> | undefined
+  readonly domain: string
+  readonly context: Buffer | undefined
+  readonly expand: ExpandOptions
+  /** name or id of the batch; without, it is a new one */
+  readonly batch: string | undefined
+  readonly nul: boolean
+  readonly skipBadNames: boolean
+  readonly wait: boolean
+}
+
+/** Files accepted by one statement, and how long the first of them waits for others, milliseconds. */
+const MOST = 500
+const WAIT_MS = 200
+
+/** Accepts one burst of files; returns what came of each. */
+type Accept = (planned: readonly PlannedFile[]) => Promise<readonly FileReport[]>
+
+/**
+ * Enqueues the paths of a list as they come, in memory that does not grow with their number. What of the list is no file to enqueue is told
+ * with its code and the rest goes on: what came before it is accepted already. All files are one batch, which is named at the start.
+ * @throws SOURCE_MISSING for an empty list, what is out of reach, the signal's reason
+ */
+export async function enqueueList(context: CommandContext, o: ListOptions): Promise<ExitStatus> {
+  const tally = new Tally()
+  if (o.config === undefined) {
+    await takeAll(context, o, tally, (planned) =>
+      foretell(o.records, planned, { idWasGiven: false, signal: context.signal }),
+    )
+    return finish(context, tally, { dryRun: true })
+  }
+  const { io, print, signal } = context
+  const batchId = batchIdFor(o.batch ?? randomUUID())
+  await print.line({ batchId })
+  await print.note(`batch ${batchId}: the files of the list, as they come`)
+  const follow = `follow them: sealfleet status --batch ${batchId} --wait`
+  context.ifStopped(
+    `what was accepted is stored all the same; ${follow}; the same list again, with --batch ${batchId}, takes the rest`,
+  )
+  const about = { actor: `cli:${io.user}`, domain: o.domain, batchId }
+  const ingest = await openIngest(context, o.config, o.records, about)
+  const counter = createCounter(io, { noun: 'files accepted', quiet: print.json })
+  const requeued: string[] = []
+  let requeuedFiles = 0
+  let begun = false
+  /** Under way since another command: their batch is another one. */
+  const elsewhere = new Set<string>()
+  try {
+    await takeAll(context, o, tally, async (planned) => {
+      // Not before there is a file for it.
+      if (!begun) await namedBatch(o.records, o.batch ?? batchId, about.actor)
+      begun = true
+      const requests = planned.map(({ request }) => request)
+      const results = await ingest.client.enqueueMany(requests, { batchId, signal })
+      for (const { outcome, fileId } of results) {
+        if (outcome !== 'requeued' && outcome !== 'already-queued') continue
+        if (outcome === 'requeued') requeuedFiles += 1
+        if (outcome === 'requeued' && requeued.length === 0 && fileId !== undefined) requeued.push(fileId)
+        if (o.wait && fileId !== undefined) elsewhere.add(fileId)
+      }
+      counter.update(tally.files + planned.length)
+      return reportFiles(o.records, planned, results, new Map(), false)
+    })
+  } finally {
+    counter.stop()
+    if (requeuedFiles > 0) await noteRequeued(o.records, { ...about, files: requeuedFiles, first: requeued[0] })
+  }
+  if (o.wait) {
+    if (await ingest.queue.isPaused()) await print.note('note: the queue is paused: sealfleet queue resume')
+    return waitForAll(context, o.records, tally, { batchId, elsewhere })
+  }
+  const status = await finish(context, tally, { batchId })
+  await print.note(follow)
+  return status
+}
+
+async function takeAll(context: CommandContext, o: ListOptions, tally: Tally, accept: Accept): Promise<void> {
+  const { io, print, signal } = context
+  // A list that stays open must not keep a command that has ended.
+  const stop = (): void => void io.stdin.destroy()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    for await (const burst of bursts(readPathList(io.stdin, { nul: o.nul }), { most: MOST, waitMs: WAIT_MS })) {
+      const planned: PlannedFile[] = []
+      for (const entry of burst) {
+        signal.throwIfAborted()
+        for (const file of await filesOf(context, o, tally, entry))
+          planned.push(planFile(file, { domain: o.domain, context: o.context, id: undefined }))
+      }
+      for (const report of planned.length === 0 ? [] : await accept(planned)) {
+        tally.add(report)
+        await print.line(report)
+      }
+    }
+    signal.throwIfAborted()
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
+    stop()
+  }
+  if (tally.files + tally.refused + tally.skipped === 0)
+    throw missingError('SOURCE_MISSING', 'nothing to enqueue: the list on standard input is empty')
+}
+
+/** The files of one entry; what is none is told and counted. */
+async function filesOf({ print }: CommandContext, o: ListOptions, tally: Tally, entry: ListEntry) {
+  const bad = async (shown: string, reason: string): Promise<void> => {
+    await print.line({ skipped: { shown, reason } })
+    if (o.skipBadNames) return tally.skip({ shown, reason })
+    const error = {
+      code: 'SOURCE_NAME',
+      message: `${shown}: ${reason}`,
+      fix: 'rename it, or leave it out: --skip-bad-names',
+    }
+    tally.refuse({ path: shown, error, exitStatus: EXIT.failed })
+  }
+  if (entry.path === undefined) {
+    await bad(entry.unnameable.shown, entry.unnameable.reason)
+    return []
+  }
+  try {
+    const found = await expandPaths([entry.path], { ...o.expand, literal: true })
+    for (const one of found.unnameable) await bad(one.shown, one.reason)
+    for (const one of found.skipped) {
+      tally.skip(one)
+      await print.line({ skipped: one })
+    }
+    return found.files
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error
+    const { exitStatus, code, message, fix } = describeError(error)
+    const refused = { code, message, ...(fix === undefined ? {} : { fix }) }
+    tally.refuse({ path: entry.path, error: refused, exitStatus })
+    await print.line({ path: entry.path, error: refused })
+    return []
+  }
+}
+
+async function finish(
+  { print }: CommandContext,
+  tally: Tally,
+  extra: Readonly<Record<string, unknown>>,
+): Promise<ExitStatus> {
+  await print.line({ ...extra, summary: tally.summary })
+  await tally.print(print)
+  return tally.status
+}
+
+/** Waits for the batch, then for files that were under way before, and ends with the status of all. */
+async function waitForAll(
+  context: CommandContext,
+  records: Records,
+  tally: Tally,
+  { batchId, elsewhere }: { readonly batchId: string; readonly elsewhere: ReadonlySet<string> },
+): Promise<ExitStatus> {
+  const { print, signal } = context
+  await tally.print(print)
+  const why = await whyNoWorkerTakes(records)
+  if (why !== undefined) await print.note(`note: ${why}; waiting`)
+  const fresh = (tally.byOutcome['queued'] ?? 0) > 0
+  const batch = fresh ? await waitForBatch(context, records, { id: batchId, given: batchId }) : undefined
+  const outages = new Outages(records, (text) => void print.note(text))
+  const ended = await waitForFiles(
+    statusPort(records, () => undefined),
+    elsewhere,
+    {
+      signal,
+      onTrouble: () => outages.begin(POSTGRES_OUT),
+      onAnswer: () => outages.end(POSTGRES_OUT),
+    },
+  )
+  const others = [...ended.values()].map(({ state, code }) =>
+    state === 'STORED' ? EXIT.done : code === undefined ? EXIT.failed : statusOfCode(code),
+  )
+  await print.line({ batchId, summary: tally.summary, ...(batch && { batch }) })
+  if (batch !== undefined) await print.text(batchText(batch))
+  return combineStatuses([tally.status, ...(batch ? [statusOfBatch(batch)] : []), ...others])
+}

@@ -1,0 +1,38 @@
+import { fileIdFor, toFileId, type IngestRequest } from '@sealfleet/queue'
+import type { FoundFile } from '../../files/expand.js'
+
+export interface RequestOptions {
+  readonly domain: string
+  readonly context: Buffer | undefined
+  /** a UUID or any other text; for one file alone */
+  readonly id: string | undefined
+}
+
+/** One file as the producer's client wants it, with the id it will have. */
+export interface PlannedFile extends FoundFile {
+  readonly fileId: string
+  readonly request: IngestRequest
+}
+
+/**
+ * The request for a found file. Without an id of the caller's, the file id follows from domain, root, path, context, size
+ * and time of change: asking again for the same file is the same request, and a file that was changed since is another
+ * one. (By path alone, a changed file would be "stored already" with bytes that are not its own.)
+ */
+export function planFile(file: FoundFile, o: RequestOptions): PlannedFile {
+  const fileId = o.id === undefined ? fileIdFor(contentKey(file, o)) : toFileId(o.id)
+  const { root, path } = file
+  const request = {
+    id: fileId,
+    domain: o.domain,
+    root,
+    path,
+    ...(o.context === undefined ? {} : { context: o.context }),
+  }
+  return { ...file, fileId, request }
+}
+
+/** NUL can be in none of the parts, so no two files have the same text. */
+function contentKey({ root, path, size, mtimeNs }: FoundFile, { domain, context }: RequestOptions): string {
+  return ['sealfleet enqueue', domain, root, path, context?.toString('hex') ?? '', size, mtimeNs].join('\0')
+}

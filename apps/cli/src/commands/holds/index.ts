@@ -1,0 +1,126 @@
+import { getDomain } from '@sealfleet/records/fleet'
+import { getFile } from '@sealfleet/records/files'
+import { getHold, listHolds, placeHold, releaseHold } from '@sealfleet/records/deletion'
+import type { FileRow, HoldRow } from '@sealfleet/records'
+import type { Command } from 'commander'
+import { CliError, missingError, usageError } from '../../cli-error.js'
+import type { CommandContext, CommonOptions } from '../../context.js'
+import { holdsTable } from '../domains/overview.js'
+import { EXIT } from '../../exit-status.js'
+import { findDomain } from '../../input/domains.js'
+import { findFileId, noSuchFile } from '../../input/file-id.js'
+import { stated } from '../../input/reason.js'
+import { openDatabase } from '../../services/records.js'
+import { rehearsedIf } from '../../services/dry-run.js'
+import { commonOptions, perform, type Runner } from '../../verb.js'
+import { printable } from '../../output/printable.js'
+
+interface PlaceOptions extends CommonOptions {
+  readonly domain?: string
+  readonly file?: string
+  readonly reason: string
+}
+
+interface ListOptions extends CommonOptions {
+  readonly domain?: string
+  readonly all?: boolean
+}
+
+export function holdsVerbs(program: Command, runner: Runner): void {
+  const holds = program
+    .command('holds')
+    .description(
+      'holds: while one is in force, nothing that it covers is deleted, and no key that opens it is destroyed',
+    )
+
+  const place = holds
+    .command('place')
+    .description('place a hold on a whole key domain or on one file')
+    .option('--domain <id|name>', 'every file of this domain, those to come included')
+    .option('--file <id>', 'one file, by its id or the text it was enqueued with by --id')
+    .requiredOption('--reason <text>', 'why, for whoever meets the hold, and for the audit log')
+    .addHelpText(
+      'after',
+      `
+When the command ends, every deletion either saw the hold or was over before. What was deleted before does not come back. Several
+holds may cover the same files; they go when the last one is released.`,
+    )
+  perform<PlaceOptions>(commonOptions(place, { changes: true }), runner, placeAction)
+
+  const release = holds
+    .command('release')
+    .description('release a hold: what no other one covers may be deleted again')
+    .argument('<hold>', 'its id, as `holds list` shows it')
+    .requiredOption('--reason <text>', 'why, for the audit log')
+  perform<CommonOptions & { readonly reason: string }>(commonOptions(release, { changes: true }), runner, releaseAction)
+
+  const list = holds
+    .command('list')
+    .description('list the holds in force, oldest first')
+    .option('--domain <id|name>', 'of this domain and its files alone')
+    .option('--all', 'those that were released, too')
+  perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
+}
+
+async function placeAction(context: CommandContext, _args: readonly string[], o: PlaceOptions): Promise<void> {
+  if ((o.domain === undefined) === (o.file === undefined)) throw usageError('give --domain or --file, one of the two')
+  const reason = stated(o.reason)
+  const records = await openDatabase(context, context.settings.load(['database']))
+  const fileId = o.file === undefined ? undefined : await findFileId(records, o.file, ['STORED'])
+  const file = fileId === undefined ? undefined : await getFile(records, fileId)
+  if (o.file !== undefined && fileId !== undefined && file === undefined) throw noSuchFile(o.file, fileId)
+  if (file?.file.state === 'DELETED' || file?.file.state === 'DISCARDED') throw nothingToHold(file.file)
+  const domain =
+    file === undefined ? await findDomain(records, o.domain ?? '') : await getDomain(records, file.file.domain)
+  const target = fileId === undefined ? { domain: domain?.id ?? 'default' } : { fileId }
+  const actor = `cli:${context.io.user}`
+  const hold = await placeHold(rehearsedIf(o.dryRun, records), { target, reason, actor })
+  if (o.dryRun === true) {
+    await context.print.document({ target, reason, dryRun: true })
+    return context.print.text(
+      `a hold on ${fileId === undefined ? `domain ${domain?.name ?? ''}` : `file ${fileId}`} would be placed`,
+    )
+  }
+  await context.print.document({ hold, dryRun: false })
+  await context.print.text(holdsTable([hold]))
+}
+
+async function releaseAction(
+  context: CommandContext,
+  [given = '']: readonly string[],
+  o: CommonOptions & { readonly reason: string },
+): Promise<void> {
+  const reason = stated(o.reason)
+  const id = given.toLowerCase()
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id))
+    throw usageError(`${printable(given)} is not the id of a hold`)
+  const records = await openDatabase(context, context.settings.load(['database']))
+  const known = await getHold(records, id)
+  if (known === undefined) throw missingError('NOT_FOUND', `there is no hold ${id}`, 'see `sealfleet holds list --all`')
+  if (known.releasedAt !== null) throw releasedBefore(known)
+  const actor = `cli:${context.io.user}`
+  const released = await releaseHold(rehearsedIf(o.dryRun, records), { id, reason, actor })
+  const hold = o.dryRun === true ? known : released
+  await context.print.document({ hold, dryRun: o.dryRun === true })
+  await context.print.text(o.dryRun === true ? `would be released:\n${holdsTable([hold])}` : holdsTable([hold]))
+}
+
+async function listAction(context: CommandContext, _args: readonly string[], o: ListOptions): Promise<void> {
+  const records = await openDatabase(context, context.settings.load(['database']))
+  const domain = o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id
+  const holds = await listHolds(records, { domain, released: o.all })
+  await context.print.document({ holds })
+  await context.print.text(holds.length === 0 ? 'no holds' : holdsTable(holds))
+}
+
+function nothingToHold({ id, state }: FileRow): CliError {
+  return new CliError('BAD_STATE', `file ${id} is ${state} already: there is nothing to hold`, {
+    exitStatus: EXIT.failed,
+    fix: `sealfleet trace ${id}`,
+  })
+}
+
+function releasedBefore({ id, releasedBy }: HoldRow): CliError {
+  const message = `hold ${id} was released before, by ${releasedBy ?? 'somebody'}`
+  return new CliError('BAD_STATE', message, { exitStatus: EXIT.failed, fix: 'see `sealfleet holds list --all`' })
+}

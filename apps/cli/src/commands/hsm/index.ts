@@ -1,0 +1,91 @@
+import { appendAudit } from '@sealfleet/records/audit'
+import { clearHsmLatch, getHsmLatch, listHsmLatches, type HsmLatch } from '@sealfleet/records/keys'
+import type { Command } from 'commander'
+import { missingError } from '../../cli-error.js'
+import type { CommandContext, CommonOptions } from '../../context.js'
+import { table } from '../../output/table.js'
+import { humanTime } from '../../output/units.js'
+import { stated } from '../../input/reason.js'
+import { openDatabase } from '../../services/records.js'
+import { commonOptions, perform, type Runner } from '../../verb.js'
+import { printable } from '../../output/printable.js'
+
+interface UnlatchOptions extends CommonOptions {
+  readonly reason?: string
+}
+
+export function hsmVerbs(program: Command, runner: Runner): void {
+  const hsm = program.command('hsm').description('what the fleet remembers of the HSM’s PINs (never a PIN itself)')
+
+  const latches = hsm.command('latches').description('PINs by name: proven by a login, or rejected and tried by nobody')
+  perform<CommonOptions>(commonOptions(latches, { changes: false }), runner, latchesAction)
+
+  const unlatch = hsm
+    .command('unlatch')
+    .description('let workers log in again with a PIN that was rejected; make sure of the PIN first')
+    .argument('<serial>', 'the token’s serial number, see `hsm latches`')
+    .argument('[pin-id]', 'the PIN’s name (SEALFLEET_PKCS11_PIN_ID)', 'default')
+    .requiredOption('--reason <text>', 'what was done about the PIN, for the audit log')
+    .addHelpText(
+      'after',
+      `
+Most tokens lock after a few wrong PINs. The next worker tries the PIN once, alone, and the fleet follows if it is right.`,
+    )
+  perform<UnlatchOptions>(commonOptions(unlatch, { changes: true }), runner, unlatchAction)
+}
+
+async function latchesAction(context: CommandContext): Promise<void> {
+  const records = await openDatabase(context, context.settings.load(['database']))
+  const latches = await listHsmLatches(records)
+  await context.print.document({ latches })
+  const columns = ['SERIAL', 'PIN', 'STATE', 'ANSWER', 'SET BY', 'SINCE'].map((title) => ({ title }))
+  const rows = latches.map((one) => [
+    one.tokenSerial,
+    one.pinId,
+    one.state,
+    answer(one),
+    one.setBy,
+    humanTime(one.setAt),
+  ])
+  const paint = (padded: string, cell: string): string =>
+    cell === 'rejected' ? context.print.paint('bad', padded) : padded
+  await context.print.text(rows.length === 0 ? 'no PIN was tried by a worker yet' : table(columns, rows, paint))
+}
+
+function answer({ ckr }: HsmLatch): string {
+  return ckr === null ? '-' : `0x${ckr.toString(16)}`
+}
+
+async function unlatchAction(
+  context: CommandContext,
+  [tokenSerial = '', pinId = 'default']: readonly string[],
+  o: UnlatchOptions,
+): Promise<void> {
+  const reason = stated(o.reason, { fix: 'say in a sentence what was done about the PIN' })
+  const records = await openDatabase(context, context.settings.load(['database']))
+  const name = { tokenSerial, pinId }
+  const known = await getHsmLatch(records, name)
+  if (known === undefined) {
+    throw missingError(
+      'NOT_FOUND',
+      `no PIN "${printable(pinId)}" of a token ${printable(tokenSerial)} is known`,
+      'see `sealfleet hsm latches`',
+    )
+  }
+  const lifted = await records.transaction(async (tx) => {
+    const latch = (await getHsmLatch(tx, name)) ?? known
+    if (latch.state !== 'rejected') return false
+    if (o.dryRun === true) return true
+    if (!(await clearHsmLatch(tx, name))) return false
+    const subject = { subjectKind: 'hsm-pin', subjectId: `${tokenSerial}/${pinId}` }
+    const detail = { reason, rejectedFor: latch.setBy, rejectedAt: latch.setAt }
+    await appendAudit(tx, { actor: `cli:${context.io.user}`, action: 'hsm.unlatch', ...subject, detail })
+    return true
+  })
+  await context.print.document({ tokenSerial, pinId, lifted, dryRun: o.dryRun === true })
+  if (!lifted)
+    return await context.print.text(`the PIN "${printable(pinId)}" of ${printable(tokenSerial)} is not latched`)
+  await context.print.text(
+    `the PIN "${printable(pinId)}" of ${printable(tokenSerial)} ${o.dryRun === true ? 'would be' : 'is'} unlatched`,
+  )
+}

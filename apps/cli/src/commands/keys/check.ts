@@ -1,0 +1,140 @@
+import { hsmTokens } from '@sealfleet/config'
+import { openKeyAdmin, tokenName, type PinLatch, type TokenOptions } from '@sealfleet/hsm'
+import { listMasterKeys } from '@sealfleet/records/keys'
+import type { KeyRow } from '@sealfleet/records'
+import type { Command } from 'commander'
+import type { CommandContext, CommonOptions } from '../../context.js'
+import { describeError, type ErrorReport } from '../../describe-error.js'
+import { combineStatuses, EXIT, type ExitStatus } from '../../exit-status.js'
+import { compareKeys, type KeyComparison } from './token-keys.js'
+import { table } from '../../output/table.js'
+import { findDomain } from '../../input/domains.js'
+import { fleetLatch } from '../../services/hsm.js'
+import { openDatabase } from '../../services/records.js'
+import { commonOptions, perform, type Runner } from '../../verb.js'
+
+interface CheckOptions extends CommonOptions {
+  readonly domain?: string
+}
+
+type Outcome = KeyComparison['outcome']
+
+/** One token, looked at: what became of every key, in the order of the rows. */
+interface TokenLook {
+  /** `primary`, `secondary-1`, … */
+  readonly name: string
+  readonly outcomes: readonly Outcome[]
+  /** labels that no record has */
+  readonly unrecorded: readonly string[]
+}
+
+/** A token that could not be looked at. */
+interface TokenOut {
+  readonly name: string
+  readonly error: ErrorReport
+}
+
+const BAD: readonly Outcome[] = ['missing', 'mismatch', 'wrong answer', 'twice']
+
+export function checkVerb(keys: Command, runner: Runner): void {
+  const check = keys
+    .command('check')
+    .description(
+      'recompute every check value and known answer in every configured token and compare it with the records',
+    )
+    .option('--domain <id|name>', 'of this domain alone')
+    .addHelpText(
+      'after',
+      `
+Every token that is configured is looked at, the secondaries of SEALFLEET_PKCS11_SECONDARIES too: a key that one of them
+lacks, or has another value of, is what a failover would stumble over.
+
+Exit status 5: a key is missing, is another one, answers otherwise than when it was registered, or is there twice. Exit status 6: a token is out of reach, and what could be
+looked at is in order.`,
+    )
+  perform<CheckOptions>(commonOptions(check, { changes: false }), runner, checkAction)
+}
+
+async function checkAction(context: CommandContext, _args: readonly string[], o: CheckOptions): Promise<ExitStatus> {
+  const config = context.settings.load(['database', 'hsm'])
+  const records = await openDatabase(context, config)
+  const domain = o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id
+  const rows = await listMasterKeys(records, domain === undefined ? {} : { domain })
+  const latch = fleetLatch(context, records)
+  const looks: (TokenLook | TokenOut)[] = []
+  // One after the other: tokens may share a PIN's latch.
+  for (const [index, token] of hsmTokens(config).entries()) {
+    const name = tokenName(index)
+    try {
+      looks.push({ name, ...(await lookInto(token, latch, rows, domain === undefined)) })
+    } catch (error) {
+      // Without its primary a house seals nothing: that is the command's own failure.
+      if (index === 0) throw error
+      looks.push({ name, error: describeError(error) })
+    }
+  }
+  return await tell(context, rows, looks)
+}
+
+async function lookInto(
+  token: TokenOptions,
+  latch: PinLatch,
+  rows: readonly KeyRow[],
+  all: boolean,
+): Promise<Omit<TokenLook, 'name'>> {
+  await using admin = await openKeyAdmin(token, { latch })
+  const listing = await admin.list()
+  const comparisons = await compareKeys(admin, rows, listing)
+  const labels = new Set(rows.map(({ label }) => label))
+  return {
+    outcomes: comparisons.map(({ outcome }) => outcome),
+    unrecorded: all ? listing.map(({ label }) => label).filter((label) => !labels.has(label)) : [],
+  }
+}
+
+async function tell(
+  { print }: CommandContext,
+  rows: readonly KeyRow[],
+  looks: readonly (TokenLook | TokenOut)[],
+): Promise<ExitStatus> {
+  const seen = looks.filter((look) => 'outcomes' in look)
+  const out = looks.filter((look) => 'error' in look)
+  const [primary] = seen
+  await print.document({
+    keys: rows.map(({ label, state }, n) => ({
+      label,
+      state,
+      outcome: primary?.outcomes[n],
+      tokens: Object.fromEntries(seen.map(({ name, outcomes }) => [name, outcomes[n]])),
+    })),
+    unrecorded: primary?.unrecorded ?? [],
+    tokens: looks.map((look) => ({
+      name: look.name,
+      ...('error' in look ? { reached: false, error: look.error } : { reached: true, unrecorded: look.unrecorded }),
+    })),
+  })
+  if (rows.length === 0) await print.text('no keys yet: sealfleet keys init')
+  else {
+    const columns = ['KEY', 'STATE', ...seen.map(({ name }) => (seen.length === 1 ? 'TOKEN' : name.toUpperCase()))]
+    const cells = rows.map(({ label, state }, n) => [label, state, ...seen.map(({ outcomes }) => outcomes[n] ?? '')])
+    const painter = (padded: string, cell: string, column: number): string =>
+      column < 2 ? padded : print.paint(cell === 'ok' || cell === 'destroyed' ? 'good' : 'bad', padded)
+    const titles = columns.map((title) => ({ title }))
+    await print.text(table(titles, cells, painter))
+  }
+  const where = (name: string): string => (looks.length === 1 ? 'the token' : `the token ${name}`)
+  let bad = false
+  for (const { name, outcomes, unrecorded } of seen) {
+    for (const label of unrecorded) await print.note(`note: ${label} is in ${where(name)} and in no record`)
+    for (const [n, { label }] of rows.entries()) {
+      const outcome = outcomes[n]
+      if (outcome === undefined || !BAD.includes(outcome)) continue
+      bad = true
+      await print.note(
+        `${label}: ${outcome} in ${where(name)}; it seals and opens nothing with it until the right key is back`,
+      )
+    }
+  }
+  for (const { name, error } of out) await print.note(`${name} was not looked at: ${error.code}: ${error.message}`)
+  return bad ? EXIT.key : combineStatuses(out.map(({ error }) => error.exitStatus))
+}

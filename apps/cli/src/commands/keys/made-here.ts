@@ -1,0 +1,33 @@
+import { keyLabel } from '@sealfleet/hsm'
+import { appendAudit, listAudit } from '@sealfleet/records/audit'
+import type { MasterKeyRef, Queryable } from '@sealfleet/records'
+import { CliError } from '../../cli-error.js'
+import { EXIT } from '../../exit-status.js'
+import type { RolePlan } from './role-plan.js'
+
+/**
+ * Whether a key that the token holds and no record names was made by this fleet: by a run that was stopped between making and
+ * recording. Labels don't say whose a key is: two fleets with a domain `default` on one token have the same. So a row of the audit
+ * log says, before a key is made, that it is about to be.
+ */
+const ABOUT_TO_BE = { action: 'keys.begin', subjectKind: 'key-label' } as const
+
+export async function noteBegun(db: Queryable, ref: MasterKeyRef, actor: string): Promise<void> {
+  await appendAudit(db, { actor, ...ABOUT_TO_BE, subjectId: keyLabel(ref), detail: {} })
+}
+
+/** @throws FLEET_MISMATCH for a plan that would register a key of which this fleet never began to make one */
+export async function assertMadeHere(db: Queryable, plans: readonly RolePlan[]): Promise<void> {
+  for (const { ref, kind } of plans.flatMap(({ steps }) => steps)) {
+    if (kind !== 'register') continue
+    const subjectId = keyLabel(ref)
+    const rows = await listAudit(db, { subjectKind: ABOUT_TO_BE.subjectKind, subjectId })
+    if (rows.some(({ action }) => action === ABOUT_TO_BE.action)) continue
+    throw new CliError('FLEET_MISMATCH', `the token holds ${subjectId}, and this fleet did not make it`, {
+      exitStatus: EXIT.failed,
+      fix:
+        'give this fleet a token of its own. If the records of the fleet that made it are lost: `sealfleet recover`, or --adopt-keys. ' +
+        'Two fleets must never share a key: what one destroys, the other loses',
+    })
+  }
+}

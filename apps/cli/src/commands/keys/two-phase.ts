@@ -1,0 +1,165 @@
+import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
+import { activateMasterKeyIn, getMasterKey, underLoginLock } from '@sealfleet/records/keys'
+import { appendAudit } from '@sealfleet/records/audit'
+import type { KeyRow, Queryable, Records } from '@sealfleet/records'
+import { Option, type Command } from 'commander'
+import { CliError } from '../../cli-error.js'
+import type { CommandContext } from '../../context.js'
+import { EXIT } from '../../exit-status.js'
+import { wholeNumber } from '../../verb.js'
+import { carryOut } from './carry-out.js'
+import { waitForWorkers } from './confirmation.js'
+import type { KeyStep } from '@sealfleet/keys'
+import { reportOf, type KeyReport } from './report.js'
+import type { RolePlan } from './role-plan.js'
+import { assertSound, compareKeys } from './token-keys.js'
+
+/**
+ * New master keys in two phases: made and registered as PENDING, then, when every worker that runs has found them right on
+ * every token it uses, activated. In between nothing is sealed with them, so a run that ends there is gone on with later.
+ */
+
+type Activation = KeyStep & { readonly kind: 'activate' }
+
+/** What phase one left of a plan for phase two. */
+export interface Prepared {
+  readonly reports: readonly KeyReport[]
+  /** Nothing where the role has its active key already. */
+  readonly next: { readonly step: Activation; readonly key: KeyRow } | undefined
+}
+
+export interface TwoPhaseOptions {
+  /** takes keys into the records that the token holds and another fleet, or a lost database, made */
+  readonly adoptKeys?: boolean
+  readonly wait: number | false
+}
+
+/** `--wait SECONDS` and `--no-wait`, for verbs that activate keys. */
+export function waitOptions(command: Command): Command {
+  return command
+    .addOption(
+      wholeNumber('--wait <seconds>', 'how long to wait for every worker to confirm the new keys', 0, 86_400).default(
+        60,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--no-wait',
+        'activate at once. Dangerous: a worker or a secondary token without the key can not seal, and what is sealed ' +
+          'while others can not read it is lost with the one token that holds it',
+      ),
+    )
+    .option(
+      '--adopt-keys',
+      'take keys that the token holds and no record names: those of a fleet whose records are lost',
+    )
+}
+
+/** Of two runs for one domain at once, one makes keys or activates them. No PIN has this name: serials hold no spaces. */
+export function underKeysLock<T>(
+  { signal }: Pick<CommandContext, 'signal'>,
+  records: Records,
+  domain: string,
+  run: (tx: Queryable) => Promise<T>,
+): Promise<T> {
+  return underLoginLock(records, { tokenSerial: 'keys init', pinId: domain }, (tx) => {
+    // Somebody who waited for a turn may have been stopped meanwhile.
+    signal.throwIfAborted()
+    return run(tx)
+  })
+}
+
+/** What a dry run says: every step, and nothing done. */
+export function foretold(plans: readonly RolePlan[]): readonly KeyReport[] {
+  return plans.flatMap(({ steps, rows }) => steps.map((step) => reportOf(step, undefined, rows)))
+}
+
+/** Phase one. Makes and registers; a version that an earlier run left PENDING is compared with the token instead. */
+export async function prepare(
+  context: CommandContext,
+  plans: readonly RolePlan[],
+  o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[]; actor: string },
+): Promise<readonly Prepared[]> {
+  const prepared: Prepared[] = []
+  const pending: KeyRow[] = []
+  for (const { steps, rows } of plans) {
+    const reports: KeyReport[] = []
+    let key: KeyRow | undefined
+    let next: Prepared['next']
+    for (const step of steps) {
+      context.signal.throwIfAborted()
+      const known = rows.find(({ version }) => version === step.ref.version)
+      if (known !== undefined) (await compareKeys(o.admin, [known], o.token)).forEach(assertSound)
+      if (step.kind === 'activate') {
+        key = key?.version === step.ref.version ? key : known
+        if (key === undefined) throw new TypeError('a key is made or registered before it is activated')
+        next = { step, key }
+        continue
+      }
+      key = await carryOut(step, o)
+      reports.push(reportOf(step, key, rows))
+      if (key?.state === 'PENDING') pending.push(key)
+      if (pending.length > 0) context.ifStopped(staysPending(pending))
+    }
+    prepared.push({ reports, next })
+  }
+  return prepared
+}
+
+/** Between the phases. Resolves with the workers that confirmed; null: nobody was asked. Throws KEY_NOT_EVERYWHERE. */
+export async function confirmed(
+  context: CommandContext,
+  records: Records,
+  prepared: readonly Prepared[],
+  { wait }: TwoPhaseOptions,
+): Promise<readonly string[] | null> {
+  const keys = prepared.flatMap(({ next }) => (next === undefined ? [] : [next.key]))
+  if (keys.length === 0) return []
+  context.ifStopped(staysPending(keys))
+  if (wait !== false) return waitForWorkers(context, records, keys, wait)
+  await context.print.note(
+    'warning: not waiting. A worker or a secondary token without the key can not seal with it, nor read what others seal',
+  )
+  return null
+}
+
+/** Phase two, in one transaction with its audit rows: all roles or none. Throws BAD_STATE when another run was faster. */
+export async function activate(
+  tx: Queryable,
+  prepared: readonly Prepared[],
+  o: { actor: string; reason?: string | undefined; confirmedBy: readonly string[] | null },
+): Promise<readonly KeyReport[]> {
+  const reports: KeyReport[] = []
+  for (const { reports: before, next } of prepared) {
+    reports.push(...before)
+    if (next === undefined) continue
+    const { step, key } = next
+    const now = await getMasterKey(tx, step.ref)
+    if (step.replaces !== null && now?.state !== 'PENDING') throw overtaken(step)
+    const row = await activateMasterKeyIn(tx, { ref: step.ref, replaces: step.replaces })
+    const detail = {
+      label: row.label,
+      checkValue: row.checkValue?.toString('hex') ?? null,
+      confirmedBy: o.confirmedBy,
+      ...(o.reason === undefined ? {} : { reason: o.reason }),
+    }
+    const subject = { subjectKind: 'key', subjectId: key.id }
+    if (now?.state !== 'ACTIVE') await appendAudit(tx, { actor: o.actor, action: 'keys.activate', ...subject, detail })
+    reports.push(reportOf(step, row, [row]))
+  }
+  return reports
+}
+
+/** What a run that is stopped between the phases leaves. */
+function staysPending(keys: readonly KeyRow[]): string {
+  const labels = keys.map((key) => keyLabel(key)).join(' and ')
+  return `${labels} ${keys.length === 1 ? 'stays' : 'stay'} PENDING: nothing is sealed under ${keys.length === 1 ? 'it' : 'them'} yet, and the same command goes on from there`
+}
+
+function overtaken({ ref, replaces }: Activation): CliError {
+  const message = `version ${replaces} of ${ref.role} is not active any more, or ${keyLabel(ref)} is not to be activated`
+  return new CliError('BAD_STATE', message, {
+    exitStatus: EXIT.failed,
+    fix: 'another rotation was faster: see `sealfleet keys list`',
+  })
+}

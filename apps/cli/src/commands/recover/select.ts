@@ -1,0 +1,144 @@
+import type { ErrorReport } from '../../describe-error.js'
+import { readObjectMetadata } from '@sealfleet/store'
+import { claimOf, type Claim } from './claim.js'
+import { judge, judgeHeader, metadataOf, type Judgement, type JudgeOptions, type JudgePorts } from './examine.js'
+import { unplaced, type Sealed, type Unplaced } from './terms.js'
+
+export type Whole = Extract<Judgement, { readonly kind: 'whole' }>
+export type Damaged = Extract<Judgement, { readonly kind: 'damaged' }>
+
+/** What is to be written of one file, and what can't be. */
+export interface Choice {
+  readonly winner: Whole | undefined
+  /** Where the winner's metadata says that the file came from. */
+  readonly claim: Claim
+  /** Attempts below the winner, and damaged ones above it: their headers are authentic, their numbers all different. */
+  readonly losers: readonly (Whole | (Damaged & { readonly authentic: true }))[]
+  readonly unplaced: readonly Unplaced[]
+  readonly duplicates: number
+  /** The highest attempt number that any header speaks of. */
+  readonly highest: number
+}
+
+/** A number that nobody vouches for raises the file's own only so far: it must not be used up by a forged header. */
+const BELIEVABLE = 1_000_000
+/** What a record can hold. */
+export const MAX_ATTEMPT_NO = 2_147_483_647
+
+/**
+ * Judges the attempts at one file, highest number first, until one is whole: that one wins. Two whole ones of one number are
+ * both left out, since nothing tells which was committed. An attempt above that is whole but for its context leaves the
+ * file out, too: with its context at hand it would win.
+ */
+export async function choose(ports: JudgePorts, found: readonly Sealed[], o: JudgeOptions): Promise<Choice> {
+  const problems: Unplaced[] = []
+  const judged: Judgement[] = []
+  const metadata = await metadataOf(ports, found, o)
+  const theirs = metadata.map((one) => readObjectMetadata(one).context).filter((context) => context !== undefined)
+  const options = { ...o, contexts: [...o.contexts, ...theirs] }
+  let winner: Whole | undefined
+  let duplicates = 0
+  const byNumber = [...groupBy(found, ({ info }) => info.attemptNo)].sort(([a], [b]) => b - a)
+  const rounds = byNumber.map(([, same]) => [...groupBy(same, ({ info }) => info.attemptId).values()])
+  let round = 0
+  for (; round < rounds.length && winner === undefined; round++) {
+    const here: Whole[] = []
+    for (const versions of rounds[round] ?? []) {
+      const outcome = await judgeVersions(ports, versions, options)
+      judged.push(...outcome.judged)
+      duplicates += outcome.duplicates
+      problems.push(...outcome.judged.flatMap(problemOf))
+      if (outcome.whole) here.push(outcome.whole)
+    }
+    if (here.length > 1) {
+      problems.push(...here.map(({ sealed }) => equal(sealed)))
+      return {
+        winner: undefined,
+        claim: {},
+        losers: [],
+        unplaced: problems,
+        duplicates,
+        highest: highestOf(found, judged),
+      }
+    }
+    if (judged.some((one) => one.kind === 'damaged' && one.error.code === 'E_CONTEXT')) break
+    winner = here[0]
+  }
+  const below = winner === undefined || o.quick ? [] : rounds.slice(round).flatMap((same) => same.map((v) => v[0]))
+  for (const sealed of below) if (sealed !== undefined) judged.push(await judgeHeader(ports, sealed, options))
+  const lost = judged.filter((one) => one !== winner)
+  const losers = o.quick || winner === undefined ? [] : withNumbersOfTheirOwn(lost.filter(isAuthentic), winner)
+  // Below the winner nothing is missed, but what has not even a true header belongs to nobody. (Under a key that was
+  // destroyed after its files were sealed anew, nobody can tell any more, and nothing is wrong.)
+  const strays = lost.filter((one) => isStray(one) && below.includes(one.sealed))
+  problems.push(...strays.flatMap(problemOf))
+  const claim = winner === undefined ? {} : claimOf({ ...winner.info, metadata: winner.head.metadata }, metadata)
+  return { winner, claim, losers, unplaced: problems, duplicates, highest: highestOf(found, judged) }
+}
+
+/** The versions of one attempt's key, the newest first, until one is whole: the others are the same sent twice. */
+async function judgeVersions(
+  ports: JudgePorts,
+  versions: readonly Sealed[],
+  o: JudgeOptions,
+): Promise<{ whole: Whole | undefined; judged: readonly Judgement[]; duplicates: number }> {
+  const judged: Judgement[] = []
+  for (const [i, sealed] of versions.entries()) {
+    const one = await judge(ports, sealed, o)
+    judged.push(one)
+    if (one.kind === 'whole') return { whole: one, judged, duplicates: versions.length - i - 1 }
+  }
+  return { whole: undefined, judged, duplicates: 0 }
+}
+
+function isStray(one: Judgement): boolean {
+  return one.kind === 'damaged' && !one.authentic && one.error.code !== 'E_KEY_DESTROYED'
+}
+
+function isAuthentic(one: Judgement): one is Choice['losers'][number] {
+  return one.kind === 'whole' || (one.kind === 'damaged' && one.authentic)
+}
+
+/** Of several attempts with one number a record can hold the first alone; the others' objects stay unknown to it. */
+function withNumbersOfTheirOwn(losers: readonly Choice['losers'][number][], winner: Whole): Choice['losers'] {
+  const taken = new Set([winner.info.attemptNo])
+  return losers.filter(({ sealed: { info } }) => {
+    if (info.attemptId === winner.info.attemptId || taken.has(info.attemptNo)) return false
+    taken.add(info.attemptNo)
+    return true
+  })
+}
+
+function problemOf(one: Judgement): readonly Unplaced[] {
+  if (one.kind !== 'damaged') return []
+  const { entry, info } = one.sealed
+  return [unplaced(entry, info, one.error.code, messageOf(one.error))]
+}
+
+function messageOf({ code, message }: ErrorReport): string {
+  if (code !== 'E_CONTEXT') return message
+  return 'neither the context in its metadata nor the empty one is the one it was sealed with: give that with --context'
+}
+
+function equal({ entry, info }: Sealed): Unplaced {
+  const message = `another whole object is attempt ${info.attemptNo} at this file, too: decide which is to go, and run again`
+  return unplaced(entry, info, 'EQUAL_ATTEMPTS', message)
+}
+
+function highestOf(found: readonly Sealed[], judged: readonly Judgement[]): number {
+  const vouchedFor = new Set(judged.filter(isAuthentic).map(({ sealed }) => sealed))
+  const numbers = found
+    .filter((sealed) => vouchedFor.has(sealed) || sealed.info.attemptNo <= BELIEVABLE)
+    .map(({ info }) => info.attemptNo)
+  return Math.max(1, ...numbers)
+}
+
+function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>()
+  for (const item of items) {
+    const group = groups.get(keyOf(item))
+    if (group) group.push(item)
+    else groups.set(keyOf(item), [item])
+  }
+  return groups
+}

@@ -1,9 +1,0 @@
-import type { KeyRow } from '@sealfleet/records'
-
-import type { KeyStep } from './plan.js'
-
-/** The steps for one role, and the rows of its versions as they were when the steps were planned. */
-export interface RolePlan {
-  readonly steps: readonly KeyStep[]
-  readonly rows: readonly KeyRow[]
-}

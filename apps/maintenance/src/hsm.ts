@@ -1,0 +1,84 @@
+import { hsmTokens, type Config, type HsmConfig, type Sections } from '@sealfleet/config'
+import { HsmPool, type TokenOptions } from '@sealfleet/hsm'
+import { adviceOf, classify } from '@sealfleet/failures'
+import { fleetPinLatch } from '@sealfleet/records/keys'
+import type { Records } from '@sealfleet/records'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
+
+import { hsmObserver } from '@sealfleet/runtime'
+
+/** The HSM of a maintenance process. */
+export interface MaintenanceHsm {
+  readonly pool: HsmPool
+  /** Every token that holds the keys, the primary first: for key administration, which has connections of its own. */
+  readonly tokens: readonly TokenOptions[]
+}
+
+export interface HsmPorts {
+  readonly records: Records
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** Names this process in the latch. */
+  readonly id: string
+}
+
+/** Sessions of its agent: maintenance makes a handful of calls a minute. */
+export const MAINTENANCE_SESSIONS = 2
+
+/**
+ * Opens the HSM for maintenance when one is configured, with one agent. Resolves also while no token is in reach: the
+ * pool goes on trying, and tasks that need it fail with HSM_UNAVAILABLE until then. Undefined, and a line of log, when none
+ * is configured, or when module or PIN are refused: the outbox and the lost jobs must not wait for somebody to repair that.
+ */
+export async function openMaintenanceHsm(
+  config: Pick<Config, 'passthroughEnv' | 'protection'> & Partial<Pick<Sections, 'hsm'>>,
+  ports: HsmPorts,
+): Promise<MaintenanceHsm | undefined> {
+  const { hsm, passthroughEnv, protection } = config
+  const { log } = ports
+  if (hsm === undefined) {
+    log.warn(
+      { component: 'hsm' },
+      'no HSM is configured here: tasks that need a key are left to processes that have one',
+    )
+    return undefined
+  }
+  const tokens = hsmTokens({ hsm, passthroughEnv, protection })
+  try {
+    const pool = await openPool(tokens, hsm, ports)
+    return { pool, tokens }
+  } catch (error) {
+    const found = classify(error)
+    const { code } = found
+    if (code !== 'HSM_ACCESS_DENIED') throw error
+    log.error({ component: 'hsm', code, err: error }, `maintenance goes on without the HSM: ${adviceOf(found)}`)
+    return undefined
+  }
+}
+
+function openPool(
+  tokens: readonly [TokenOptions, ...TokenOptions[]],
+  hsm: HsmConfig,
+  { records, log, metrics, id }: HsmPorts,
+): Promise<HsmPool> {
+  return HsmPool.open({
+    tokens,
+    agents: 1,
+    sessions: MAINTENANCE_SESSIONS,
+    softTimeoutMs: hsm.softTimeoutMs,
+    hardTimeoutMs: hsm.hardTimeoutMs,
+    startWithoutToken: true,
+    // The fleet's: a PIN that any process had rejected is tried by no other.
+    latch: fleetPinLatch(records, id),
+    onEvent: hsmObserver(metrics, log),
+  })
+}
+
+/** For the register of processes: whether the HSM can be used now, and if not, why. */
+export function hsmStateOf(
+  configured: boolean,
+  hsm: MaintenanceHsm | undefined,
+): 'none' | 'refused' | 'ready' | 'unavailable' {
+  if (hsm === undefined) return configured ? 'refused' : 'none'
+  return hsm.pool.health().agents.some(({ state }) => state === 'ready') ? 'ready' : 'unavailable'
+}

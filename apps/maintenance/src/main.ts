@@ -1,0 +1,22 @@
+import { runMaintenance } from './run.js'
+import { runProgram } from '@sealfleet/runtime'
+
+process.exitCode = await runProgram({
+  name: 'maintenance',
+  needs: ['database', 'redis', 's3', 'maintenance', 'ops'],
+  optional: ['hsm'],
+  help: `Usage: node apps/maintenance/dist/main.js [--config FILE]
+
+Sealfleet's maintenance: brings the outbox to the queue, gives jobs back that Redis lost, takes away what dead attempts
+left in the store, makes up the books, chains the audit log. Needs Postgres, Redis and S3; no source folders. With an HSM
+(SEALFLEET_PKCS11_MODULE, _TOKEN and the PIN) it also signs checkpoints and does what else needs a key; without one
+those tasks are left to processes that have one. Run one or more: each task is done by one of them at a time.
+Configuration is as for workers; see packages/config/README.md.
+
+SIGTERM or SIGINT: ends what runs at its next step, exit 0. A second signal: exit at once. Nothing is lost by either.
+`,
+  start: async (options) => {
+    const running = await runMaintenance(options)
+    return { stop: async () => running[Symbol.asyncDispose]() }
+  },
+})

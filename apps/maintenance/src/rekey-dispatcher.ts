@@ -1,0 +1,105 @@
+import { setTimeout } from 'node:timers/promises'
+
+import { addRekeyJobs, liveRekeyJobs, type RekeyQueue } from '@sealfleet/queue'
+import { classify } from '@sealfleet/failures'
+import { giveRekeyItems, listRekeyRuns, seedRekeyItems, type RekeyRun } from '@sealfleet/records/rekey'
+import type { Records } from '@sealfleet/records'
+import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
+
+import { observeRekeyRuns } from './rekey-metrics.js'
+
+/** Jobs that the queue holds at most: enough for any fleet to be busy until the next round, and soon made again. */
+const JOBS_AHEAD = 500
+/** An item whose job has not been heard of for so long is given another. */
+const LOST_AFTER_S = 60
+/** Between two counts of a run's items. */
+const COUNT_MS = 15_000
+/** Open runs that are fed: one a domain and version, so every one of any house. */
+const MOST_RUNS = 10_000
+/** Between two rounds while a dependency is out. */
+const OUT_MS = 1_000
+
+export interface RekeyFeederPorts {
+  readonly records: Records
+  readonly queue: RekeyQueue
+  readonly metrics: Metrics
+  readonly log: Logger
+  /** For the audit log. */
+  readonly actor: string
+}
+
+export interface RekeyFeederOptions {
+  /** Between two rounds, milliseconds. */
+  readonly everyMs: number
+  readonly jobsAhead?: number
+  readonly lostAfterSeconds?: number
+}
+
+/**
+ * Keeps the rekey queue fed until the signal aborts: makes the items of open runs, a page at a time; gives due ones their
+ * jobs, so many ahead and no faster than the run's rate; ends a run whose items have all ended. All it knows is in Postgres:
+ * it may be killed, and Redis wiped, at any moment. Several feeders share the work. An outage is logged once; the items wait.
+ * Resolves when nothing runs any more; never rejects.
+ */
+export async function runRekeyFeeder(
+  ports: RekeyFeederPorts,
+  options: RekeyFeederOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { records, metrics, log } = ports
+  let out: string | undefined
+  let counted = -Infinity
+  while (!signal.aborted) {
+    let more = false
+    try {
+      for (const run of await listRekeyRuns(records, { open: true, limit: MOST_RUNS })) {
+        signal.throwIfAborted()
+        if (run.state === 'ACTIVE' && (await feed(ports, run, options))) more = true
+      }
+      metrics.maintenanceLastRun.setToCurrentTime({ task: 'rekey-feeder' })
+      if (performance.now() - counted >= COUNT_MS) {
+        await observeRekeyRuns(records, metrics)
+        counted = performance.now()
+      }
+      if (out !== undefined) log.info({ component: 'rekey-feeder', code: out }, 'the rekey queue is fed again')
+      out = undefined
+    } catch (error) {
+      if (signal.aborted) return
+      const { code, failure } = classify(error)
+      if (code !== out) {
+        countFailure(metrics, failure)
+        log[failure.page ? 'error' : 'warn']({ component: 'rekey-feeder', code, err: error }, failure.summary)
+      }
+      out = code
+    }
+    if (more && out === undefined) continue
+    const pauseMs = out === undefined ? options.everyMs : Math.max(options.everyMs, OUT_MS)
+    await setTimeout(pauseMs, undefined, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error
+    })
+  }
+}
+
+/** One round of one run. True: it is to be asked again at once. */
+async function feed(
+  { records, queue, metrics, log, actor }: RekeyFeederPorts,
+  run: RekeyRun,
+  { jobsAhead = JOBS_AHEAD, lostAfterSeconds = LOST_AFTER_S }: RekeyFeederOptions,
+): Promise<boolean> {
+  const line = { component: 'rekey-feeder', runId: run.id, domain: run.domain }
+  const seeding = await seedRekeyItems(records, run.id, actor)
+  if (seeding === 'done') {
+    log.info(line, 'a rekey run is done')
+    return false
+  }
+  const limit = jobsAhead - (await liveRekeyJobs(queue))
+  const given = await giveRekeyItems(records, run.id, (items) => addRekeyJobs(queue, items), {
+    limit,
+    lostAfterSeconds,
+  })
+  if (given > 0) {
+    metrics.maintenanceCounts.inc({ task: 'rekey-feeder', thing: 'given' }, given)
+    log.debug({ ...line, count: given }, 'rekey items were given to the queue')
+  }
+  return seeding === 'seeding'
+}

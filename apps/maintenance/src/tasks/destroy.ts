@@ -1,0 +1,30 @@
+import type { MaintenanceConfig } from '@sealfleet/config'
+import { houseTokens } from '@sealfleet/hsm'
+import { classify } from '@sealfleet/failures'
+import { carryOutDue } from '@sealfleet/keys'
+import type { Task } from '@sealfleet/maintenance'
+import { fleetPinLatch } from '@sealfleet/records/keys'
+
+import type { MaintenanceHsm } from '../hsm.js'
+import type { TaskPorts } from './task-ports.js'
+
+/**
+ * Destroys master keys whose time has come, in every token, and brings the signed records to the store. A refusal is a
+ * finding: somebody wanted the key gone, and it is not.
+ */
+export function destroyTask(
+  { records, store, actor }: Pick<TaskPorts, 'records' | 'store' | 'actor'>,
+  { pool, tokens }: MaintenanceHsm,
+  { destroySeconds }: MaintenanceConfig,
+): Task {
+  const house = houseTokens(tokens, pool, { latch: fleetPinLatch(records, actor) })
+  return {
+    name: 'destroy',
+    everySeconds: destroySeconds,
+    run: async (signal) => {
+      const codeOf = (error: unknown) => classify(error).code
+      const report = await carryOutDue({ records, store, tokens: house }, { actor, codeOf, signal })
+      return { report, found: report.found > 0 }
+    },
+  }
+}

@@ -1,0 +1,19 @@
+import type { QueueView } from '@sealfleet/queue'
+import type { Records } from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
+
+import type { MaintenanceHsm } from '../hsm.js'
+
+/** What the tasks of a maintenance process work with. */
+export interface TaskPorts {
+  readonly records: Records
+  readonly store: Store
+  readonly jobs: QueueView
+  /** For the audit log. */
+  readonly actor: string
+  /** Undefined where no HSM is configured: tasks that need one are not among those of this process. */
+  readonly hsm?: MaintenanceHsm | undefined
+  readonly metrics: Metrics
+  readonly log: Logger
+}

@@ -1,0 +1,43 @@
+import { probeRequest } from '@sealfleet/queue'
+import type { Redis } from 'ioredis'
+
+/** A worker that waits for a dependency looks so often for a request to probe, milliseconds. */
+const LOOK_MS = 1_000
+
+export interface ProbeRequestPorts {
+  readonly connection: Pick<Redis, 'get' | 'status'>
+  readonly prefix: string
+  /** Whether any breaker is open: without one nothing is asked of Redis. */
+  readonly waiting: () => boolean
+  readonly probeNow: () => void
+  readonly everyMs?: number
+}
+
+/**
+ * Heeds `sealfleet queue probe`: a key in Redis, since a worker that waits may have lost all else, and one that has lost Redis
+ * probes it by itself within seconds. (An access list without channels forbids to publish.) Dispose stops it.
+ */
+export function heedProbeRequests(ports: ProbeRequestPorts): Disposable {
+  const { connection, prefix, everyMs = LOOK_MS } = ports
+  let seen: string | null = null
+  let looking = false
+  const look = async (): Promise<void> => {
+    try {
+      const request = await probeRequest(connection, prefix)
+      if (request === null || request === seen) return
+      seen = request
+      ports.probeNow()
+    } catch {
+      // Redis's own breaker tells of a Redis that does not answer.
+      return
+    } finally {
+      looking = false
+    }
+  }
+  const timer = setInterval(() => {
+    if (looking || !ports.waiting() || connection.status !== 'ready') return
+    looking = true
+    void look()
+  }, everyMs).unref()
+  return { [Symbol.dispose]: () => clearInterval(timer) }
+}

@@ -1,0 +1,19 @@
+import type { Logger } from '@sealfleet/telemetry'
+
+import type { Activity } from './activity.js'
+import type { Wedge } from './stall-detector.js'
+import { EXIT_WEDGED } from './watchdog.js'
+
+/** Writes down what stood still: a line for each job, then the reason why the process ends. @returns its exit status */
+export function reportWedge(log: Logger, { stillMs, active, waiting }: Wedge, activity: Activity): number {
+  const now = performance.now()
+  for (const { jobId, since } of activity.jobs) {
+    log.error({ code: 'WEDGED', jobId, seconds: Math.round((now - since) / 1000) }, 'this job stands still')
+  }
+  const seconds = Math.round(stillMs / 1000)
+  log.fatal(
+    { code: 'WEDGED', inFlight: active, count: waiting, seconds, exitStatus: EXIT_WEDGED },
+    `nothing has moved in this worker for ${seconds} s: ${active} jobs under way, ${waiting} waiting. It ends, so that others take over.`,
+  )
+  return EXIT_WEDGED
+}

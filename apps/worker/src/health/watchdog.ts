@@ -1,0 +1,55 @@
+import type { Activity } from './activity.js'
+import { Stillness, type Look, type Wedge } from './stall-detector.js'
+
+/** Exit status of a worker that its watchdog ended. */
+export const EXIT_WEDGED = 7
+
+export interface WatchdogOptions {
+  /** Milliseconds without any movement; 0: no watchdog. */
+  readonly limitMs: number
+  readonly activity: Activity
+  /** Whether this process has a reason of its own not to take jobs (a breaker, a drain). */
+  readonly held: () => boolean
+  /** How the queue stands; not asked while `held`. */
+  readonly look: () => Promise<Look>
+}
+
+export interface Watchdog extends Disposable {
+  /** Resolves when the worker has stood still for too long. Never rejects, and without a watchdog never resolves. */
+  readonly wedged: Promise<Wedge>
+  /** Liveness: false from then on. */
+  readonly alive: () => boolean
+}
+
+/**
+ * Watches whether this process does what it is there for. A wedged worker looks healthy: its loop turns, it renews its locks
+ * and leases, and `isRunning()` says so. What it does not do is move. Whoever gets the verdict ends the process; its
+ * leases run out, and other workers take its files.
+ */
+export function startWatchdog({ limitMs, activity, held, look }: WatchdogOptions): Watchdog {
+  if (limitMs === 0) {
+    return { wedged: new Promise(() => undefined), alive: () => true, [Symbol.dispose]: () => undefined }
+  }
+  const everyMs = Math.min(limitMs / 4, 15_000)
+  const stillness = new Stillness({ limitMs, everyMs, now: performance.now() })
+  let verdict: Wedge | undefined
+  let looking = false
+  let tell: (wedge: Wedge) => void
+  const wedged = new Promise<Wedge>((resolve) => (tell = resolve))
+  const round = async (): Promise<void> => {
+    const seen = held() ? 'held' : await look()
+    const { movedAt, jobs } = activity
+    verdict ??= stillness.see({ now: performance.now(), movedAt, active: jobs.length, look: held() ? 'held' : seen })
+    if (verdict !== undefined) tell(verdict)
+  }
+  const timer = setInterval(() => {
+    if (looking) return
+    looking = true
+    void round().finally(() => (looking = false))
+  }, everyMs)
+  return {
+    wedged,
+    alive: () => verdict === undefined,
+    [Symbol.dispose]: () => clearInterval(timer),
+  }
+}

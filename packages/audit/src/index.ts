@@ -1,0 +1,6 @@
+export { ADOPTION, type AdoptionDetail, adoptAudit, adoptionDetail } from './adopt.js'
+export { type Anchor, formatAnchor, parseAnchor, parseExpectation } from './anchor.js'
+export { chainAudit } from './chain.js'
+export { type CheckpointReport, assertSignable, checkpointAudit } from './checkpoint.js'
+export { AuditError, type AuditPorts } from './terms.js'
+export { type AuditReport, verifyAudit } from './verify.js'

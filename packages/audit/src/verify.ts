@@ -1,0 +1,86 @@
+import { unsealedAudit, type Unsealed } from '@sealfleet/records/audit'
+
+import { checkAnchor, type Anchor } from './anchor.js'
+import { headOf, type CheckpointHead } from './checkpoint.js'
+import { Findings, type AuditFinding } from './findings.js'
+import type { AuditPorts } from './terms.js'
+import { walkChain } from './verify-chain.js'
+import { checkCheckpoints, checkCopies, readCheckpoints } from './verify-checkpoints.js'
+import { compareDeletions } from './verify-deletions.js'
+import { compareKeys } from './verify-keys.js'
+import { compareOperators } from './verify-operators.js'
+import { compareRecords } from './verify-records.js'
+import { compareShreddings } from './verify-shreddings.js'
+
+export interface AuditReport {
+  readonly batches: number
+  readonly rows: number
+  /** In no batch yet: nothing protects these so far. */
+  readonly unsealed: Unsealed
+  readonly checkpoints: number
+  readonly copies: number
+  /** Checkpoints that only the store has, adopted by a signed request after an older database was put back. */
+  readonly adopted: readonly number[]
+  readonly files: number
+  readonly events: number
+  /** Master keys, each compared with the log's destructions. */
+  readonly keys: number
+  /** The last checkpoint: what an auditor keeps. Null before the first. */
+  readonly head: CheckpointHead | null
+  /** The first two hundred. */
+  readonly findings: readonly AuditFinding[]
+  readonly found: number
+}
+
+export interface AuditVerifyOptions {
+  /** Checkpoints that the auditor kept elsewhere. */
+  readonly anchors?: readonly Anchor[]
+  /** Rows that wait for longer are a finding. Default 900 s. */
+  readonly unsealedSeconds?: number
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((looked: number) => void) | undefined
+}
+
+/**
+ * Checks the whole log: the chain from its rows, every checkpoint's MAC and order, every copy in the store, what the
+ * auditor keeps, records against events, and the signatures behind shreddings, destructions and enrolments. Needs to read the database and the store and to use the audit key; writes nothing.
+ * @throws RecordsError, StoreError, HsmError, the signal's reason; what is wrong with the log is a finding
+ */
+export async function verifyAudit(ports: AuditPorts, options: AuditVerifyOptions = {}): Promise<AuditReport> {
+  const { signal, onProgress, unsealedSeconds = 900 } = options
+  const findings = new Findings()
+  // Checkpoints first: what is sealed and signed meanwhile can only make the chain longer than they say.
+  const known = await readCheckpoints(ports)
+  const wanted = new Set(known.map(({ row }) => Number(row.batchNo)))
+  const chain = await walkChain(ports.records, findings, { wanted, signal, onRows: onProgress })
+  await checkCheckpoints(ports, known, chain, findings, signal)
+  const { copies, adopted } = await checkCopies(ports, known, findings, signal)
+  for (const anchor of options.anchors ?? []) checkAnchor(anchor, known, findings)
+  const { files, events } = await compareRecords(ports.records, findings, {
+    signal,
+    onLooked: (n) => onProgress?.(chain.rows + n),
+  })
+  await compareDeletions(ports.records, findings, signal)
+  await compareShreddings(ports.records, findings, signal)
+  await compareOperators(ports.records, findings, signal)
+  const { keys } = await compareKeys(ports, findings, signal)
+  const unsealed = await unsealedAudit(ports.records)
+  const { rows, oldestSeconds } = unsealed
+  if (oldestSeconds !== null && oldestSeconds > unsealedSeconds)
+    findings.add('unsealed-old', 'log', `${rows} rows are in no batch, the oldest for ${Math.round(oldestSeconds)} s`)
+  const last = known.findLast(({ body }) => body !== undefined)
+  return {
+    batches: chain.batches,
+    rows: chain.rows,
+    unsealed,
+    checkpoints: known.length,
+    copies,
+    adopted,
+    files,
+    events,
+    keys,
+    head: last === undefined ? null : headOf(last.row),
+    findings: findings.list,
+    found: findings.found,
+  }
+}

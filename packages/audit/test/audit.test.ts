@@ -1,0 +1,329 @@
+import { appendAudit, listAudit } from '@sealfleet/records/audit'
+import { createRequest } from '@sealfleet/records/operators'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+
+import { ADOPTION, adoptAudit, adoptionDetail } from '../src/adopt.js'
+import { chainAudit } from '../src/chain.js'
+import { checkpointAudit } from '../src/checkpoint.js'
+import { checkpointKey } from '../src/body.js'
+import { formatAnchor, parseAnchor, parseExpectation } from '../src/anchor.js'
+import { enrolTwo, openAuditHouse, openAuditToken, type AuditHouse, type AuditToken } from './audit-house.js'
+
+let token: AuditToken
+beforeAll(async () => {
+  token = await openAuditToken()
+})
+afterAll(() => token?.[Symbol.asyncDispose]())
+
+let house: AuditHouse
+beforeEach(async () => {
+  house = await openAuditHouse(token)
+})
+afterEach(() => house?.[Symbol.asyncDispose]())
+
+const note = (action = 'test.note') =>
+  appendAudit(house.records, { actor: 'a', action, subjectKind: 'test', subjectId: 'x', detail: { b: 1, a: 'ü' } })
+
+/** Three files over two checkpoints. */
+async function history() {
+  const files = [await house.store1(), await house.store1()]
+  await house.checkpoint()
+  files.push(await house.store1())
+  await note()
+  await house.checkpoint()
+  return files
+}
+
+const kinds = async (o?: Parameters<AuditHouse['verify']>[0]) =>
+  (await house.verify(o)).findings.map(({ kind, subject }) => `${kind} ${subject}`)
+
+describe('a log that nobody touched', () => {
+  test('verifies, and says what it holds', async () => {
+    const files = await history()
+    const report = await house.verify()
+    expect(report).toMatchObject({ checkpoints: 2, copies: 2, files: 3, events: 3, found: 0, unsealed: { rows: 0 } })
+    expect(report.rows).toBe(4)
+    expect(report.head?.no).toBe(2)
+    expect(files).toHaveLength(3)
+  })
+
+  test('what is not sealed yet is said, and becomes a finding when it is old', async () => {
+    await history()
+    await note()
+    expect(await house.verify()).toMatchObject({ found: 0, unsealed: { rows: 1 } })
+    expect(await kinds({ unsealedSeconds: -1 })).toEqual(['unsealed-old log'])
+  })
+
+  test('a checkpoint is made only when the chain has grown', async () => {
+    await history()
+    expect(await checkpointAudit(house.ports)).toEqual({ made: null, stored: 0, differing: [] })
+  })
+
+  test('several processes sign at once: one is the faster, nobody fails, and the numbers have no gap', async () => {
+    for (let round = 1; round <= 3; round++) {
+      await note()
+      await house.sealable()
+      await chainAudit(house.records)
+      const reports = await Promise.all(Array.from({ length: 6 }, () => checkpointAudit(house.ports)))
+      expect(reports.filter(({ made }) => made !== null).map(({ made }) => made?.no)).toEqual([round])
+    }
+    expect(await house.verify()).toMatchObject({ checkpoints: 3, copies: 3, found: 0 })
+  })
+
+  test('rows of a transaction that is under way are sealed later, those after it wait with it', async () => {
+    const client = await house.sql.connect()
+    try {
+      await client.query(
+        `BEGIN; INSERT INTO audit_log (actor, action, subject_kind, subject_id) VALUES ('a', 'b', 'c', 'd')`,
+      )
+      await note('later.row')
+      expect((await chainAudit(house.records)).waiting.rows).toBe(1)
+      await client.query('COMMIT')
+    } finally {
+      client.release()
+    }
+    await house.checkpoint()
+    expect(await house.verify()).toMatchObject({ rows: 2, found: 0 })
+  })
+
+  test('rows of another cluster, whose transactions lie in the future, are sealed, and so are those that come after', async () => {
+    await house.sql.query(
+      `INSERT INTO audit_log (actor, action, subject_kind, subject_id, xact) SELECT 'a', 'b', 'c', i::text, 9000000000000 + i FROM generate_series(1, 7) i`,
+    )
+    await note()
+    const seal = () => chainAudit(house.records, { batchRows: 3 })
+    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 60_000 }).toBe(0)
+    await note()
+    await expect.poll(async () => (await seal()).waiting.rows, { timeout: 60_000 }).toBe(0)
+    expect(await house.verify()).toMatchObject({ rows: 9, found: 0, unsealed: { rows: 0 } })
+  })
+
+  test('several processes chain at once: each row is in one batch, the chain has no fork', async () => {
+    for (let i = 0; i < 30; i++) await note()
+    await house.sealable()
+    await expect
+      .poll(
+        async () => {
+          await Promise.all(Array.from({ length: 4 }, () => chainAudit(house.records, { batchRows: 3 })))
+          return (await house.verify()).unsealed.rows
+        },
+        { timeout: 30_000 },
+      )
+      .toBe(0)
+    expect(await house.verify()).toMatchObject({ rows: 30, batches: 10, found: 0 })
+  })
+})
+
+describe('in the database, as its owner', () => {
+  beforeEach(history)
+
+  test.each([
+    ['a changed row', [`UPDATE audit_log SET actor = 'nobody' WHERE id = 1`], ['row-changed batch 1']],
+    [
+      'a changed detail',
+      [`UPDATE audit_log SET detail = detail || '{"length": 1}' WHERE id = 2`],
+      [/row-changed batch 1/],
+    ],
+    ['a removed row', [`DELETE FROM audit_log WHERE id = 4`], ['row-removed row 4']],
+    [
+      'a row removed without a trace',
+      [`DELETE FROM audit_batch_rows WHERE audit_id = 4`, `DELETE FROM audit_log WHERE id = 4`],
+      ['row-removed batch 2'],
+    ],
+    [
+      'an added row',
+      [
+        `INSERT INTO audit_log (id, actor, action, subject_kind, subject_id) VALUES (99, 'a', 'b', 'c', 'd')`,
+        `INSERT INTO audit_batch_rows VALUES (99, 1)`,
+      ],
+      ['row-added batch 1'],
+    ],
+    [
+      'a batch cut out',
+      [`DELETE FROM audit_batch_rows WHERE batch_no = 1`, `DELETE FROM audit_batches WHERE no = 1`],
+      ['batch-missing batch 1'],
+    ],
+    [
+      'the last batch cut off',
+      [`DELETE FROM audit_batch_rows WHERE batch_no = 2`, `DELETE FROM audit_batches WHERE no = 2`],
+      ['batch-missing batch 2'],
+    ],
+    [
+      'the last batch cut off with its checkpoint',
+      [
+        `DELETE FROM audit_checkpoints WHERE no = 2`,
+        `DELETE FROM audit_batch_rows WHERE batch_no = 2`,
+        `DELETE FROM audit_batches WHERE no = 2`,
+      ],
+      ['database-behind copy 2'],
+    ],
+    ['a checkpoint taken away', [`DELETE FROM audit_checkpoints WHERE no = 1`], ['checkpoint-missing checkpoint 1']],
+    [
+      'a MAC of one’s own',
+      [`UPDATE audit_checkpoints SET mac = sha256(body) WHERE no = 2`],
+      ['checkpoint-forged checkpoint 2'],
+    ],
+  ] as const)('%s is found and named', async (_what, statements, expected) => {
+    await house.tamper(...statements)
+    const found = await kinds()
+    for (const one of expected) expect(found).toContainEqual(typeof one === 'string' ? one : expect.stringMatching(one))
+  })
+
+  test('a row that was rewritten together with its batch is found by the checkpoint', async () => {
+    await house.tamper(
+      `DELETE FROM audit_batch_rows`,
+      `DELETE FROM audit_batches`,
+      `UPDATE audit_log SET actor = 'nobody' WHERE id = 1`,
+    )
+    await chainAudit(house.records)
+    expect(await kinds()).toContain('batch-changed batch 1')
+  })
+})
+
+describe('an old record put back together with its old object', () => {
+  test('is found: the last commit in the log is another', async () => {
+    const { fileId, attemptId } = await house.store1()
+    // A later attempt, as re-encryption leaves it, and then the row as it was before.
+    await house.tamper(
+      `INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
+       SELECT actor, 'file.rekey', subject_kind, subject_id, detail || jsonb_build_object('attemptId', gen_random_uuid())
+       FROM audit_log WHERE subject_id = '${fileId}'`,
+    )
+    const report = await house.verify()
+    expect(report.findings).toContainEqual(
+      expect.objectContaining({ code: 'AUDIT_MISMATCH', kind: 'record-mismatch', subject: `file ${fileId}` }),
+    )
+    expect(report.findings.some(({ message }) => message.includes(attemptId))).toBe(true)
+  })
+
+  test('is found also when a row was written for it', async () => {
+    const { fileId } = await house.store1()
+    const [event] = await listAudit(house.records, { subjectKind: 'file', subjectId: fileId })
+    await appendAudit(house.records, {
+      actor: 'worker',
+      action: 'file.commit',
+      subjectKind: 'file',
+      subjectId: fileId,
+      detail: event?.detail,
+    })
+    expect(await kinds()).toEqual([`event-mismatch file ${fileId}`])
+  })
+
+  test.each([
+    ['another object under the same attempt', `UPDATE attempts SET object_version = 'v0'`, 'record-mismatch'],
+    ['other tags', `UPDATE attempts SET fmac = sha256(fmac)`, 'record-mismatch'],
+    ['no row in the log', `DELETE FROM audit_log`, 'record-mismatch'],
+    ['an attempt that is gone', `DELETE FROM attempts`, 'event-mismatch'],
+  ])('%s', async (_what, statement, kind) => {
+    const { fileId } = await house.store1()
+    await house.tamper(statement)
+    expect(await kinds()).toContain(`${kind} file ${fileId}`)
+  })
+})
+
+describe('rolled back', () => {
+  const cutOff = [
+    `DELETE FROM audit_checkpoints WHERE no = 2`,
+    `DELETE FROM audit_batch_rows WHERE batch_no = 2`,
+    `DELETE FROM audit_batches WHERE no = 2`,
+    `DELETE FROM files f USING audit_log l WHERE l.id = 3 AND l.subject_id = f.id::text`,
+    `DELETE FROM audit_log WHERE id >= 3`,
+  ]
+
+  test('the database alone: the store knows a later checkpoint, and no new one is made over it', async () => {
+    await history()
+    await house.tamper(...cutOff)
+    expect(await kinds()).toEqual(['database-behind copy 2'])
+    await note()
+    await expect(house.checkpoint()).rejects.toMatchObject({ code: 'AUDIT_BEHIND' })
+  })
+
+  test('the database alone, as a restore: adopted by an officer and an auditor, and the gap stays visible', async () => {
+    await history()
+    await house.tamper(...cutOff)
+    await note()
+    const people = await enrolTwo(house)
+    await expect.poll(async () => (await chainAudit(house.records)).waiting.rows, { timeout: 60_000 }).toBe(0)
+    const detail = await adoptionDetail(house.ports, 'the disk died')
+    const ask = () => createRequest(house.records, { ...ADOPTION, detail, createdBy: 'cli:root' })
+    const adopt = (request: string, reason = 'the disk died') =>
+      adoptAudit(house.ports, { request, reason, actor: 'cli:root' })
+    const two = await ask()
+    await people.sign(two, 'ann', 'bob')
+    await expect(adopt(two.id)).rejects.toMatchObject({ code: 'BAD_STATE' })
+    const one = await ask()
+    await people.sign(one, 'aud')
+    await expect(adopt(one.id)).rejects.toMatchObject({ code: 'REQUEST_UNSIGNED' })
+    await people.sign(one, 'ann')
+    await expect(adopt(one.id, 'another reason')).rejects.toMatchObject({ code: 'REQUEST_MISMATCH' })
+    expect((await adopt(one.id)).made).toMatchObject({ no: 3 })
+    await house.checkpoint()
+    const report = await house.verify()
+    expect(report.findings).toEqual([])
+    expect(report).toMatchObject({ adopted: [2], head: { no: 4 } })
+    await expect(adopt(one.id)).rejects.toMatchObject({ code: 'BAD_STATE' })
+  })
+
+  test('the store alone: copies are missing', async () => {
+    await history()
+    await house.store.delete(checkpointKey(2))
+    expect(await kinds()).toEqual(['copy-missing copy 2'])
+  })
+
+  test('both together: only what the auditor keeps shows it', async () => {
+    await history()
+    const { head } = await house.verify()
+    if (head === null) throw new Error('no head')
+    await house.tamper(...cutOff)
+    await house.store.delete(checkpointKey(2))
+    expect(await kinds()).toEqual([])
+    expect(await kinds({ anchors: [parseAnchor(formatAnchor(head))] })).toEqual(['anchor-missing checkpoint 2'])
+    expect(await kinds({ anchors: [parseExpectation(`2:${head.sha256}`)] })).toEqual(['anchor-missing checkpoint 2'])
+    // And gone on with: a checkpoint of that number is another one.
+    await note()
+    await house.checkpoint()
+    expect(await kinds({ anchors: [head] })).toEqual(['anchor-differs checkpoint 2'])
+  })
+})
+
+describe('a copy', () => {
+  test('that failed is written the next time', async () => {
+    await note()
+    await house.checkpoint()
+    await house.sql.query('UPDATE audit_checkpoints SET stored_at = NULL')
+    await house.store.delete(checkpointKey(1))
+    expect(await checkpointAudit(house.ports)).toEqual({ made: null, stored: 1, differing: [] })
+    expect(await kinds()).toEqual([])
+  })
+
+  test('is never written over another, which is a finding', async () => {
+    const body = Buffer.from('{"not":"ours"}')
+    await house.store.put({
+      key: checkpointKey(1),
+      body: (async function* () {
+        yield await Promise.resolve(body)
+      })(),
+      length: body.length,
+      metadata: {},
+    })
+    await note()
+    await chainAudit(house.records)
+    await expect(house.checkpoint()).rejects.toMatchObject({ code: 'AUDIT_BEHIND' })
+  })
+
+  test('with a forged MAC is no sign that the database was rolled back', async () => {
+    await history()
+    const forged = Buffer.from(
+      JSON.stringify({ auditKeyVersion: 1, body: Buffer.from('{}').toString('base64'), mac: '0'.repeat(64) }),
+    )
+    await house.store.put({
+      key: checkpointKey(3),
+      body: (async function* () {
+        yield await Promise.resolve(forged)
+      })(),
+      length: forged.length,
+      metadata: {},
+    })
+    expect(await kinds()).toEqual(['checkpoint-forged copy 3'])
+  })
+})

@@ -1,0 +1,18 @@
+export { effectiveUser, isDenied, refusesReading, refusesWriting } from './access.js'
+export { type Audience, adviceFor, ownAdvice } from './advice.js'
+export { type Classified, adviceOf, classify, exitStatusOf } from './classify.js'
+export { JobsError } from './coded-error.js'
+export { FAILURES, FAILURE_CODES, type FailureCode, isFailureCode } from './list.js'
+export {
+  type AttemptHistory,
+  BACKOFF_BASE_MS,
+  BACKOFF_CAP_MS,
+  BACKOFF_TYPE,
+  type BackoffOptions,
+  type Decision,
+  MAX_ATTEMPTS,
+  backoff,
+  backoffStrategy,
+  decide,
+} from './policy.js'
+export type { ClassifyContext, Dependency, ExitStatus, Failure, FailureClass, Owner, Policy } from './terms.js'

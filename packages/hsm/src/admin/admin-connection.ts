@@ -1,0 +1,164 @@
+import { HsmError } from '../errors/hsm-error.js'
+import type { TokenOptions } from '../options.js'
+import { startAgent } from '../pool/agent-process.js'
+import {
+  agentDied,
+  operationFailure,
+  pinFinalTry,
+  pinLatched,
+  pinLocked,
+  startFailure,
+  timedOut,
+} from '../pool/failures.js'
+import { memoryLatch, type LoginOutcome, type PinLatch } from '../pool/pin-lockout.js'
+import type { AgentLink } from '../pool/agent-connection.js'
+import type { AdminRequest } from '../wire/admin-messages.js'
+import { KIND } from '../wire/frames.js'
+import type { WantLogin } from '../wire/messages.js'
+
+interface Pending {
+  readonly label: string
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: HsmError) => void
+  readonly timer: NodeJS.Timeout
+}
+
+const START_MS = 30_000
+/** Generating a key in a slow HSM, with its evidence, takes seconds. */
+const ASK_MS = 60_000
+
+/** An agent in admin mode. Whatever goes wrong on the way ends it; nothing is ever sent twice. */
+export class AdminLink {
+  readonly #token: TokenOptions
+  readonly #latch: PinLatch
+  readonly #link: AgentLink
+  readonly #pending = new Map<number, Pending>()
+  readonly #ready: Promise<void>
+  #resolveReady: () => void = () => undefined
+  #rejectReady: (error: HsmError) => void = () => undefined
+  #loginDone: ((outcome: LoginOutcome) => void) | undefined
+  #startTimer: NodeJS.Timeout | undefined
+  #nextId = 1
+  #ended: HsmError | undefined
+  #closed = false
+
+  private constructor(token: TokenOptions, latch: PinLatch) {
+    this.#token = token
+    this.#latch = latch
+    this.#ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve
+      this.#rejectReady = reject
+    })
+    const config = { mode: 'admin', sessions: 1, hardTimeoutMs: ASK_MS, beatMs: 1_000 } as const
+    this.#link = startAgent(token, config, {
+      wantLogin: (want) => {
+        void this.#guardLogin(want)
+      },
+      loggedIn: ({ accepted, rejected }) => {
+        this.#finishLogin(accepted ? 'accepted' : rejected ? 'rejected' : 'failed')
+      },
+      ready: () => {
+        clearTimeout(this.#startTimer)
+        this.#resolveReady()
+      },
+      failed: (failed) => {
+        this.#kill(startFailure(failed, token))
+      },
+      reply: (id, payload) => {
+        this.#take(id)?.resolve(JSON.parse(payload.toString('utf8')))
+      },
+      error: (id, error) => {
+        const pending = this.#take(id)
+        pending?.reject(operationFailure(pending.label, error))
+      },
+      beat: () => undefined,
+      notice: () => undefined,
+      exit: (how) => {
+        this.#fail(agentDied(how))
+      },
+    })
+    this.#armStart()
+  }
+
+  /** Resolves when the agent is logged in; rejects with HsmError. */
+  static async open(token: TokenOptions, latch: PinLatch = memoryLatch()): Promise<AdminLink> {
+    const link = new AdminLink(token, latch)
+    await link.#ready
+    return link
+  }
+
+  /** Rejects with HsmError. After a time-out nobody knows whether the request took effect: look before you repeat it. */
+  async ask<T>(label: string, request: AdminRequest): Promise<T> {
+    if (this.#ended !== undefined) throw this.#ended
+    const id = this.#nextId++
+    const answer = await new Promise<unknown>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#kill(timedOut(`the request "${request.op}"`, ASK_MS))
+      }, ASK_MS)
+      this.#pending.set(id, { label, resolve, reject, timer })
+      this.#link.send(KIND.ADMIN, id, [Buffer.from(JSON.stringify(request), 'utf8')])
+    })
+    return answer as T
+  }
+
+  /** Ends the process; resolves when it is gone. */
+  async close(): Promise<void> {
+    if (!this.#closed && this.#ended === undefined) this.#link.close()
+    this.#closed = true
+    await this.#link.ended
+  }
+
+  async #guardLogin({ pin, token: { serial } }: WantLogin): Promise<void> {
+    if (pin === 'locked') return this.#kill(pinLocked())
+    if (pin === 'final-try') return this.#kill(pinFinalTry())
+    // Waiting for one's turn is not the token's slowness.
+    clearTimeout(this.#startTimer)
+    const id = { serial, token: this.#token.token, pinId: this.#token.pinId ?? 'default' }
+    try {
+      const outcome = await this.#latch.guard(id, () => this.#login())
+      if (outcome === 'latched') this.#kill(pinLatched(this.#token))
+    } catch (cause) {
+      const fix = 'Bring back the database that holds the PIN latch: nobody logs in without it.'
+      this.#kill(new HsmError('HSM_UNAVAILABLE', 'the PIN latch is out of reach', { cause, fix }))
+    }
+  }
+
+  async #login(): Promise<LoginOutcome> {
+    if (this.#ended !== undefined) return 'failed'
+    const done = new Promise<LoginOutcome>((resolve) => (this.#loginDone = resolve))
+    this.#armStart()
+    this.#link.allowLogin()
+    return done
+  }
+
+  #finishLogin(outcome: LoginOutcome): void {
+    this.#loginDone?.(outcome)
+    this.#loginDone = undefined
+  }
+
+  #armStart(): void {
+    this.#startTimer = setTimeout(() => {
+      this.#kill(timedOut('starting an HSM agent', START_MS))
+    }, START_MS)
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    clearTimeout(pending?.timer)
+    return pending
+  }
+
+  #kill(error: HsmError): void {
+    this.#fail(error)
+    this.#link.kill()
+  }
+
+  #fail(error: HsmError): void {
+    this.#ended ??= error
+    clearTimeout(this.#startTimer)
+    this.#finishLogin('failed')
+    this.#rejectReady(this.#ended)
+    for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(this.#ended)
+  }
+}

@@ -1,0 +1,104 @@
+import { timingSafeEqual } from 'node:crypto'
+
+import { wipe } from '@sealfleet/format'
+
+import { HsmError } from '../errors/hsm-error.js'
+import type { HsmEvent } from '../events.js'
+import { IV_LENGTH, NONCES_LENGTH } from '../inputs.js'
+import type { Submission } from './request-factory.js'
+import type { Computed, SealingGuard } from './sealing-guard.js'
+import type { AgentLife } from './agent-handle.js'
+import type { Tokens } from './failover-pool.js'
+
+/** Who looks at what was computed, and what from. */
+export interface Guarding {
+  readonly guard: SealingGuard
+  readonly computed: Computed
+}
+
+type Submitter = Pick<Tokens, 'submit' | 'distrust'>
+
+/**
+ * Derives twice, the second time on another agent where one is ready, and hands out the answer only when both agree. One
+ * flipped bit while sealing would make a file that nobody can ever open (docs/HSM.md says what this costs). When they
+ * differ neither agent is trusted any more: both are replaced, and the call rejects with HSM_UNAVAILABLE. The second derivation
+ * counts only if that agent gives the key's known answer afterwards, and the answer has to pass the guard: KEY_MISMATCH.
+ */
+export async function submitTwice(
+  tokens: Submitter,
+  submission: Submission,
+  emit: (event: HsmEvent) => void,
+  { guard, computed }: Guarding,
+): Promise<Buffer> {
+  const answer = await agreed(tokens, submission, emit, 'sealing')
+  try {
+    guard.check(answer, computed)
+    return answer
+  } catch (error) {
+    wipe(answer)
+    throw error
+  }
+}
+
+/** Computes twice, the second time on another agent where one is ready. @see submitTwice */
+export async function agreed(
+  tokens: Submitter,
+  submission: Submission,
+  emit: (event: HsmEvent) => void,
+  secondName: Submission['name'] = submission.name,
+): Promise<Buffer> {
+  const lives: AgentLife[] = []
+  const answeredBy = (life: AgentLife) => lives.push(life)
+  const first = await tokens.submit({ ...submission, answeredBy })
+  let second: Buffer | undefined
+  let same = false
+  try {
+    second = await tokens.submit({ ...submission, name: secondName, answeredBy, notOn: lives[0] })
+    same = timingSafeEqual(first, second)
+    if (!same) throw disagreement(tokens, lives, submission, emit)
+    return first
+  } finally {
+    wipe(second)
+    if (!same) wipe(first)
+  }
+}
+
+/** Wraps, and opens the record again before it counts. */
+export async function wrapAndOpen(
+  tokens: Submitter,
+  wrap: Submission,
+  open: (wrapped: Buffer) => Submission,
+  plaintext: Uint8Array,
+  emit: (event: HsmEvent) => void,
+  guard: SealingGuard,
+): Promise<Buffer> {
+  const lives: AgentLife[] = []
+  const answeredBy = (life: AgentLife) => lives.push(life)
+  const wrapped = await tokens.submit({ ...wrap, answeredBy })
+  const opened = await tokens.submit({ ...open(wrapped), answeredBy, notOn: lives[0] }).catch((error: unknown) => {
+    if (error instanceof HsmError && error.code === 'E_NONCE_UNWRAP') throw disagreement(tokens, lives, wrap, emit)
+    throw error
+  })
+  try {
+    if (!timingSafeEqual(opened, plaintext)) throw disagreement(tokens, lives, wrap, emit)
+    // Encrypting and opening by doing nothing agree, too.
+    guard.check(wrapped.subarray(IV_LENGTH, IV_LENGTH + NONCES_LENGTH), { label: wrap.label, input: plaintext })
+    return wrapped
+  } finally {
+    wipe(opened)
+  }
+}
+
+function disagreement(
+  tokens: Submitter,
+  lives: readonly AgentLife[],
+  { role, label }: Submission,
+  emit: (event: HsmEvent) => void,
+): HsmError {
+  const failure = new HsmError('HSM_UNAVAILABLE', `two computations with ${label} gave different answers`, {
+    fix: 'Take this HSM out of service and have it examined if it recurs: it computes wrongly. The job is tried again.',
+  })
+  emit({ type: 'disagreement', role })
+  tokens.distrust(lives, failure)
+  return failure
+}

@@ -1,0 +1,59 @@
+import { domainDetail } from '@sealfleet/records/requests'
+import { getDomain } from '@sealfleet/records/fleet'
+import { RecordsError, type DomainPolicy, type KeyRow, type Queryable } from '@sealfleet/records'
+import type { CanonicalObject } from '@sealfleet/records/operators'
+
+import { DestructionRefused } from './terms.js'
+
+/** What two operators agree to when they sign that a key be destroyed. */
+export interface DestructionTerms {
+  readonly reason: string
+  /** The HSM's backups that hold the key, and what becomes of them. */
+  readonly backups: string
+  /** Seconds between scheduling and carrying out. */
+  readonly waitSeconds: number
+  /** How many files are given up; null: none may need the key. */
+  readonly shred: number | null
+}
+
+export const DESTROY_KIND = 'keys.destroy'
+
+/** The detail of a request of kind `keys.destroy`: names the key by all that tells it from others. */
+export function requestDetail(
+  key: KeyRow,
+  domain: Pick<DomainPolicy, 'name'>,
+  terms: DestructionTerms,
+): CanonicalObject {
+  const { reason, backups, waitSeconds, shred } = terms
+  return {
+    ...domainDetail({ id: key.domain, name: domain.name }),
+    label: key.label,
+    checkValue: key.checkValue?.toString('hex') ?? null,
+    reason,
+    backups,
+    waitSeconds,
+    shredFiles: shred,
+  }
+}
+
+/** The domain of a key, under the name that it has now. @throws RecordsError NOT_FOUND */
+export async function domainOf(db: Queryable, key: KeyRow): Promise<DomainPolicy> {
+  const domain = await getDomain(db, key.domain)
+  if (domain === undefined) throw new RecordsError('NOT_FOUND', `there is no key domain ${key.domain}`)
+  return domain
+}
+
+/** The inverse, of a request of either version. @throws DestructionRefused REQUEST_MISMATCH when it is about another key, or lacks a part */
+export function termsOf(key: KeyRow, detail: CanonicalObject): DestructionTerms {
+  const { label, checkValue, reason, backups, waitSeconds, shredFiles } = detail
+  const whole =
+    typeof reason === 'string' &&
+    typeof backups === 'string' &&
+    typeof waitSeconds === 'number' &&
+    (shredFiles === null || typeof shredFiles === 'number')
+  if (!whole || label !== key.label || checkValue !== (key.checkValue?.toString('hex') ?? null))
+    throw new DestructionRefused('REQUEST_MISMATCH', `the request is not for ${key.label} as it is registered`, {
+      fix: 'name the request that was signed for this key: see `sealfleet requests list`',
+    })
+  return { reason, backups, waitSeconds, shred: shredFiles }
+}

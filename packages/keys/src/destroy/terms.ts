@@ -1,0 +1,112 @@
+/**
+ * Terms. To *destroy* a master key version is to make every object sealed under it unreadable for ever. It is *scheduled*
+ * by two operators' signatures, waits, and is then *carried out*; until then it can be *cancelled*. What *needs* a key is
+ * whatever could not be opened without it, by the records and by the headers in the store. To *shred* is to destroy a key
+ * although files need it. A file is *lost* when it is STORED, or known to the store alone, and can be opened no other way.
+ * A *proof* is what a token says afterwards to a process that never saw the key.
+ */
+import type { KeyHold, KeyReferences } from '@sealfleet/records/keys'
+import type { KeyRow, Records } from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
+
+/** Something that needs a key. */
+export interface Need {
+  readonly where: 'database' | 'store'
+  readonly fileId: string
+  readonly attemptId: string
+  /** The attempt's state; `unknown`: the records have never heard of it; `elsewhere`: its file is kept without it. */
+  readonly state: string
+  readonly objectKey: string
+}
+
+/** What the headers in the store say of a key. */
+export interface StoreNeeds {
+  /** Objects whose headers were read. */
+  readonly looked: number
+  /** Of those, not sealed objects, or of a version that this program does not know: nothing can be said of them. */
+  readonly unreadable: number
+  /** Objects under the key. */
+  readonly objects: number
+  /** Of those, objects that the records do not count as needing it: unknown to them, or left behind. */
+  readonly beyondRecords: number
+  /** Files that would be lost and are not counted by the records. */
+  readonly lost: number
+  /** The first hundred beyond the records. */
+  readonly first: readonly Need[]
+}
+
+export interface KeyNeeds {
+  readonly database: KeyReferences
+  readonly store: StoreNeeds
+  /** Files that would be lost, by both. */
+  readonly lost: number
+  /** The first hundred of both. */
+  readonly first: readonly Need[]
+  readonly holds: readonly KeyHold[]
+}
+
+export const MOST_NEEDS = 100
+
+/** A key as it was registered. */
+export interface RegisteredKey {
+  readonly ref: Pick<KeyRow, 'role' | 'domain' | 'suite' | 'version'>
+  readonly checkValue: Uint8Array | null
+  readonly checkRecord: Uint8Array | null
+}
+
+export interface TokenSighting {
+  readonly token: string
+  readonly serial: string
+  readonly present: boolean
+  readonly ckaId: string | null
+}
+
+export interface TokenProof extends TokenSighting {
+  readonly was: 'destroyed' | 'absent'
+  readonly found: number
+  readonly derivation: string
+}
+
+/** The HSM, as far as destroying goes: every token that holds the keys. `@sealfleet/hsm` makes one. */
+export interface KeyTokens {
+  /** Changes nothing. Rejects unless every token answers. */
+  look(key: RegisteredKey, witnesses: readonly RegisteredKey[], signal?: AbortSignal): Promise<readonly TokenSighting[]>
+  /** Destroys it everywhere and proves it. `beforeFirst` runs when all tokens have answered and none was told yet. */
+  destroy(
+    key: RegisteredKey,
+    witnesses: readonly RegisteredKey[],
+    o: { readonly beforeFirst: () => Promise<void>; readonly signal?: AbortSignal | undefined },
+  ): Promise<readonly TokenProof[]>
+  /** HMAC-SHA-256 under an audit key. */
+  mac(audit: RegisteredKey, message: Uint8Array): Promise<Buffer>
+}
+
+export interface DestroyPorts {
+  readonly records: Records
+  readonly store: Store
+  readonly tokens: KeyTokens
+}
+
+/** A destruction that is not carried out (or not scheduled) as things stand. */
+export class DestructionRefused extends Error {
+  override readonly name = 'DestructionRefused'
+  readonly code: 'HELD' | 'STILL_REFERENCED' | 'BAD_STATE' | 'NO_ACTIVE_KEY' | 'REQUEST_MISMATCH'
+  readonly fix: string
+  readonly needs: KeyNeeds | undefined
+
+  constructor(
+    code: DestructionRefused['code'],
+    message: string,
+    o: { readonly fix: string; readonly needs?: KeyNeeds },
+  ) {
+    super(message)
+    this.code = code
+    this.fix = o.fix
+    this.needs = o.needs
+  }
+}
+
+export function registered(row: KeyRow): RegisteredKey {
+  const { role, domain, suite, version, checkValue, checkRecord } = row
+  return { ref: { role, domain, suite, version }, checkValue, checkRecord }
+}

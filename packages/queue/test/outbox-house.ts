@@ -1,0 +1,74 @@
+import { acceptFiles, fileStates } from '@sealfleet/records/files'
+import { ensureDomain } from '@sealfleet/records/fleet'
+import { openRecords, type FileRow, type Records } from '@sealfleet/records'
+import { relayOutbox } from '@sealfleet/records/upkeep'
+import { freshDatabase, freshPrefix, redisUrl } from '@sealfleet/testkit'
+import pg from 'pg'
+import { openIngestClient, type OwnedIngestClient } from '../src/client/ingest-client.js'
+import { deliverJobs } from '../src/client/deliver.js'
+import type { StatusPort } from '../src/client/terms.js'
+
+/** A producer's side of the fleet, on real servers: the records, SQL past them, a queue of its own, and the relay. */
+export interface OutboxHouse extends AsyncDisposable {
+  readonly url: string
+  readonly records: Records
+  readonly sql: pg.Pool
+  readonly states: StatusPort
+  readonly ingest: OwnedIngestClient
+  /** One round of the relay; `after` runs between the delivery and the commit. */
+  relay(limit: number, after?: () => Promise<void>): Promise<number>
+  /** Rounds until nothing is left. */
+  drain(): Promise<void>
+  /** Data of the jobs that wait, by file id. */
+  jobs(): Promise<ReadonlyMap<string, unknown>>
+}
+
+export async function openOutboxHouse(): Promise<OutboxHouse> {
+  const database = await freshDatabase()
+  const records = await openRecords(database.url)
+  await ensureDomain(records, { id: 'default' })
+  const sql = new pg.Pool({ connectionString: database.url, max: 4 })
+  // The database is dropped by force while connections may still be closing.
+  sql.on('error', () => undefined)
+  sql.on('connect', (client) => client.on('error', () => undefined))
+  const ingest = await openIngestClient({
+    redisUrl: redisUrl(),
+    prefix: freshPrefix(),
+    port: {
+      accept: async (files) =>
+        (await acceptFiles(records, files)).map(({ outcome, state, generation }) => ({
+          outcome,
+          file: { state, generation },
+        })),
+    },
+  })
+  const states: StatusPort = { states: (fileIds) => fileStates(records, fileIds) }
+  const relay: OutboxHouse['relay'] = (limit, after) =>
+    relayOutbox(
+      records,
+      async (files: readonly FileRow[]) => {
+        await deliverJobs(ingest.queue, files, states)
+        await after?.()
+      },
+      { limit },
+    )
+  return {
+    url: database.url,
+    records,
+    sql,
+    states,
+    ingest,
+    relay,
+    drain: async () => {
+      while ((await relay(500)) > 0);
+    },
+    jobs: async () => new Map((await ingest.queue.getWaiting()).map(({ data }) => [data.fileId, data])),
+    async [Symbol.asyncDispose]() {
+      await ingest.queue.obliterate({ force: true })
+      await ingest.close()
+      await records.close()
+      await sql.end()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}

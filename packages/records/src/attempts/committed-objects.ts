@@ -1,0 +1,22 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable } from '../db/records.js'
+import type { KeptObject } from './orphaned-objects.js'
+
+/**
+ * The objects that STORED files are kept in, in the byte order of their keys, page by page: to be read beside a listing of
+ * the bucket. A file has one COMMITTED attempt at most.
+ */
+export async function listKeptObjects(
+  db: Queryable,
+  page: { readonly bucket: string; readonly after?: string | undefined; readonly limit: number },
+): Promise<(KeptObject & { readonly fileId: string })[]> {
+  const rows = await db.query<
+    Omit<KeptObject, 'length'> & { readonly fileId: string; readonly length: bigint }
+  >(Prisma.sql`
+    SELECT a.id AS "attemptId", a.file_id AS "fileId", a.bucket, a.object_key AS "objectKey",
+      a.object_version AS version, a.etag, a.object_length AS length
+    FROM attempts a JOIN files f ON f.id = a.file_id
+    WHERE a.bucket = ${page.bucket} AND a.object_key > ${page.after ?? ''} AND a.state = 'COMMITTED' AND f.state = 'STORED'
+    ORDER BY a.object_key LIMIT ${page.limit}::int`)
+  return rows.map((row) => ({ ...row, length: Number(row.length) }))
+}

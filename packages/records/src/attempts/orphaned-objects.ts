@@ -1,0 +1,85 @@
+import { Prisma } from '../generated/client.js'
+import { uuid } from '../db/ids.js'
+import type { Queryable } from '../db/records.js'
+
+/** The object that a STORED file is kept in. */
+export interface KeptObject {
+  readonly attemptId: string
+  readonly bucket: string
+  readonly objectKey: string
+  readonly version: string | null
+  readonly etag: string | null
+  readonly length: number
+}
+
+/** An attempt of which the store may hold something that may go. */
+export interface Leftover {
+  readonly attemptId: string
+  readonly fileId: string
+  readonly bucket: string
+  readonly objectKey: string
+  /** Since when: its end, when another took its place, or when its file was deleted. Lists are in this order. */
+  readonly since: Date
+  /** Where the file is kept instead; null unless it is STORED. */
+  readonly kept: KeptObject | null
+}
+
+export interface LeftoverPage {
+  /** Those whose `since` is so long ago. */
+  readonly graceSeconds: number
+  readonly limit: number
+  readonly after?: Leftover | undefined
+}
+
+export interface RawLeftover extends Omit<Leftover, 'kept'> {
+  readonly keptId: string | null
+  readonly keptBucket: string
+  readonly keptKey: string
+  readonly keptVersion: string | null
+  readonly keptEtag: string | null
+  readonly keptLength: bigint
+}
+
+/** Of attempt `a`, its file `f`, and the attempt `k` that the file is kept by, where there is one. */
+export const LEFTOVER_COLUMNS = Prisma.raw(`
+  a.id AS "attemptId", a.file_id AS "fileId", a.bucket, a.object_key AS "objectKey", k.id AS "keptId", k.bucket AS "keptBucket",
+  k.object_key AS "keptKey", k.object_version AS "keptVersion", k.etag AS "keptEtag", k.object_length AS "keptLength"`)
+
+export function leftoverRow({
+  keptId,
+  keptBucket,
+  keptKey,
+  keptVersion,
+  keptEtag,
+  keptLength,
+  ...rest
+}: RawLeftover): Leftover {
+  if (keptId === null) return { ...rest, kept: null }
+  const place = { bucket: keptBucket, objectKey: keptKey, version: keptVersion, etag: keptEtag }
+  return { ...rest, kept: { attemptId: keptId, ...place, length: Number(keptLength) } }
+}
+
+/** Rows that come after a place in the order of `since` and id. */
+export function afterLeftover(since: Prisma.Sql, { after }: LeftoverPage): Prisma.Sql {
+  if (after === undefined) return Prisma.empty
+  return Prisma.sql`AND (${since}, a.id) > (${after.since}::timestamptz, ${uuid(after.attemptId, 'the attempt id')}::uuid)`
+}
+
+/**
+ * What an attempt left may go once its file has found its end some other way: it is STORED by another attempt, or was
+ * discarded or deleted. Until then even the object of an attempt that was never committed could turn out to be the only
+ * copy (the source is gone, the database was set back to an older day), so such attempts are not listed.
+ *
+ * ABANDONED and FAILED attempts that ended so many seconds ago and were not swept yet, the oldest first.
+ */
+export async function listLeftovers(db: Queryable, page: LeftoverPage): Promise<Leftover[]> {
+  const rows = await db.query<RawLeftover>(Prisma.sql`
+    SELECT ${LEFTOVER_COLUMNS}, a.ended_at AS since
+    FROM attempts a JOIN files f ON f.id = a.file_id
+      LEFT JOIN attempts k ON k.id = f.committed_attempt_id AND f.state = 'STORED'
+    WHERE a.swept_at IS NULL AND a.state IN ('ABANDONED', 'FAILED') AND f.state IN ('STORED', 'DISCARDED', 'DELETED')
+      AND a.ended_at <= clock_timestamp() - make_interval(secs => ${page.graceSeconds}::float8)
+      ${afterLeftover(Prisma.sql`a.ended_at`, page)}
+    ORDER BY a.ended_at, a.id LIMIT ${page.limit}::int`)
+  return rows.map(leftoverRow)
+}

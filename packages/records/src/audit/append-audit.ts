@@ -1,0 +1,37 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable } from '../db/records.js'
+import type { AuditRow } from '../db/terms.js'
+
+export interface AuditInput {
+  /** Who: an operator, or a process. */
+  readonly actor: string
+  /** What, as in `keys.activate`. */
+  readonly action: string
+  /** `file`, `key`, `domain`, `batch`, `dead-letter`, … and its id. */
+  readonly subjectKind: string
+  readonly subjectId: string
+  /** JSON, nothing secret. */
+  readonly detail?: unknown
+}
+
+/** Adds a row to the audit log; nothing ever changes one. Give it a transaction to make the row part of the deed. */
+export async function appendAudit(db: Queryable, input: AuditInput): Promise<AuditRow> {
+  const [row] = await db.query<AuditRow>(Prisma.sql`
+    INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
+    VALUES (${input.actor}, ${input.action}, ${input.subjectKind}, ${input.subjectId},
+      ${JSON.stringify(input.detail ?? {})}::jsonb)
+    RETURNING ${AUDIT_COLUMNS}`)
+  if (row === undefined) throw new TypeError('an INSERT returns its row')
+  return row
+}
+
+/** What was done to one subject, oldest first. */
+export function listAudit(db: Queryable, subject: Pick<AuditInput, 'subjectKind' | 'subjectId'>): Promise<AuditRow[]> {
+  return db.query<AuditRow>(Prisma.sql`
+    SELECT ${AUDIT_COLUMNS} FROM audit_log
+    WHERE subject_kind = ${subject.subjectKind} AND subject_id = ${subject.subjectId} ORDER BY audit_log.id`)
+}
+
+export const AUDIT_COLUMNS = Prisma.raw(
+  `id::text AS id, at, actor, action, subject_kind AS "subjectKind", subject_id AS "subjectId", detail`,
+)

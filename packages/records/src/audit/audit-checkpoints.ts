@@ -1,0 +1,64 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable } from '../db/records.js'
+
+export interface CheckpointRow {
+  readonly no: number
+  readonly batchNo: bigint
+  /** Canonical JSON; what the MAC covers. */
+  readonly body: Buffer
+  readonly auditKeyVersion: number
+  /** 32 bytes. */
+  readonly mac: Buffer
+  readonly createdAt: Date
+  /** Where its copy lies in the store. */
+  readonly storeKey: string
+  /** When the copy was seen there; null: not yet. */
+  readonly storedAt: Date | null
+}
+
+const COLUMNS = Prisma.raw(
+  `no, batch_no AS "batchNo", body, audit_key_version AS "auditKeyVersion", mac, created_at AS "createdAt",
+   store_key AS "storeKey", stored_at AS "storedAt"`,
+)
+
+/** @throws RecordsError CONFLICT when another process made that number */
+export async function addCheckpoint(
+  db: Queryable,
+  row: Omit<CheckpointRow, 'createdAt' | 'storedAt'>,
+): Promise<CheckpointRow> {
+  const [made] = await db.query<CheckpointRow>(Prisma.sql`
+    INSERT INTO audit_checkpoints (no, batch_no, body, audit_key_version, mac, store_key)
+    VALUES (${row.no}::int, ${row.batchNo}::bigint, ${row.body}, ${row.auditKeyVersion}::int, ${row.mac}, ${row.storeKey})
+    RETURNING ${COLUMNS}`)
+  if (made === undefined) throw new TypeError('an INSERT returns its row')
+  return checkpointRow(made)
+}
+
+/** Its copy has been seen in the store. */
+export async function markCheckpointStored(db: Queryable, no: number): Promise<void> {
+  await db.query(Prisma.sql`
+    UPDATE audit_checkpoints SET stored_at = clock_timestamp() WHERE no = ${no}::int AND stored_at IS NULL RETURNING no`)
+}
+
+export async function lastCheckpoint(db: Queryable): Promise<CheckpointRow | undefined> {
+  const [row] = await db.query<CheckpointRow>(
+    Prisma.sql`SELECT ${COLUMNS} FROM audit_checkpoints ORDER BY no DESC LIMIT 1`,
+  )
+  return row === undefined ? undefined : checkpointRow(row)
+}
+
+/** In the order of their numbers, after one; with `unstored`, only those whose copy has not been seen in the store. */
+export async function listCheckpoints(
+  db: Queryable,
+  page: { readonly after: number; readonly limit: number; readonly unstored?: boolean },
+): Promise<CheckpointRow[]> {
+  const rows = await db.query<CheckpointRow>(Prisma.sql`
+    SELECT ${COLUMNS} FROM audit_checkpoints WHERE no > ${page.after}::int
+      AND (stored_at IS NULL OR NOT ${page.unstored === true}) ORDER BY no LIMIT ${page.limit}::int`)
+  return rows.map(checkpointRow)
+}
+
+/** The driver gives bytes as Uint8Array. */
+function checkpointRow(raw: CheckpointRow): CheckpointRow {
+  return { ...raw, body: Buffer.from(raw.body), mac: Buffer.from(raw.mac) }
+}

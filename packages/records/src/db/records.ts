@@ -1,0 +1,163 @@
+import pg from 'pg'
+import { poolConfig, type ConnectionOptions } from './connection.js'
+import { refuseDifferences, sessionDifferences } from './session.js'
+import { ExactTimesPg } from './times.js'
+import { otherSchema } from './other-schema.js'
+import { recordsError } from './driver-error.js'
+import { RecordsError } from './errors.js'
+import { PrismaClient, type Prisma } from '../generated/client.js'
+import { SCHEMA_VERSION } from './schema-version.js'
+
+/** Where a statement runs: the pool, or one transaction. */
+export interface Queryable {
+  /** Rows of one SQL statement. @throws RecordsError */
+  query<Row>(sql: Prisma.Sql): Promise<Row[]>
+}
+
+/**
+ * The records, open. Each statement is a function of its own that takes this as its first argument.
+ * Dispose (or `close`) ends the connections.
+ */
+export class Records implements Queryable, AsyncDisposable {
+  readonly #prisma: PrismaClient
+  readonly #pool: pg.Pool
+
+  constructor(prisma: PrismaClient, pool: pg.Pool) {
+    this.#prisma = prisma
+    this.#pool = pool
+  }
+
+  query<Row>(sql: Prisma.Sql): Promise<Row[]> {
+    return rowsOf(this.#prisma, sql)
+  }
+
+  /** One of Prisma's typed reads, with this package's errors. */
+  async read<T>(run: (prisma: PrismaClient) => Promise<T>): Promise<T> {
+    try {
+      return await run(this.#prisma)
+    } catch (error) {
+      throw recordsError(error)
+    }
+  }
+
+  /**
+   * Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement can not say. What `run`
+   * itself throws comes out as it is; what the database does to the transaction as a whole is a RecordsError.
+   */
+  async transaction<T>(run: (tx: Queryable) => Promise<T>, options: { readonly timeoutMs?: number } = {}): Promise<T> {
+    let thrown: { readonly error: unknown } | undefined
+    try {
+      return await this.#prisma.$transaction(
+        async (tx) => {
+          try {
+            return await run({ query: (sql) => rowsOf(tx, sql) })
+          } catch (error) {
+            thrown = { error }
+            throw error
+          }
+        },
+        { maxWait: 5_000, timeout: options.timeoutMs ?? 15_000 },
+      )
+    } catch (error) {
+      throw thrown === undefined ? recordsError(error) : thrown.error
+    }
+  }
+
+  /**
+   * The same records with every transaction rolled back at its end: whoever is given them does all that they would do, meets every
+   * refusal, and changes nothing. What is written outside of a transaction is written: give them to nobody who does that.
+   */
+  rehearsal(): Records {
+    return new Rehearsal(this.#prisma, this.#pool)
+  }
+
+  async close(): Promise<void> {
+    await this.#prisma.$disconnect()
+    if (!this.#pool.ended) await this.#pool.end()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+/** Carries a result out of a transaction that is to be rolled back. */
+class Rehearsed<T> extends Error {
+  override readonly name = 'Rehearsed'
+  readonly result: T
+
+  constructor(result: T) {
+    super('a rehearsal is rolled back')
+    this.result = result
+  }
+}
+
+class Rehearsal extends Records {
+  override async transaction<T>(
+    run: (tx: Queryable) => Promise<T>,
+    options: { readonly timeoutMs?: number } = {},
+  ): Promise<T> {
+    try {
+      return await super.transaction(async (tx): Promise<T> => {
+        throw new Rehearsed(await run(tx))
+      }, options)
+    } catch (error) {
+      if (error instanceof Rehearsed) return error.result as T
+      throw error
+    }
+  }
+}
+
+async function rowsOf<Row>(client: Pick<PrismaClient, '$queryRaw'>, sql: Prisma.Sql): Promise<Row[]> {
+  try {
+    return await client.$queryRaw<Row[]>(sql)
+  } catch (error) {
+    throw recordsError(error, sql.sql)
+  }
+}
+
+/**
+ * Connects, and makes sure that the tables are of this version or later.
+ * @throws RecordsError DB_URL, DB_UNAVAILABLE, DB_ACCESS_DENIED, or DB_SCHEMA (then: `npm run migrate`)
+ */
+export async function openRecords(databaseUrl: string, options: ConnectionOptions = {}): Promise<Records> {
+  const { address, pool: config } = poolConfig(databaseUrl, options)
+  const pool = new pg.Pool(config)
+  // An idle connection that the server ends is no failure of ours: the pool opens another. Unheard, it would end the process.
+  pool.on('error', () => undefined)
+  // The pool listens to idle connections alone. One that ends while it is checked out, between two statements of a
+  // transaction or while it says good-bye, tells its statement; without a listener of its own it would end the process too.
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  const adapter = new ExactTimesPg(pool, { schema: address.schema, onConnectionError: () => undefined })
+  const records = new Records(new PrismaClient({ adapter, errorFormat: 'minimal' }), pool)
+  try {
+    refuseDifferences(await sessionDifferences(pool, address.schema), address)
+    await assertSchema(pool, address.schema)
+    return records
+  } catch (error) {
+    await records.close()
+    throw recordsError(error)
+  }
+}
+
+async function assertSchema(pool: pg.Pool, schema: string): Promise<void> {
+  const lacking = `the database lacks migration ${SCHEMA_VERSION}`
+  const table = `${pg.escapeIdentifier(schema)}._prisma_migrations`
+  const { rows: found } = await pool.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [table])
+  if (found[0]?.there !== true) {
+    const other = await otherSchema(pool, schema)
+    throw new RecordsError('DB_SCHEMA', other === undefined ? lacking : `${lacking} in schema "${schema}"`, {
+      fix:
+        other === undefined
+          ? 'run `npm run migrate`'
+          : `the tables are in "${other}": add schema=${encodeURIComponent(other)} to the URL`,
+    })
+  }
+  const { rows } = await pool.query<{ name: string }>(
+    `SELECT migration_name AS name FROM _prisma_migrations
+     WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND migration_name >= $1`,
+    [SCHEMA_VERSION],
+  )
+  if (!rows.some((row) => row.name === SCHEMA_VERSION))
+    throw new RecordsError('DB_SCHEMA', lacking, { fix: 'run `npm run migrate`' })
+}

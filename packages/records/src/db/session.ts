@@ -1,0 +1,160 @@
+import pg from 'pg'
+import { RecordsError } from './errors.js'
+import { exactTimes, type TypeParsers } from './times.js'
+import type { DatabaseAddress } from './database-url.js'
+
+/**
+ * What a session must say for our statements to mean what they say, whatever the server, the database, the role and the
+ * client's environment have as defaults. https://www.postgresql.org/docs/current/runtime-config-client.html
+ */
+const PINNED = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, MDY',
+  IntervalStyle: 'postgres',
+  standard_conforming_strings: 'on',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  array_nulls: 'on',
+  default_transaction_isolation: 'read committed',
+} as const
+
+/** What pgbouncer keeps for each client whatever session serves it: start-up parameters that it takes. */
+const KEPT_BY_POOLER: readonly string[] = ['TimeZone', 'DateStyle', 'standard_conforming_strings']
+
+/** In milliseconds; zero is without end. */
+export interface SessionTimeouts {
+  readonly statementMs: number
+  readonly lockMs: number
+  readonly idleInTransactionMs: number
+}
+
+/** The search path: our schema, and temporary tables after it, so that none stands before ours. */
+export function searchPath(schema: string): string {
+  return `${pg.escapeIdentifier(schema)}, pg_temp`
+}
+
+/** All settings of a session, by name. */
+export function sessionSettings(schema: string, timeouts: SessionTimeouts): Readonly<Record<string, string>> {
+  return {
+    ...PINNED,
+    search_path: searchPath(schema),
+    statement_timeout: String(timeouts.statementMs),
+    lock_timeout: String(timeouts.lockMs),
+    idle_in_transaction_session_timeout: String(timeouts.idleInTransactionMs),
+  }
+}
+
+/**
+ * A class of the driver's clients whose sessions begin with our settings: as start-up parameters, which win over every
+ * default and cost no round trip. The driver's own (PGOPTIONS among them) are not sent.
+ */
+export function clientClass(
+  address: DatabaseAddress,
+  applicationName: string,
+  timeouts: SessionTimeouts,
+): typeof pg.Client {
+  const all = Object.entries(sessionSettings(address.schema, timeouts))
+  const settings = address.pooled ? all.filter(([name]) => KEPT_BY_POOLER.includes(name)) : all
+  const startup = {
+    user: address.user,
+    database: address.database,
+    application_name: (address.applicationName ?? applicationName).slice(0, 63),
+    ...Object.fromEntries(settings),
+  }
+  return class PinnedClient extends pg.Client {
+    constructor(config?: pg.ClientConfig) {
+      super(config)
+      const query = this.query.bind(this) as (...args: unknown[]) => unknown
+      const exact = (first: unknown, ...rest: unknown[]): unknown => {
+        const answer = query(readingExactTimes(first), ...rest.map(telling))
+        return answer instanceof Promise ? answer.catch(rethrown) : answer
+      }
+      Object.assign(this, { query: exact })
+    }
+
+    /** Called by the driver (pg/lib/client.js); client_encoding is always sent as UTF8 besides. */
+    getStartupConf(): Readonly<Record<string, string>> {
+      return startup
+    }
+  }
+}
+
+/** Prisma's adapter brings parsers of its own, which take every offset for zero (7.10.0, seen 2026-11-30). */
+function readingExactTimes(query: unknown): unknown {
+  if (typeof query !== 'object' || query === null || !('types' in query) || query.types === undefined) return query
+  return Object.assign(query, { types: exactTimes(query.types as TypeParsers) })
+}
+
+/**
+ * Prisma's adapter drops the name of a CHECK that refused, which the server sends in a field of its own (7.10.0, seen
+ * 2026-11-30). The server's sentence has the name too, but only the English one can be read (lc_messages): here the name comes
+ * first in each other one, as in the messages of our triggers.
+ */
+function nameRule(error: unknown): void {
+  if (!(error instanceof pg.DatabaseError) || error.constraint === undefined) return
+  const { constraint: rule, message } = error
+  if (!message.includes(`constraint "${rule}"`) && !message.startsWith(`${rule}: `))
+    error.message = `${rule}: ${message}`
+}
+
+function rethrown(error: unknown): never {
+  nameRule(error)
+  throw error
+}
+
+/** The callback of a query, as the driver's pool gives it; other arguments as they are. */
+function telling(argument: unknown): unknown {
+  if (typeof argument !== 'function') return argument
+  return (error: unknown, ...rest: unknown[]): void => {
+    nameRule(error)
+    Reflect.apply(argument, undefined, [error, ...rest])
+  }
+}
+
+/** One setting of a session that is not as it must be. */
+export interface Difference {
+  readonly name: string
+  readonly seen: string
+  readonly wanted: string
+}
+
+const LOOK = `SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])
+  UNION ALL SELECT 'schema', coalesce(current_schema(), '')
+  UNION ALL SELECT 'server_encoding', current_setting('server_encoding')`
+
+/** What a session has that our statements cannot live with. Empty unless a pooler stands between. */
+export async function sessionDifferences(
+  db: { query(sql: string, values: unknown[]): Promise<{ rows: { name: string; setting: string }[] }> },
+  schema: string,
+): Promise<Difference[]> {
+  const { rows } = await db.query(LOOK, [Object.keys(PINNED)])
+  const seen = new Map(rows.map(({ name, setting }) => [name, setting]))
+  const wanted = { ...PINNED, schema, server_encoding: 'UTF8' }
+  return Object.entries(wanted).flatMap(([name, value]) => {
+    const found = seen.get(name) ?? ''
+    const fine = name === 'extra_float_digits' ? Number(found) >= Number(value) : found === value
+    return fine ? [] : [{ name, seen: found, wanted: value }]
+  })
+}
+
+/** @throws RecordsError DB_URL or DB_SCHEMA for the first differences, with what to set */
+export function refuseDifferences(differences: readonly Difference[], address: DatabaseAddress): void {
+  if (differences.length === 0) return
+  const told = differences.map(({ name, seen, wanted }) => `${name} is "${seen}" and must be "${wanted}"`).join('; ')
+  const encoding = differences.find(({ name }) => name === 'server_encoding')
+  if (encoding !== undefined)
+    throw new RecordsError('DB_SCHEMA', `the database is of another encoding: ${told}`, {
+      fix: "make the database with ENCODING 'UTF8' TEMPLATE template0",
+    })
+  const missing = differences.find(({ name }) => name === 'schema')
+  if (missing !== undefined && differences.length === 1 && !address.pooled)
+    throw new RecordsError('DB_SCHEMA', `there is no schema "${address.schema}" that this user may use`, {
+      fix: 'run `npm run migrate`, or correct schema= in SEALFLEET_DATABASE_URL',
+    })
+  const sets = differences.map(({ name, wanted }) =>
+    name === 'schema' ? `search_path = ${pg.escapeIdentifier(wanted)}` : `${name} = ${pg.escapeLiteral(wanted)}`,
+  )
+  throw new RecordsError('DB_URL', `a connection pooler does not pass on what our sessions need: ${told}`, {
+    fix: `set it for the user: ${sets.map((set) => `ALTER ROLE ${pg.escapeIdentifier(address.user)} SET ${set};`).join(' ')} then reconnect the pooler (RECONNECT)`,
+  })
+}

@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto'
+import { RecordsError } from '../db/errors.js'
+import { Prisma } from '../generated/client.js'
+import { domainToUuid } from '../db/ids.js'
+import type { Queryable, Records } from '../db/records.js'
+import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
+import type { KeyRow, KeyState, MasterKeyRef, Role } from '../db/terms.js'
+
+export interface KeyRegistration {
+  readonly ref: MasterKeyRef
+  /** 8 bytes; every role but kek. */
+  readonly checkValue?: Uint8Array | undefined
+  /** kek: a wrapped record that it must be able to open. Needed before it can be active. */
+  readonly checkRecord?: Uint8Array | undefined
+  /** 32 bytes (docs/FORMAT.md §3); every role but kek. */
+  readonly knownAnswer?: Uint8Array | undefined
+  /** What the token said when it made the key; JSON, nothing secret. */
+  readonly evidence?: unknown
+}
+
+/** The label of a key in the token, which follows from its name alone. */
+export function keyLabelOf(ref: MasterKeyRef): string {
+  if (ref.role === 'audit') return `sealfleet/audit/${ref.version}`
+  const role = ref.role === 'kek' ? 'kek' : `${ref.role}/s${ref.suite}`
+  return `sealfleet/${ref.domain}/${role}/${ref.version}`
+}
+
+/**
+ * Registers a key version that exists in the HSM, as PENDING.
+ * @throws RecordsError CONFLICT when that version is registered with another check value, or another version with this one (a
+ *   token that computes nonsense gives all keys one value); NOT_FOUND for an unknown domain
+ */
+export async function registerMasterKey(
+  db: Queryable,
+  input: KeyRegistration,
+): Promise<{ readonly created: boolean; readonly key: KeyRow }> {
+  const { ref } = input
+  await assertOwnAnswers(db, input)
+  const [row] = await db.query<RawKey>(Prisma.sql`
+    INSERT INTO master_keys AS k (id, domain_id, role, suite, version, label, check_value, check_record, known_answer,
+      evidence)
+    VALUES (${randomUUID()}::uuid, ${domainToUuid(ref.domain)}::uuid, ${ref.role.toUpperCase()}::key_role, ${ref.suite}::int,
+      ${ref.version}::int, ${keyLabelOf(ref)}, ${bytes(input.checkValue)}::bytea, ${bytes(input.checkRecord)}::bytea,
+      ${bytes(input.knownAnswer)}::bytea, ${JSON.stringify(input.evidence ?? {})}::jsonb)
+    ON CONFLICT (domain_id, role, version) DO NOTHING
+    RETURNING ${KEY_COLUMNS}`)
+  if (row !== undefined) return { created: true, key: keyRow(row) }
+  const key = await getMasterKey(db, ref)
+  const same =
+    key?.suite === ref.suite && (key.checkValue === null || key.checkValue.equals(input.checkValue ?? Buffer.of()))
+  if (!same) throw new RecordsError('CONFLICT', `${keyLabelOf(ref)} is registered with another suite or check value`)
+  return { created: false, key }
+}
+
+/**
+ * Two keys never have one check value or one known answer, whatever their roles, domains and versions.
+ * @throws RecordsError CONFLICT
+ */
+export async function assertOwnAnswers(
+  db: Queryable,
+  { ref, checkValue, knownAnswer }: KeyRegistration,
+): Promise<void> {
+  const [other] = await db.query<{ label: string }>(Prisma.sql`
+    SELECT label FROM master_keys WHERE label <> ${keyLabelOf(ref)}
+      AND (check_value = ${bytes(checkValue)}::bytea OR known_answer = ${bytes(knownAnswer)}::bytea) LIMIT 1`)
+  if (other === undefined) return
+  const message = `${keyLabelOf(ref)} answers as ${other.label} does: the token computes nonsense, or holds one key twice`
+  throw new RecordsError('CONFLICT', message, {
+    fix: 'seal nothing with this token; have it examined (`npx sealfleet doctor hsm`)',
+  })
+}
+
+/**
+ * Registers the known answer of a version that has none. `knownAnswer` is what is registered
+ * afterwards: another's, where another process was faster.
+ * @throws RecordsError CONFLICT when another key has this answer
+ */
+export async function addKnownAnswer(
+  db: Queryable,
+  { key, knownAnswer }: { readonly key: KeyRow; readonly knownAnswer: Uint8Array },
+): Promise<{ readonly added: boolean; readonly knownAnswer: Buffer | null }> {
+  await assertOwnAnswers(db, { ref: key, knownAnswer })
+  const [row] = await db.query<{ id: string }>(Prisma.sql`
+    UPDATE master_keys SET known_answer = ${bytes(knownAnswer)}::bytea
+    WHERE id = ${key.id}::uuid AND known_answer IS NULL AND state <> 'DESTROYED' RETURNING id`)
+  if (row !== undefined) return { added: true, knownAnswer: Buffer.from(knownAnswer) }
+  return { added: false, knownAnswer: (await getMasterKey(db, key))?.knownAnswer ?? null }
+}
+
+/**
+ * Makes a PENDING version the domain's active one for its role, and retires the one before to DECRYPT_ONLY, in one
+ * transaction. Activating what is ACTIVE already changes nothing. Of two concurrent rotations that both name
+ * `replaces`, one wins.
+ * @param input.replaces the version that must be active now; null: none must be; undefined: whichever is
+ * @throws RecordsError NOT_FOUND, BAD_STATE (retired or destroyed, or `replaces` is not what is active), INVALID
+ */
+export function activateMasterKey(records: Records, input: Activation): Promise<KeyRow> {
+  return records.transaction((tx) => activateMasterKeyIn(tx, input))
+}
+
+export interface Activation {
+  readonly ref: Omit<MasterKeyRef, 'suite'>
+  readonly replaces?: number | null | undefined
+}
+
+/** {@link activateMasterKey} as part of a transaction, with whatever else belongs to the deed. */
+export async function activateMasterKeyIn(tx: Queryable, input: Activation): Promise<KeyRow> {
+  const domainId = domainToUuid(input.ref.domain)
+  const role = input.ref.role.toUpperCase()
+  // One rotation of a domain at a time.
+  await tx.query(Prisma.sql`SELECT 1 AS locked FROM key_domains WHERE id = ${domainId}::uuid FOR UPDATE`)
+  const key = await getMasterKey(tx, input.ref)
+  if (key === undefined) throw new RecordsError('NOT_FOUND', 'that key version is not registered')
+  if (key.state === 'ACTIVE') return key
+  const [active] = await tx.query<{ version: number }>(Prisma.sql`
+    SELECT version FROM master_keys WHERE domain_id = ${domainId}::uuid AND role = ${role}::key_role AND state = 'ACTIVE'`)
+  if (input.replaces !== undefined && (active?.version ?? null) !== input.replaces)
+    throw new RecordsError('BAD_STATE', `version ${active?.version ?? 'none'} is active: another rotation was faster`)
+  await tx.query(Prisma.sql`
+    UPDATE master_keys SET state = 'DECRYPT_ONLY', retired_at = clock_timestamp()
+    WHERE domain_id = ${domainId}::uuid AND role = ${role}::key_role AND state = 'ACTIVE' RETURNING id`)
+  const [row] = await tx.query<RawKey>(Prisma.sql`
+    UPDATE master_keys k SET state = 'ACTIVE', activated_at = clock_timestamp()
+    WHERE k.id = ${key.id}::uuid RETURNING ${KEY_COLUMNS}`)
+  if (row === undefined) throw new RecordsError('NOT_FOUND', 'that key version is gone')
+  return keyRow(row)
+}
+
+export interface KeyFilter {
+  readonly domain?: string | undefined
+  readonly role?: Role | undefined
+  readonly state?: KeyState | undefined
+}
+
+/** By domain, role and version. */
+export async function listMasterKeys(db: Queryable, filter: KeyFilter = {}): Promise<KeyRow[]> {
+  const conditions = [
+    ...(filter.domain === undefined ? [] : [Prisma.sql`k.domain_id = ${domainToUuid(filter.domain)}::uuid`]),
+    ...(filter.role === undefined ? [] : [Prisma.sql`k.role = ${filter.role.toUpperCase()}::key_role`]),
+    ...(filter.state === undefined ? [] : [Prisma.sql`k.state = ${filter.state}::key_state`]),
+  ]
+  const where = conditions.length === 0 ? Prisma.empty : Prisma.sql`WHERE ${Prisma.join(conditions, ' AND ')}`
+  const rows = await db.query<RawKey>(
+    Prisma.sql`SELECT ${KEY_COLUMNS} FROM master_keys k ${where} ORDER BY k.domain_id, k.role, k.version`,
+  )
+  return rows.map(keyRow)
+}
+
+export async function getMasterKey(db: Queryable, ref: Omit<MasterKeyRef, 'suite'>): Promise<KeyRow | undefined> {
+  const [row] = await db.query<RawKey>(Prisma.sql`
+    SELECT ${KEY_COLUMNS} FROM master_keys k WHERE k.domain_id = ${domainToUuid(ref.domain)}::uuid
+      AND k.role = ${ref.role.toUpperCase()}::key_role AND k.version = ${ref.version}::int`)
+  return row === undefined ? undefined : keyRow(row)
+}
+
+/** Undefined when that version was never registered: FORMAT §7.4 then says E_KEY_UNKNOWN. */
+export async function getKeyState(db: Queryable, ref: Omit<MasterKeyRef, 'suite'>): Promise<KeyState | undefined> {
+  return (await getMasterKey(db, ref))?.state
+}
+
+export interface ActiveKeys {
+  readonly enc: KeyRow
+  readonly sig: KeyRow
+  /** Only where the domain has one. */
+  readonly kek?: KeyRow
+}
+
+/**
+ * The keys that a new attempt of a domain seals with.
+ * @throws RecordsError NO_ACTIVE_KEY: none for a role; enc and sig of different suites; detached nonces without a kek
+ */
+export async function activeKeys(db: Queryable, domain: string): Promise<ActiveKeys> {
+  const rows = await db.query<RawKey & { readonly detached: boolean }>(Prisma.sql`
+    SELECT ${KEY_COLUMNS}, d.nonce_mode = 'DETACHED' AS detached FROM master_keys k JOIN key_domains d ON d.id = k.domain_id
+    WHERE k.domain_id = ${domainToUuid(domain)}::uuid AND k.state = 'ACTIVE' AND k.role IN ('ENC', 'SIG', 'KEK')`)
+  const of = (role: RawKey['role']): KeyRow | undefined => {
+    const found = rows.find((row) => row.role === role)
+    if (found === undefined) return undefined
+    const { detached: _, ...raw } = found
+    return keyRow(raw)
+  }
+  const [enc, sig, kek] = [of('ENC'), of('SIG'), of('KEK')]
+  if (enc === undefined || sig === undefined) throw none(domain, enc === undefined ? 'enc' : 'sig')
+  if (enc.suite !== sig.suite)
+    throw new RecordsError('NO_ACTIVE_KEY', `the active enc and sig keys of domain ${domain} are of different suites`, {
+      fix: 'give it a pair of one suite: `npx sealfleet keys rotate`',
+    })
+  if (kek === undefined && rows[0]?.detached === true) throw none(domain, 'kek')
+  return { enc, sig, ...(kek !== undefined && { kek }) }
+}
+
+function none(domain: string, role: string): RecordsError {
+  return new RecordsError('NO_ACTIVE_KEY', `domain ${domain} has no active ${role} key`, {
+    fix: 'see `npx sealfleet keys list`; make keys with `npx sealfleet keys init`',
+  })
+}
+
+function bytes(value: Uint8Array | undefined): Buffer | null {
+  return value === undefined ? null : Buffer.from(value)
+}

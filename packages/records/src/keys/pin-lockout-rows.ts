@@ -1,0 +1,95 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable, Records } from '../db/records.js'
+
+/** Which PIN: the token's serial and the name that the configuration gives the PIN. Never the PIN. */
+export interface PinName {
+  readonly tokenSerial: string
+  readonly pinId: string
+}
+
+export interface HsmLatch extends PinName {
+  /** proven: a login has succeeded. rejected: the token refused it; nobody tries again until it is cleared. */
+  readonly state: 'proven' | 'rejected'
+  /** The token's answer, as in 0xA0. */
+  readonly ckr: number | null
+  readonly setBy: string
+  readonly setAt: Date
+}
+
+interface RawLatch extends Omit<HsmLatch, 'state' | 'ckr'> {
+  readonly state: 'PROVEN' | 'REJECTED'
+  readonly ckr: bigint | null
+}
+
+const COLUMNS = Prisma.raw(
+  `token_serial AS "tokenSerial", pin_id AS "pinId", state::text AS state, ckr, set_by AS "setBy", set_at AS "setAt"`,
+)
+
+function latch(raw: RawLatch): HsmLatch {
+  return {
+    ...raw,
+    state: raw.state === 'PROVEN' ? 'proven' : 'rejected',
+    ckr: raw.ckr === null ? null : Number(raw.ckr),
+  }
+}
+
+export async function getHsmLatch(db: Queryable, name: PinName): Promise<HsmLatch | undefined> {
+  const [row] = await db.query<RawLatch>(Prisma.sql`
+    SELECT ${COLUMNS} FROM hsm_latches WHERE token_serial = ${name.tokenSerial} AND pin_id = ${name.pinId}`)
+  return row === undefined ? undefined : latch(row)
+}
+
+/**
+ * Sets a latch and answers with how it stands afterwards. A rejection stays until it is cleared: a proof that another
+ * process reports a moment later does not lift it.
+ */
+export async function setHsmLatch(
+  db: Queryable,
+  input: PinName & { readonly state: 'proven' | 'rejected'; readonly ckr?: number | undefined; readonly setBy: string },
+): Promise<HsmLatch> {
+  const [row] = await db.query<RawLatch>(Prisma.sql`
+    INSERT INTO hsm_latches AS l (token_serial, pin_id, state, ckr, set_by)
+    VALUES (${input.tokenSerial}, ${input.pinId}, ${input.state.toUpperCase()}::latch_state, ${input.ckr ?? null}::bigint,
+      ${input.setBy})
+    ON CONFLICT (token_serial, pin_id) DO UPDATE
+      SET state = EXCLUDED.state, ckr = EXCLUDED.ckr, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at
+      WHERE l.state <> 'REJECTED'
+    RETURNING ${COLUMNS}`)
+  const standing = row === undefined ? await getHsmLatch(db, input) : latch(row)
+  // Cleared in between: the next login finds out.
+  return standing ?? setHsmLatch(db, input)
+}
+
+/** Lifts a latch, after somebody made sure of the PIN. @returns whether there was one */
+export async function clearHsmLatch(db: Queryable, name: PinName): Promise<boolean> {
+  const rows = await db.query<{ pinId: string }>(Prisma.sql`
+    DELETE FROM hsm_latches WHERE token_serial = ${name.tokenSerial} AND pin_id = ${name.pinId}
+    RETURNING pin_id AS "pinId"`)
+  return rows.length === 1
+}
+
+/**
+ * Runs `login` while no other process of the fleet does so with this PIN: a PIN not yet proven is tried by one process at
+ * a time, so that a wrong one costs the token one try. Read the latch again inside.
+ * @throws RecordsError DB_UNAVAILABLE when its turn does not come, or the login does not end, within a minute
+ */
+export function underLoginLock<T>(records: Records, name: PinName, login: (tx: Queryable) => Promise<T>): Promise<T> {
+  return records.transaction(
+    async (tx) => {
+      await tx.query(Prisma.sql`
+        WITH turn AS MATERIALIZED (
+          SELECT pg_advisory_xact_lock(hashtextextended(${`hsm-login ${name.tokenSerial} ${name.pinId}`}, 0)))
+        SELECT 1 AS locked FROM turn`)
+      return login(tx)
+    },
+    { timeoutMs: 60_000 },
+  )
+}
+
+/** All latches, the rejected ones first. */
+export async function listHsmLatches(db: Queryable): Promise<HsmLatch[]> {
+  const rows = await db.query<RawLatch>(
+    Prisma.sql`SELECT ${COLUMNS} FROM hsm_latches ORDER BY state DESC, token_serial, pin_id LIMIT 1000`,
+  )
+  return rows.map(latch)
+}

@@ -1,0 +1,36 @@
+import { RecordsError } from '../db/errors.js'
+import { Prisma } from '../generated/client.js'
+import { uuid } from '../db/ids.js'
+import type { Queryable } from '../db/records.js'
+import { getRekeyRun, rekeyRun, RUN_COLUMNS, type RawRun, type RekeyRun, type RekeyRunState } from './rekey-runs.js'
+
+export type RekeyChange = 'pause' | 'resume' | 'cancel'
+
+const TO: Readonly<Record<RekeyChange, RekeyRunState>> = { pause: 'PAUSED', resume: 'ACTIVE', cancel: 'CANCELLED' }
+
+/**
+ * Pauses, resumes or cancels an open run. What is being sealed at the moment comes to its end; nothing else begins. A
+ * cancelled run leaves its remaining files as they are.
+ * @returns the run as it stands; `changed` is false when it stood so already
+ * @throws RecordsError NOT_FOUND, BAD_STATE (it is over)
+ */
+export async function changeRekeyRun(
+  db: Queryable,
+  id: string,
+  change: RekeyChange,
+): Promise<{ readonly changed: boolean; readonly run: RekeyRun }> {
+  const to = TO[change]
+  const [row] = await db.query<RawRun>(Prisma.sql`
+    UPDATE rekey_runs r SET state = ${to}::rekey_run_state,
+      finished_at = CASE WHEN ${to} = 'CANCELLED' THEN clock_timestamp() END
+    WHERE r.id = ${uuid(id, 'the run’s id')}::uuid AND r.finished_at IS NULL AND r.state <> ${to}::rekey_run_state
+    RETURNING ${RUN_COLUMNS}`)
+  if (row !== undefined) return { changed: true, run: rekeyRun(row) }
+  const run = await getRekeyRun(db, id)
+  if (run.state === to) return { changed: false, run }
+  throw new RecordsError('BAD_STATE', `that run is ${run.state}: it can not be ${PAST[change]}`, {
+    fix: 'see `npx sealfleet rekey status`',
+  })
+}
+
+const PAST: Readonly<Record<RekeyChange, string>> = { pause: 'paused', resume: 'resumed', cancel: 'cancelled' }

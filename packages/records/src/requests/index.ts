@@ -1,0 +1,1 @@
+export { assertSignedDomain, domainDetail } from './signed-domain.js'

@@ -1,0 +1,1 @@
+export { hasFilesNotRecovered } from './files-not-recovered.js'

@@ -1,0 +1,68 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable } from '../db/records.js'
+
+export interface TaskLease {
+  readonly name: string
+  /** The process that does it. */
+  readonly owner: string
+  readonly leaseSeconds: number
+}
+
+export interface MaintenanceTaskRow {
+  readonly name: string
+  /** Who does it now; null between times. */
+  readonly owner: string | null
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+  /** Of the last time: done, found (something a person must look at), or a failure code. */
+  readonly outcome: string | null
+  readonly report: unknown
+}
+
+/** What failed is tried again after so many seconds, if it is not due sooner. */
+const RETRY_S = 15
+
+/**
+ * Takes a task on, when it was last begun so many seconds ago and nobody is at it (by the database's clock): of any number
+ * of maintenance processes one does it. False: not due, or somebody else has it.
+ */
+export async function startTask(db: Queryable, task: TaskLease & { readonly everySeconds: number }): Promise<boolean> {
+  const rows = await db.query<{ name: string }>(Prisma.sql`
+    INSERT INTO maintenance_tasks AS t (name, owner, lease_expires_at, started_at)
+    VALUES (${task.name}, ${task.owner}, clock_timestamp() + make_interval(secs => ${task.leaseSeconds}::float8),
+      clock_timestamp())
+    ON CONFLICT (name) DO UPDATE SET owner = EXCLUDED.owner, lease_expires_at = EXCLUDED.lease_expires_at,
+      started_at = EXCLUDED.started_at
+    WHERE (t.lease_expires_at IS NULL OR t.lease_expires_at <= clock_timestamp())
+      AND (t.started_at IS NULL OR t.owner IS NOT NULL
+        OR t.started_at <= clock_timestamp() - make_interval(secs => ${task.everySeconds}::float8)
+        OR (t.outcome NOT IN ('done', 'found') AND t.started_at <= clock_timestamp() - make_interval(secs => ${RETRY_S})))
+    RETURNING t.name`)
+  return rows.length === 1
+}
+
+/** Says that the task is still being done. False: somebody else has it by now. */
+export async function renewTask(db: Queryable, task: TaskLease): Promise<boolean> {
+  const rows = await db.query<{ name: string }>(Prisma.sql`
+    UPDATE maintenance_tasks SET lease_expires_at = clock_timestamp() + make_interval(secs => ${task.leaseSeconds}::float8)
+    WHERE name = ${task.name} AND owner = ${task.owner} RETURNING name`)
+  return rows.length === 1
+}
+
+/** Writes down how it went and lets go of it. */
+export async function finishTask(
+  db: Queryable,
+  task: Pick<TaskLease, 'name' | 'owner'> & { readonly outcome: string; readonly report: unknown },
+): Promise<void> {
+  await db.query(Prisma.sql`
+    UPDATE maintenance_tasks SET owner = NULL, lease_expires_at = NULL, finished_at = clock_timestamp(),
+      outcome = ${task.outcome}, report = ${JSON.stringify(task.report)}::jsonb
+    WHERE name = ${task.name} AND owner = ${task.owner} RETURNING name`)
+}
+
+export function listTasks(db: Queryable): Promise<MaintenanceTaskRow[]> {
+  return db.query<MaintenanceTaskRow>(Prisma.sql`
+    SELECT name, CASE WHEN lease_expires_at > clock_timestamp() THEN owner END AS owner, started_at AS "startedAt",
+      finished_at AS "finishedAt", outcome, report
+    FROM maintenance_tasks ORDER BY name`)
+}

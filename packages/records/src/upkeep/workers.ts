@@ -1,0 +1,50 @@
+import { Prisma } from '../generated/client.js'
+import type { Queryable } from '../db/records.js'
+import type { WorkerState } from '../db/terms.js'
+
+export interface Heartbeat {
+  readonly id: string
+  readonly host: string
+  readonly pid: number
+  readonly version: string
+  readonly state: WorkerState
+  readonly concurrency: number
+  /** JSON for people to look at. */
+  readonly detail?: unknown
+  /** The worker counts as dead when it has not been heard of for so long. */
+  readonly ttlSeconds: number
+}
+
+export interface WorkerRow extends Omit<Heartbeat, 'ttlSeconds'> {
+  readonly startedAt: Date
+  readonly heartbeatAt: Date
+  readonly expiresAt: Date
+  /** Heard of within its time, and not STOPPED; by the database's clock. */
+  readonly alive: boolean
+}
+
+/** Registers a worker, or says that it is still there. */
+export async function heartbeat(db: Queryable, input: Heartbeat): Promise<void> {
+  await db.query(Prisma.sql`
+    INSERT INTO workers (id, host, pid, version, state, concurrency, detail, heartbeat_at, expires_at)
+    VALUES (${input.id}, ${input.host}, ${input.pid}::int, ${input.version}, ${input.state}::worker_state,
+      ${input.concurrency}::int, ${JSON.stringify(input.detail ?? {})}::jsonb, now(),
+      now() + make_interval(secs => ${input.ttlSeconds}::float8))
+    ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, concurrency = EXCLUDED.concurrency, detail = EXCLUDED.detail,
+      heartbeat_at = EXCLUDED.heartbeat_at, expires_at = EXCLUDED.expires_at
+    RETURNING id`)
+}
+
+export function listWorkers(db: Queryable): Promise<WorkerRow[]> {
+  return db.query<WorkerRow>(Prisma.sql`
+    SELECT id, host, pid, version, state::text AS state, concurrency, detail, started_at AS "startedAt",
+      heartbeat_at AS "heartbeatAt", expires_at AS "expiresAt", expires_at > now() AND state <> 'STOPPED' AS alive
+    FROM workers ORDER BY started_at, id`)
+}
+
+/** Forgets workers that have been silent since long after their time. @returns their ids */
+export async function forgetWorkers(db: Queryable, silentForSeconds: number): Promise<string[]> {
+  const rows = await db.query<{ id: string }>(Prisma.sql`
+    DELETE FROM workers WHERE expires_at < now() - make_interval(secs => ${silentForSeconds}::float8) RETURNING id`)
+  return rows.map((row) => row.id)
+}

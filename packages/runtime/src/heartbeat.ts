@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+
+import { heartbeat } from '@sealfleet/records/upkeep'
+import type { Records } from '@sealfleet/records'
+
+type State = Parameters<typeof heartbeat>[1]['state']
+
+/** A worker says every so often that it is there, milliseconds. */
+export const BEAT_MS = 15_000
+/** Silent for three beats, it counts as dead. */
+const TTL_S = (3 * BEAT_MS) / 1000
+
+export interface HeartOptions {
+  readonly records: Records
+  /** Names the process. */
+  readonly id: string
+  readonly concurrency: number
+  /** For whoever looks at the list of workers: small, nothing secret. */
+  readonly detail: () => unknown
+  /** Told of the first beat that fails, and not again before one has got through. */
+  readonly onFailure: (error: unknown) => void
+}
+
+/** The worker's row in the register of workers, kept fresh. A beat that fails is never fatal. */
+export interface Heart {
+  /** Says how it stands, now and from now on. Never rejects. */
+  become(state: State): Promise<void>
+  /** Beats at once, because the detail has changed. Never rejects. */
+  news(): Promise<void>
+  /** One beat, for whoever wants to know whether the database takes a write. @throws RecordsError */
+  beat(): Promise<void>
+  /** The last beat: STOPPED. Never rejects. */
+  stop(): Promise<void>
+}
+
+export function startHeart(options: HeartOptions): Heart {
+  const { records, id, concurrency, detail } = options
+  const identity = { id, host: hostname(), pid: process.pid, version: packageVersion(), concurrency }
+  let state: State = 'STARTING'
+  let failing = false
+  let underWay = 0
+  let last: Promise<void> = Promise.resolve()
+  const beat = (): Promise<void> => heartbeat(records, { ...identity, state, detail: detail(), ttlSeconds: TTL_S })
+  const tryToBeat = async (): Promise<void> => {
+    try {
+      await beat()
+      failing = false
+    } catch (error) {
+      if (!failing) options.onFailure(error)
+      failing = true
+    } finally {
+      underWay -= 1
+    }
+  }
+  /** One after the other: what was said first must not arrive last. */
+  const quietly = (): Promise<void> => {
+    underWay += 1
+    last = last.then(tryToBeat)
+    return last
+  }
+  const timer = setInterval(() => {
+    if (underWay === 0) void quietly()
+  }, BEAT_MS).unref()
+  /** A beat that waits behind the one under way tells the latest anyway: in an outage they must not pile up. */
+  const news = (): Promise<void> => (underWay > 1 ? last : quietly())
+  const become = (next: State): Promise<void> => {
+    state = next
+    return quietly()
+  }
+  return {
+    become,
+    news,
+    beat,
+    stop: () => {
+      clearInterval(timer)
+      return become('STOPPED')
+    },
+  }
+}
+
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : ''
+  return typeof version === 'string' ? version : ''
+}

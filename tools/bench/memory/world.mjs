@@ -1,0 +1,215 @@
+/**
+ * What a benchmark of a whole worker needs: a database, a token with keys, a queue of its own and a folder for sources,
+ * on the tests' private services; and the ways to hand files in and wait for them.
+ */
+import { once } from 'node:events'
+import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fork, spawn } from 'node:child_process'
+import { openSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { openKeyAdmin } from '@sealfleet/hsm'
+import { openIngestClient, waitForFiles } from '@sealfleet/queue'
+import { migrate, openRecords } from '@sealfleet/records'
+import { ensureDomain } from '@sealfleet/records/fleet'
+import { registerMasterKey, activateMasterKey } from '@sealfleet/records/keys'
+import { acceptFiles, getFile } from '@sealfleet/records/files'
+import { freshDatabase, freshPrefix, freshToken, redisUrl, tempDir } from '@sealfleet/testkit'
+import { testEnvironment } from '../../lib/environment.mjs'
+import { checkout, testHome } from '../../lib/places.mjs'
+import { freePort } from '../../lib/ports.mjs'
+import { startServices } from '../../lib/private-services.mjs'
+import { Refusal } from '../../lib/say.mjs'
+
+/** Closes what was opened, last first, on every path. Node 20 has no AsyncDisposableStack. */
+export class Closers {
+  /** @type {(() => unknown)[]} */
+  #closers = []
+
+  /** @param {() => unknown} close */
+  defer(close) {
+    this.#closers.push(close)
+  }
+
+  /** @template {AsyncDisposable} T @param {T} thing @returns {T} */
+  own(thing) {
+    this.defer(() => thing[Symbol.asyncDispose]())
+    return thing
+  }
+
+  async close() {
+    for (let close = this.#closers.pop(); close; close = this.#closers.pop()) await close()
+  }
+}
+
+/** @param {Closers} closers */
+export async function openWorld(closers) {
+  const state = await startServices({ home: testHome, names: ['redis', 'postgres'] })
+  Object.assign(process.env, await testEnvironment(testHome, state))
+  const folder = closers.own(await tempDir()).path
+  const root = join(folder, 'in')
+  await mkdir(root)
+  const database = closers.own(await freshDatabase())
+  const token = closers.own(await freshToken())
+  await migrate(database.url)
+  const connection = closers.own(await openRecords(database.url))
+  await makeKeys(connection, token)
+  const prefix = freshPrefix()
+  /** @type {Record<string, string>} */
+  const env = {
+    SEALFLEET_DATABASE_URL: database.url,
+    SEALFLEET_REDIS_URL: redisUrl(),
+    SEALFLEET_QUEUE_PREFIX: prefix,
+    SEALFLEET_PKCS11_MODULE: token.module,
+    SEALFLEET_PKCS11_TOKEN: token.label,
+    SEALFLEET_PKCS11_PIN_FILE: token.pinFile,
+    SEALFLEET_ROOTS: `in=${root}`,
+    ...token.env,
+  }
+  return { folder, root, records: connection, prefix, env }
+}
+
+/** @typedef {Awaited<ReturnType<typeof openWorld>>} World */
+
+/** @param {import('@sealfleet/records').Records} connection @param {Awaited<ReturnType<typeof freshToken>>} token */
+async function makeKeys(connection, token) {
+  const { module, label, pinFile, env } = token
+  await ensureDomain(connection, { id: 'default' })
+  const admin = await openKeyAdmin({ module, token: label, pin: { kind: 'file', path: pinFile }, env: { ...env } })
+  try {
+    for (const role of /** @type {const} */ (['enc', 'sig'])) {
+      const ref = /** @type {const} */ ({ role, domain: 'default', suite: 1, version: 1 })
+      const evidence = await admin.generate(ref)
+      await registerMasterKey(connection, {
+        ref,
+        checkValue: await admin.checkValue(ref),
+        knownAnswer: await admin.knownAnswer(ref),
+        evidence,
+      })
+      await activateMasterKey(connection, { ref })
+    }
+  } finally {
+    await admin[Symbol.asyncDispose]()
+  }
+}
+
+/**
+ * Sparse files: they read as zeros and take no room.
+ *
+ * @param {World} world @param {number} count @param {number} size
+ */
+export async function makeSources({ root }, count, size) {
+  const names = Array.from({ length: count }, (_, i) => `source-${i + 1}`)
+  for (const name of names) {
+    await writeFile(join(root, name), '')
+    await truncate(join(root, name), size)
+  }
+  return names
+}
+
+/** @param {World} world @param {string[]} names @returns {Promise<string[]>} file ids */
+export async function enqueue({ records: connection, prefix }, names) {
+  const producer = await openIngestClient({
+    redisUrl: redisUrl(),
+    prefix,
+    port: {
+      accept: async (files) =>
+        (await acceptFiles(connection, files)).map(({ outcome, state }) => ({
+          outcome,
+          file: { state, generation: 1 },
+        })),
+    },
+  })
+  try {
+    const results = await producer.client.enqueueMany(names.map((name) => ({ root: 'in', path: name })))
+    return results.map(({ fileId, error }) => {
+      if (fileId === undefined) throw error ?? new Error('a file was not accepted')
+      return fileId
+    })
+  } finally {
+    await producer[Symbol.asyncDispose]()
+  }
+}
+
+/**
+ * Resolves when every file is in a final state, with the keys of their objects. A file that is not STORED is an error.
+ *
+ * @param {World} world @param {string[]} ids @param {AbortSignal} signal
+ * @returns {Promise<string[]>}
+ */
+export async function untilStored({ records: connection }, ids, signal) {
+  const look = async (/** @type {readonly string[]} */ wanted) => {
+    const found = await Promise.all(wanted.map((id) => getFile(connection, id)))
+    return found.flatMap((one) => (one ? [{ fileId: one.file.id, state: one.file.state }] : []))
+  }
+  const states = await waitForFiles({ states: look }, ids, { pollMs: 200, maxPollMs: 500, signal })
+  const failed = ids.filter((id) => states.get(id)?.state !== 'STORED')
+  if (failed.length > 0) throw new Refusal(`${failed.length} of ${ids.length} files were not stored`)
+  const files = await Promise.all(ids.map((id) => getFile(connection, id)))
+  return files.map((found) => found?.committed?.objectKey ?? '')
+}
+
+/** The S3 server that keeps nothing, in its own process. @param {Closers} closers @param {number} latency in ms */
+export async function startSink(closers, latency) {
+  const child = fork(join(import.meta.dirname, 'sink.mjs'), [String(latency)], { stdio: ['ignore', 2, 2, 'ipc'] })
+  closers.defer(() => child.connected && child.disconnect())
+  const [{ port }] = await once(child, 'message')
+  const env = {
+    SEALFLEET_S3_ENDPOINT: `http://127.0.0.1:${port}`,
+    SEALFLEET_S3_BUCKET: 'sink',
+    SEALFLEET_S3_ACCESS_KEY_ID: 'sink',
+    SEALFLEET_S3_SECRET_ACCESS_KEY: 'sink-keeps-nothing',
+  }
+  return {
+    env,
+    /** @returns {Promise<import('./sink.mjs').Report>} */
+    report: async () => {
+      const answered = once(child, 'message')
+      child.send('report')
+      return (await answered)[0]
+    },
+  }
+}
+
+/**
+ * A real worker, as it is started anywhere: its own program, nothing set but addresses and what `env` adds. Resolves when
+ * it takes jobs.
+ *
+ * @param {Closers} closers @param {World} world @param {Record<string, string>} env
+ */
+export async function startWorker(closers, { folder, env: addresses }, env) {
+  const log = join(folder, 'worker.log')
+  const port = await freePort()
+  const output = openSync(log, 'a', 0o600)
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('SEALFLEET_'))
+  const child = spawn(process.execPath, [join(checkout, 'apps', 'worker', 'dist', 'main.js')], {
+    env: { ...Object.fromEntries(inherited), ...addresses, SEALFLEET_WORKER_PORT: String(port), ...env },
+    stdio: ['ignore', output, output],
+  })
+  const ended = once(child, 'exit')
+  closers.defer(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+    await ended
+  })
+  const failed = async () => {
+    const [status, signal] = await ended
+    const tail = (await readFile(log, 'utf8')).trimEnd().split('\n').slice(-10).join('\n')
+    throw new Refusal(`the worker ended (${signal ?? status}):\n${tail}`)
+  }
+  const ready = async () => {
+    while (!(await isReady(port))) await delay(100)
+  }
+  const ending = failed()
+  await Promise.race([ready(), ending])
+  return { pid: /** @type {number} */ (child.pid), ending, logTail: async () => await readFile(log, 'utf8') }
+}
+
+/** @param {number} port */
+async function isReady(port) {
+  try {
+    return (await fetch(`http://127.0.0.1:${port}/readyz`)).ok
+  } catch (error) {
+    if (error instanceof TypeError) return false
+    throw error
+  }
+}

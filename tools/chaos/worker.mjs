@@ -1,0 +1,46 @@
+/**
+ * A real worker process that can be told, over IPC, to kill itself when it next passes a named point of an attempt. It asks
+ * for leave there first: so the parent knows the very moment of the death.
+ */
+import { loadConfig } from '@sealfleet/config'
+import { classify } from '@sealfleet/failures'
+import { createLogger, createMetrics } from '@sealfleet/telemetry'
+import { nextSignal } from '../../packages/runtime/dist/signals.js'
+import { runWorker } from '../../apps/worker/dist/run.js'
+
+const workerId = process.argv[2] ?? `chaos-${process.pid}`
+const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
+const log = createLogger({ name: workerId, level: 'info' })
+const stop = nextSignal(process)
+
+/** @type {string | undefined} */
+let doomedAt
+process.on('message', (/** @type {{ killAt?: string }} */ message) => {
+  if (message.killAt !== undefined) doomedAt = message.killAt
+})
+// Whoever started this must not be survived by it.
+process.on('disconnect', () => process.exit(1))
+
+try {
+  const running = await runWorker({
+    config,
+    log,
+    metrics: createMetrics({ processMetrics: false }),
+    workerId,
+    step: (step, when) => {
+      if (`${when}:${step}` !== doomedAt) return
+      process.kill(process.pid, 'SIGKILL')
+      // The signal may take a moment; nothing may happen in it.
+      return new Promise(() => undefined)
+    },
+  })
+  process.send?.({ ready: true })
+  log.info({ signal: await stop }, 'asked to stop')
+  await running.stop()
+  process.exitCode = 0
+} catch (error) {
+  const { code, failure } = classify(error)
+  log.fatal({ code, err: error }, 'the worker can not go on')
+  process.exitCode = failure.exitStatus
+}
+process.disconnect?.()
