@@ -1,4 +1,4 @@
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { RecordsError } from '@sealfleet/records'
 import { describe, expect, it } from 'vitest'
 import { CliError } from '../src/cli-error.js'
@@ -24,8 +24,8 @@ describe('advice is for someone who has given a command', () => {
   })
 
   it('a producer’s error: the command’s advice, unless it was given its own', () => {
-    expect(describeError(new JobsError('REDIS_UNAVAILABLE', 'x')).fix).toMatch(/doctor/)
-    expect(describeError(new JobsError('REDIS_UNAVAILABLE', 'x', { fix: 'Do this.' })).fix).toBe('Do this.')
+    expect(describeError(new CodedError('REDIS_UNAVAILABLE', 'x')).fix).toMatch(/doctor/)
+    expect(describeError(new CodedError('REDIS_UNAVAILABLE', 'x', { fix: 'Do this.' })).fix).toBe('Do this.')
   })
 
   it('what a record holds keeps the advice of whoever looks after the fleet', () => {
@@ -39,7 +39,7 @@ describe('what the causes say is shown, cleaned and once', () => {
   it.each<[string, unknown, string]>([
     [
       'a cause',
-      new JobsError('REDIS_UNAVAILABLE', redis, { cause: errno('ECONNREFUSED', 'connect ECONNREFUSED 127.0.0.1:1') }),
+      new CodedError('REDIS_UNAVAILABLE', redis, { cause: errno('ECONNREFUSED', 'connect ECONNREFUSED 127.0.0.1:1') }),
       `${redis}: connect ECONNREFUSED 127.0.0.1:1`,
     ],
     [

@@ -1,5 +1,5 @@
 import { openKeyAdmin, parseKeyLabel, type KeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
-import { clearHsmLatch, setHsmLatch } from '@sealfleet/records/keys'
+import { clearPinLockout, setPinLockout } from '@sealfleet/records/keys'
 import { openRecords } from '@sealfleet/records'
 import { Faulty, freshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -203,9 +203,9 @@ describe('sealfleet doctor hsm', () => {
     const { report } = await doctor()
     const name = { tokenSerial: report.token?.token.serial ?? '', pinId: 'default' }
     await using records = await openRecords(world.databaseUrl)
-    await setHsmLatch(records, { ...name, state: 'rejected', setBy: 'worker-1', ckr: 0xa0 })
+    await setPinLockout(records, { ...name, state: 'rejected', setBy: 'worker-1', ckr: 0xa0 })
     const latched = await doctor()
-    await clearHsmLatch(records, name)
+    await clearPinLockout(records, name)
     expect([latched.status, latched.logins, latched.report.latch?.state]).toEqual([6, 0, 'rejected'])
     expect(latched.of('latch')?.fix).toContain(`sealfleet hsm unlatch ${name.tokenSerial} default`)
   })

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { clearHsmLatch, fleetPinLatch, listHsmLatches, type LoginOutcome } from '@sealfleet/records/keys'
+import { clearPinLockout, fleetPinLockout, listPinLockouts, type LoginOutcome } from '@sealfleet/records/keys'
 import { listAudit } from '@sealfleet/records/audit'
 import { openRecords } from '@sealfleet/records'
 import { Faulty } from '@sealfleet/testkit'
@@ -20,7 +20,7 @@ afterAll(() => world[Symbol.asyncDispose]())
 describe('sealfleet hsm', () => {
   it('shows a rejected PIN by its name, and lifts its latch with a reason: then a worker may log in again', async () => {
     await using records = await openRecords(world.databaseUrl)
-    const latch = fleetPinLatch(records, 'worker-1')
+    const latch = fleetPinLockout(records, 'worker-1')
     const id = { serial: 'a1b2c3', token: 'sealfleet', pinId: 'spring' }
     let logins = 0
     const login = (outcome: LoginOutcome) => latch.guard(id, () => (logins++, Promise.resolve(outcome)))
@@ -72,7 +72,7 @@ describe('logins of commands', () => {
     expect((await world.spawned(['keys', 'init'], { env: right })).status).toBe(0)
 
     expect(await logins(refused(['keys', 'check']).then((end) => expect(end).toEqual(denied)))).toBe(1)
-    const latch = (await listHsmLatches(records)).find(({ pinId }) => pinId === 'shared')
+    const latch = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'shared')
     expect(latch).toMatchObject({ state: 'rejected', setBy: expect.stringMatching(/^cli:/) as string })
 
     for (const verb of [
@@ -92,7 +92,7 @@ describe('logins of commands', () => {
     // The name is latched, not the PIN: the right one is not tried under it either, before the latch is lifted.
     const mended = { ...env, SEALFLEET_PKCS11_PIN_ID: 'shared' }
     expect(await logins(world.spawned(['keys', 'check'], { env: mended }))).toBe(0)
-    await clearHsmLatch(records, { tokenSerial: latch?.tokenSerial ?? '', pinId: 'shared' })
+    await clearPinLockout(records, { tokenSerial: latch?.tokenSerial ?? '', pinId: 'shared' })
     expect((await world.spawned(['keys', 'check'], { env: mended })).status).toBe(0)
 
     // Works with the HSM alone, so without a latch.

@@ -1,7 +1,7 @@
 import { hsmTokens, type Config, type HsmConfig, type Sections } from '@sealfleet/config'
 import { HsmPool, type TokenOptions } from '@sealfleet/hsm'
 import { adviceOf, classify } from '@sealfleet/failures'
-import { fleetPinLatch } from '@sealfleet/records/keys'
+import { fleetPinLockout } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
@@ -69,7 +69,7 @@ function openPool(
     hardTimeoutMs: hsm.hardTimeoutMs,
     startWithoutToken: true,
     // The fleet's: a PIN that any process had rejected is tried by no other.
-    latch: fleetPinLatch(records, id),
+    latch: fleetPinLockout(records, id),
     onEvent: hsmObserver(metrics, log),
   })
 }

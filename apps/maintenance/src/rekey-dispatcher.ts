@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 
 import { addRekeyJobs, liveRekeyJobs, type RekeyQueue } from '@sealfleet/queue'
 import { classify } from '@sealfleet/failures'
-import { giveRekeyItems, listRekeyRuns, seedRekeyItems, type RekeyRun } from '@sealfleet/records/rekey'
+import { dispatchRekeyItems, listRekeyRuns, createRekeyItems, type RekeyRun } from '@sealfleet/records/rekey'
 import type { Records } from '@sealfleet/records'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 
@@ -87,13 +87,13 @@ async function feed(
   { jobsAhead = JOBS_AHEAD, lostAfterSeconds = LOST_AFTER_S }: RekeyFeederOptions,
 ): Promise<boolean> {
   const line = { component: 'rekey-feeder', runId: run.id, domain: run.domain }
-  const seeding = await seedRekeyItems(records, run.id, actor)
+  const seeding = await createRekeyItems(records, run.id, actor)
   if (seeding === 'done') {
     log.info(line, 'a rekey run is done')
     return false
   }
   const limit = jobsAhead - (await liveRekeyJobs(queue))
-  const given = await giveRekeyItems(records, run.id, (items) => addRekeyJobs(queue, items), {
+  const given = await dispatchRekeyItems(records, run.id, (items) => addRekeyJobs(queue, items), {
     limit,
     lostAfterSeconds,
   })

@@ -19,10 +19,10 @@ import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { redisProbe, storeProbe } from '@sealfleet/runtime'
-import { Closers } from '@sealfleet/runtime'
+import { Disposals } from '@sealfleet/runtime'
 import { DESTROYED_KEYS_MS, watchDestroyedKeys, type DestroyedKeysPorts } from '@sealfleet/keys'
 import { LastResults, startRounds } from '@sealfleet/runtime'
-import { startHeart } from '@sealfleet/runtime'
+import { startHeartbeat } from '@sealfleet/runtime'
 import { setHsmStates } from '@sealfleet/runtime'
 import { startStatusServer } from '@sealfleet/runtime'
 import { storeOptions } from '@sealfleet/runtime'
@@ -64,7 +64,7 @@ export async function runMaintenance({
   id,
   roundMs,
 }: MaintenanceOptions): Promise<AsyncDisposable> {
-  const closers = new Closers()
+  const closers = new Disposals()
   try {
     const { url, connectTimeoutMs, statementTimeoutMs, tls } = config.database
     const records = await openRecords(url.reveal(), {
@@ -125,7 +125,7 @@ export async function runMaintenance({
     })
     const last = new LastResults<'database' | 'redis' | 's3'>()
     const hsmLast = new LastResults<'hsm'>()
-    const heart = startHeart({
+    const heart = startHeartbeat({
       records,
       id,
       concurrency: 0, // takes no jobs
@@ -142,7 +142,7 @@ export async function runMaintenance({
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the register'),
     })
     closers.defer(() => heart.stop())
-    await heart.become('READY')
+    await heart.setState('READY')
     const rounds = startRounds<'database' | 'redis' | 's3'>({
       probes: {
         database: () => heart.beat(),

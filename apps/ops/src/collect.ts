@@ -1,4 +1,4 @@
-import { conservation, listDeadLetters, retryingByCode } from '@sealfleet/records/files'
+import { fileBalance, listDeadLetters, retryingByCode } from '@sealfleet/records/files'
 import type { Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import type { Queue } from 'bullmq'
@@ -57,7 +57,7 @@ export function createCollector(metrics: Metrics, sources: Sources, log: Logger)
 }
 
 async function readBooks(metrics: Metrics, records: Records): Promise<void> {
-  const books = await conservation(records)
+  const books = await fileBalance(records)
   const letters = await openLetters(records)
   for (const [state, n] of Object.entries(books.byState)) metrics.files.set({ state: state.toLowerCase() }, n)
   metrics.conservation.set(books.difference)

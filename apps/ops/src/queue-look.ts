@@ -1,5 +1,5 @@
 /**
- * Reading queues in which anything may stand: one job or list that BullMQ can't read must not hide the others. Lists that are
+ * ObjectReader queues in which anything may stand: one job or list that BullMQ can't read must not hide the others. Lists that are
  * no lists (a job whose id is a list's name) count as empty; an outage is still thrown.
  */
 import { examineJob, isDecodeError, isWrongType } from '@sealfleet/queue'

@@ -3,7 +3,7 @@ import { HsmPool } from '@sealfleet/hsm'
 import { assertNoEviction, claimQueues, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/queue'
 import { classify } from '@sealfleet/failures'
 import { claimBucket } from '@sealfleet/objects'
-import { fleetPinLatch } from '@sealfleet/records/keys'
+import { fleetPinLockout } from '@sealfleet/records/keys'
 import { getFleet } from '@sealfleet/records/fleet'
 import { openRecords } from '@sealfleet/records'
 import type { KeyReport } from '@sealfleet/records/upkeep'
@@ -13,18 +13,18 @@ import { randomUUID } from 'node:crypto'
 
 import { ByteBudget } from './attempt/byte-budget.js'
 import { countIngest } from './attempt/count.js'
-import { OwedEnds } from './attempt/unrecorded-failures.js'
+import { UnrecordedFailures } from './attempt/unrecorded-failures.js'
 import type { FailInput } from './attempt/ports.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
-import { Breakers, holdsIntake, type OpenBreaker } from './health/breakers.js'
+import { Breakers, pausesConsumer, type OpenBreaker } from './health/breakers.js'
 import { heedProbeRequests } from './health/probe-requests.js'
-import { hsmProbe, redisProbe, rememberingKeys, storeProbe, storeTakesObjects } from '@sealfleet/runtime'
+import { hsmProbe, redisProbe, trackLastUsedKey, storeProbe, storeTakesObjects } from '@sealfleet/runtime'
 import { breakerDetail, breakerObserver, describeOpen } from './health/breaker-report.js'
-import { RootsOut } from './health/unavailable-roots.js'
-import { Closers } from '@sealfleet/runtime'
+import { UnavailableRoots } from './health/unavailable-roots.js'
+import { Disposals } from '@sealfleet/runtime'
 import { DESTROYED_KEYS_MS, watchDestroyedKeys } from '@sealfleet/keys'
 import { startRounds } from '@sealfleet/runtime'
-import { startHeart } from '@sealfleet/runtime'
+import { startHeartbeat } from '@sealfleet/runtime'
 import { hsmObserver } from '@sealfleet/runtime'
 import { setHsmStates } from '@sealfleet/runtime'
 import { startStatusServer } from '@sealfleet/runtime'
@@ -36,7 +36,7 @@ import { startRekeying, type Rekeying } from './attempt/rekey/start.js'
 import { storeOptions } from '@sealfleet/runtime'
 import { Activity } from './health/activity.js'
 import { queueLook } from './health/queue-state.js'
-import { reportWedge } from './health/report.js'
+import { reportStall } from './health/report.js'
 import { startWatchdog } from './health/watchdog.js'
 
 export type WorkerSettings = Config<'database' | 'redis' | 's3' | 'hsm' | 'roots' | 'worker' | 'ops'>
@@ -66,7 +66,7 @@ export interface RunningWorker extends AsyncDisposable {
  */
 export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   const { config, log, metrics, workerId } = options
-  const closers = new Closers()
+  const closers = new Disposals()
   try {
     // A worker's own connection waits for Redis for ever, which is right later on; at the start somebody wants to hear.
     const redisTls = tlsOptions(config.redis.tls)
@@ -98,7 +98,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     const queues = [QUEUES.ingest, ...(config.worker.rekeyConcurrency > 0 ? [QUEUES.rekey] : [])]
     let open: () => readonly OpenBreaker[] = () => []
     let keys: () => KeyReport | null = () => null
-    const heart = startHeart({
+    const heart = startHeartbeat({
       records,
       id: workerId,
       concurrency: config.worker.concurrency,
@@ -111,7 +111,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'this worker is not in the register'),
     })
     closers.defer(() => heart.stop())
-    await heart.become('STARTING')
+    await heart.setState('STARTING')
 
     const store = await openStore({
       ...storeOptions(config, log),
@@ -130,7 +130,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       softTimeoutMs: hsm.softTimeoutMs,
       hardTimeoutMs: hsm.hardTimeoutMs,
       // A PIN that one process had rejected is tried by no other: three tries, and a token locks itself.
-      latch: fleetPinLatch(records, workerId),
+      latch: fleetPinLockout(records, workerId),
       onEvent: hsmObserver(metrics, log),
     })
     closers.defer(() => pool.close())
@@ -139,14 +139,14 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     const watch = await startKeyWatch({
       records,
       pool,
-      onChange: () => heart.news(),
+      onChange: () => heart.beatNow(),
       onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'new keys were not looked for'),
     })
     closers.defer(() => watch[Symbol.asyncDispose]())
     keys = watch.report
-    await heart.news()
+    await heart.beatNow()
 
-    const { keys: checkValues, lastUsed, forget } = rememberingKeys(pool)
+    const { keys: checkValues, lastUsed, forget } = trackLastUsedKey(pool)
     const stopWatching = new AbortController()
     const destroyed = watchDestroyedKeys({ records, pool, log, forget }, DESTROYED_KEYS_MS, stopWatching.signal)
     closers.defer(async () => {
@@ -158,11 +158,11 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     const sealing = pool.confirmed({ prove })
     await proveActiveKeys({ records, log }, (key) => sealing.proven(key))
     const port = ingestRecords(records, checkValues)
-    const owed = new OwedEnds<FailInput>()
-    const rootsOut = new RootsOut(config.roots)
+    const owed = new UnrecordedFailures<FailInput>()
+    const rootsOut = new UnavailableRoots(config.roots)
     let rekeying: Rekeying | undefined
     const payAll = async (): Promise<void> => {
-      await owed.pay(port)
+      await owed.flush(port)
       await rekeying?.pay()
     }
     let ready = false
@@ -179,8 +179,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     }
     const breakers = new Breakers({
       ...breakerObserver(metrics, log),
-      onChange: () => void heart.news(),
-      onIntake: (taking) => {
+      onChange: () => void heart.beatNow(),
+      onAccepting: (taking) => {
         ingest.intake(taking)
         rekeying?.consumer.intake(taking)
         metrics.workerReady.set(taking && ready ? 1 : 0)
@@ -258,7 +258,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     const watchdog = startWatchdog({
       limitMs: config.worker.watchdogSeconds * 1000,
       activity,
-      held: () => !ready || open().some(holdsIntake),
+      held: () => !ready || open().some(pausesConsumer),
       look: () => queue.look(),
     })
     closers.defer(() => watchdog[Symbol.dispose]())
@@ -266,7 +266,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       ready = false
       metrics.workerReady.set(0)
       log.info({ inFlight: activity.jobs.length }, 'draining')
-      const said = heart.become('DRAINING')
+      const said = heart.setState('DRAINING')
       const graceMs = config.worker.shutdownGraceSeconds * 1000
       await Promise.all([ingest.drain(graceMs), rekeying?.consumer.drain(graceMs)])
       await said
@@ -279,8 +279,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     await ingest.worker.waitUntilReady()
     await rekeying?.consumer.worker.waitUntilReady()
     ready = true
-    metrics.workerReady.set(open().some(holdsIntake) ? 0 : 1)
-    await heart.become('READY')
+    metrics.workerReady.set(open().some(pausesConsumer) ? 0 : 1)
+    await heart.setState('READY')
     const rounds = startRounds({
       probes,
       rarely: ['s3'],
@@ -294,7 +294,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
 
     if (config.worker.healthPort !== undefined) {
       const status = await startStatusServer(config.ops.host, config.worker.healthPort, {
-        ready: () => ready && !open().some(holdsIntake) && ingest.worker.isRunning(),
+        ready: () => ready && !open().some(pausesConsumer) && ingest.worker.isRunning(),
         reason: () => describeOpen(open()),
         alive: watchdog.alive,
         metrics: () => {
@@ -313,7 +313,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     log.info({ concurrency: config.worker.concurrency, worker: workerId }, 'taking jobs')
     return {
       ingest,
-      lost: watchdog.wedged.then((wedge) => reportWedge(log, wedge, activity)),
+      lost: watchdog.wedged.then((wedge) => reportStall(log, wedge, activity)),
       stop: () => closers[Symbol.asyncDispose](),
       [Symbol.asyncDispose]: () => closers[Symbol.asyncDispose](),
     }

@@ -89,7 +89,7 @@ describe('the breakers of a process', () => {
       >,
       onOpen: (dependency, code) => events.push(`open ${dependency} ${code}`),
       onClose: (dependency, _code, openMs) => events.push(`close ${dependency} after ${openMs}`),
-      onIntake: (open) => events.push(open ? 'intake' : 'no intake'),
+      onAccepting: (open) => events.push(open ? 'intake' : 'no intake'),
       random: () => 0,
     })
     return { breakers, events, down }
@@ -120,7 +120,7 @@ describe('the breakers of a process', () => {
       probes: { hsm: forever, s3: forever, database: forever, redis: forever, roots: forever },
       onOpen: () => undefined,
       onClose: () => events.push('close'),
-      onIntake: (open) => events.push(open ? 'intake' : 'no intake'),
+      onAccepting: (open) => events.push(open ? 'intake' : 'no intake'),
       probeTimeoutMs: 1,
       random: () => 0,
     })

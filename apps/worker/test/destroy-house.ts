@@ -1,6 +1,6 @@
 import { createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
 
-import { houseTokens, HsmPool, keyLabel, type TokenOptions } from '@sealfleet/hsm'
+import { allTokens, HsmPool, keyLabel, type TokenOptions } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
 import { requestFingerprint } from '@sealfleet/queue'
 import {
@@ -28,7 +28,7 @@ import pg from 'pg'
 
 import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
 import { plantKey } from '../../../packages/hsm/test/plant-key.js'
-import { Closers } from '@sealfleet/runtime'
+import { Disposals } from '@sealfleet/runtime'
 
 /** A house with two tokens that hold the same keys, two officers, and files that are sealed in form only. */
 export interface DestroyHouse extends AsyncDisposable, DestroyPorts {
@@ -72,7 +72,7 @@ export function tokenOptionsOf(token: FreshToken): TokenOptions {
 }
 
 export async function openDestroyHouse(o: { store?: S3ServerKind; audit?: boolean } = {}): Promise<DestroyHouse> {
-  const closers = new Closers()
+  const closers = new Disposals()
   const own = <T extends AsyncDisposable>(thing: T): T => {
     closers.defer(() => thing[Symbol.asyncDispose]())
     return thing
@@ -109,7 +109,7 @@ export async function openDestroyHouse(o: { store?: S3ServerKind; audit?: boolea
     }
     const tokens = [tokenOptionsOf(primary), tokenOptionsOf(secondary)] as const
     const pool = own(await HsmPool.open({ tokens, agents: 1, sessions: 2 }))
-    const house = houseTokens(tokens, pool)
+    const house = allTokens(tokens, pool)
     const ports = { records, store, tokens: house }
     const begin = () => beginAt(ports)
     const signAll = async (request: RequestRow, by: readonly Officer[]): Promise<void> => {

@@ -1,14 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { openKeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
-import { failedRekeyItems, giveRekeyItems, seedRekeyItems } from '@sealfleet/records/rekey'
+import { failedRekeyItems, dispatchRekeyItems, createRekeyItems } from '@sealfleet/records/rekey'
 import { getFile, traceFile } from '@sealfleet/records/files'
 import type pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { rekeyItem } from '../src/attempt/rekey/rekey-item.js'
 import { rekeyRecords } from '../src/attempt/rekey/records-port.js'
-import { tellingDestroyed } from '@sealfleet/objects'
+import { withDestroyedKeyErrors } from '@sealfleet/objects'
 import { makeKeys, startFleet, tokenOptions, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startFeeder, startRun, storeAll } from './rekeying.js'
 
@@ -64,14 +64,14 @@ test('a key that goes between the look at its state and its use: dead at once, n
   }
   await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
   const run = await startRun(fleet)
-  await seedRekeyItems(fleet.records, run.id, 'test')
+  await createRekeyItems(fleet.records, run.id, 'test')
   const items: string[] = []
   const give = (given: readonly { readonly id: string }[]) =>
     Promise.resolve(void items.push(...given.map(({ id }) => id)))
-  await giveRekeyItems(fleet.records, run.id, give, { limit: 10, lostAfterSeconds: 60 })
+  await dispatchRekeyItems(fleet.records, run.id, give, { limit: 10, lostAfterSeconds: 60 })
   const real = rekeyRecords(fleet.records, fleet.checkValues)
   const ports = rekeyPorts(fleet, {
-    opener: tellingDestroyed(fleet.records, fleet.ports.hsm),
+    opener: withDestroyedKeyErrors(fleet.records, fleet.ports.hsm),
     records: {
       ...real,
       keyState: async (key) => {

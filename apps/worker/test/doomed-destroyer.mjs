@@ -1,5 +1,5 @@
 // Carries destructions out, and dies by SIGKILL at the step that DOOMED names. Run by destroy.test.ts against its services.
-import { houseTokens, HsmPool } from '@sealfleet/hsm'
+import { allTokens, HsmPool } from '@sealfleet/hsm'
 import { carryOutDue } from '@sealfleet/keys'
 import { openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
@@ -13,7 +13,7 @@ const onStep = (step) => {
   if (step === fatal) process.kill(process.pid, 'SIGKILL')
 }
 await carryOutDue(
-  { records, store, tokens: houseTokens(tokens, pool) },
+  { records, store, tokens: allTokens(tokens, pool) },
   { actor: 'doomed', codeOf: () => 'UNCLASSIFIED', onStep },
 )
 throw new Error('it lives')

@@ -4,7 +4,7 @@ import { freshDatabase, startTcpGate } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 
 import { freePort } from '../../../tools/lib/ports.mjs'
-import { startHeart } from '@sealfleet/runtime'
+import { startHeartbeat } from '@sealfleet/runtime'
 import { startStatusServer } from '@sealfleet/runtime'
 
 test('a worker’s beats: what they say, and that an outage is told once', async () => {
@@ -12,7 +12,7 @@ test('a worker’s beats: what they say, and that an outage is told once', async
   await using gate = await startTcpGate(database.url, await freePort())
   await using records = await openRecords(gate.url, { connectTimeoutMs: 500 })
   const told: unknown[] = []
-  const heart = startHeart({
+  const heart = startHeartbeat({
     records,
     id: 'one',
     concurrency: 3,
@@ -20,12 +20,12 @@ test('a worker’s beats: what they say, and that an outage is told once', async
     onFailure: (error) => told.push((error as { code?: unknown }).code),
   })
   const seen = async () => (await listWorkers(records)).map(({ state, alive, detail }) => ({ state, alive, detail }))
-  await heart.become('STARTING')
+  await heart.setState('STARTING')
   expect(await seen()).toEqual([{ state: 'STARTING', alive: true, detail: { active: 1 } }])
   for (let outage = 1; outage <= 2; outage += 1) {
     await gate.shut()
-    await heart.become('READY')
-    await heart.become('DRAINING')
+    await heart.setState('READY')
+    await heart.setState('DRAINING')
     await expect(heart.beat()).rejects.toMatchObject({ code: 'DB_UNAVAILABLE' })
     expect(told).toEqual(Array.from({ length: outage }, () => 'DB_UNAVAILABLE'))
     await gate.open()
@@ -37,7 +37,7 @@ test('a worker’s beats: what they say, and that an outage is told once', async
         ),
       )
       .toBe('through')
-    await heart.become('READY')
+    await heart.setState('READY')
   }
   expect(await seen()).toMatchObject([{ state: 'READY', alive: true }])
   await heart.stop()

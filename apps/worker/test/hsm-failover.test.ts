@@ -1,7 +1,7 @@
 import { cp, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { conservation, getFile, listFailures } from '@sealfleet/records/files'
+import { fileBalance, getFile, listFailures } from '@sealfleet/records/files'
 import { createMetrics } from '@sealfleet/telemetry'
 import { Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -75,7 +75,7 @@ describe('a worker with two tokens that hold the same keys', () => {
     expect(failures.flat()).toEqual([])
     const attempts = await Promise.all(ids.map((id) => getFile(fleet.records, id)))
     expect(attempts.map((found) => found?.committed?.attemptNo)).toEqual(ids.map(() => 1))
-    expect(await conservation(fleet.records)).toMatchObject({ difference: 0 })
+    expect(await fileBalance(fleet.records)).toMatchObject({ difference: 0 })
   }
 
   test('goes on sealing while the primary is away: every file at its first attempt, and the breaker stays closed', async () => {

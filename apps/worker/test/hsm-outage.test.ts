@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { clearHsmLatch, listHsmLatches } from '@sealfleet/records/keys'
+import { clearPinLockout, listPinLockouts } from '@sealfleet/records/keys'
 import { getFile } from '@sealfleet/records/files'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -125,7 +125,7 @@ describe('an HSM that fails under a worker', () => {
     const ids = await enqueue(fleet, 'pin-wrong')
     await expect.poll(() => patient.said('open', 'hsm').at(-1)?.code, { timeout: 60_000 }).toBe('HSM_ACCESS_DENIED')
     expect((await patient.ask('readyz')).status).toBe(503)
-    const [latch] = (await listHsmLatches(fleet.records)).filter(({ pinId }) => pinId === 'changed')
+    const [latch] = (await listPinLockouts(fleet.records)).filter(({ pinId }) => pinId === 'changed')
     expect(latch).toMatchObject({ state: 'rejected' })
     expect(await rejected()).toBe(1)
 
@@ -137,7 +137,7 @@ describe('an HSM that fails under a worker', () => {
     await expect.poll(async () => ((await starts()) ?? 0) - before, { timeout: 90_000 }).toBeGreaterThanOrEqual(1)
     expect(await faulty.calls('C_Login')).toBe(logins)
 
-    expect(await clearHsmLatch(fleet.records, latch ?? { tokenSerial: '', pinId: '' })).toBe(true)
+    expect(await clearPinLockout(fleet.records, latch ?? { tokenSerial: '', pinId: '' })).toBe(true)
     await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
     await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 60_000 }).toBe(0)
     expect(await rejected()).toBe(1)

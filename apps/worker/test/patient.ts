@@ -1,4 +1,4 @@
-import { conservation, getFile, listFailures } from '@sealfleet/records/files'
+import { fileBalance, getFile, listFailures } from '@sealfleet/records/files'
 import { expect } from 'vitest'
 
 import { noStepHook, type StepHook } from '../src/attempt/steps.js'
@@ -79,7 +79,7 @@ export async function enqueue(fleet: Fleet, name: string, count = FILES): Promis
 export async function expectWhole(fleet: Fleet, ids: readonly string[], rounds: number): Promise<void> {
   const states = await fleet.settled(ids)
   expect(ids.map((id) => states.get(id)?.state)).toEqual(ids.map(() => 'STORED'))
-  const books = await conservation(fleet.records)
+  const books = await fileBalance(fleet.records)
   expect(books).toMatchObject({ difference: 0, deadWithoutLetter: 0, strayCommits: 0, byState: { DEAD: 0 } })
   const failures = (await Promise.all(ids.map((id) => listFailures(fleet.records, id)))).flat()
   expect(failures.filter(({ disposition }) => disposition !== 'release')).toEqual([])

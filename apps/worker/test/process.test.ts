@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
-import { clearHsmLatch, listHsmLatches } from '@sealfleet/records/keys'
+import { clearPinLockout, listPinLockouts } from '@sealfleet/records/keys'
 import { getFile } from '@sealfleet/records/files'
 import { openRecords } from '@sealfleet/records'
 import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
@@ -90,9 +90,9 @@ describe('the worker process', () => {
 
   test('nor by any process until somebody lifts its latch', async () => {
     await using records = await openRecords(base['SEALFLEET_DATABASE_URL'] ?? '')
-    const rejected = (await listHsmLatches(records)).find(({ pinId }) => pinId === 'wrong')
+    const rejected = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'wrong')
     expect(rejected?.state).toBe('rejected')
-    expect(await clearHsmLatch(records, rejected!)).toBe(true)
+    expect(await clearPinLockout(records, rejected!)).toBe(true)
     const unlatched = new WorkerProcess({ ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' })
     await unlatched.saying('taking jobs')
     unlatched.child.kill('SIGTERM')

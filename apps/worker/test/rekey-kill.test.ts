@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 
 import { addRekeyJobs, connectProducer, createRekeyQueue } from '@sealfleet/queue'
-import { conservation, getFile } from '@sealfleet/records/files'
-import { seedRekeyItems, type RekeyRun } from '@sealfleet/records/rekey'
+import { fileBalance, getFile } from '@sealfleet/records/files'
+import { createRekeyItems, type RekeyRun } from '@sealfleet/records/rekey'
 import { freshPrefix, redisUrl } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, test } from 'vitest'
@@ -34,7 +34,7 @@ describe('a worker killed with SIGKILL while it seals a file anew', () => {
     ids = await storeAll(fleet, contents)
     await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
     run = await startRun(fleet)
-    await seedRekeyItems(fleet.records, run.id, 'test')
+    await createRekeyItems(fleet.records, run.id, 'test')
   })
 
   afterAll(async () => {
@@ -84,7 +84,7 @@ describe('a worker killed with SIGKILL while it seals a file anew', () => {
         const committedByTheDead = ['after:rekey-commit', 'after:rekey-wipe'].includes(point)
         const found = await getFile(fleet.records, fileId)
         expect(found?.file.lastAttemptNo).toBe(committedByTheDead || point === 'before:rekey-claim' ? 2 : 3)
-        expect(await conservation(fleet.records)).toMatchObject({ difference: 0, strayCommits: 0 })
+        expect(await fileBalance(fleet.records)).toMatchObject({ difference: 0, strayCommits: 0 })
       } finally {
         await queue.close()
         redis.disconnect()

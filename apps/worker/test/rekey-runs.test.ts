@@ -3,8 +3,8 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import {
   changeRekeyRun,
   failedRekeyItems,
-  giveRekeyItems,
-  seedRekeyItems,
+  dispatchRekeyItems,
+  createRekeyItems,
   type RekeyRun,
 } from '@sealfleet/records/rekey'
 import { getFile } from '@sealfleet/records/files'
@@ -44,9 +44,9 @@ async function rotated(count: number): Promise<{ domain: string; ids: string[]; 
 }
 
 async function onlyItem(run: RekeyRun): Promise<string> {
-  await seedRekeyItems(fleet.records, run.id, 'test')
+  await createRekeyItems(fleet.records, run.id, 'test')
   const ids: string[] = []
-  await giveRekeyItems(fleet.records, run.id, (items) => Promise.resolve(ids.push(...items.map(({ id }) => id))), {
+  await dispatchRekeyItems(fleet.records, run.id, (items) => Promise.resolve(ids.push(...items.map(({ id }) => id))), {
     limit: 10,
     lostAfterSeconds: 60,
   })

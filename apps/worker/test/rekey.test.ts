@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { conservation, getFile, traceFile } from '@sealfleet/records/files'
+import { fileBalance, getFile, traceFile } from '@sealfleet/records/files'
 import { failedRekeyItems } from '@sealfleet/records/rekey'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -51,7 +51,7 @@ async function expectWhole(contents: ReadonlyMap<string, Buffer>, version: numbe
 }
 
 const books = async () => {
-  const { difference, strayCommits, deadWithoutLetter } = await conservation(fleet.records)
+  const { difference, strayCommits, deadWithoutLetter } = await fileBalance(fleet.records)
   return [difference, strayCommits, deadWithoutLetter]
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { conservation, traceFile } from '@sealfleet/records/files'
+import { fileBalance, traceFile } from '@sealfleet/records/files'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { startFleet, type Fleet } from './fleet.js'
@@ -49,7 +49,7 @@ describe('a rolling restart of all workers under load', () => {
       expect(trace?.file.crashes).toBe(0)
       expect(trace?.deadLetters).toEqual([])
     }
-    expect(await conservation(fleet.records)).toMatchObject({ accepted: FILES, difference: 0, orphanedAttempts: 0 })
+    expect(await fileBalance(fleet.records)).toMatchObject({ accepted: FILES, difference: 0, orphanedAttempts: 0 })
     for (const i of [0, 12, FILES - 1]) {
       const content = contents[i] ?? Buffer.alloc(0)
       expect((await fleet.restore(ids[i] ?? '')).equals(content)).toBe(true)

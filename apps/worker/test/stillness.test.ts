@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 
 import { Activity } from '../src/health/activity.js'
-import { Stillness, type Look, type Wedge } from '../src/health/stall-detector.js'
+import { StallDetector, type QueueState, type Stall } from '../src/health/stall-detector.js'
 
 const EVERY = 1_000
 const LIMIT = 4_000
 
 interface Round {
-  readonly look: Look
+  readonly look: QueueState
   readonly active?: number
   /** Milliseconds since the last look; EVERY when not given. */
   readonly after?: number
@@ -15,8 +15,8 @@ interface Round {
 }
 
 /** Feeds the rounds and says at which of them the verdict fell. */
-function verdictAt(rounds: readonly Round[]): { round: number; wedge: Wedge } | undefined {
-  const stillness = new Stillness({ limitMs: LIMIT, everyMs: EVERY, now: 0 })
+function verdictAt(rounds: readonly Round[]): { round: number; wedge: Stall } | undefined {
+  const stillness = new StallDetector({ limitMs: LIMIT, everyMs: EVERY, now: 0 })
   let now = 0
   let movedAt = 0
   for (const [round, { look, active = 0, after = EVERY, moved = false }] of rounds.entries()) {

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import type { HsmPool } from '@sealfleet/hsm'
 import { requestFingerprint } from '@sealfleet/queue'
 import { scrub } from '@sealfleet/maintenance'
-import { commitsBesideEvents, eventsBesideAttempts } from '@sealfleet/records/audit'
+import { auditCommitMismatches, joinCommitsWithAudit } from '@sealfleet/records/audit'
 import { getDomain } from '@sealfleet/records/fleet'
 import { getFile } from '@sealfleet/records/files'
 import type pg from 'pg'
@@ -237,8 +237,11 @@ async function scrubbing(fileId: string): Promise<string> {
 
 /** Whether `audit verify` would name this file, or this attempt. */
 async function audited(fileId: string, attemptId: string): Promise<boolean> {
-  const stored = await commitsBesideEvents(fleet.records, { after: '00000000-0000-0000-0000-000000000000', limit: 10 })
-  const events = await eventsBesideAttempts(fleet.records, { after: '0', limit: 100 })
+  const stored = await auditCommitMismatches(fleet.records, {
+    after: '00000000-0000-0000-0000-000000000000',
+    limit: 10,
+  })
+  const events = await joinCommitsWithAudit(fleet.records, { after: '0', limit: 100 })
   return [...stored.found, ...events.found].some((it) => it.fileId === fileId || it.attemptId === attemptId)
 }
 

@@ -1,4 +1,4 @@
-import { filesBesideDeletions, type FileBesideDeletion } from '@sealfleet/records/audit'
+import { filesWithDeletions, type FileBesideDeletion } from '@sealfleet/records/audit'
 import type { Records } from '@sealfleet/records'
 
 import type { Findings } from './findings.js'
@@ -19,7 +19,7 @@ export async function compareDeletions(
   let files = 0
   for (let after: string | null = FIRST_ID; after !== null;) {
     signal?.throwIfAborted()
-    const page = await filesBesideDeletions(records, { after, limit: PAGE })
+    const page = await filesWithDeletions(records, { after, limit: PAGE })
     for (const one of page.found) findings.add('deletion-mismatch', `file ${one.fileId}`, messageOf(one))
     files += page.looked
     after = page.looked < PAGE ? null : page.last

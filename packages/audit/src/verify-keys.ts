@@ -1,5 +1,5 @@
 import { getMasterKey, listDestructions, type DestructionRow } from '@sealfleet/records/keys'
-import { keysBesideEvents, type KeyBesideEvent } from '@sealfleet/records/audit'
+import { keysWithAudit, type KeyBesideEvent } from '@sealfleet/records/audit'
 import { usedRequestProblem } from '@sealfleet/records/operators'
 import type { Records } from '@sealfleet/records'
 
@@ -24,7 +24,7 @@ export async function compareKeys(
   findings: Findings,
   signal?: AbortSignal,
 ): Promise<{ readonly keys: number }> {
-  const { looked, found } = await keysBesideEvents(records)
+  const { looked, found } = await keysWithAudit(records)
   for (const { label, state, why } of found)
     findings.add('key-mismatch', `key ${label}`, `key ${label} is ${state} in the records, but ${WHY[why]}`)
   for (const row of await listDestructions(records)) {

@@ -1,4 +1,4 @@
-import { commitsBesideEvents, eventsBesideAttempts } from '@sealfleet/records/audit'
+import { auditCommitMismatches, joinCommitsWithAudit } from '@sealfleet/records/audit'
 import type { Records } from '@sealfleet/records'
 
 import type { Findings } from './findings.js'
@@ -27,7 +27,7 @@ export async function compareRecords(
   let files = 0
   for (let after: string | null = FIRST_ID; after !== null;) {
     options.signal?.throwIfAborted()
-    const page = await commitsBesideEvents(records, { after, limit: PAGE })
+    const page = await auditCommitMismatches(records, { after, limit: PAGE })
     for (const { fileId, attemptId, eventId, eventAttemptId } of page.found) {
       const what =
         eventId === null
@@ -44,7 +44,7 @@ export async function compareRecords(
   let events = 0
   for (let after: string | null = '0'; after !== null;) {
     options.signal?.throwIfAborted()
-    const page = await eventsBesideAttempts(records, { after, limit: PAGE })
+    const page = await joinCommitsWithAudit(records, { after, limit: PAGE })
     for (const { eventId, fileId, why } of page.found)
       if (why === 'key')
         findings.add(

@@ -108,7 +108,7 @@ export function loadConfig<N extends Need, O extends Need = never>(
 function isGiven({ variables }: Concern<unknown>, sources: Sources): boolean {
   return Object.values(variables).some(
     ({ name, fallback, optional, secret }) =>
-      fallback === undefined && optional !== true && sources.given(name, secret === true).length > 0,
+      fallback === undefined && optional !== true && sources.values(name, secret === true).length > 0,
   )
 }
 

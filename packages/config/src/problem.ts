@@ -7,13 +7,13 @@ export interface Problem {
   /** what is wrong, as the end of "NAME …": "is not set", "is empty", "is wrong: …" */
   readonly fault: string
   /** what it wants, e.g. "a PostgreSQL URL" */
-  readonly wants?: string | undefined
+  readonly expects?: string | undefined
   readonly example?: string | undefined
 }
 
 /** A problem as one line: `SEALFLEET_X is not set. It wants …, for example: SEALFLEET_X=…`. */
 export function describeProblem(problem: Problem): string {
-  const wants = problem.wants === undefined ? '' : ` It wants ${problem.wants}.`
+  const wants = problem.expects === undefined ? '' : ` It wants ${problem.expects}.`
   const example = problem.example === undefined ? '' : ` Example: ${problem.variable}=${problem.example}`
   return `${problem.variable} ${problem.fault}.${wants}${example}`
 }

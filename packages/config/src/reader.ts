@@ -15,12 +15,12 @@ export function readVariable(
   sources: Sources,
   sharedFolders: readonly string[] = [],
 ): Reading {
-  const given = sources.given(variable.name, variable.secret === true)
+  const given = sources.values(variable.name, variable.secret === true)
   const problem = (fault: string, name: string = variable.name): Reading => ({
     problem: {
       variable: name,
       fault,
-      wants: name === variable.name ? variable.wants : 'the path of a file that holds the secret',
+      expects: name === variable.name ? variable.expects : 'the path of a file that holds the secret',
       example: name === variable.name ? variable.example : `/run/secrets/${fileName(variable.name)}`,
     },
   })

@@ -30,7 +30,7 @@ export class Sources {
   }
 
   /** The forms in which `name` is given: none, one, or (a mistake of the operator) both. */
-  given(name: string, withFileForm: boolean): readonly Given[] {
+  values(name: string, withFileForm: boolean): readonly Given[] {
     const names = withFileForm ? [name, `${name}_FILE`] : [name]
     const pick = (read: (name: string) => string | undefined): Given[] =>
       names.flatMap((form) => {

@@ -3,11 +3,11 @@ import { CONCERNS } from './load.js'
 /** One row of the documented table of variables. */
 export interface TableRow {
   readonly name: string
-  readonly concern: string
-  readonly wants: string
+  readonly section: string
+  readonly expects: string
   /** `required`, `optional`, or the default */
   readonly presence: string
-  readonly about: string
+  readonly description: string
 }
 
 /** Every variable as the README's table has it; a test holds the two together. */
@@ -15,10 +15,10 @@ export function variableTable(): readonly TableRow[] {
   return Object.entries(CONCERNS).flatMap(([concern, { variables }]) =>
     Object.values(variables).map((variable) => ({
       name: variable.secret === true ? `${variable.name}[_FILE]` : variable.name,
-      concern,
-      wants: variable.wants,
+      section: concern,
+      expects: variable.expects,
       presence: variable.fallback ?? (variable.optional === true ? 'optional' : 'required'),
-      about: variable.about,
+      description: variable.description,
     })),
   )
 }

@@ -9,9 +9,9 @@ import { Secret } from './secret.js'
 export interface Variable<T> {
   readonly name: `SEALFLEET_${string}`
   /** what it is for, for the documented table */
-  readonly about: string
+  readonly description: string
   /** what its text must be, as the end of "It wants …" */
-  readonly wants: string
+  readonly expects: string
   readonly example: string
   readonly schema: z.ZodType<T, string>
   /** used when the variable isn't set, in the text an operator would write; without it (and not optional) it is required */

@@ -242,7 +242,7 @@ describe('the configuration file', () => {
 
 test('the message of the error lists every problem, one a line', () => {
   const error = new ConfigError([
-    { variable: 'SEALFLEET_A', fault: 'is not set', wants: 'a thing', example: 'x' },
+    { variable: 'SEALFLEET_A', fault: 'is not set', expects: 'a thing', example: 'x' },
     { variable: 'SEALFLEET_B', fault: 'is set but empty' },
   ])
   expect(error.message).toBe(

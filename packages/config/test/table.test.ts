@@ -4,7 +4,7 @@ import { variableTable } from '../src/table.js'
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
 
-test("the README's table has every variable, with what it wants, its default and its purpose", () => {
+test("the README's table has every variable, with what it expects, its default and its purpose", () => {
   const documented = readme
     .split('\n')
     .filter((line) => line.startsWith('| `SEALFLEET_'))
@@ -16,10 +16,10 @@ test("the README's table has every variable, with what it wants, its default and
     )
   const expected = variableTable().map((row) => [
     `\`${row.name}\``,
-    row.concern,
-    row.wants,
+    row.section,
+    row.expects,
     ['required', 'optional'].includes(row.presence) ? row.presence : `\`${row.presence}\``,
-    row.about,
+    row.description,
   ])
   expect(documented).toEqual(expected)
 })

@@ -2,7 +2,7 @@ import { adviceFor } from './advice.js'
 import type { FailureCode } from './list.js'
 
 /** An error of this package, with a code of the closed list and what to do about it. */
-export class JobsError extends Error {
+export class CodedError extends Error {
   override readonly name = 'JobsError'
   readonly code: FailureCode
   /** the first thing to do: what this error was given, else a producer's, whose client throws it */

@@ -29,7 +29,7 @@ export function backoff(attempt: number, options: BackoffOptions = {}): number {
 
 /** The attempts of a file that burned, the one that just failed included. */
 export interface AttemptHistory {
-  readonly burned: number
+  readonly counted: number
   /** how many of those ended with the same code as this one; when unknown, `burned` */
   readonly sameCode?: number
 }
@@ -47,9 +47,9 @@ export function decide(failure: Failure, history: AttemptHistory, options: Backo
   const { policy } = failure
   switch (policy.kind) {
     case 'retry': {
-      const { burned, sameCode = burned } = history
-      if (sameCode >= policy.attempts || burned >= MAX_ATTEMPTS) return { action: 'dead' }
-      return { action: 'retry', delayMs: backoff(burned, options) }
+      const { counted: counted, sameCode = counted } = history
+      if (sameCode >= policy.attempts || counted >= MAX_ATTEMPTS) return { action: 'dead' }
+      return { action: 'retry', delayMs: backoff(counted, options) }
     }
     case 'hold':
     case 'pause':
@@ -70,6 +70,6 @@ export const BACKOFF_TYPE = 'sealfleet'
  */
 export const backoffStrategy: BackoffStrategy = (attemptsMade, type, error) => {
   if (type !== BACKOFF_TYPE) return backoff(attemptsMade)
-  const decision = decide(classify(error).failure, { burned: attemptsMade })
+  const decision = decide(classify(error).failure, { counted: attemptsMade })
   return 'delayMs' in decision ? decision.delayMs : -1
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { adviceFor } from '../src/advice.js'
-import { JobsError } from '../src/coded-error.js'
+import { CodedError } from '../src/coded-error.js'
 import { FAILURES, FAILURE_CODES } from '../src/list.js'
 
 describe('advice fits whoever reads it', () => {
@@ -33,8 +33,8 @@ describe('advice fits whoever reads it', () => {
   })
 
   test('an error of the producer’s client has the producer’s, unless it was given its own', () => {
-    expect(new JobsError('PAYLOAD_INVALID', 'x').fix).toBe(adviceFor('PAYLOAD_INVALID', 'producer'))
-    const own = new JobsError('PAYLOAD_INVALID', 'x', { fix: 'Mine.' })
+    expect(new CodedError('PAYLOAD_INVALID', 'x').fix).toBe(adviceFor('PAYLOAD_INVALID', 'producer'))
+    const own = new CodedError('PAYLOAD_INVALID', 'x', { fix: 'Mine.' })
     expect([own.fix, own.ownFix]).toEqual(['Mine.', 'Mine.'])
   })
 })

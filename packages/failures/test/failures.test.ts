@@ -143,20 +143,20 @@ describe('decide', () => {
   const random = (): number => 0.5
 
   test.each([
-    ['HSM_UNAVAILABLE', { burned: 99 }, { action: 'hold', dependency: 'hsm', delayMs: 4_000 }],
-    ['S3_ACCESS_DENIED', { burned: 99 }, { action: 'pause', dependency: 's3', delayMs: 4_000 }],
-    ['SOURCE_CHANGED', { burned: 2 }, { action: 'retry', delayMs: 2_000 }],
-    ['SOURCE_CHANGED', { burned: 3 }, { action: 'dead' }],
-    ['SOURCE_CHANGED', { burned: 5, sameCode: 2 }, { action: 'retry', delayMs: 16_000 }],
-    ['SOURCE_BUSY', { burned: MAX_ATTEMPTS - 1 }, { action: 'retry', delayMs: 450_000 }],
-    ['SOURCE_BUSY', { burned: MAX_ATTEMPTS }, { action: 'dead' }],
-    ['SOURCE_CHANGED', { burned: MAX_ATTEMPTS, sameCode: 1 }, { action: 'dead' }],
-    ['CHECKSUM_MISMATCH', { burned: 1 }, { action: 'retry', delayMs: 1_000 }],
-    ['CHECKSUM_MISMATCH', { burned: 2 }, { action: 'dead' }],
-    ['SOURCE_MISSING', { burned: 1 }, { action: 'dead' }],
-    ['UNCLASSIFIED', { burned: 1 }, { action: 'dead' }],
-    ['FENCED', { burned: 0 }, { action: 'record' }],
-    ['POISON', { burned: 0 }, { action: 'dead' }],
+    ['HSM_UNAVAILABLE', { counted: 99 }, { action: 'hold', dependency: 'hsm', delayMs: 4_000 }],
+    ['S3_ACCESS_DENIED', { counted: 99 }, { action: 'pause', dependency: 's3', delayMs: 4_000 }],
+    ['SOURCE_CHANGED', { counted: 2 }, { action: 'retry', delayMs: 2_000 }],
+    ['SOURCE_CHANGED', { counted: 3 }, { action: 'dead' }],
+    ['SOURCE_CHANGED', { counted: 5, sameCode: 2 }, { action: 'retry', delayMs: 16_000 }],
+    ['SOURCE_BUSY', { counted: MAX_ATTEMPTS - 1 }, { action: 'retry', delayMs: 450_000 }],
+    ['SOURCE_BUSY', { counted: MAX_ATTEMPTS }, { action: 'dead' }],
+    ['SOURCE_CHANGED', { counted: MAX_ATTEMPTS, sameCode: 1 }, { action: 'dead' }],
+    ['CHECKSUM_MISMATCH', { counted: 1 }, { action: 'retry', delayMs: 1_000 }],
+    ['CHECKSUM_MISMATCH', { counted: 2 }, { action: 'dead' }],
+    ['SOURCE_MISSING', { counted: 1 }, { action: 'dead' }],
+    ['UNCLASSIFIED', { counted: 1 }, { action: 'dead' }],
+    ['FENCED', { counted: 0 }, { action: 'record' }],
+    ['POISON', { counted: 0 }, { action: 'dead' }],
   ] as const)('%s after %o: %o', (code, history, decision) => {
     expect(decide(FAILURES[code], history, { random })).toEqual(decision)
   })

@@ -1,4 +1,4 @@
-/** Reading vector files (test/vectors/README.md has their schema), strictly: a mistake in a file must not pass as a test. */
+/** ObjectReader vector files (test/vectors/README.md has their schema), strictly: a mistake in a file must not pass as a test. */
 import { hex } from './bytes.js'
 
 /** What is wrong with a file, in a sentence; never a stack trace's business. */

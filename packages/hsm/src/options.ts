@@ -1,5 +1,5 @@
 import type { HsmEvent } from './events.js'
-import type { PinLatch } from './pool/pin-lockout.js'
+import type { PinLockout } from './pool/pin-lockout.js'
 
 /**
  * Terms: a *module* is the vendor's shared library; a *token* is what it shows, found by label; an *agent* is the process
@@ -36,7 +36,7 @@ export interface TokenOptions {
 
 export interface PoolOptions {
   /**
-   * Tokens that hold the same keys, in order of preference: the first is the primary, the others stand by with one agent
+   * FailoverPool that hold the same keys, in order of preference: the first is the primary, the others stand by with one agent
    * each and serve while it can't.
    */
   readonly tokens: readonly [TokenOptions, ...TokenOptions[]]
@@ -63,6 +63,6 @@ export interface PoolOptions {
   /** Open although no token is there yet, and go on trying. Default false. */
   readonly startWithoutToken?: boolean
   /** Default: a latch of this pool alone. Give the fleet's. */
-  readonly latch?: PinLatch
+  readonly latch?: PinLockout
   readonly onEvent?: (event: HsmEvent) => void
 }

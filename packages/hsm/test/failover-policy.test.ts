@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { TokenChoice, type Outage } from '../src/pool/failover-policy.js'
+import { FailoverPolicy, type Outage } from '../src/pool/failover-policy.js'
 
 const OK = undefined
 
 describe('the choice of a token', () => {
   it('leaves a token that is out for the most preferred one that can serve', () => {
-    const choice = new TokenChoice(3)
+    const choice = new FailoverPolicy(3)
     expect(choice.look([OK, OK, OK])).toBeUndefined()
     expect(choice.look(['breaker', 'agents', OK])).toEqual({ from: 0, to: 2, reason: 'breaker' })
     expect(choice.look(['denied', OK, OK])).toBeUndefined()
@@ -16,13 +16,13 @@ describe('the choice of a token', () => {
   })
 
   it('changes nothing while no token can serve', () => {
-    const choice = new TokenChoice(2)
+    const choice = new FailoverPolicy(2)
     expect(choice.look(['agents', 'agents'])).toBeUndefined()
     expect(choice.active).toBe(0)
   })
 
   it('goes back after three good probes in a row, not after two and a bad one or an outage', () => {
-    const choice = new TokenChoice(2)
+    const choice = new FailoverPolicy(2)
     choice.look(['agents', OK])
     choice.look([OK, OK])
     for (const passed of [true, true, false, true, true]) expect(choice.probed(0, passed)).toBeUndefined()
@@ -42,7 +42,7 @@ describe('the choice of a token', () => {
   it('is never without a token that could serve, and never moves without a reason', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-        const choice = new TokenChoice(3)
+        const choice = new FailoverPolicy(3)
         let outages: (Outage | undefined)[] = [OK, OK, OK]
         // The model: good probes of each token since its last bad one, its last outage, and the last switch.
         let passes = [0, 0, 0]

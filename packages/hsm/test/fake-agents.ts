@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 
 import type { HsmEvent } from '../src/events.js'
 import type { TokenOptions } from '../src/options.js'
-import { PoolCore } from '../src/pool/token-pool.js'
-import type { CoreOptions } from '../src/pool/token-pool-options.js'
-import { memoryLatch } from '../src/pool/pin-lockout.js'
-import type { AgentEvents, AgentLink } from '../src/pool/agent-connection.js'
+import { TokenPool } from '../src/pool/token-pool.js'
+import type { TokenPoolOptions } from '../src/pool/token-pool-options.js'
+import { memoryPinLockout } from '../src/pool/pin-lockout.js'
+import type { AgentEvents, AgentConnection } from '../src/pool/agent-connection.js'
 import { KIND, type Kind } from '../src/wire/frames.js'
 import type { Beat, OperationError, TokenIdentity } from '../src/wire/messages.js'
 
@@ -29,7 +29,7 @@ export function fakeHmac(payload: Uint8Array): Buffer {
 }
 
 /** An agent that does what the test says, when it says so. */
-export class FakeAgent implements AgentLink {
+export class FakeAgent implements AgentConnection {
   readonly pid = 1
   readonly ended: Promise<void>
   readonly held = new Map<number, Buffer>()
@@ -112,11 +112,11 @@ export class FakeAgent implements AgentLink {
 export class FakePool {
   readonly agents: FakeAgent[] = []
   readonly events: HsmEvent[] = []
-  readonly core: PoolCore
+  readonly core: TokenPool
   now = 0
 
-  constructor(options: Partial<CoreOptions> = {}) {
-    this.core = new PoolCore({
+  constructor(options: Partial<TokenPoolOptions> = {}) {
+    this.core = new TokenPool({
       token: TOKEN,
       agents: 2,
       sessions: 4,
@@ -128,7 +128,7 @@ export class FakePool {
       restartIntervalMs: 30_000,
       maxAgentRssBytes: 1 << 30,
       clock: { now: () => this.now },
-      latch: memoryLatch(),
+      latch: memoryPinLockout(),
       emit: (event) => this.events.push(event),
       start: (events) => {
         const agent = new FakeAgent(events)

@@ -1,9 +1,9 @@
 import { KIND, type Kind } from '../src/wire/frames.js'
 import type { HsmEvent } from '../src/events.js'
-import { memoryLatch } from '../src/pool/pin-lockout.js'
-import { PoolCore } from '../src/pool/token-pool.js'
+import { memoryPinLockout } from '../src/pool/pin-lockout.js'
+import { TokenPool } from '../src/pool/token-pool.js'
 import { Prober } from '../src/pool/probe.js'
-import { Tokens } from '../src/pool/failover-pool.js'
+import { FailoverPool } from '../src/pool/failover-pool.js'
 import { FakeAgent, fakeHmac, TOKEN } from './fake-agents.js'
 
 export const LABEL = 'sealfleet/default/enc/s1/1'
@@ -59,11 +59,11 @@ export class FakeToken {
 
 const GONE = { verdict: 'recycle', text: 'token not present', ckr: 0xe0, fn: 'C_Sign' } as const
 
-/** Tokens that hold the same keys, over fakes and a clock that stands still until the test moves it. */
+/** FailoverPool that hold the same keys, over fakes and a clock that stands still until the test moves it. */
 export class FakeTokens {
   readonly fakes: FakeToken[]
   readonly events: HsmEvent[] = []
-  readonly tokens: Tokens
+  readonly tokens: FailoverPool
   readonly #started = new Set<FakeTokenAgent>()
   now = 0
 
@@ -72,7 +72,7 @@ export class FakeTokens {
     const clock = { now: () => this.now }
     const emit = (event: HsmEvent) => this.events.push(event)
     const open = (index: number, onBound: (label: string, kcv: string) => void) => {
-      const core = new PoolCore({
+      const core = new TokenPool({
         token: TOKEN,
         agents: 2,
         sessions: 4,
@@ -84,9 +84,9 @@ export class FakeTokens {
         restartIntervalMs: 2_000,
         maxAgentRssBytes: 1 << 30,
         clock,
-        latch: memoryLatch(),
+        latch: memoryPinLockout(),
         emit,
-        onBound,
+        onKeyBound: onBound,
         serving: index === 0,
         start: (events) => {
           const agent = new FakeTokenAgent(events)
@@ -97,7 +97,7 @@ export class FakeTokens {
       const prober = new Prober(core, { intervalMs: 1_000, now: clock.now, emit })
       return { name: `token-${index}`, core, prober }
     }
-    this.tokens = new Tokens(count, open, { clock, deadlineMs: 15_000, emit })
+    this.tokens = new FailoverPool(count, open, { clock, deadlineMs: 15_000, emit })
   }
 
   async open(): Promise<void> {
@@ -109,7 +109,7 @@ export class FakeTokens {
 
   /** As every attempt does with the keys it is about to use. */
   expectKey(): void {
-    this.tokens.expect({ label: LABEL, kcv: '0000000000000000' })
+    this.tokens.expectKey({ label: LABEL, kcv: '0000000000000000' })
     for (const { prober } of this.tokens.list) prober.add(LABEL, Buffer.alloc(8))
   }
 

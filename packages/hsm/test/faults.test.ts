@@ -4,8 +4,8 @@ import { Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
 import { HsmPool } from '../src/pool/hsm-pool.js'
-import { memoryLatch } from '../src/pool/pin-lockout.js'
-import type { PinLatch } from '../src/pool/pin-lockout.js'
+import { memoryPinLockout } from '../src/pool/pin-lockout.js'
+import type { PinLockout } from '../src/pool/pin-lockout.js'
 import type { PoolOptions, TokenOptions } from '../src/options.js'
 import {
   ENC,
@@ -61,10 +61,10 @@ describe('faults of the module', () => {
     ['the login is lost', 'C_SignInit logout count=1'],
     ['all sessions are closed', 'C_SignInit closeall count=1'],
   ])('%s, and operations come while the latch is asked: exactly one C_Login, all answered', async (_what, rule) => {
-    const fleet = memoryLatch()
+    const fleet = memoryPinLockout()
     let late: Promise<Tally> | undefined
     // The second login has to wait, as it may for a latch in a database, until the agent has looked for its key in vain.
-    const latch: PinLatch = {
+    const latch: PinLockout = {
       guard: (id, login) =>
         fleet.guard(id, async () => {
           if (late !== undefined || (await faulty.hits()) === 0) return login()
@@ -150,7 +150,7 @@ describe('faults of the module', () => {
   it('a rejected PIN: one C_Login by a whole fleet that shares its latch', async () => {
     const before = await faulty.calls('C_Login')
     await faulty.rules('C_Login return 0xa0')
-    const latch = memoryLatch()
+    const latch = memoryPinLockout()
     const fleet = Array.from({ length: 3 }, () => HsmPool.open({ tokens: [faulty.token], latch }))
     for (const outcome of await Promise.allSettled(fleet)) {
       expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'HSM_ACCESS_DENIED' } })

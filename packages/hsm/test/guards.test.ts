@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { Breaker, type BreakerState } from '../src/pool/breaker.js'
-import { memoryLatch, type LoginOutcome } from '../src/pool/pin-lockout.js'
+import { memoryPinLockout, type LoginOutcome } from '../src/pool/pin-lockout.js'
 import { RestartBudget } from '../src/pool/restarts.js'
 
 const ID = { serial: '1', token: 't', pinId: 'p' }
@@ -79,7 +79,7 @@ describe('the restart budget', () => {
 
 describe('the PIN latch', () => {
   it('never runs a login again after a rejection, until it is unlatched', async () => {
-    const latch = memoryLatch()
+    const latch = memoryPinLockout()
     let logins = 0
     const login = (outcome: LoginOutcome) => () => {
       logins += 1
@@ -94,7 +94,7 @@ describe('the PIN latch', () => {
   })
 
   it('lets one caller at a time try a PIN that was never accepted, and all once it was', async () => {
-    const latch = memoryLatch()
+    const latch = memoryPinLockout()
     let running = 0
     let most = 0
     const login = async (): Promise<LoginOutcome> => {
@@ -112,7 +112,7 @@ describe('the PIN latch', () => {
   })
 
   it('makes those who waited for a rejected PIN not try it', async () => {
-    const latch = memoryLatch()
+    const latch = memoryPinLockout()
     const outcomes = await Promise.all(
       Array.from({ length: 4 }, () => latch.guard(ID, () => Promise.resolve('rejected'))),
     )
@@ -120,7 +120,7 @@ describe('the PIN latch', () => {
   })
 
   it('goes on after a login that threw', async () => {
-    const latch = memoryLatch()
+    const latch = memoryPinLockout()
     const failing = latch.guard(ID, () => Promise.reject(new Error('database')))
     await expect(failing).rejects.toThrow('database')
     expect(await latch.guard(ID, () => Promise.resolve('accepted'))).toBe('accepted')

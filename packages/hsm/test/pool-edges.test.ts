@@ -29,7 +29,7 @@ describe('the pool at its edges', () => {
     await pool.open()
     const [only] = pool.core.lives
     pool.agents[0]?.die('SIGSEGV')
-    const probe = pool.core.submit({ name: 'ping', role: 'sig', label: '', parts: [], only })
+    const probe = pool.core.submit({ name: 'ping', role: 'sig', label: '', parts: [], targetAgent: only })
     await expect(probe).rejects.toMatchObject({ code: 'HSM_SESSION_LOST' })
   })
 

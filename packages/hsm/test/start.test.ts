@@ -7,7 +7,7 @@ import { freshToken, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { HsmPool } from '../src/pool/hsm-pool.js'
-import { memoryLatch } from '../src/pool/pin-lockout.js'
+import { memoryPinLockout } from '../src/pool/pin-lockout.js'
 import { openKeyAdmin } from '../src/admin/key-admin.js'
 import type { HsmEvent } from '../src/events.js'
 import type { PoolOptions, TokenOptions } from '../src/options.js'
@@ -52,7 +52,7 @@ describe('starting a pool', () => {
   })
 
   it('tries a wrong PIN exactly once, and never again under the same latch', async () => {
-    const latch = memoryLatch()
+    const latch = memoryPinLockout()
     const wrong = tokenOptions(token, { pin: { kind: 'value', value: Buffer.from('99999999') } })
     const first = await failToOpen(wrong, { latch })
     expect(first.failure).toMatchObject({ code: 'HSM_ACCESS_DENIED', ckr: 0xa0, fn: 'C_Login' })

@@ -5,7 +5,7 @@ import type { ErrorClass, VendorName } from '../src/errors/classes.js'
 import { classifyCkr, profileOf } from '../src/errors/classify.js'
 import { VENDORS } from '../src/errors/table.js'
 import { HsmPool } from '../src/pool/hsm-pool.js'
-import { memoryLatch } from '../src/pool/pin-lockout.js'
+import { memoryPinLockout } from '../src/pool/pin-lockout.js'
 import { openKeyAdmin } from '../src/admin/key-admin.js'
 import type { TokenOptions } from '../src/options.js'
 import { ENC, knownAnswers, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
@@ -111,7 +111,7 @@ describe('a vendor’s profile in the agent', () => {
   it('Luna’s CHALLENGE_INCORRECT is a rejected PIN: one C_Login, latched; without the profile it is tried again', async () => {
     const before = await faulty.calls('C_Login')
     await faulty.rules('C_Login return 0x80000067')
-    const latch = memoryLatch()
+    const latch = memoryPinLockout()
     const open = () => HsmPool.open({ tokens: [faulty.as(LUNA)], agents: 1, latch })
     await expect(open()).rejects.toMatchObject({ code: 'HSM_ACCESS_DENIED', ckr: 0x8000_0067 })
     await expect(open()).rejects.toMatchObject({ code: 'HSM_ACCESS_DENIED' })

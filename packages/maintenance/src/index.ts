@@ -1,5 +1,5 @@
 export { expire } from './expire.js'
-export { type ReconcileReport, outOfBalance, reconcile } from './reconcile.js'
+export { type ReconcileReport, isUnbalanced, reconcile } from './reconcile.js'
 export { scan } from './scan.js'
 export { scrub } from './scrub.js'
 export { sweep, sweepDeleted } from './sweep.js'

@@ -1,4 +1,4 @@
-import { conservation, countOpenFiles, listOpenFiles, type Conservation } from '@sealfleet/records/files'
+import { fileBalance, countOpenFiles, listOpenFiles, type FileBalance } from '@sealfleet/records/files'
 import { forgetWorkers } from '@sealfleet/records/upkeep'
 import type { FileRow, Records } from '@sealfleet/records'
 
@@ -37,7 +37,7 @@ export interface ReconcileReport {
   /** Worker processes that were silent for a day, and are forgotten. */
   workersForgotten: number
   /** The books; not made up by a quick look. */
-  readonly books: Conservation | null
+  readonly books: FileBalance | null
 }
 
 const PAGE = 500
@@ -66,7 +66,7 @@ export async function reconcile(
     requeued: 0,
     expiredLeases: 0,
     workersForgotten: dryRun ? 0 : (await forgetWorkers(records, DAY_S)).length,
-    books: quick ? null : await conservation(records),
+    books: quick ? null : await fileBalance(records),
   }
   if (quick && report.liveJobs >= report.openFiles) return report
   for (const state of ['QUEUED', 'RUNNING'] as const) {
@@ -87,6 +87,6 @@ export async function reconcile(
 }
 
 /** Whether the books need a person: files lost or counted twice, dead ones that nobody is told of. */
-export function outOfBalance(books: Conservation): boolean {
+export function isUnbalanced(books: FileBalance): boolean {
   return books.difference !== 0 || books.deadWithoutLetter !== 0 || books.strayCommits !== 0
 }

@@ -1,11 +1,16 @@
-import { attemptOwners, listKeptObjects, type AttemptOwner, type KeptObject } from '@sealfleet/records/attempts'
+import {
+  attemptOwners,
+  listCommittedObjects,
+  type AttemptOwner,
+  type CommittedObject,
+} from '@sealfleet/records/attempts'
 import type { Records } from '@sealfleet/records'
 import type { ListedVersion } from '@sealfleet/store'
 
 import { AUDIT_PREFIX, isProbe } from '@sealfleet/objects'
 import { inBatches } from '@sealfleet/runtime'
 import { assertOwnBucket, FLEET_MARK } from '@sealfleet/objects'
-import { House } from './sweep-actions.js'
+import { SweepActions } from './sweep-actions.js'
 import { parseObjectKey } from '@sealfleet/objects'
 import { abandonOrphans } from './sweep.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
@@ -25,7 +30,7 @@ const PAGE = 1_000
  */
 export async function scan(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
   const report = emptyReport(options.dryRun === true)
-  const house = new House(ports, options, report)
+  const actions = new SweepActions(ports, options, report)
   let looked = 0
   const progress = (): void => {
     options.signal?.throwIfAborted()
@@ -46,15 +51,15 @@ export async function scan(ports: StorePorts, options: SweepOptions): Promise<Sw
     for (const entry of entries) {
       progress()
       if (entry.key.startsWith(AUDIT_PREFIX)) continue
-      await look(entry, owners.get(parseObjectKey(entry.key)?.attemptId ?? ''), options, report, house)
+      await look(entry, owners.get(parseObjectKey(entry.key)?.attemptId ?? ''), options, report, actions)
     }
     // What the register keeps up to here and the listing did not show is asked for by name: it may have come meanwhile, and
     // a store need not list in order.
     const last = entries.filter((entry) => !entry.deleteMarker).at(-1)
     if (last !== undefined)
-      for await (const kept of register.upTo(last.key, entries)) await house.isKept(kept, kept.fileId)
+      for await (const kept of register.upTo(last.key, entries)) await actions.isKept(kept, kept.fileId)
   }
-  for await (const kept of register.upTo(undefined, [])) await house.isKept(kept, kept.fileId)
+  for await (const kept of register.upTo(undefined, [])) await actions.isKept(kept, kept.fileId)
   return report
 }
 
@@ -63,7 +68,7 @@ async function look(
   owner: AttemptOwner | undefined,
   options: SweepOptions,
   report: SweepReport,
-  house: House,
+  actions: SweepActions,
 ): Promise<void> {
   if (owner === undefined) {
     const ours = entry.key === FLEET_MARK || isProbe(entry.key) || entry.key.startsWith(AUDIT_PREFIX)
@@ -72,25 +77,25 @@ async function look(
   }
   const { kept, attemptId, fileId } = owner
   if (kept?.attemptId === attemptId) {
-    if (entry.deleteMarker) house.find({ kind: 'hidden', fileId, attemptId, objectKey: entry.key })
+    if (entry.deleteMarker) actions.find({ kind: 'hidden', fileId, attemptId, objectKey: entry.key })
     else if (isKept(entry, kept)) report.kept++
-    else if (kept.version === null) await house.isKept(kept, fileId)
+    else if (kept.version === null) await actions.isKept(kept, fileId)
     // Another version under the kept object's own key: the request that made it was sent twice.
-    else if (ended(owner, options) && (await house.isKept(kept, fileId))) await house.delete(entry, owner)
+    else if (ended(owner, options) && (await actions.isKept(kept, fileId))) await actions.delete(entry, owner)
     else report.underWay++
     return
   }
   if (!ended(owner, options)) report.underWay++
-  else if (owner.deleted) await house.delete(entry, owner)
+  else if (owner.deleted) await actions.delete(entry, owner)
   else if (owner.state === 'SUPERSEDED' && kept !== null) {
     if (!graceIsOver(owner, options)) report.underWay++
-    else if (await house.isKept(kept, fileId)) await house.delete(entry, owner)
+    else if (await actions.isKept(kept, fileId)) await actions.delete(entry, owner)
   } else if (owner.state === 'COMMITTED' || owner.state === 'SUPERSEDED' || owner.state === 'OPEN') report.onlyCopies++
   else if (kept === null && owner.fileState !== 'DISCARDED' && owner.fileState !== 'DELETED') report.onlyCopies++
-  else if (kept === null || (await house.isKept(kept, fileId))) await house.delete(entry, owner)
+  else if (kept === null || (await actions.isKept(kept, fileId))) await actions.delete(entry, owner)
 }
 
-function isKept(entry: ListedVersion, kept: KeptObject): boolean {
+function isKept(entry: ListedVersion, kept: CommittedObject): boolean {
   return kept.version === null
     ? entry.version === undefined && entry.length === kept.length
     : entry.version === kept.version && entry.length === kept.length
@@ -112,7 +117,7 @@ function graceIsOver(
 class Register {
   readonly #records: Records
   readonly #bucket: string
-  #page: Awaited<ReturnType<typeof listKeptObjects>> = []
+  #page: Awaited<ReturnType<typeof listCommittedObjects>> = []
   #place = 0
   #after: string | undefined
   #ended = false
@@ -143,7 +148,11 @@ class Register {
   async #peek() {
     if (this.#place < this.#page.length) return this.#page[this.#place]
     if (this.#ended) return undefined
-    this.#page = await listKeptObjects(this.#records, { bucket: this.#bucket, after: this.#after, limit: this.#size })
+    this.#page = await listCommittedObjects(this.#records, {
+      bucket: this.#bucket,
+      after: this.#after,
+      limit: this.#size,
+    })
     this.#place = 0
     this.#after = this.#page.at(-1)?.objectKey
     this.#ended = this.#page.length < this.#size

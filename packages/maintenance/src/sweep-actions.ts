@@ -1,12 +1,12 @@
 import { appendAudit } from '@sealfleet/records/audit'
-import { attemptOwners, type KeptObject } from '@sealfleet/records/attempts'
+import { attemptOwners, type CommittedObject } from '@sealfleet/records/attempts'
 import type { ListedUpload, ListedVersion } from '@sealfleet/store'
 
 import { isLocked } from './locked.js'
 import { MOST_FINDINGS, type Finding, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 /** The hands of a sweep: every deletion goes through here, is counted, and leaves a row in the audit log. */
-export class House {
+export class SweepActions {
   readonly #ports: StorePorts
   readonly #options: SweepOptions
   readonly #report: SweepReport
@@ -56,7 +56,7 @@ export class House {
    * Whether a STORED file's object is in the store as recorded: nothing else of that file is deleted otherwise. What is
    * wrong with it becomes a finding, once.
    */
-  async isKept(kept: KeptObject, fileId: string): Promise<boolean> {
+  async isKept(kept: CommittedObject, fileId: string): Promise<boolean> {
     const looking = this.#there.get(kept.attemptId) ?? this.#look(kept)
     if (!this.#there.has(kept.attemptId)) {
       if (this.#there.size >= 10_000) this.#there.clear()
@@ -69,7 +69,7 @@ export class House {
   }
 
   /** A file may have been deleted, or given another object, since its record was read: then its object may well be gone. */
-  async #isStillKept({ attemptId, bucket }: KeptObject): Promise<boolean> {
+  async #isStillKept({ attemptId, bucket }: CommittedObject): Promise<boolean> {
     const owner = (await attemptOwners(this.#ports.records, bucket, [attemptId])).get(attemptId)
     return owner?.kept?.attemptId === attemptId
   }
@@ -79,7 +79,7 @@ export class House {
     if (this.#report.findings.length < MOST_FINDINGS) this.#report.findings.push(finding)
   }
 
-  async #look({ bucket, objectKey, version, etag, length }: KeptObject): Promise<Finding['kind'] | undefined> {
+  async #look({ bucket, objectKey, version, etag, length }: CommittedObject): Promise<Finding['kind'] | undefined> {
     // Another bucket than ours: nothing can be said of it, so nothing may be built on it.
     if (bucket !== this.#ports.store.bucket) return 'missing'
     try {

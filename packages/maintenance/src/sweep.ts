@@ -1,18 +1,18 @@
 import {
   abandonAttempt,
   attemptOwners,
-  listLeftovers,
+  listOrphanedObjects,
   listOrphanedAttempts,
   listSuperseded,
   markSwept,
-  type Leftover,
+  type OrphanedObject,
 } from '@sealfleet/records/attempts'
 import { listDeletedObjects, listObjectsOfDeleted } from '@sealfleet/records/deletion'
 
 import { AUDIT_PREFIX, isProbe } from '@sealfleet/objects'
 import { eachOf, inBatches } from '@sealfleet/runtime'
 import { assertOwnBucket } from '@sealfleet/objects'
-import { House } from './sweep-actions.js'
+import { SweepActions } from './sweep-actions.js'
 import { parseObjectKey } from '@sealfleet/objects'
 import { sweepProbes } from './probes.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
@@ -39,7 +39,7 @@ const AT_ONCE = 4
  */
 export async function sweep(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
   const report = emptyReport(options.dryRun === true)
-  const house = new House(ports, options, report)
+  const actions = new SweepActions(ports, options, report)
   let looked = 0
   const progress = (): void => {
     options.signal?.throwIfAborted()
@@ -49,12 +49,12 @@ export async function sweep(ports: StorePorts, options: SweepOptions): Promise<S
   await abandonOrphans(ports, options, report, progress)
   const { graceSeconds, supersededGraceSeconds = SUPERSEDED_GRACE_S } = options
   const lists: readonly ListPage[] = [
-    (page) => listLeftovers(ports.records, { ...page, graceSeconds }),
+    (page) => listOrphanedObjects(ports.records, { ...page, graceSeconds }),
     (page) => listSuperseded(ports.records, { ...page, graceSeconds: supersededGraceSeconds }),
     (page) => listDeletedObjects(ports.records, page),
   ]
-  for (const list of lists) await sweepListed(list, ports, options, report, house, progress)
-  await sweepUploads(ports, options, report, house, progress)
+  for (const list of lists) await sweepListed(list, ports, options, report, actions, progress)
+  await sweepUploads(ports, options, report, actions, progress)
   await sweepProbes(ports, options, report)
   return report
 }
@@ -90,38 +90,41 @@ export async function sweepDeleted(
 ): Promise<SweepReport> {
   const report = emptyReport(false)
   const whole = { ...options, graceSeconds: 0 }
-  const house = new House(ports, whole, report)
+  const actions = new SweepActions(ports, whole, report)
   const gone: string[] = []
   await assertOwnBucket(ports, options)
   for (const leftover of await listObjectsOfDeleted(ports.records, fileId)) {
     options.signal?.throwIfAborted()
     if (leftover.bucket !== ports.store.bucket) continue
-    if (await removeAll(ports, whole, house, leftover)) gone.push(leftover.attemptId)
+    if (await removeAll(ports, whole, actions, leftover)) gone.push(leftover.attemptId)
   }
   await markSwept(ports.records, gone)
   report.swept += gone.length
   return report
 }
 
-type ListPage = (page: { readonly limit: number; readonly after: Leftover | undefined }) => Promise<Leftover[]>
+type ListPage = (page: {
+  readonly limit: number
+  readonly after: OrphanedObject | undefined
+}) => Promise<OrphanedObject[]>
 
 async function sweepListed(
   list: ListPage,
   ports: StorePorts,
   options: SweepOptions,
   report: SweepReport,
-  house: House,
+  actions: SweepActions,
   progress: () => void,
 ): Promise<void> {
-  let after: Leftover | undefined
+  let after: OrphanedObject | undefined
   do {
     const page = await list({ limit: PAGE, after })
     const gone: string[] = []
     await eachOf(page, AT_ONCE, async (leftover) => {
       progress()
       if (leftover.bucket !== ports.store.bucket) return
-      if (leftover.kept !== null && !(await house.isKept(leftover.kept, leftover.fileId))) return
-      if (await removeAll(ports, options, house, leftover)) gone.push(leftover.attemptId)
+      if (leftover.kept !== null && !(await actions.isKept(leftover.kept, leftover.fileId))) return
+      if (await removeAll(ports, options, actions, leftover)) gone.push(leftover.attemptId)
     })
     if (options.dryRun !== true) await markSwept(ports.records, gone)
     report.swept += gone.length
@@ -133,17 +136,17 @@ async function sweepListed(
 async function removeAll(
   { store }: StorePorts,
   { signal }: SweepOptions,
-  house: House,
-  leftover: Leftover,
+  actions: SweepActions,
+  leftover: OrphanedObject,
 ): Promise<boolean> {
   const { objectKey } = leftover
   const request = signal === undefined ? {} : { signal }
   let all = true
   if (store.capabilities.listUploads && store.capabilities.abortUploads)
     for await (const upload of store.listUploads(objectKey, request))
-      if (upload.key === objectKey) await house.abort(upload)
+      if (upload.key === objectKey) await actions.abort(upload)
   for await (const entry of store.listVersions(objectKey, request))
-    if (entry.key === objectKey && !(await house.delete(entry, leftover))) all = false
+    if (entry.key === objectKey && !(await actions.delete(entry, leftover))) all = false
   return all
 }
 
@@ -151,7 +154,7 @@ async function sweepUploads(
   ports: StorePorts,
   options: SweepOptions,
   report: SweepReport,
-  house: House,
+  actions: SweepActions,
   progress: () => void,
 ): Promise<void> {
   const { records, store } = ports
@@ -172,7 +175,7 @@ async function sweepUploads(
       const owner = owners.get(parseObjectKey(upload.key)?.attemptId ?? '')
       if (owner === undefined) report.unknown++
       else if (owner.endedSecondsAgo === null || owner.endedSecondsAgo < options.graceSeconds) report.underWay++
-      else await house.abort(upload)
+      else await actions.abort(upload)
     }
   }
 }

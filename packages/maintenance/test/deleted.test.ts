@@ -1,10 +1,10 @@
-import { conservation, getFile, traceFile } from '@sealfleet/records/files'
+import { fileBalance, getFile, traceFile } from '@sealfleet/records/files'
 import { listAudit } from '@sealfleet/records/audit'
 import { placeHold, releaseHold, removeFile } from '@sealfleet/records/deletion'
 import { setDomain } from '@sealfleet/records/fleet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { House as Hands } from '../src/sweep-actions.js'
+import { SweepActions as Hands } from '../src/sweep-actions.js'
 import { AUDIT_PREFIX } from '@sealfleet/objects'
 import { expire } from '../src/expire.js'
 import { scan } from '../src/scan.js'
@@ -95,7 +95,7 @@ describe.each([
       'sweep.delete',
       'sweep.delete',
     ])
-    expect(await conservation(house.records)).toMatchObject({ difference: 0, strayCommits: 0 })
+    expect(await fileBalance(house.records)).toMatchObject({ difference: 0, strayCommits: 0 })
   })
 
   test('a removed file’s objects go at once when somebody asks for it, and once', async () => {

@@ -7,7 +7,7 @@ import { freshPrefix, redisUrl } from '@sealfleet/testkit'
 import { Worker } from 'bullmq'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 
-import { outOfBalance, reconcile } from '../src/reconcile.js'
+import { isUnbalanced, reconcile } from '../src/reconcile.js'
 import { openHouse, type House } from './support.js'
 
 let house: House
@@ -124,7 +124,7 @@ test('the books are made up, and workers silent for a day are forgotten', async 
   expect(report.workersForgotten).toBe(1)
   expect((await listWorkers(house.records)).map(({ id }) => id)).toEqual(['new'])
   expect(report.books).toMatchObject({ difference: 0 })
-  expect(report.books && outOfBalance(report.books)).toBe(false)
+  expect(report.books && isUnbalanced(report.books)).toBe(false)
 
   const dead = await house.begin()
   await house.fail(dead, 'dead')
@@ -132,7 +132,7 @@ test('the books are made up, and workers silent for a day are forgotten', async 
   await house.sql.query('DELETE FROM dead_letters WHERE file_id = $1', [dead.fileId])
   const { books } = await reconcile(ports(), now)
   expect(books).toMatchObject({ deadWithoutLetter: 1 })
-  expect(books && outOfBalance(books)).toBe(true)
+  expect(books && isUnbalanced(books)).toBe(true)
 })
 
 /** Closed when the test ends, however it ends. */

@@ -1,13 +1,13 @@
 import { FormatError, type KeyDeriver, type MasterKeyRef, type NonceWrapper } from '@sealfleet/format'
 import { HsmError, keyLabel } from '@sealfleet/hsm'
-import { destroyedAmong } from '@sealfleet/records/keys'
+import { findDestroyedKeys } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 
 /**
  * The same HSM, of which a key that it does not know is asked for in the register: one that was destroyed between the look at
  * its state and its use is E_KEY_DESTROYED, and nothing to try again. All else passes through.
  */
-export function tellingDestroyed(records: Records, hsm: KeyDeriver & NonceWrapper): KeyDeriver & NonceWrapper {
+export function withDestroyedKeyErrors(records: Records, hsm: KeyDeriver & NonceWrapper): KeyDeriver & NonceWrapper {
   const answered = async <T>(key: MasterKeyRef, answer: Promise<T>): Promise<T> => {
     try {
       return await answer
@@ -15,7 +15,7 @@ export function tellingDestroyed(records: Records, hsm: KeyDeriver & NonceWrappe
       // Of a secondary a key that is not there is KEY_MISMATCH.
       if (!(error instanceof HsmError && ['E_KEY_UNKNOWN', 'KEY_MISMATCH'].includes(error.code))) throw error
       const label = keyLabel(key)
-      const [row] = await destroyedAmong(records, [label])
+      const [row] = await findDestroyedKeys(records, [label])
       if (row === undefined) throw error
       throw new FormatError('E_KEY_DESTROYED', `master key ${label} was destroyed`, { cause: error })
     }

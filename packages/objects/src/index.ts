@@ -1,4 +1,4 @@
-export { tellingDestroyed } from './destroyed-key-errors.js'
+export { withDestroyedKeyErrors } from './destroyed-key-errors.js'
 export { type CheckValues, expectKey } from './expected-keys.js'
 export { FLEET_MARK, assertOwnBucket, claimBucket, ownerOfBucket, takeOverBucket } from './fleet-mark.js'
 export { type KeyState, type RegisteredKeys, registeredKeys } from './key-states.js'

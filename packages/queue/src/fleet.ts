@@ -4,7 +4,7 @@
  * database at hand compares the two ids.
  */
 import type { Redis } from 'ioredis'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { isUuid } from './ingest/ids.js'
 import { QUEUE_PREFIX } from './queues.js'
 
@@ -22,7 +22,7 @@ export async function ownerOfQueues(redis: Pick<Commands, 'get'>, prefix?: strin
 
 /**
  * Makes the queues this fleet's where they are no one's yet, as on a new Redis and on one that was wiped.
- * @throws {JobsError} FLEET_MISMATCH when they are another fleet's; what Redis throws
+ * @throws {CodedError} FLEET_MISMATCH when they are another fleet's; what Redis throws
  */
 export async function claimQueues(redis: Commands, fleet: string, prefix?: string): Promise<void> {
   const key = fleetKey(prefix)
@@ -41,7 +41,7 @@ export async function assertQueuesAreOurs(
   const owner = await ownerOfQueues(redis, prefix)
   if (owner === undefined || owner === fleet) return
   const whose = isUuid(owner) ? `fleet ${owner}` : 'something that is no fleet'
-  throw new JobsError('FLEET_MISMATCH', `the queues below ${prefix} belong to ${whose}, and this is fleet ${fleet}`, {
+  throw new CodedError('FLEET_MISMATCH', `the queues below ${prefix} belong to ${whose}, and this is fleet ${fleet}`, {
     fix: 'Give this fleet a SEALFLEET_QUEUE_PREFIX or a Redis of its own, or correct SEALFLEET_DATABASE_URL.',
   })
 }
@@ -51,7 +51,7 @@ export interface OwnedQueue {
   /** Undefined where the producer did not say: then nothing is compared, and its jobs do not say it either. */
   readonly fleet: string | undefined
   readonly redis: Redis
-  /** Makes the queues this fleet's where they are no one's. @throws {JobsError} FLEET_MISMATCH; what Redis throws */
+  /** Makes the queues this fleet's where they are no one's. @throws {CodedError} FLEET_MISMATCH; what Redis throws */
   assertOurs(): Promise<void>
 }
 

@@ -2,7 +2,7 @@ import { isLocal, tlsFault } from '@sealfleet/config'
 import { Redis } from 'ioredis'
 import type { ConnectionOptions as TlsConnectionOptions } from 'node:tls'
 import { classify } from '@sealfleet/failures'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 
 export interface ConnectionSettings {
   /** told of every connection error; ioredis goes on trying by itself */
@@ -38,7 +38,7 @@ export function createWorkerConnection(url: string, settings: ConnectionSettings
 /**
  * A connection for a producer, which has a caller who waits: it fails fast. Resolves once Redis takes commands; later
  * outages fail the commands at once, while it connects again in the background.
- * @throws {JobsError} CONFIG_INVALID for an address beyond this machine without TLS, unless that is allowed; REDIS_UNAVAILABLE,
+ * @throws {CodedError} CONFIG_INVALID for an address beyond this machine without TLS, unless that is allowed; REDIS_UNAVAILABLE,
  * REDIS_ACCESS_DENIED or REDIS_TLS; the message names host and port, never the password
  */
 export async function connectProducer(url: string, settings: ProducerSettings = {}): Promise<Redis> {
@@ -63,7 +63,7 @@ export async function connectProducer(url: string, settings: ProducerSettings = 
   const { host: server = 'localhost', path: socket } = redis.options
   if (!allowPlaintext && !url.startsWith('rediss://') && !isLocal(socket ?? server)) {
     redis.disconnect()
-    throw new JobsError('CONFIG_INVALID', `Redis at ${server} is beyond this machine, and its URL has no TLS`, {
+    throw new CodedError('CONFIG_INVALID', `Redis at ${server} is beyond this machine, and its URL has no TLS`, {
       fix: 'Use a rediss: URL (`tls` for an own CA); or allow it with `allowPlaintext: true`, for a network that no one else is in.',
     })
   }
@@ -79,23 +79,23 @@ export async function connectProducer(url: string, settings: ProducerSettings = 
     const address = redis.options.path ?? `${host ?? 'localhost'}:${port ?? 6379}`
     const tls = tlsFault(cause, 'redis')
     if (tls !== undefined)
-      throw new JobsError('REDIS_TLS', `Redis at ${address} ${tls.why}`, { cause, fix: `${tls.fix}.` })
+      throw new CodedError('REDIS_TLS', `Redis at ${address} ${tls.why}`, { cause, fix: `${tls.fix}.` })
     const refused = code === 'REDIS_ACCESS_DENIED'
     const what = refused ? 'refused the user or password' : 'does not answer'
-    throw new JobsError(refused ? code : 'REDIS_UNAVAILABLE', `Redis at ${address} ${what}`, { cause })
+    throw new CodedError(refused ? code : 'REDIS_UNAVAILABLE', `Redis at ${address} ${what}`, { cause })
   }
 }
 
 /**
  * Refuses a Redis that may throw away keys: it would lose jobs without a word. The policy is read from INFO, which
  * managed services allow where they forbid CONFIG.
- * @throws {JobsError} REDIS_UNSUITABLE
+ * @throws {CodedError} REDIS_UNSUITABLE
  */
 export async function assertNoEviction(redis: Pick<Redis, 'info'>): Promise<void> {
   const info = await redis.info('memory')
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
   if (policy === 'noeviction') return
-  throw new JobsError(
+  throw new CodedError(
     'REDIS_UNSUITABLE',
     `Redis has maxmemory-policy ${policy ?? 'unknown'}, and the queues need noeviction`,
   )
@@ -125,12 +125,12 @@ function open(url: string, settings: ConnectionSettings, behaviour: Behaviour): 
   return redis
 }
 
-/** @throws {JobsError} CONFIG_INVALID, which never repeats the URL: ioredis throws a bare URIError or TypeError with it */
+/** @throws {CodedError} CONFIG_INVALID, which never repeats the URL: ioredis throws a bare URIError or TypeError with it */
 function readingUrl<T>(open: () => T): T {
   try {
     return open()
   } catch {
-    throw new JobsError('CONFIG_INVALID', 'the Redis URL can not be parsed', {
+    throw new CodedError('CONFIG_INVALID', 'the Redis URL can not be parsed', {
       fix: 'Write redis://user:password@host:port/0; a % itself is written as %25, other special characters as %XX.',
     })
   }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { PAYLOAD_LIMIT, parseIngestJob } from '../src/ingest/parse.js'
 import { ingestJobV1Schema } from '../src/ingest/schema.js'
 import { BAD, GOOD, VALID } from './ingest-payloads.js'
@@ -94,8 +94,8 @@ test('messages never repeat values, and stay short whatever comes', () => {
     parseIngestJob(hostile)
     expect.unreachable()
   } catch (error) {
-    expect(error).toBeInstanceOf(JobsError)
-    const { message } = error as JobsError
+    expect(error).toBeInstanceOf(CodedError)
+    const { message } = error as CodedError
     expect(message).not.toContain('S3CRET')
     expect(message).not.toContain('\u001b')
     expect(message.length).toBeLessThan(500)

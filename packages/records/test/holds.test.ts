@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { activeHolds } from '../src/deletion/active-holds.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
-import { conservation } from '../src/files/counts.js'
+import { fileBalance } from '../src/files/counts.js'
 import { countPastRetention, listPastRetention } from '../src/deletion/past-retention.js'
 import { ensureDomain } from '../src/fleet/domains.js'
 import { expireFiles } from '../src/deletion/expire-files.js'
@@ -157,7 +157,7 @@ describe('a removed file', () => {
     })
     const again = { ...request(), fileId, fingerprint: before?.file.fingerprint ?? Buffer.alloc(0) }
     expect((await claimFile(f.records, again)).outcome).toBe('deleted')
-    expect(await conservation(f.records)).toMatchObject({ difference: 0, strayCommits: 0, deadWithoutLetter: 0 })
+    expect(await fileBalance(f.records)).toMatchObject({ difference: 0, strayCommits: 0, deadWithoutLetter: 0 })
   })
 
   test('was STORED: nothing else is removed, and of two at once one removes it', async () => {
@@ -207,7 +207,7 @@ describe('retention', () => {
     ])
     await release(hold.id)
     expect(await expireFiles(f.records, { domain: 'default', limit: 3, actor: ACTOR })).toEqual([held])
-    expect(await conservation(f.records)).toMatchObject({ difference: 0, strayCommits: 0 })
+    expect(await fileBalance(f.records)).toMatchObject({ difference: 0, strayCommits: 0 })
   })
 
   test('several at once expire each file once', async () => {

@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { appendAudit, listAudit } from '../src/audit/append-audit.js'
 import { batchProgress, createBatch, getBatch } from '../src/files/batches.js'
 import { claimFile } from '../src/files/claim-file.js'
-import { clearHsmLatch, getHsmLatch, setHsmLatch } from '../src/keys/pin-lockout-rows.js'
+import { clearPinLockout, getPinLockout, setPinLockout } from '../src/keys/pin-lockout-rows.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
-import { conservation, countsByState } from '../src/files/counts.js'
+import { fileBalance, countsByState } from '../src/files/counts.js'
 import { failAttempt } from '../src/attempts/fail-attempt.js'
-import { fleetPinLatch, type LoginOutcome } from '../src/keys/pin-lockout.js'
+import { fleetPinLockout, type LoginOutcome } from '../src/keys/pin-lockout.js'
 import { forgetWorkers, heartbeat, listWorkers } from '../src/upkeep/workers.js'
 import { getFile } from '../src/files/get-file.js'
 import { listFiles, type ListedFile } from '../src/files/list-files.js'
@@ -121,7 +121,7 @@ test('a batch reports what became of its files', async () => {
 test('the books balance, and name what maintenance has to do', async () => {
   const crashed = await opened(f)
   await endLease(f, crashed.fileId)
-  const books = await conservation(f.records)
+  const books = await fileBalance(f.records)
   expect(books).toMatchObject({ difference: 0, deadWithoutLetter: 0, strayCommits: 0 })
   expect(books.expiredLeases).toBeGreaterThanOrEqual(1)
   expect(books.orphanedAttempts).toBeGreaterThanOrEqual(1)
@@ -129,9 +129,9 @@ test('the books balance, and name what maintenance has to do', async () => {
   const job = { fileId: crashed.fileId, owner: 'heir' }
   const { file } = (await getFile(f.records, job.fileId))!
   await claimFile(f.records, { ...request({ fileId: file.id, fingerprint: file.fingerprint }), owner: job.owner })
-  expect((await conservation(f.records)).expiredLeases).toBe(books.expiredLeases - 1)
+  expect((await fileBalance(f.records)).expiredLeases).toBe(books.expiredLeases - 1)
   // The next claim closes the dead worker's attempt.
-  expect((await conservation(f.records)).orphanedAttempts).toBe(books.orphanedAttempts - 1)
+  expect((await fileBalance(f.records)).orphanedAttempts).toBe(books.orphanedAttempts - 1)
   // A dead file whose letter somebody closed without bringing the file back does not go unnoticed.
   const dead = await opened(f)
   await failAttempt(f.records, { ...dead, ...MISSING })
@@ -139,7 +139,7 @@ test('the books balance, and name what maintenance has to do', async () => {
     `UPDATE dead_letters SET state = 'REPLAYED', resolved_at = now(), resolved_by = 'x' WHERE file_id = $1`,
     [dead.fileId],
   )
-  expect((await conservation(f.records)).deadWithoutLetter).toBe(1)
+  expect((await fileBalance(f.records)).deadWithoutLetter).toBe(1)
 })
 
 test('a trace has the whole story, crashes included', async () => {
@@ -209,18 +209,18 @@ describe('workers', () => {
 describe('a PIN’s latch', () => {
   test('once rejected stays so until it is cleared', async () => {
     const pin = { tokenSerial: randomUUID(), pinId: 'worker' }
-    expect(await getHsmLatch(f.records, pin)).toBeUndefined()
-    expect(await setHsmLatch(f.records, { ...pin, state: 'proven', setBy: 'a' })).toMatchObject({
+    expect(await getPinLockout(f.records, pin)).toBeUndefined()
+    expect(await setPinLockout(f.records, { ...pin, state: 'proven', setBy: 'a' })).toMatchObject({
       state: 'proven',
       ckr: null,
     })
-    const rejected = await setHsmLatch(f.records, { ...pin, state: 'rejected', ckr: 0x800000a0, setBy: 'b' })
+    const rejected = await setPinLockout(f.records, { ...pin, state: 'rejected', ckr: 0x800000a0, setBy: 'b' })
     expect(rejected).toMatchObject({ state: 'rejected', ckr: 0x800000a0, setBy: 'b' })
-    expect(await setHsmLatch(f.records, { ...pin, state: 'proven', setBy: 'c' })).toEqual(rejected)
-    expect(await getHsmLatch(f.records, pin)).toEqual(rejected)
-    expect(await clearHsmLatch(f.records, pin)).toBe(true)
-    expect(await clearHsmLatch(f.records, pin)).toBe(false)
-    expect(await setHsmLatch(f.records, { ...pin, state: 'proven', setBy: 'd' })).toMatchObject({ state: 'proven' })
+    expect(await setPinLockout(f.records, { ...pin, state: 'proven', setBy: 'c' })).toEqual(rejected)
+    expect(await getPinLockout(f.records, pin)).toEqual(rejected)
+    expect(await clearPinLockout(f.records, pin)).toBe(true)
+    expect(await clearPinLockout(f.records, pin)).toBe(false)
+    expect(await setPinLockout(f.records, { ...pin, state: 'proven', setBy: 'd' })).toMatchObject({ state: 'proven' })
   })
 
   test('of a PIN never proven lets one process try at a time, and after a rejection nobody', async () => {
@@ -230,12 +230,12 @@ describe('a PIN’s latch', () => {
       logins++
       return Promise.resolve(outcome)
     }
-    const latch = fleetPinLatch(f.records, 'worker-1')
+    const latch = fleetPinLockout(f.records, 'worker-1')
     const tries = await Promise.all(Array.from({ length: 6 }, () => latch.guard(id, login('rejected'))))
     expect(tries.sort()).toEqual([...Array<string>(5).fill('latched'), 'rejected'])
     expect(logins).toBe(1)
     expect(await latch.guard(id, login('accepted'))).toBe('latched')
-    await clearHsmLatch(f.records, { tokenSerial: id.serial, pinId: id.pinId })
+    await clearPinLockout(f.records, { tokenSerial: id.serial, pinId: id.pinId })
     expect(await latch.guard(id, login('failed'))).toBe('failed')
     expect(await latch.guard(id, login('accepted'))).toBe('accepted')
     // Proven: no more turns. Changed at the token: latched by the first who is told.

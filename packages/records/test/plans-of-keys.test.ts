@@ -3,7 +3,7 @@ import type { Prisma } from '../src/generated/client.js'
 import { countKeyReferences, listKeyReferences } from '../src/keys/key-references.js'
 import { getMasterKey } from '../src/keys/master-keys.js'
 import { rekeyScope } from '../src/rekey/rekey-scope.js'
-import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
+import { createRekeyItems } from '../src/rekey/create-rekey-items.js'
 import { startRekeyRun } from '../src/rekey/start-rekey-run.js'
 import type { Queryable } from '../src/db/records.js'
 import { manyFiles } from './many-files.js'
@@ -60,7 +60,7 @@ test('what a re-encryption would move is found by its keys, not in every stored 
 test('the files of a run are looked up by their keys, a page of them in the order of an index', async () => {
   const { run } = await startRekeyRun(f.records, { domain: 'default', fromVersion: 1, createdBy: 'test' })
   const plan = await planOf(
-    (db) => seedRekeyItems({ transaction: (deed) => deed(db) }, run.id, 'test', { page: 10 }),
+    (db) => createRekeyItems({ transaction: (deed) => deed(db) }, run.id, 'test', { page: 10 }),
     'INSERT INTO rekey_items',
   )
   expect(plan).toMatch(/attempts_needing_enc[^]*attempts_needing_sig/)

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Prisma } from '../src/generated/client.js'
 import { countRekeyItems } from '../src/rekey/count-rekey-items.js'
-import { listKeptObjects } from '../src/attempts/committed-objects.js'
+import { listCommittedObjects } from '../src/attempts/committed-objects.js'
 import { listShredEvents } from '../src/deletion/shred-events.js'
 import { nextToScrub } from '../src/upkeep/scrubs.js'
 import { searchAudit, type AuditFilter } from '../src/audit/search-audit.js'
@@ -63,7 +63,7 @@ test('a page of what is to be scrubbed comes from its index, and no large table 
 })
 
 test('so does a page of the objects that files are kept in', async () => {
-  const plan = await planOf((db) => listKeptObjects(db, { bucket: 'bucket', limit: 100 }))
+  const plan = await planOf((db) => listCommittedObjects(db, { bucket: 'bucket', limit: 100 }))
   expect(plan).toContain('attempts_bucket_object_key_key')
   expect(plan).not.toContain('Seq Scan')
 })

@@ -4,14 +4,14 @@ import { abandonAttempt, listOrphanedAttempts } from '../src/attempts/abandon-at
 import { attemptOwners } from '../src/attempts/attempt-owners.js'
 import { claimRekeyItem } from '../src/rekey/claim-rekey-item.js'
 import { commitRekey } from '../src/rekey/commit-rekey.js'
-import { conservation } from '../src/files/counts.js'
+import { fileBalance } from '../src/files/counts.js'
 import { endRekeyItem } from '../src/rekey/end-rekey-item.js'
 import { failedRekeyItems, rekeyCounts } from '../src/rekey/rekey-counts.js'
 import { getFile } from '../src/files/get-file.js'
 import { getRekeyRun } from '../src/rekey/rekey-runs.js'
 import { renewRekeyLease } from '../src/rekey/renew-rekey-lease.js'
 import { retryRekeyItems } from '../src/rekey/retry-rekey-items.js'
-import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
+import { createRekeyItems } from '../src/rekey/create-rekey-items.js'
 import { traceFile } from '../src/files/trace-file.js'
 import type { DueItem } from '../src/rekey/dispatch-rekey-items.js'
 import {
@@ -58,7 +58,7 @@ describe('an item', () => {
     const { rows } = await f.sql.query('SELECT superseded_at FROM attempts WHERE id = $1', [file.attemptId])
     expect(rows).toEqual([{ superseded_at: expect.any(Date) as Date }])
     expect((await rekeyCounts(f.records, runId)).items).toMatchObject({ DONE: 1, QUEUED: 0 })
-    expect(await conservation(f.records)).toMatchObject({ difference: 0, strayCommits: 0 })
+    expect(await fileBalance(f.records)).toMatchObject({ difference: 0, strayCommits: 0 })
     expect(await claimRekeyItem(f.records, { itemId: item.id, owner: 'late', leaseSeconds: 60 })).toEqual({
       outcome: 'over',
       state: 'DONE',
@@ -115,7 +115,7 @@ describe('an item', () => {
     const outcome = await claimRekeyItem(f.records, { itemId: item.id, owner: 'one', leaseSeconds: 60 })
     expect(outcome).toEqual({ outcome: 'over', state: 'SKIPPED' })
     expect((await getFile(f.records, file.fileId))?.file.lastAttemptNo).toBe(1)
-    expect(await seedRekeyItems(f.records, runId, 'test')).toBe('done')
+    expect(await createRekeyItems(f.records, runId, 'test')).toBe('done')
   })
 
   test('a file is sealed anew by one run at a time', async () => {
@@ -151,7 +151,7 @@ describe('an item', () => {
     expect(trace?.attempts.find(({ id }) => id === input.attemptId)).toMatchObject({ state: 'FAILED' })
     expect(trace?.file).toMatchObject({ state: 'STORED', committedAttemptId: file.attemptId })
     expect(trace?.failures.map(({ code }) => code)).toEqual(['E_SEGMENT_AUTH', 'E_SEGMENT_AUTH'])
-    expect(await seedRekeyItems(f.records, runId, 'test')).toBe('done')
+    expect(await createRekeyItems(f.records, runId, 'test')).toBe('done')
     expect(await retryRekeyItems(f.records, runId)).toBe(1)
     expect(await getRekeyRun(f.records, runId)).toMatchObject({ state: 'ACTIVE', finishedAt: null })
     expect(await given(runId)).toEqual([{ id: item.id, tries: 0 }])
@@ -182,11 +182,11 @@ describe('an item', () => {
         ({ id }) => id,
       )
     const live = async () => (await attemptOwners(f.records, 'bucket', [input.attemptId])).get(input.attemptId)?.live
-    const before = await conservation(f.records)
+    const before = await fileBalance(f.records)
     expect([await live(), await abandonAttempt(f.records, input.attemptId)]).toEqual([true, false])
     expect(await orphans()).not.toContain(input.attemptId)
     await leaseOver(item.id)
-    expect((await conservation(f.records)).orphanedAttempts).toBe(before.orphanedAttempts + 1)
+    expect((await fileBalance(f.records)).orphanedAttempts).toBe(before.orphanedAttempts + 1)
     expect([await live(), (await orphans()).includes(input.attemptId)]).toEqual([false, true])
     expect(await abandonAttempt(f.records, input.attemptId)).toBe(true)
   })

@@ -10,7 +10,7 @@ import { getRekeyRun } from '../src/rekey/rekey-runs.js'
 import { listAudit } from '../src/audit/append-audit.js'
 import { rekeyScope } from '../src/rekey/rekey-scope.js'
 import { retryRekeyItems } from '../src/rekey/retry-rekey-items.js'
-import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
+import { createRekeyItems } from '../src/rekey/create-rekey-items.js'
 import {
   claimed,
   domain,
@@ -76,15 +76,15 @@ describe('a run', () => {
     const late = await underWay()
     await rotate(2)
     const run = await start()
-    expect(await seedRekeyItems(f.records, run.id, 'test')).toBe('seeded')
-    expect(await seedRekeyItems(f.records, run.id, 'test')).toBe('seeded')
+    expect(await createRekeyItems(f.records, run.id, 'test')).toBe('seeded')
+    expect(await createRekeyItems(f.records, run.id, 'test')).toBe('seeded')
     expect(await commitAttempt(f.records, commitOf(late))).toBe('committed')
     // The last look finds what was committed under the old version after the first pass.
-    expect(await seedRekeyItems(f.records, run.id, 'test')).toBe('seeded')
+    expect(await createRekeyItems(f.records, run.id, 'test')).toBe('seeded')
     const [item] = await given(run.id)
     const { commit } = await openNew(await claimed(item?.id ?? ''))
     expect(await commitRekey(f.records, commit)).toBe('committed')
-    expect(await seedRekeyItems(f.records, run.id, 'test')).toBe('done')
+    expect(await createRekeyItems(f.records, run.id, 'test')).toBe('done')
     expect(await getRekeyRun(f.records, run.id)).toMatchObject({ state: 'DONE' })
     const audit = await listAudit(f.records, { subjectKind: 'rekey-run', subjectId: run.id })
     expect(audit.map(({ action }) => action)).toEqual(['rekey.done'])
@@ -102,7 +102,7 @@ describe('a run', () => {
       const run = await start()
       const pass = async (): Promise<number> => {
         for (let asked = 1; ; asked++)
-          if ((await seedRekeyItems(f.records, run.id, 'test', { page })) !== 'seeding') return asked
+          if ((await createRekeyItems(f.records, run.id, 'test', { page })) !== 'seeding') return asked
       }
       // Two rows for each of six attempts at most, whatever else there is in the register.
       expect(await pass()).toBeLessThanOrEqual(Math.floor(12 / page) + 1)
@@ -124,7 +124,7 @@ describe('a run', () => {
     for (let i = 0; i < 8; i++) await stored()
     await rotate(2)
     const run = await start(2)
-    await seedRekeyItems(f.records, run.id, 'test')
+    await createRekeyItems(f.records, run.id, 'test')
     expect(await given(run.id, { limit: 3 })).toHaveLength(3)
     expect(await given(run.id)).toHaveLength(1)
     expect(await given(run.id)).toHaveLength(0)
@@ -165,7 +165,7 @@ describe('a run', () => {
     expect(await ask()).toEqual({ outcome: 'halted' })
     await expect(changeRekeyRun(f.records, run.id, 'resume')).rejects.toMatchObject({ code: 'BAD_STATE' })
     await expect(retryRekeyItems(f.records, run.id)).rejects.toMatchObject({ code: 'BAD_STATE' })
-    expect(await seedRekeyItems(f.records, run.id, 'test')).toBe('idle')
+    expect(await createRekeyItems(f.records, run.id, 'test')).toBe('idle')
     // The version is free for another run.
     expect((await start()).id).not.toBe(run.id)
   })

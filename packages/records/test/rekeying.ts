@@ -6,10 +6,10 @@ import { claimFile } from '../src/files/claim-file.js'
 import { claimRekeyItem, type RekeyClaim } from '../src/rekey/claim-rekey-item.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
 import { ensureDomain } from '../src/fleet/domains.js'
-import { giveRekeyItems, type DueItem } from '../src/rekey/dispatch-rekey-items.js'
+import { dispatchRekeyItems, type DueItem } from '../src/rekey/dispatch-rekey-items.js'
 import { openAttempt } from '../src/attempts/open-attempt.js'
 import { openRekeyAttempt } from '../src/rekey/open-rekey-attempt.js'
-import { seedRekeyItems } from '../src/rekey/create-rekey-items.js'
+import { createRekeyItems } from '../src/rekey/create-rekey-items.js'
 import { startRekeyRun } from '../src/rekey/start-rekey-run.js'
 import { addKey, attempt, commitOf, nonceIdOf, openFixture, type Fixture } from './support.js'
 
@@ -69,7 +69,7 @@ export const start = async (rate?: number) =>
 /** All items that the run would give now. */
 export async function given(runId: string, o: { limit?: number; lostAfterSeconds?: number } = {}): Promise<DueItem[]> {
   const items: DueItem[] = []
-  await giveRekeyItems(f.records, runId, (some) => Promise.resolve(items.push(...some)), {
+  await dispatchRekeyItems(f.records, runId, (some) => Promise.resolve(items.push(...some)), {
     limit: o.limit ?? 1_000,
     lostAfterSeconds: o.lostAfterSeconds ?? 60,
   })
@@ -77,7 +77,7 @@ export async function given(runId: string, o: { limit?: number; lostAfterSeconds
 }
 
 export async function seeded(runId: string): Promise<DueItem[]> {
-  expect(await seedRekeyItems(f.records, runId, 'test')).toBe('seeded')
+  expect(await createRekeyItems(f.records, runId, 'test')).toBe('seeded')
   return given(runId)
 }
 

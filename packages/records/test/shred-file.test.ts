@@ -5,7 +5,7 @@ import { addOperator } from '../src/operators/operators.js'
 import { addSignature } from '../src/operators/add-signature.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
-import { conservation } from '../src/files/counts.js'
+import { fileBalance } from '../src/files/counts.js'
 import { createRequest, getRequest } from '../src/operators/requests.js'
 import { ensureDomain } from '../src/fleet/domains.js'
 import { getFile } from '../src/files/get-file.js'
@@ -120,7 +120,7 @@ test('a shredded file has no wrapped nonces left, whatever became of its attempt
   expect(rows).toEqual([{ deletion: 'SHREDDED', deleted_by: 'cli:root' }])
   const audit = await listAudit(f.records, { subjectKind: 'file', subjectId: fileId })
   expect(audit.at(-1)).toMatchObject({ action: 'files.shred', detail: { reason: REASON, request: id, attempts: 2 } })
-  expect(await conservation(f.records)).toMatchObject({ difference: 0, strayCommits: 0 })
+  expect(await fileBalance(f.records)).toMatchObject({ difference: 0, strayCommits: 0 })
   await expect(shred(fileId, id)).rejects.toMatchObject({
     code: 'BAD_STATE',
     message: expect.stringContaining('already') as unknown,

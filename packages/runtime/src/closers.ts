@@ -2,7 +2,7 @@
  * What must be closed, in the reverse order of opening. (Node 20 has the symbols but not `AsyncDisposableStack`.)
  * Every closer runs, whatever the others do; the first error is thrown at the end, the others are its `errors`.
  */
-export class Closers implements AsyncDisposable {
+export class Disposals implements AsyncDisposable {
   readonly #closers: (() => unknown)[] = []
 
   defer(close: () => unknown): void {

@@ -11,7 +11,7 @@ export const BEAT_MS = 15_000
 /** Silent for three beats, it counts as dead. */
 const TTL_S = (3 * BEAT_MS) / 1000
 
-export interface HeartOptions {
+export interface HeartbeatOptions {
   readonly records: Records
   /** Names the process. */
   readonly id: string
@@ -23,18 +23,18 @@ export interface HeartOptions {
 }
 
 /** The worker's row in the register of workers, kept fresh. A beat that fails is never fatal. */
-export interface Heart {
+export interface Heartbeat {
   /** Says how it stands, now and from now on. Never rejects. */
-  become(state: State): Promise<void>
+  setState(state: State): Promise<void>
   /** Beats at once, because the detail has changed. Never rejects. */
-  news(): Promise<void>
+  beatNow(): Promise<void>
   /** One beat, for whoever wants to know whether the database takes a write. @throws RecordsError */
   beat(): Promise<void>
   /** The last beat: STOPPED. Never rejects. */
   stop(): Promise<void>
 }
 
-export function startHeart(options: HeartOptions): Heart {
+export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { records, id, concurrency, detail } = options
   const identity = { id, host: hostname(), pid: process.pid, version: packageVersion(), concurrency }
   let state: State = 'STARTING'
@@ -63,18 +63,18 @@ export function startHeart(options: HeartOptions): Heart {
     if (underWay === 0) void quietly()
   }, BEAT_MS).unref()
   /** A beat that waits behind the one under way tells the latest anyway: in an outage they must not pile up. */
-  const news = (): Promise<void> => (underWay > 1 ? last : quietly())
-  const become = (next: State): Promise<void> => {
+  const beatNow = (): Promise<void> => (underWay > 1 ? last : quietly())
+  const setState = (next: State): Promise<void> => {
     state = next
     return quietly()
   }
   return {
-    become,
-    news,
+    setState: setState,
+    beatNow: beatNow,
     beat,
     stop: () => {
       clearInterval(timer)
-      return become('STOPPED')
+      return setState('STOPPED')
     },
   }
 }

@@ -1,6 +1,6 @@
 import type { MasterKeyRef } from '@sealfleet/format'
 import { HsmError, keyLabel, type HsmPool } from '@sealfleet/hsm'
-import { classify, JobsError } from '@sealfleet/failures'
+import { classify, CodedError } from '@sealfleet/failures'
 import { tryQueue } from '@sealfleet/queue'
 import type { Store } from '@sealfleet/store'
 import type { Redis } from 'ioredis'
@@ -17,7 +17,7 @@ export function redisProbe(connection: Redis, prefix: string, assertOurs: () => 
   return async () => {
     // A worker's connection keeps commands for later while it is away: no answer would come before it is back.
     if (connection.status !== 'ready')
-      throw new JobsError('REDIS_UNAVAILABLE', `the connection is ${connection.status}`)
+      throw new CodedError('REDIS_UNAVAILABLE', `the connection is ${connection.status}`)
     await tryQueue(connection, prefix)
     await assertOurs()
   }
@@ -81,7 +81,7 @@ function isAnswer(error: unknown): boolean {
 }
 
 /** Check values on their way to the pool, remembering the key that a probe may use until it is destroyed. */
-export function rememberingKeys(pool: CheckValues & Pick<HsmPool, 'forget'>): {
+export function trackLastUsedKey(pool: CheckValues & Pick<HsmPool, 'forget'>): {
   keys: CheckValues
   lastUsed: () => MasterKeyRef | undefined
   forget: (key: MasterKeyRef) => void

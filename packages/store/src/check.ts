@@ -10,9 +10,9 @@ import type { Capabilities } from './capabilities.js'
 import { isStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { knownVersion } from './head.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 import { lockedError } from './locked-error.js'
-import { takeBack } from './uploads.js'
+import { abortOrphanedUpload } from './uploads.js'
 
 export interface CheckOptions {
   readonly bucket: string
@@ -32,7 +32,7 @@ const BODY = Buffer.from('sealfleet looks whether this store takes objects; this
  * to one key, again and again, so that at most one object stays (in a bucket with versions: its versions).
  * @returns `locked` when the store keeps what was written, from which on the caller says `locked`
  */
-export async function check(link: Link, options: CheckOptions): Promise<'gone' | 'stays' | 'locked'> {
+export async function check(link: S3Connection, options: CheckOptions): Promise<'gone' | 'stays' | 'locked'> {
   const { bucket, prefix, capabilities, signal } = options
   if (options.locked) return await checkByPart(link, options)
   const key = `${prefix}${capabilities.delete ? randomUUID() : 'check'}`
@@ -61,7 +61,7 @@ export async function check(link: Link, options: CheckOptions): Promise<'gone' |
 }
 
 /** Sends one part of an upload and aborts it: the store wrote bytes, and no object came of them that it would have to keep. */
-async function checkByPart(link: Link, options: CheckOptions): Promise<'locked'> {
+async function checkByPart(link: S3Connection, options: CheckOptions): Promise<'locked'> {
   const { bucket, prefix, capabilities, signal, onWarning } = options
   const what = `checking that bucket ${bucket} takes objects`
   const target = { Bucket: bucket, Key: `${prefix}check` }
@@ -73,7 +73,7 @@ async function checkByPart(link: Link, options: CheckOptions): Promise<'locked'>
     await link.request({ what, signal, bytes: BODY.length }, (client, o) => client.send(part, o))
   } finally {
     const left = { bucket, key: target.Key, uploadId: UploadId }
-    await takeBack(link, left, { listUploads: false, abortUploads: capabilities.abortUploads }, onWarning)
+    await abortOrphanedUpload(link, left, { listUploads: false, abortUploads: capabilities.abortUploads }, onWarning)
   }
   return 'locked'
 }

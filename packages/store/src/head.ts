@@ -1,7 +1,7 @@
 import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import { checksumIn } from './digests.js'
 import { lockIn } from './lock.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 import type { ObjectHead } from './types.js'
 
 export interface HeadRequest {
@@ -12,7 +12,7 @@ export interface HeadRequest {
 }
 
 /** Throws S3_NO_SUCH_OBJECT when it isn't there (a HEAD can't tell a missing bucket from a missing object). */
-export async function head(link: Link, { bucket, key, version, signal }: HeadRequest): Promise<ObjectHead> {
+export async function head(link: S3Connection, { bucket, key, version, signal }: HeadRequest): Promise<ObjectHead> {
   const answer = await link.request({ what: `head of ${key}`, signal }, (client, options) =>
     client.send(
       new HeadObjectCommand({

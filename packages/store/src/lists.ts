@@ -2,7 +2,7 @@
 import { ListMultipartUploadsCommand, ListObjectsV2Command, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { StoreError } from './errors.js'
 import { knownVersion, quotedEtag } from './head.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 import type { ListedObject, ListedUpload, ListedVersion } from './types.js'
 
 export interface ListRequest {
@@ -14,7 +14,7 @@ export interface ListRequest {
 }
 
 export async function* listObjects(
-  link: Link,
+  link: S3Connection,
   { bucket, prefix, signal, pageSize }: ListRequest,
 ): AsyncGenerator<ListedObject> {
   let from: string | undefined
@@ -34,7 +34,7 @@ export async function* listObjects(
 
 /** Within a page objects come first and delete markers after them, whatever their keys. */
 export async function* listVersions(
-  link: Link,
+  link: S3Connection,
   { bucket, prefix, signal, pageSize }: ListRequest,
 ): AsyncGenerator<ListedVersion> {
   let from: { KeyMarker: string; VersionIdMarker?: string } | undefined
@@ -62,7 +62,7 @@ export async function* listVersions(
 
 /** Unfinished multipart uploads. Throws S3_UNSUPPORTED on a store that answers with something else. */
 export async function* listUploads(
-  link: Link,
+  link: S3Connection,
   { bucket, prefix, signal, pageSize }: ListRequest,
 ): AsyncGenerator<ListedUpload> {
   let from: { KeyMarker: string; UploadIdMarker?: string } | undefined

@@ -2,13 +2,13 @@
 import { fixFor, isStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { head, type HeadRequest } from './head.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 import { lockText } from './lock.js'
 import type { ObjectLock } from './types.js'
 
 /** What keeps a version whose deletion was refused so; undefined: nothing that can be seen. Throws the signal's reason alone. */
 export async function lockOfRefused(
-  link: Link,
+  link: S3Connection,
   request: HeadRequest,
   refusal: unknown,
 ): Promise<ObjectLock | undefined> {
@@ -22,7 +22,11 @@ export async function lockOfRefused(
 }
 
 /** OBJECT_LOCKED for a refusal that was one. Throws the signal's reason alone. */
-export async function lockedError(link: Link, request: HeadRequest, refusal: unknown): Promise<StoreError | undefined> {
+export async function lockedError(
+  link: S3Connection,
+  request: HeadRequest,
+  refusal: unknown,
+): Promise<StoreError | undefined> {
   const lock = await lockOfRefused(link, request, refusal)
   if (lock === undefined) return undefined
   return new StoreError('OBJECT_LOCKED', `${request.key} is ${lockText(lock)}`, {

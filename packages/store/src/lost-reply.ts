@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fixFor, isStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { head } from './head.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 import { ATTEMPT } from './metadata.js'
 import type { ObjectChecksum, ObjectHead, PutRequest } from './types.js'
 
@@ -18,7 +18,7 @@ export interface Expected {
 }
 
 /** Errors after which the object may be there all the same. */
-export function mayBeDone(error: unknown): boolean {
+export function mayHaveCommitted(error: unknown): boolean {
   return isStoreError(
     error,
     'S3_OBJECT_EXISTS',
@@ -35,8 +35,8 @@ export function mayBeDone(error: unknown): boolean {
  * (then the put's own error stands). Throws S3_OBJECT_EXISTS for another's object, LENGTH_MISMATCH or CHECKSUM_MISMATCH
  * when it is this attempt's but damaged.
  */
-export async function findOurs(
-  link: Link,
+export async function findCommittedPut(
+  link: S3Connection,
   bucket: string,
   request: PutRequest,
   expected: () => Expected,
@@ -49,7 +49,7 @@ export async function findOurs(
   for (let look = 1; look <= looks; look++) {
     try {
       const found = await head(link, { bucket, key: request.key, signal: request.signal })
-      assertOurs(found, attempt, request.length, expected())
+      assertCommittedPut(found, attempt, request.length, expected())
       return found
     } catch (headError) {
       if (isStoreError(headError, 'S3_NO_SUCH_OBJECT')) {
@@ -65,7 +65,7 @@ export async function findOurs(
 }
 
 /** Throws unless the object is this attempt's and has the length and digests that it must have. */
-export function assertOurs(found: ObjectHead, attempt: string, length: number, expected: Expected): void {
+export function assertCommittedPut(found: ObjectHead, attempt: string, length: number, expected: Expected): void {
   const { key } = found
   if (found.metadata[ATTEMPT] !== attempt) {
     throw new StoreError('S3_OBJECT_EXISTS', `at ${key} is an object of another attempt`, {

@@ -21,7 +21,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage'
 import type { PartDigest } from './digests.js'
 import type { InactivityWatch } from './inactivity.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 import type { PartSource } from './part-source.js'
 
 export interface MultipartRequest {
@@ -44,12 +44,12 @@ export class MultipartUpload {
   completing = false
   readonly parts: PartDigest[] = []
 
-  readonly #link: Link
+  readonly #link: S3Connection
   readonly #request: MultipartRequest
   readonly #source: PartSource
   #confirmed = 0
 
-  constructor(link: Link, request: MultipartRequest, source: PartSource) {
+  constructor(link: S3Connection, request: MultipartRequest, source: PartSource) {
     this.#link = link
     this.#request = request
     this.#source = source

@@ -17,13 +17,13 @@ import { fixFor, isStoreError } from './classify.js'
 import { checksumOfBytes, etagOfBytes, etagOfParts } from './digests.js'
 import { StoreError } from './errors.js'
 import { head, knownVersion } from './head.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 import { lockOfRefused } from './locked-error.js'
 import { lockText } from './lock.js'
 import { listUploads, listVersions } from './lists.js'
 import { ATTEMPT } from './metadata.js'
 import { recall, remember } from './remembered.js'
-import { abortUpload, takeBack } from './uploads.js'
+import { abortUpload, abortOrphanedUpload } from './uploads.js'
 
 export interface ProbeOptions {
   readonly bucket: string
@@ -38,10 +38,10 @@ class Probe {
   readonly attempt = randomUUID()
   readonly body = Buffer.from('sealfleet looks at what this store can do; this object may be deleted\n')
   readonly versions: (string | undefined)[] = []
-  readonly link: Link
+  readonly link: S3Connection
   readonly options: ProbeOptions
 
-  constructor(link: Link, options: ProbeOptions) {
+  constructor(link: S3Connection, options: ProbeOptions) {
     this.link = link
     this.options = options
     this.key = `${options.prefix}${this.attempt}`
@@ -60,7 +60,7 @@ class Probe {
  * Throws what stands in the way of any use: S3_NO_BUCKET, S3_ACCESS_DENIED, S3_UNAVAILABLE, S3_TIMEOUT, or S3_UNSUPPORTED
  * for a store that loses metadata or has no multipart uploads.
  */
-export async function probe(link: Link, options: ProbeOptions): Promise<Capabilities> {
+export async function probe(link: S3Connection, options: ProbeOptions): Promise<Capabilities> {
   const known = await recall(link, options)
   if (known !== undefined) return known
   const trial = new Probe(link, options)
@@ -93,7 +93,7 @@ export async function probe(link: Link, options: ProbeOptions): Promise<Capabili
 }
 
 /** Read-only: asks for an object that isn't there. The answer's code tells a missing bucket and wrong keys apart. */
-export async function probeReadOnly(link: Link, options: ProbeOptions): Promise<Capabilities> {
+export async function probeReadOnly(link: S3Connection, options: ProbeOptions): Promise<Capabilities> {
   const trial = new Probe(link, options)
   const command = new GetObjectCommand({ ...trial.target, Range: 'bytes=0-0' })
   try {
@@ -197,7 +197,7 @@ async function tryMultipart(trial: Probe, conditional: boolean) {
   } finally {
     const left = { bucket: options.bucket, key, uploadId }
     const known = { listUploads: listed, abortUploads: true }
-    if (uploadId !== undefined) await takeBack(link, left, known, options.onWarning)
+    if (uploadId !== undefined) await abortOrphanedUpload(link, left, known, options.onWarning)
   }
 }
 

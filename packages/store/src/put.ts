@@ -10,16 +10,16 @@ import { checksumIn, checksumOfBytes, checksumOfParts, etagOfBytes, etagOfParts 
 import { head, knownVersion, quotedEtag } from './head.js'
 import { InactivityWatch } from './inactivity.js'
 import { partSizeFor, queueSizeFor, type Limits } from './limits.js'
-import { timeout, type Link } from './s3-connection.js'
+import { timeout, type S3Connection } from './s3-connection.js'
 import { ATTEMPT } from './metadata.js'
 import { MultipartUpload } from './multipart.js'
-import { assertOurs, findOurs, mayBeDone, type Expected } from './lost-reply.js'
+import { assertCommittedPut, findCommittedPut, mayHaveCommitted, type Expected } from './lost-reply.js'
 import { onlyPart, PartSource } from './part-source.js'
 import type { ObjectHead, PutRequest, PutResult } from './types.js'
-import { takeBack } from './uploads.js'
+import { abortOrphanedUpload } from './uploads.js'
 
 export interface PutContext {
-  readonly link: Link
+  readonly link: S3Connection
   readonly bucket: string
   readonly capabilities: Capabilities
   readonly limits: Limits
@@ -134,10 +134,11 @@ async function putInParts(
     return result
   } finally {
     const { uploadId } = upload
-    if (!done && upload.created !== 'no') await takeBack(link, { bucket, key, uploadId }, capabilities, onWarning)
+    if (!done && upload.created !== 'no')
+      await abortOrphanedUpload(link, { bucket, key, uploadId }, capabilities, onWarning)
     // The first try's upload, whose answer was lost, is still there beside the finished one.
     if (done && upload.created === 'with-retries')
-      await takeBack(link, { bucket, key, uploadId: undefined }, capabilities, onWarning)
+      await abortOrphanedUpload(link, { bucket, key, uploadId: undefined }, capabilities, onWarning)
   }
 }
 
@@ -165,7 +166,7 @@ async function finished(
   const etag = quotedEtag(answer.ETag)
   if (!etag || (capabilities.versioning && version === undefined)) {
     const found = await head(link, { bucket, key, signal })
-    if (attempt !== undefined) assertOurs(found, attempt, length, expected())
+    if (attempt !== undefined) assertCommittedPut(found, attempt, length, expected())
     return resultOf(found, false)
   }
   const checksum = checksumIn(answer)
@@ -178,7 +179,7 @@ async function finished(
     ...(checksum && { checksum }),
   }
   // Length and attempt are what was sent; this compares the digests.
-  if (attempt !== undefined) assertOurs(made, attempt, length, expected())
+  if (attempt !== undefined) assertCommittedPut(made, attempt, length, expected())
   return resultOf(made, false)
 }
 
@@ -189,8 +190,8 @@ async function recovered(
   expected: () => Expected,
   error: unknown,
 ): Promise<PutResult> {
-  if (!mayBeDone(error)) throw error
-  const found = await findOurs(link, bucket, request, expected, error)
+  if (!mayHaveCommitted(error)) throw error
+  const found = await findCommittedPut(link, bucket, request, expected, error)
   if (found) return resultOf(found, true)
   throw error
 }

@@ -1,5 +1,5 @@
 /**
- * Reading ranges of one object, and only of that one: every request is pinned to the version, or else to the ETag. A
+ * ObjectReader ranges of one object, and only of that one: every request is pinned to the version, or else to the ETag. A
  * body that breaks is asked for again from the byte where it broke.
  */
 import { GetObjectCommand } from '@aws-sdk/client-s3'
@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fixFor, isStoreError, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { quotedEtag } from './head.js'
-import { timeout, type Link } from './s3-connection.js'
+import { timeout, type S3Connection } from './s3-connection.js'
 import type { ReaderRequest, StoreReader } from './types.js'
 
 const FIRST_PAUSE_MS = 100
@@ -17,7 +17,7 @@ const LONGEST_PAUSE_MS = 5_000
  * A reader that asks the store for nothing until `read` is iterated. Throws a RangeError without a version or an ETag:
  * two ranges could then come from two objects.
  */
-export function reader(link: Link, bucket: string, request: ReaderRequest): StoreReader {
+export function reader(link: S3Connection, bucket: string, request: ReaderRequest): StoreReader {
   if (request.version === undefined && !request.etag) throw new RangeError('a reader needs a version or an ETag')
   return {
     length: request.length,
@@ -26,7 +26,7 @@ export function reader(link: Link, bucket: string, request: ReaderRequest): Stor
 }
 
 async function* readRange(
-  link: Link,
+  link: S3Connection,
   bucket: string,
   request: ReaderRequest,
   offset: number,
@@ -63,7 +63,7 @@ async function* readRange(
       if (!(error instanceof BrokenBody)) throw error
       breaks = position > before ? 1 : breaks + 1
       const waited = performance.now() - heardAt
-      if (breaks >= link.maxAttempts || waited >= link.patienceMs)
+      if (breaks >= link.maxAttempts || waited >= link.giveUpAfterMs)
         throw toStoreError(error.cause, `read of ${request.key} at byte ${position}`)
       await pause(breaks, signal)
     }
@@ -79,7 +79,7 @@ class BrokenBody extends Error {
 
 /** Asks for [position, end) and returns its body, checked to be a piece of the right object. */
 async function openRange(
-  link: Link,
+  link: S3Connection,
   bucket: string,
   request: ReaderRequest,
   position: number,
@@ -120,7 +120,7 @@ async function openRange(
 
 /** The body's chunks. Throws BrokenBody when it fails or falls silent; the consumer's own pauses don't count as silence. */
 async function* chunksOf(
-  { inactivityTimeoutMs, maxAttempts, patienceMs, silence: watch }: Link,
+  { inactivityTimeoutMs, maxAttempts, giveUpAfterMs: patienceMs, silence: watch }: S3Connection,
   key: string,
   body: AsyncIterable<Uint8Array> & { destroy(error?: Error): void },
   signal: AbortSignal | undefined,

@@ -8,7 +8,7 @@ import { UNPROBED, type Capabilities } from './capabilities.js'
 import { isStoreError } from './classify.js'
 import type { StoreError } from './errors.js'
 import { head } from './head.js'
-import type { Link } from './s3-connection.js'
+import type { S3Connection } from './s3-connection.js'
 
 export interface RememberOptions {
   readonly bucket: string
@@ -24,7 +24,7 @@ const BODY = Buffer.from('what this store can do is in the metadata; this object
 
 /** What a process before saw; undefined: nothing that is still locked. @throws StoreError for an outage */
 export async function recall(
-  link: Link,
+  link: S3Connection,
   { bucket, prefix, signal }: Omit<RememberOptions, 'onWarning'>,
 ): Promise<Capabilities | undefined> {
   try {
@@ -41,7 +41,7 @@ export async function recall(
 
 /** A process that can't write it down has seen it all the same. */
 export async function remember(
-  link: Link,
+  link: S3Connection,
   { bucket, prefix, signal, onWarning }: RememberOptions,
   { lockedUntil: _, ...seen }: Capabilities,
 ): Promise<void> {

@@ -13,7 +13,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { fixFor, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
-import { SilenceWatch } from './unresponsive.js'
+import { UnresponsiveMonitor } from './unresponsive.js'
 import type { StoreOptions } from './types.js'
 
 const SECOND = 1000
@@ -34,15 +34,15 @@ export interface SendOptions {
   readonly requestTimeout: number
 }
 
-export class Link implements Disposable {
+export class S3Connection implements Disposable {
   readonly client: S3Client
   readonly maxAttempts: number
   readonly checksums: 'when-supported' | 'when-required'
   readonly inactivityTimeoutMs: number
   readonly abortTimeoutMs: number
   /** Without it, nobody is in a hurry. */
-  readonly patienceMs: number
-  readonly silence: SilenceWatch
+  readonly giveUpAfterMs: number
+  readonly silence: UnresponsiveMonitor
   readonly #connectTimeoutMs: number
   readonly #requestTimeoutMs: number
   readonly #minBytesPerSecond: number
@@ -50,10 +50,10 @@ export class Link implements Disposable {
   constructor(options: StoreOptions) {
     this.maxAttempts = options.maxAttempts ?? 4
     this.checksums = options.checksums ?? 'when-supported'
-    this.patienceMs = options.patienceMs ?? Infinity
-    this.silence = new SilenceWatch(options.silenceAfterMs ?? 5 * SECOND, options.onSilence)
+    this.giveUpAfterMs = options.giveUpAfterMs ?? Infinity
+    this.silence = new UnresponsiveMonitor(options.silenceAfterMs ?? 5 * SECOND, options.onSilence)
     // Whoever is in a hurry tries twice at least: a connection may be dead, and another not.
-    const oneTry = this.patienceMs / 2
+    const oneTry = this.giveUpAfterMs / 2
     this.abortTimeoutMs = Math.min(options.abortTimeoutMs ?? 30 * SECOND, oneTry)
     this.inactivityTimeoutMs = Math.min(options.inactivityTimeoutMs ?? 60 * SECOND, oneTry)
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5 * SECOND
@@ -72,7 +72,7 @@ export class Link implements Disposable {
     const forBody = Math.ceil((bytes / this.#minBytesPerSecond) * SECOND)
     const requestTimeout = this.#requestTimeoutMs + forBody
     const allTries = this.maxAttempts * (this.#connectTimeoutMs + requestTimeout + LONGEST_PAUSE)
-    const limit = Math.min(allTries, this.patienceMs + 2 * forBody)
+    const limit = Math.min(allTries, this.giveUpAfterMs + 2 * forBody)
     const stop = new AbortController()
     const onAbort = () => stop.abort()
     signal?.addEventListener('abort', onAbort, { once: true })

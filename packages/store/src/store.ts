@@ -17,7 +17,7 @@ import {
 } from './limits.js'
 import { isStoreError } from './classify.js'
 import { lockedError } from './locked-error.js'
-import { Link } from './s3-connection.js'
+import { S3Connection } from './s3-connection.js'
 import { listObjects, listUploads, listVersions } from './lists.js'
 import { probe, probeReadOnly } from './probe.js'
 import { put } from './put.js'
@@ -37,7 +37,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const limits = limitsOf(options)
   const onWarning =
     options.onWarning ?? ((warning: StoreError) => process.emitWarning(warning.message, { code: warning.code }))
-  const link = new Link(options)
+  const link = new S3Connection(options)
   const { bucket, probePrefix: prefix = '.sealfleet-probe/', signal } = options
   try {
     const look = options.access === 'read-only' ? probeReadOnly : probe
@@ -102,7 +102,7 @@ async function* objectsAsVersions(objects: ReturnType<typeof listObjects>): Retu
 }
 
 async function remove(
-  link: Link,
+  link: S3Connection,
   bucket: string,
   key: string,
   version: string | undefined,

@@ -45,12 +45,12 @@ export interface StoreOptions {
    * How long to wait for one answer, all tries together, on top of what the body needs; then two tries at least fit into it. For somebody who
    * sits before a screen. Default: as many tries as `maxAttempts` says, each as long as it may take.
    */
-  readonly patienceMs?: number
+  readonly giveUpAfterMs?: number
   /**
    * Told when the store was asked and has said nothing at all for `silenceAfterMs`, again every 15 s as long as that lasts, and null
    * when it answers again.
    */
-  readonly onSilence?: (silence: Silence | null) => void
+  readonly onSilence?: (silence: Unresponsive | null) => void
   /** Default 5,000. */
   readonly silenceAfterMs?: number
   /** Smallest part, bytes; grows for objects that would need more than 10,000. Default 8 MiB, never below 5 MiB. */
@@ -81,7 +81,7 @@ export interface StoreOptions {
 }
 
 /** A store that does not answer. */
-export interface Silence {
+export interface Unresponsive {
   /** What was asked first of all that is not answered, e.g. `read of default/…`. */
   readonly what: string
   /** Since when, milliseconds. */

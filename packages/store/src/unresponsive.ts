@@ -1,4 +1,4 @@
-import type { Silence } from './types.js'
+import type { Unresponsive } from './types.js'
 
 /** Between two words on a silence that goes on, milliseconds. */
 const AGAIN_MS = 15_000
@@ -20,15 +20,15 @@ interface Asked {
  * Says so when the store was asked and nothing at all has come from it for a while; again now and then as long as that lasts;
  * and once more when it answers. Costs nothing without a listener.
  */
-export class SilenceWatch implements Disposable {
+export class UnresponsiveMonitor implements Disposable {
   readonly #afterMs: number
-  readonly #listener: ((silence: Silence | null) => void) | undefined
+  readonly #listener: ((silence: Unresponsive | null) => void) | undefined
   readonly #asked = new Set<Asked>()
   #heardAt = -Infinity
   #told = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(afterMs: number, listener: ((silence: Silence | null) => void) | undefined) {
+  constructor(afterMs: number, listener: ((silence: Unresponsive | null) => void) | undefined) {
     this.#afterMs = afterMs
     this.#listener = listener
   }

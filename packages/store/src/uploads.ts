@@ -3,7 +3,7 @@ import { AbortMultipartUploadCommand } from '@aws-sdk/client-s3'
 import type { Capabilities } from './capabilities.js'
 import { isStoreError, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
-import { timeout, type Link } from './s3-connection.js'
+import { timeout, type S3Connection } from './s3-connection.js'
 import { listUploads } from './lists.js'
 
 export interface UploadToTakeBack {
@@ -15,7 +15,7 @@ export interface UploadToTakeBack {
 
 /** Resolves when the store has said that the upload is gone; also when it never was. */
 export async function abortUpload(
-  link: Link,
+  link: S3Connection,
   { bucket, key, uploadId }: UploadToTakeBack & { readonly uploadId: string },
   signal?: AbortSignal,
 ): Promise<void> {
@@ -35,8 +35,8 @@ export async function abortUpload(
  * warning with the reason, and is for the sweep. A store
  * without aborts keeps the upload, as its capabilities say.
  */
-export async function takeBack(
-  link: Link,
+export async function abortOrphanedUpload(
+  link: S3Connection,
   upload: UploadToTakeBack,
   capabilities: Pick<Capabilities, 'listUploads' | 'abortUploads'>,
   onWarning: (warning: StoreError) => void,

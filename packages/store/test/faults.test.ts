@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Link } from '../src/s3-connection.js'
+import { S3Connection } from '../src/s3-connection.js'
 import { put as putObject } from '../src/put.js'
 import type { Fault, Operation } from '@sealfleet/testkit'
 import {
@@ -103,7 +103,7 @@ describe.each(SERVERS.slice(0, 2))('trouble on the way to $name', (server) => {
     const { store, proxy, bucket, warnings } = opened
     // Impatient only here: a busy machine may take its time over everything else.
     const impatient = { requestTimeoutMs: 1000, minBytesPerSecond: 1024 ** 3, maxAttempts: 2 }
-    using link = new Link({ ...addressOf(bucket), endpoint: proxy.endpoint, ...impatient })
+    using link = new S3Connection({ ...addressOf(bucket), endpoint: proxy.endpoint, ...impatient })
     const limits = { partSize: PART, queueSize: 4, maxBytesInFlight: 4 * PART, maxObjectLength: THREE }
     const { capabilities } = store
     proxy.inject(operation, { kind: 'silence' }, { when: ({ partNumber }) => (partNumber ?? 1) === 1 })

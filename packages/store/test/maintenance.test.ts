@@ -1,6 +1,6 @@
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
-import { Link } from '../src/s3-connection.js'
+import { S3Connection } from '../src/s3-connection.js'
 import { openStore } from '../src/store.js'
 import { listObjects, listUploads, listVersions } from '../src/lists.js'
 import { addressOf, all, inParts, metadataOf, openFresh, pattern, SERVERS, type Opened } from './support.js'
@@ -17,7 +17,7 @@ describe.each(SERVERS)('maintenance on $name', (server) => {
   test('lists all objects below a prefix over several pages', async () => {
     await using opened = await openFresh(server)
     await putMany(opened, KEYS)
-    using link = new Link(addressOf(opened.bucket))
+    using link = new S3Connection(addressOf(opened.bucket))
     const request = { bucket: opened.store.bucket, prefix: 'a/' }
     const listed = await all(listObjects(link, { ...request, pageSize: 2 }))
     expect(listed.map(({ key, length }) => [key, length])).toEqual(KEYS.slice(0, 5).map((key, i) => [key, i + 1]))
@@ -42,7 +42,7 @@ describe.each(SERVERS)('maintenance on $name', (server) => {
     const { versioning } = store.capabilities
     expect(versions.map(({ deleteMarker }) => deleteMarker).sort()).toEqual(versioning ? [false, false, true] : [])
     if (versioning) {
-      using link = new Link(addressOf(bucket))
+      using link = new S3Connection(addressOf(bucket))
       const paged = await all(listVersions(link, { bucket: store.bucket, prefix: 'k', pageSize: 1 }))
       expect(new Set(paged.map(({ version }) => version))).toEqual(new Set(versions.map(({ version }) => version)))
       await expect(store.head('k')).rejects.toMatchObject({ code: 'S3_NO_SUCH_OBJECT' })
@@ -61,7 +61,7 @@ describe.each(SERVERS)('maintenance on $name', (server) => {
   test('lists and aborts unfinished uploads where the store can, and says so where not', async () => {
     await using opened = await openFresh(server)
     const { store, bucket } = opened
-    using link = new Link(addressOf(bucket))
+    using link = new S3Connection(addressOf(bucket))
     const start = async (key: string) => {
       const command = new CreateMultipartUploadCommand({ Bucket: store.bucket, Key: key })
       return (await link.client.send(command)).UploadId

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { checksumOfParts, etagOfParts } from '../src/digests.js'
-import { Link } from '../src/s3-connection.js'
+import { S3Connection } from '../src/s3-connection.js'
 import { DEFAULT_MAX_OBJECT } from '../src/limits.js'
 import { put } from '../src/put.js'
 import type { StoreOptions } from '../src/types.js'
@@ -13,7 +13,7 @@ const LIMITS = { partSize: PART, queueSize: 3, maxBytesInFlight: 3 * PART, maxOb
 
 test('what lib-storage sends are the caller’s own buffers: nothing is copied', async () => {
   await using opened = await openFresh(SERVERS[0]!)
-  using link = new Link(addressOf(opened.bucket))
+  using link = new S3Connection(addressOf(opened.bucket))
   const sent = new Set<unknown>()
   link.client.middlewareStack.add(
     (next) => async (args) => {
@@ -51,7 +51,7 @@ test('what lib-storage sends are the caller’s own buffers: nothing is copied',
 test('the completion carries If-None-Match and the object’s size where the store honours the condition', async () => {
   await using opened = await openFresh(SERVERS[1]!)
   const { proxy, bucket, store } = opened
-  using link = new Link({ ...addressOf(bucket), endpoint: proxy.endpoint })
+  using link = new S3Connection({ ...addressOf(bucket), endpoint: proxy.endpoint })
   const capabilities = { ...store.capabilities, ifNoneMatch: { put: true, complete: true } }
   const context = { link, bucket: store.bucket, capabilities, limits: LIMITS, onWarning: () => undefined }
   const body = async function* () {
@@ -82,7 +82,7 @@ test.each([
     unsignedPayload,
     maxAttempts: 1,
   }
-  using link = new Link(options)
+  using link = new S3Connection(options)
   const hashes: (string | undefined)[] = []
   link.client.middlewareStack.add(
     (next) => async (args) => {

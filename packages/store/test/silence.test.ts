@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Silence } from '../src/types.js'
+import type { Unresponsive } from '../src/types.js'
 import { collect, inParts, metadataOf, openFresh, pattern, SERVERS, type Opened } from './support.js'
 
 const [SERVER] = SERVERS
@@ -8,7 +8,7 @@ const LENGTH = 100_000
 const WAITING = { requestTimeoutMs: 60_000, inactivityTimeoutMs: 60_000, maxAttempts: 4 }
 
 let opened: Opened | undefined
-let heard: (Silence | null)[] = []
+let heard: (Unresponsive | null)[] = []
 afterEach(async () => {
   await opened?.[Symbol.asyncDispose]()
   opened = undefined

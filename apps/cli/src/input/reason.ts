@@ -7,7 +7,10 @@ const LONGEST = 2_000
  * here, before anything is asked of anybody; the database has the same.
  * @throws USAGE when it is missing, empty, too long, or holds a zero
  */
-export function stated(text: string | undefined, o: { readonly option?: string; readonly fix?: string } = {}): string {
+export function requireReason(
+  text: string | undefined,
+  o: { readonly option?: string; readonly fix?: string } = {},
+): string {
   const { option = '--reason', fix = 'say in a sentence why' } = o
   const trimmed = text?.trim() ?? ''
   if (trimmed === '') throw usageError(`${option} is missing or empty`, fix)
@@ -21,6 +24,6 @@ export function stated(text: string | undefined, o: { readonly option?: string; 
 }
 
 /** The same where it may be left out. */
-export function statedIfGiven(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : stated(text)
+export function requireReasonIfGiven(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : requireReason(text)
 }

@@ -1,7 +1,7 @@
 import type { Queryable, Records } from '@sealfleet/records'
 
 /** The records, or with `dryRun` their rehearsal: everything is checked, and every transaction is rolled back. */
-export function rehearsedIf(dryRun: boolean | undefined, records: Records): Records {
+export function dryRunIf(dryRun: boolean | undefined, records: Records): Records {
   return dryRun === true ? records.rehearsal() : records
 }
 
@@ -11,5 +11,5 @@ export function inTransaction<T>(
   dryRun: boolean | undefined,
   deed: (tx: Queryable) => Promise<T>,
 ): Promise<T> {
-  return rehearsedIf(dryRun, records).transaction(deed)
+  return dryRunIf(dryRun, records).transaction(deed)
 }

@@ -1,15 +1,15 @@
 import { openObject, verifyObject, type OpenedObject, type VerifyOptions, type VerifyResult } from '@sealfleet/format'
 import { StoreError } from '@sealfleet/store'
-import type { Library, StoredFile } from './stored.js'
+import type { FileStore, StoredFile } from './stored.js'
 
 /**
  * How often one reading goes on in another object. A file is sealed anew once a rotation, and its old object stays for a grace
  * of hours: more than a few means that something else deletes objects.
  */
-const MOST_MOVES = 5
+const MAX_RELOCATIONS = 5
 
 /** A stored file, open for one reading that outlives a re-encryption. Dispose of it: it holds keys. */
-export interface Reading extends Disposable {
+export interface ObjectReader extends Disposable {
   readonly stored: StoredFile
   /** Bytes of the file. */
   readonly length: number
@@ -24,7 +24,7 @@ export interface Reading extends Disposable {
 }
 
 /** Opens a stored file. Throws NOT_FOUND, FILE_NOT_STORED, and what openObject throws. */
-export async function openReading(library: Library, given: string): Promise<Reading> {
+export async function openObjectReader(library: FileStore, given: string): Promise<ObjectReader> {
   return onPresentObject(library, await library.find(given), async (stored) => {
     const { reader, options } = await library.object(stored)
     return new StoredReading(library, stored, await openObject(reader, options))
@@ -33,7 +33,7 @@ export async function openReading(library: Library, given: string): Promise<Read
 
 /** Verifies a stored file's object: all of one, whichever it is kept in when the last byte has been read. */
 export async function verifyStored(
-  library: Library,
+  library: FileStore,
   stored: StoredFile,
   onProgress: NonNullable<VerifyOptions['onProgress']>,
 ): Promise<VerifyResult> {
@@ -43,15 +43,15 @@ export async function verifyStored(
   })
 }
 
-class StoredReading implements Reading {
+class StoredReading implements ObjectReader {
   readonly stored: StoredFile
   readonly length: number
-  readonly #library: Library
+  readonly #library: FileStore
   #present: StoredFile
   #opened: OpenedObject
   #moves = 0
 
-  constructor(library: Library, stored: StoredFile, opened: OpenedObject) {
+  constructor(library: FileStore, stored: StoredFile, opened: OpenedObject) {
     this.#library = library
     this.stored = stored
     this.length = opened.plaintextLength
@@ -99,7 +99,7 @@ class StoredReading implements Reading {
   /** Opens the object that the file is kept in by now. Throws `gone` when it is the same, or another file's length. */
   async #move(gone: StoreError): Promise<void> {
     this.#moves += 1
-    if (this.#moves > MOST_MOVES) throw gone
+    if (this.#moves > MAX_RELOCATIONS) throw gone
     const { stored, opened } = await onPresentObject(
       this.#library,
       await newerThan(this.#library, this.#present, gone),
@@ -120,7 +120,7 @@ class StoredReading implements Reading {
 
 /** Runs `use` on the object that the record names; when that object is gone and the record names another by now, on that. */
 async function onPresentObject<T>(
-  library: Library,
+  library: FileStore,
   stored: StoredFile,
   use: (stored: StoredFile) => Promise<T>,
 ): Promise<T> {
@@ -129,14 +129,14 @@ async function onPresentObject<T>(
     try {
       return await use(present)
     } catch (error) {
-      if (!isGone(error) || moves === MOST_MOVES) throw error
+      if (!isGone(error) || moves === MAX_RELOCATIONS) throw error
       present = await newerThan(library, present, error)
     }
   }
 }
 
 /** The file as the record has it now. Throws `gone` when it is still kept by the same attempt: that object is lost. */
-async function newerThan(library: Library, stored: StoredFile, gone: StoreError): Promise<StoredFile> {
+async function newerThan(library: FileStore, stored: StoredFile, gone: StoreError): Promise<StoredFile> {
   const now = await library.find(stored.file.id)
   if (now.committed.id === stored.committed.id) throw gone
   return now

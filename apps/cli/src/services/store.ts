@@ -1,10 +1,10 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
-import { openStore, type Silence, type Store, type StoreError } from '@sealfleet/store'
+import { openStore, type Unresponsive, type Store, type StoreError } from '@sealfleet/store'
 import type { CommandContext } from '../context.js'
 import { humanDuration } from '../output/units.js'
 
 /**
- * The store of the configuration. Reading commands open it read-only: their credentials need no more. Whoever waits is told
+ * The store of the configuration. ObjectReader commands open it read-only: their credentials need no more. Whoever waits is told
  * when the store does not answer, and it is given up sooner than workers do, who have time.
  */
 export function openObjectStore(
@@ -30,7 +30,7 @@ export function openObjectStore(
     connectTimeoutMs: s3.connectTimeoutMs,
     requestTimeoutMs: s3.requestTimeoutMs,
     maxAttempts: s3.maxAttempts,
-    patienceMs: s3.commandPatienceMs,
+    giveUpAfterMs: s3.commandPatienceMs,
     // Whoever has set it low is told all the same.
     silenceAfterMs: Math.min(5_000, s3.commandPatienceMs / 4),
     onSilence: teller(io, s3.endpoint ?? `S3 in ${s3.region}`),
@@ -46,7 +46,7 @@ export function openObjectStore(
 }
 
 /** Lines on standard error, with --json too: standard output is not touched. On a terminal they take the progress line's place. */
-function teller({ stderr }: CommandContext['io'], address: string): (silence: Silence | null) => void {
+function teller({ stderr }: CommandContext['io'], address: string): (silence: Unresponsive | null) => void {
   const say = (text: string): void => void stderr.write(`${stderr.isTTY === true ? '\r\u001b[K' : ''}${text}\n`)
   return (silence) => {
     if (silence === null) return say('the store answers again')

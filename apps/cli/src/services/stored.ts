@@ -27,14 +27,14 @@ export interface StoredObject {
 }
 
 /** Records, store and HSM, opened once for all files of a command; closed when it ends. */
-export interface Library {
+export interface FileStore {
   readonly records: Records
   /** Throws NOT_FOUND or FILE_NOT_STORED (status 4). */
   find(given: string): Promise<StoredFile>
   object(stored: StoredFile): Promise<StoredObject>
 }
 
-export async function openLibrary(context: CommandContext): Promise<Library> {
+export async function openFileStore(context: CommandContext): Promise<FileStore> {
   const config = context.settings.load(['database', 's3', 'hsm'])
   const records = await openDatabase(context, config)
   const pool = await openPool(config, fleetLatch(context, records))

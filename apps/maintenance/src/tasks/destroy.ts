@@ -1,9 +1,9 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
-import { houseTokens } from '@sealfleet/hsm'
+import { allTokens } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
 import { carryOutDue } from '@sealfleet/keys'
 import type { Task } from '@sealfleet/maintenance'
-import { fleetPinLatch } from '@sealfleet/records/keys'
+import { fleetPinLockout } from '@sealfleet/records/keys'
 
 import type { MaintenanceHsm } from '../hsm.js'
 import type { TaskPorts } from './task-ports.js'
@@ -17,7 +17,7 @@ export function destroyTask(
   { pool, tokens }: MaintenanceHsm,
   { destroySeconds }: MaintenanceConfig,
 ): Task {
-  const house = houseTokens(tokens, pool, { latch: fleetPinLatch(records, actor) })
+  const house = allTokens(tokens, pool, { latch: fleetPinLockout(records, actor) })
   return {
     name: 'destroy',
     everySeconds: destroySeconds,

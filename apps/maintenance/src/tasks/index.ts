@@ -1,5 +1,5 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
-import { expire, outOfBalance, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
+import { expire, isUnbalanced, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
 
 import { auditTasks } from './audit.js'
 import { destroyTask } from './destroy.js'
@@ -24,7 +24,7 @@ export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig
   const idleSeconds = Math.min(IDLE_S, config.reconcileSeconds)
   const reconciling = (quick: boolean) => async (signal: AbortSignal) => {
     const report = await reconcile(ports, { quick, idleSeconds, signal })
-    return { report, found: report.books !== null && outOfBalance(report.books) }
+    return { report, found: report.books !== null && isUnbalanced(report.books) }
   }
   return [
     { name: 'reconcile', everySeconds: config.reconcileSeconds, run: reconciling(true) },

@@ -128,7 +128,7 @@ async function recordFailure(
   }
   try {
     const { burned, sameCode } = await ports.records.history(request.fileId, claim.generation, failed.code)
-    const decision = decide(failed.failure, { burned: burned + 1, sameCode: sameCode + 1 })
+    const decision = decide(failed.failure, { counted: burned + 1, sameCode: sameCode + 1 })
     const retryInMs = 'delayMs' in decision ? decision.delayMs : 0
     const recorded = await ports.records.fail({ ...end, disposition: dispositionOf(decision), retryInMs })
     if (recorded === 'fenced' || failed.code === 'FENCED') return { kind: 'fenced' }

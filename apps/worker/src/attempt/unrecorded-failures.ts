@@ -16,7 +16,7 @@ export class UnrecordedError<End> extends Error {
  * Ends of attempts that an outage of the database kept from being recorded. Told when it is back, the files are free at once
  * and nobody is blamed; untold, each lease would run out and count as a crash, and after three of them a file is dead.
  */
-export class OwedEnds<End extends { readonly owner: string }> {
+export class UnrecordedFailures<End extends { readonly owner: string }> {
   /** By owner, which is one activation of a job. */
   readonly #owed = new Map<string, End>()
 
@@ -29,7 +29,7 @@ export class OwedEnds<End extends { readonly owner: string }> {
   }
 
   /** Tells them all. Throws what an outage makes of it; what is told by then is told. */
-  async pay(records: { readonly fail: (end: End) => Promise<unknown> }): Promise<void> {
+  async flush(records: { readonly fail: (end: End) => Promise<unknown> }): Promise<void> {
     for (const [owner, end] of this.#owed) {
       try {
         await records.fail(end)

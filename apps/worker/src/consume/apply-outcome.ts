@@ -48,7 +48,7 @@ export interface SettlePorts {
  * - a dependency is overloaded: the whole queue is rate limited, so that the fleet slows down together, and the job goes back.
  * - shutting down: `moveToWait` + WaitingError gives the job to another worker at once.
  */
-export async function settle(
+export async function applyOutcome(
   ports: SettlePorts,
   job: Job,
   token: string | undefined,
@@ -67,20 +67,20 @@ export async function settle(
     case 'skipped':
       return { outcome: 'skipped', state: outcome.state }
     case 'leased':
-      return later(job, token, outcome.retryInMs + AFTER_LEASE_MS)
+      return delay(job, token, outcome.retryInMs + AFTER_LEASE_MS)
     case 'fenced':
-      return later(job, token, AFTER_FENCE_MS)
+      return delay(job, token, AFTER_FENCE_MS)
     case 'conflict':
       throw new UnrecoverableError('REQUEST_CONFLICT: this id stands for another request; that file is untouched')
     case 'unknown-domain':
       throw new UnrecoverableError('PAYLOAD_INVALID: there is no such key domain')
     case 'failed':
-      return settleFailure(ports, job, token, outcome)
+      return applyFailure(ports, job, token, outcome)
   }
 }
 
-/** @see settle; the policy's decision is recorded already */
-export async function settleFailure(
+/** @see applyOutcome; the policy's decision is recorded already */
+export async function applyFailure(
   ports: SettlePorts,
   job: Job,
   token: string | undefined,
@@ -90,18 +90,18 @@ export async function settleFailure(
   switch (decision.action) {
     case 'retry':
       await job.log(`${code}: ${failure.summary} Tried again in ${Math.ceil(decision.delayMs / 1000)} s.`)
-      return later(job, token, decision.delayMs)
+      return delay(job, token, decision.delayMs)
     case 'hold':
     case 'pause':
-      if (decision.dependency === 'process') return backToTheQueue(job, token)
+      if (decision.dependency === 'process') return returnToQueue(job, token)
       // One domain's keys are no reason to hold back the files of all others.
-      if (code === 'NO_ACTIVE_KEY' || code === 'KEY_MISMATCH') return later(job, token, KEY_TROUBLE_MS)
+      if (code === 'NO_ACTIVE_KEY' || code === 'KEY_MISMATCH') return delay(job, token, KEY_TROUBLE_MS)
       if (SLOW_DOWN.has(code)) {
         await ports.worker.rateLimit(Math.max(1_000, decision.delayMs))
         throw new RateLimitError()
       }
       ports.onOutage(decision.dependency, code)
-      return later(job, token, AFTER_OUTAGE_MS + decision.delayMs)
+      return delay(job, token, AFTER_OUTAGE_MS + decision.delayMs)
     case 'dead':
       throw new UnrecoverableError(`${code}: ${failure.summary}`)
     case 'record':
@@ -110,23 +110,23 @@ export async function settleFailure(
 }
 
 /** Gives a job back to be taken at once, without burning anything. */
-export async function backToTheQueue(job: Job, token: string | undefined): Promise<never> {
+export async function returnToQueue(job: Job, token: string | undefined): Promise<never> {
   await job.moveToWait(token)
   throw new WaitingError()
 }
 
 /** Gives a job back to be taken a little later, so that a crowd does not come back as one. */
-export function backSoon(job: Job, token: string | undefined): Promise<never> {
-  return later(job, token, AFTER_OUTAGE_MS * (1 + Math.random()))
+export function delayShortly(job: Job, token: string | undefined): Promise<never> {
+  return delay(job, token, AFTER_OUTAGE_MS * (1 + Math.random()))
 }
 
 /** Gives back a job whose source this worker can not reach, for another worker, or for later. */
-export function backWhenRootsAre(job: Job, token: string | undefined): Promise<never> {
-  return later(job, token, ROOT_OUT_MS * (1 + Math.random()))
+export function delayUntilRootAvailable(job: Job, token: string | undefined): Promise<never> {
+  return delay(job, token, ROOT_OUT_MS * (1 + Math.random()))
 }
 
 /** Gives a job back to be taken so much later. */
-export async function later(job: Job, token: string | undefined, delayMs: number): Promise<never> {
+export async function delay(job: Job, token: string | undefined, delayMs: number): Promise<never> {
   await job.moveToDelayed(Date.now() + delayMs, token)
   throw new DelayedError()
 }

@@ -7,7 +7,7 @@ import type { Guarded } from '../health/breaker.js'
 import type { Activity } from '../health/activity.js'
 import { BrokenJobs } from './broken-jobs.js'
 import type { Refusal } from './refusal.js'
-import { backSoon, backToTheQueue } from './apply-outcome.js'
+import { delayShortly, returnToQueue } from './apply-outcome.js'
 
 /** Why running attempts stop when the process does. Burns no attempt. */
 export class ShutdownError extends Error {
@@ -73,10 +73,10 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
   // BullMQ hands over an AbortSignal only to functions of three declared parameters.
   const process = async (job: Job<unknown>, token: string | undefined, cancel?: AbortSignal): Promise<Report> => {
     using _active = activity.began(String(job.id))
-    if (shutdown.signal.aborted) return await backToTheQueue(job, token)
+    if (shutdown.signal.aborted) return await returnToQueue(job, token)
     // A paused worker of BullMQ may still take the one job that it was waiting for.
-    if (held) return await backSoon(job, token)
-    if (!(await isOurs(options))) return await backSoon(job, token)
+    if (held) return await delayShortly(job, token)
+    if (!(await isOurs(options))) return await delayShortly(job, token)
     if (brokenJobs.isOwnKey(String(job.id))) return await buried(options, brokenJobs, String(job.id))
     const signal = cancel === undefined ? shutdown.signal : AbortSignal.any([cancel, shutdown.signal])
     return await options.process(job, token, signal)

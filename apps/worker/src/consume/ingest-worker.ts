@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { classify, decide, JobsError, type FailureCode } from '@sealfleet/failures'
+import { classify, decide, CodedError, type FailureCode } from '@sealfleet/failures'
 import { decodeContext, fingerprintOf, ingestJobId, parseIngestJob, QUEUES, type IngestJobV1 } from '@sealfleet/queue'
 import type { Logger } from '@sealfleet/telemetry'
 import { UnrecoverableError, type Job } from 'bullmq'
@@ -10,12 +10,12 @@ import { ingest, type IngestOutcome } from '../attempt/ingest.js'
 import { UnrecordedError } from '../attempt/unrecorded-failures.js'
 import type { ClaimRequest, FailInput, IngestPorts } from '../attempt/ports.js'
 import type { Guarded } from '../health/breaker.js'
-import type { RootsOut } from '../health/unavailable-roots.js'
+import type { UnavailableRoots } from '../health/unavailable-roots.js'
 import type { Activity } from '../health/activity.js'
 import { outageOf, startConsumer, type Consumer } from './consumer.js'
 import { throttledProgress } from './progress.js'
 import type { Refusal } from './refusal.js'
-import { backSoon, backWhenRootsAre, settle, type IngestReport } from './apply-outcome.js'
+import { delayShortly, delayUntilRootAvailable, applyOutcome, type IngestReport } from './apply-outcome.js'
 
 export interface IngestWorkerOptions {
   readonly connection: Redis
@@ -38,7 +38,7 @@ export interface IngestWorkerOptions {
   /** The end of an attempt that somebody has to record later. */
   readonly onUnrecorded: (owed: FailInput) => void
   /** Roots whose folder is missing here. */
-  readonly rootsOut: Pick<RootsOut, 'has' | 'lost'>
+  readonly rootsOut: Pick<UnavailableRoots, 'has' | 'lost'>
   readonly onOutcome?: (outcome: IngestOutcome, seconds: number) => void
 }
 
@@ -50,7 +50,7 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
   const process = async (job: Job<unknown>, token: string | undefined, signal: AbortSignal): Promise<IngestReport> => {
     const startedAt = performance.now()
     const request = await requestFrom(options, job, token)
-    if (options.rootsOut.has(request.root)) return await backWhenRootsAre(job, token)
+    if (options.rootsOut.has(request.root)) return await delayUntilRootAvailable(job, token)
     const outcome = await ingestOrHold(options, request, { signal, onProgress: throttledProgress(job) })
     if (outcome.kind === 'conflict' || outcome.kind === 'unknown-domain') {
       await refuseOrHold(options, job, token, refusalOf(job, request, outcome.kind))
@@ -59,7 +59,7 @@ export function startIngestWorker(options: IngestWorkerOptions): IngestWorker {
     options.onOutcome?.(outcome, seconds)
     logOutcome(log, job, request, outcome, seconds)
     if (outcome.kind === 'failed' && outcome.failed.code === 'ROOT_UNAVAILABLE') options.rootsOut.lost(request.root)
-    return await settle({ worker: consumer.worker, onOutage: options.onOutage }, job, token, outcome)
+    return await applyOutcome({ worker: consumer.worker, onOutage: options.onOutage }, job, token, outcome)
   }
   const consumer = startConsumer<IngestReport>({
     ...options,
@@ -79,7 +79,7 @@ async function requestFrom(
   try {
     data = parseIngestJob(job.data)
   } catch (error) {
-    if (!(error instanceof JobsError)) throw error
+    if (!(error instanceof CodedError)) throw error
     return await refused(options, job, token, 'PAYLOAD_INVALID', error.message)
   }
   // Its own fleet has the file in its database, and gives it another job.
@@ -126,7 +126,7 @@ async function refuseOrHold(
     const dependency = outageOf(failure)
     if (dependency === undefined) throw error
     options.onOutage(dependency, code)
-    await backSoon(job, token)
+    await delayShortly(job, token)
   }
 }
 
@@ -141,7 +141,7 @@ async function ingestOrHold(
   } catch (error) {
     if (error instanceof UnrecordedError) onUnrecorded((error as UnrecordedError<FailInput>).owed)
     const failed = classify(error, { during: 'database' })
-    return { kind: 'failed', failed, error, decision: decide(failed.failure, { burned: 1 }) }
+    return { kind: 'failed', failed, error, decision: decide(failed.failure, { counted: 1 }) }
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { classify, decide, JobsError, type FailureCode } from '@sealfleet/failures'
+import { classify, decide, CodedError, type FailureCode } from '@sealfleet/failures'
 import { parseRekeyJob, QUEUES } from '@sealfleet/queue'
 import type { Logger } from '@sealfleet/telemetry'
 import { UnrecoverableError, type Job } from 'bullmq'
@@ -13,7 +13,7 @@ import { rekeyItem, type RekeyOutcome } from '../attempt/rekey/rekey-item.js'
 import type { Activity } from '../health/activity.js'
 import { startConsumer, type Consumer } from './consumer.js'
 import type { Refusal } from './refusal.js'
-import { AFTER_FENCE_MS, AFTER_LEASE_MS, later, settleFailure } from './apply-outcome.js'
+import { AFTER_FENCE_MS, AFTER_LEASE_MS, delay, applyFailure } from './apply-outcome.js'
 
 export interface RekeyWorkerOptions {
   readonly connection: Redis
@@ -67,7 +67,7 @@ async function itemOf({ refuse, log }: RekeyWorkerOptions, job: Job<unknown>): P
   try {
     return parseRekeyJob(job.data).id
   } catch (error) {
-    if (!(error instanceof JobsError)) throw error
+    if (!(error instanceof CodedError)) throw error
     await refuse({ jobId: String(job.id), code: 'PAYLOAD_INVALID', reason: error.message })
     log.warn({ jobId: job.id, code: error.code }, 'job refused')
     throw new UnrecoverableError(`${error.code}: ${error.message}`)
@@ -85,7 +85,7 @@ async function rekeyOrHold(
   } catch (error) {
     if (error instanceof UnrecordedError) onUnrecorded((error as UnrecordedError<RekeyEnd>).owed)
     const failed = classify(error, { during: 'database' })
-    return { kind: 'failed', failed, error, decision: decide(failed.failure, { burned: 1 }) }
+    return { kind: 'failed', failed, error, decision: decide(failed.failure, { counted: 1 }) }
   }
 }
 
@@ -98,13 +98,13 @@ async function settleRekey(
 ): Promise<RekeyReport> {
   switch (outcome.kind) {
     case 'leased':
-      return later(job, token, outcome.retryInMs + AFTER_LEASE_MS)
+      return delay(job, token, outcome.retryInMs + AFTER_LEASE_MS)
     case 'fenced':
-      return later(job, token, AFTER_FENCE_MS)
+      return delay(job, token, AFTER_FENCE_MS)
     case 'failed':
       // Another try has another job: the feeder gives it when it is due.
       if (outcome.decision.action === 'retry') return { outcome: 'retry' }
-      return settleFailure({ worker, onOutage: options.onOutage }, job, token, outcome)
+      return applyFailure({ worker, onOutage: options.onOutage }, job, token, outcome)
     default:
       return { outcome: outcome.kind }
   }

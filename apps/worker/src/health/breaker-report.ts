@@ -2,7 +2,7 @@ import { FAILURES, type FailureCode } from '@sealfleet/failures'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { GUARDED, isBroken, type Guarded } from './breaker.js'
-import { holdsIntake, type OpenBreaker } from './breakers.js'
+import { pausesConsumer, type OpenBreaker } from './breakers.js'
 
 /** Tells of breakers: one log line when one opens and one when it closes, and the metrics that alerts stand on. */
 export function breakerObserver(metrics: Metrics, log: Logger) {
@@ -30,7 +30,7 @@ export function breakerObserver(metrics: Metrics, log: Logger) {
 /** For `/readyz`: one line for each. */
 export function describeOpen(open: readonly OpenBreaker[]): string {
   return open
-    .filter(holdsIntake)
+    .filter(pausesConsumer)
     .map(({ dependency, code, openMs, probeInMs }) => {
       const next = `Next probe in ${Math.ceil(probeInMs / 1000)} s.`
       return `not ready: ${dependency}: ${code} for ${Math.round(openMs / 1000)} s. ${FAILURES[code].summary} ${next}`

@@ -10,7 +10,7 @@ export interface BreakersOptions {
   readonly onOpen: (dependency: Guarded, code: FailureCode) => void
   readonly onClose: (dependency: Guarded, code: FailureCode, openMs: number) => void
   /** The first that holds the intake has opened (false), or the last of them has closed (true). */
-  readonly onIntake: (open: boolean) => void
+  readonly onAccepting: (open: boolean) => void
   /** What `open` returns has changed: one opened or closed, or is probed at another time. */
   readonly onChange?: () => void
   /** A probe that takes longer has failed, milliseconds. */
@@ -30,7 +30,7 @@ export interface OpenBreaker {
  * Whether this process takes no jobs while a breaker is open. One folder that is missing is no reason to leave the files of
  * all others: only the jobs of that root go back (roots-out.ts).
  */
-export function holdsIntake({ dependency }: Pick<OpenBreaker, 'dependency'>): boolean {
+export function pausesConsumer({ dependency }: Pick<OpenBreaker, 'dependency'>): boolean {
   return dependency !== 'roots'
 }
 
@@ -73,7 +73,7 @@ export class Breakers implements Disposable {
     const held = this.#held
     if (!this.#of(dependency).failed(code, performance.now())) return
     // First of all no more jobs; the rest is telling.
-    if (!held && this.#held) this.#options.onIntake(false)
+    if (!held && this.#held) this.#options.onAccepting(false)
     this.#options.onOpen(dependency, code)
     this.#schedule(dependency)
     this.#options.onChange?.()
@@ -86,7 +86,7 @@ export class Breakers implements Disposable {
   }
 
   get #held(): boolean {
-    return this.open().some(holdsIntake)
+    return this.open().some(pausesConsumer)
   }
 
   #of(dependency: Guarded): Breaker {
@@ -122,7 +122,7 @@ export class Breakers implements Disposable {
       const held = this.#held
       const openMs = breaker.probeSucceeded(now)
       if (openMs !== undefined) this.#options.onClose(dependency, code, openMs)
-      if (held && !this.#held) this.#options.onIntake(true)
+      if (held && !this.#held) this.#options.onAccepting(true)
       this.#options.onChange?.()
       return
     }

@@ -4,13 +4,13 @@ import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 
 import { NO_LIMIT } from '../consume/consumer.js'
-import type { Look } from './stall-detector.js'
+import type { QueueState } from './stall-detector.js'
 
 /** Longer than this a look never waits for Redis, milliseconds. */
 const PATIENCE_MS = 3_000
 
 export interface QueueLook extends AsyncDisposable {
-  look(): Promise<Look>
+  look(): Promise<QueueState>
 }
 
 /**
@@ -41,7 +41,7 @@ export function queueLook(connection: Redis, prefix: string, names: readonly str
   }
 }
 
-async function ask(queues: readonly Queue[]): Promise<Look> {
+async function ask(queues: readonly Queue[]): Promise<QueueState> {
   const looks = await Promise.all(queues.map(askOne))
   const open = looks.filter((look) => look !== 'held')
   return open.length === 0 ? 'held' : { waiting: open.reduce((sum, waiting) => sum + waiting, 0) }

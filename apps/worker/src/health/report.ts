@@ -1,11 +1,11 @@
 import type { Logger } from '@sealfleet/telemetry'
 
 import type { Activity } from './activity.js'
-import type { Wedge } from './stall-detector.js'
+import type { Stall } from './stall-detector.js'
 import { EXIT_WEDGED } from './watchdog.js'
 
 /** Writes down what stood still: a line for each job, then the reason why the process ends. @returns its exit status */
-export function reportWedge(log: Logger, { stillMs, active, waiting }: Wedge, activity: Activity): number {
+export function reportStall(log: Logger, { stillMs, active, waiting }: Stall, activity: Activity): number {
   const now = performance.now()
   for (const { jobId, since } of activity.jobs) {
     log.error({ code: 'WEDGED', jobId, seconds: Math.round((now - since) / 1000) }, 'this job stands still')

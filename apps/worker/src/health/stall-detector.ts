@@ -1,5 +1,5 @@
 /** What a look at the queue found. */
-export type Look =
+export type QueueState =
   /** Nobody is meant to work: the queue is paused or limited, a breaker is open, the worker drains. */
   | 'held'
   /** Redis did not say. */
@@ -7,17 +7,17 @@ export type Look =
   /** So many jobs wait to be taken. */
   | { readonly waiting: number }
 
-export interface Sight {
+export interface Sample {
   readonly now: number
   /** When something last moved. */
   readonly movedAt: number
   /** Jobs under way in this process. */
   readonly active: number
-  readonly look: Look
+  readonly look: QueueState
 }
 
 /** A worker that stands still while there is work. */
-export interface Wedge {
+export interface Stall {
   readonly stillMs: number
   readonly active: number
   readonly waiting: number
@@ -30,7 +30,7 @@ export interface Wedge {
  * An excuse sets the clock back to zero: no jobs, an intake that is held, a Redis that can't be asked. So does a look that
  * comes much too late, since then this process itself was stopped, and the standing still was not its doing.
  */
-export class Stillness {
+export class StallDetector {
   readonly #limitMs: number
   readonly #everyMs: number
   #excusedAt: number
@@ -43,7 +43,7 @@ export class Stillness {
     this.#lookedAt = options.now
   }
 
-  see({ now, movedAt, active, look }: Sight): Wedge | undefined {
+  see({ now, movedAt, active, look }: Sample): Stall | undefined {
     const stopped = now - this.#lookedAt > 3 * this.#everyMs
     this.#lookedAt = now
     const idle = typeof look === 'object' && look.waiting === 0 && active === 0

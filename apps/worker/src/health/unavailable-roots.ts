@@ -8,7 +8,7 @@ import type { Probe } from '@sealfleet/runtime'
  * The named roots whose folder this worker has lost. Jobs that name one go back unclaimed, so that another worker takes them
  * or they wait without a trace in the database; the jobs of other roots go on.
  */
-export class RootsOut {
+export class UnavailableRoots {
   readonly #roots: ReadonlyMap<string, string>
   readonly #out = new Set<string>()
 

@@ -1,5 +1,5 @@
 import type { Activity } from './activity.js'
-import { Stillness, type Look, type Wedge } from './stall-detector.js'
+import { StallDetector, type QueueState, type Stall } from './stall-detector.js'
 
 /** Exit status of a worker that its watchdog ended. */
 export const EXIT_WEDGED = 7
@@ -11,12 +11,12 @@ export interface WatchdogOptions {
   /** Whether this process has a reason of its own not to take jobs (a breaker, a drain). */
   readonly held: () => boolean
   /** How the queue stands; not asked while `held`. */
-  readonly look: () => Promise<Look>
+  readonly look: () => Promise<QueueState>
 }
 
 export interface Watchdog extends Disposable {
   /** Resolves when the worker has stood still for too long. Never rejects, and without a watchdog never resolves. */
-  readonly wedged: Promise<Wedge>
+  readonly wedged: Promise<Stall>
   /** Liveness: false from then on. */
   readonly alive: () => boolean
 }
@@ -31,11 +31,11 @@ export function startWatchdog({ limitMs, activity, held, look }: WatchdogOptions
     return { wedged: new Promise(() => undefined), alive: () => true, [Symbol.dispose]: () => undefined }
   }
   const everyMs = Math.min(limitMs / 4, 15_000)
-  const stillness = new Stillness({ limitMs, everyMs, now: performance.now() })
-  let verdict: Wedge | undefined
+  const stillness = new StallDetector({ limitMs, everyMs, now: performance.now() })
+  let verdict: Stall | undefined
   let looking = false
-  let tell: (wedge: Wedge) => void
-  const wedged = new Promise<Wedge>((resolve) => (tell = resolve))
+  let tell: (wedge: Stall) => void
+  const wedged = new Promise<Stall>((resolve) => (tell = resolve))
   const round = async (): Promise<void> => {
     const seen = held() ? 'held' : await look()
     const { movedAt, jobs } = activity

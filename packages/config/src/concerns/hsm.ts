@@ -38,8 +38,8 @@ export interface HsmConfig {
 
 const pin: Variable<PinConfig> = {
   name: 'SEALFLEET_PKCS11_PIN',
-  about: "the token's PIN, for development; in production give the file, which only the HSM's agent reads",
-  wants: "the token's user PIN (better: SEALFLEET_PKCS11_PIN_FILE with its path)",
+  description: "the token's PIN, for development; in production give the file, which only the HSM's agent reads",
+  expects: "the token's user PIN (better: SEALFLEET_PKCS11_PIN_FILE with its path)",
   example: '1234',
   schema: text.transform((value): PinConfig => ({ kind: 'value', value: new Secret(value) })),
   secret: true,
@@ -49,81 +49,81 @@ const pin: Variable<PinConfig> = {
 const variables = {
   module: required({
     name: 'SEALFLEET_PKCS11_MODULE',
-    about: "the HSM vendor's PKCS#11 library",
-    wants: 'the absolute path of a PKCS#11 library',
+    description: "the HSM vendor's PKCS#11 library",
+    expects: 'the absolute path of a PKCS#11 library',
     example: '/usr/lib/softhsm/libsofthsm2.so',
     schema: absolutePath,
   }),
   token: required({
     name: 'SEALFLEET_PKCS11_TOKEN',
-    about: 'label of the token that holds the master keys',
-    wants: 'a token label of 1 to 32 bytes',
+    description: 'label of the token that holds the master keys',
+    expects: 'a token label of 1 to 32 bytes',
     example: 'sealfleet',
     schema: tokenLabel,
   }),
   serial: optional({
     name: 'SEALFLEET_PKCS11_SERIAL',
-    about: 'serial number of that token, where two tokens of the module carry the label',
-    wants: 'a serial number of 1 to 16 bytes',
+    description: 'serial number of that token, where two tokens of the module carry the label',
+    expects: 'a serial number of 1 to 16 bytes',
     example: '3f2a90c1d4e57b68',
     schema: text.refine((value) => Buffer.byteLength(value) <= 16, { error: 'is longer than 16 bytes' }),
   }),
   pin,
   pinId: withDefault('default', {
     name: 'SEALFLEET_PKCS11_PIN_ID',
-    about: 'a name for this PIN; change it with the PIN, since a rejected PIN is latched under it',
-    wants: 'letters, digits, dots, dashes and underscores, at most 64',
+    description: 'a name for this PIN; change it with the PIN, since a rejected PIN is latched under it',
+    expects: 'letters, digits, dots, dashes and underscores, at most 64',
     example: 'pin-2026-01',
     schema: text.refine((value) => /^[A-Za-z0-9._-]{1,64}$/.test(value), { error: 'is not of that form' }),
   }),
   secondaries: optional({
     name: 'SEALFLEET_PKCS11_SECONDARIES',
-    about: "tokens that hold the same keys and serve while the first can't, in order of preference",
-    wants:
+    description: "tokens that hold the same keys and serve while the first can't, in order of preference",
+    expects:
       'token=LABEL,pin-file=/path, and where needed module=/path, serial=…, pin-id=…, env.NAME=…; several separated by semicolons',
     example: 'token=sealfleet-2,pin-file=/run/secrets/pin-2',
     schema: secondaryList,
   }),
   agents: withDefault('2', {
     name: 'SEALFLEET_HSM_AGENTS',
-    about: 'agent processes, so that one may restart',
-    wants: 'a whole number from 1 to 8',
+    description: 'agent processes, so that one may restart',
+    expects: 'a whole number from 1 to 8',
     example: '2',
     schema: wholeNumber(1, 8),
   }),
   sessions: withDefault('8', {
     name: 'SEALFLEET_HSM_SESSIONS',
-    about:
+    description:
       "sessions of each agent, fewer where the budget gives fewer; the fleet's sum must stay below the token's maximum",
-    wants: 'a whole number from 1 to 256',
+    expects: 'a whole number from 1 to 256',
     example: '8',
     schema: wholeNumber(1, 256),
   }),
   sessionBudget: withDefault('0', {
     name: 'SEALFLEET_HSM_SESSION_BUDGET',
-    about: 'sessions that all workers together may have of a token, divided by their number; 0: no such limit',
-    wants: 'a whole number from 0 to 1000000',
+    description: 'sessions that all workers together may have of a token, divided by their number; 0: no such limit',
+    expects: 'a whole number from 0 to 1000000',
     example: '256',
     schema: wholeNumber(0, 1_000_000),
   }),
   workers: optional({
     name: 'SEALFLEET_HSM_WORKERS',
-    about: 'worker processes that share the budget of sessions, those of a rolling restart included',
-    wants: 'a whole number from 1 to 10000',
+    description: 'worker processes that share the budget of sessions, those of a rolling restart included',
+    expects: 'a whole number from 1 to 10000',
     example: '8',
     schema: wholeNumber(1, 10_000),
   }),
   softTimeoutMs: withDefault('1000', {
     name: 'SEALFLEET_HSM_SOFT_TIMEOUT_MS',
-    about: 'milliseconds after which an HSM call counts as slow',
-    wants: 'a whole number of milliseconds from 10 to 60000',
+    description: 'milliseconds after which an HSM call counts as slow',
+    expects: 'a whole number of milliseconds from 10 to 60000',
     example: '1000',
     schema: wholeNumber(10, 60_000),
   }),
   hardTimeoutMs: withDefault('5000', {
     name: 'SEALFLEET_HSM_HARD_TIMEOUT_MS',
-    about: 'milliseconds after which an HSM call counts as hung',
-    wants: 'a whole number of milliseconds from 100 to 120000, above the soft time-out',
+    description: 'milliseconds after which an HSM call counts as hung',
+    expects: 'a whole number of milliseconds from 100 to 120000, above the soft time-out',
     example: '5000',
     schema: wholeNumber(100, 120_000),
   }),
@@ -169,6 +169,6 @@ function pinFiles({ secondaries = [] }: HsmValues, fileFault: FileFault): Proble
   })
 }
 
-function problem({ name, wants, example }: Omit<Variable<unknown>, 'schema'>, fault: string): Problem {
-  return { variable: name, fault, wants, example }
+function problem({ name, expects: wants, example }: Omit<Variable<unknown>, 'schema'>, fault: string): Problem {
+  return { variable: name, fault, expects: wants, example }
 }

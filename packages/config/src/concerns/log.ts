@@ -12,8 +12,8 @@ export interface LogConfig {
 const variables = {
   level: withDefault('info', {
     name: 'SEALFLEET_LOG_LEVEL',
-    about: 'least level that is logged',
-    wants: `one of ${LOG_LEVELS.join(', ')}`,
+    description: 'least level that is logged',
+    expects: `one of ${LOG_LEVELS.join(', ')}`,
     example: 'info',
     schema: z.enum(LOG_LEVELS, { error: 'is not a log level' }),
   }),

@@ -33,8 +33,8 @@ export interface MaintenanceConfig {
 const seconds = (name: `SEALFLEET_${string}`, fallback: string, about: string, min: number) =>
   withDefault(fallback, {
     name,
-    about,
-    wants: `a whole number of seconds from ${min} to 2592000`,
+    description: about,
+    expects: `a whole number of seconds from ${min} to 2592000`,
     example: fallback,
     schema: wholeNumber(min, 2_592_000),
   })
@@ -75,15 +75,16 @@ const variables = {
   ),
   scrubMibPerSecond: optional({
     name: 'SEALFLEET_SCRUB_MIB_PER_SECOND',
-    about: 'MiB of stored objects that maintenance reads and verifies a second; unset: it does not; needs the HSM',
-    wants: 'a whole number of MiB from 1 to 100000',
+    description:
+      'MiB of stored objects that maintenance reads and verifies a second; unset: it does not; needs the HSM',
+    expects: 'a whole number of MiB from 1 to 100000',
     example: '20',
     schema: wholeNumber(1, 100_000),
   }),
   scrubEveryDays: withDefault('30', {
     name: 'SEALFLEET_SCRUB_EVERY_DAYS',
-    about: 'how often every stored object is verified, once scrubbing is on',
-    wants: 'a whole number of days from 1 to 3650',
+    description: 'how often every stored object is verified, once scrubbing is on',
+    expects: 'a whole number of days from 1 to 3650',
     example: '30',
     schema: wholeNumber(1, 3650),
   }),
@@ -101,22 +102,22 @@ const variables = {
   ),
   retentionDelete: withDefault('false', {
     name: 'SEALFLEET_RETENTION_DELETE',
-    about: 'whether maintenance deletes files past their retention that are under no hold; else it counts them',
-    wants: 'true or false',
+    description: 'whether maintenance deletes files past their retention that are under no hold; else it counts them',
+    expects: 'true or false',
     example: 'true',
     schema: flag,
   }),
   relayMs: withDefault('500', {
     name: 'SEALFLEET_RELAY_MS',
-    about: 'how often an empty outbox is looked into',
-    wants: 'a whole number of milliseconds from 10 to 60000',
+    description: 'how often an empty outbox is looked into',
+    expects: 'a whole number of milliseconds from 10 to 60000',
     example: '500',
     schema: wholeNumber(10, 60_000),
   }),
   healthPort: optional({
     name: 'SEALFLEET_MAINTENANCE_PORT',
-    about: "port of maintenance's own /healthz and /metrics on SEALFLEET_OPS_HOST; unset: none; 0: any free one",
-    wants: 'a port number from 0 to 65535',
+    description: "port of maintenance's own /healthz and /metrics on SEALFLEET_OPS_HOST; unset: none; 0: any free one",
+    expects: 'a port number from 0 to 65535',
     example: '9465',
     schema: wholeNumber(0, 65_535),
   }),

@@ -14,15 +14,15 @@ export interface OpsConfig {
 const variables = {
   host: withDefault('127.0.0.1', {
     name: 'SEALFLEET_OPS_HOST',
-    about: 'address the dashboard and the metrics listen on',
-    wants: 'an IP address or host name of this machine',
+    description: 'address the dashboard and the metrics listen on',
+    expects: 'an IP address or host name of this machine',
     example: '127.0.0.1',
     schema: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, { error: 'is not a host name or address' }),
   }),
   port: withDefault('3900', {
     name: 'SEALFLEET_OPS_PORT',
-    about: 'port of the dashboard; 0: any free one',
-    wants: 'a port number from 0 to 65535',
+    description: 'port of the dashboard; 0: any free one',
+    expects: 'a port number from 0 to 65535',
     example: '3900',
     schema: wholeNumber(0, 65_535),
   }),

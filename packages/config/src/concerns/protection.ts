@@ -20,9 +20,9 @@ export interface ProtectionConfig {
 const variables = {
   allowPlaintext: withDefault('none', {
     name: 'SEALFLEET_ALLOW_PLAINTEXT',
-    about:
+    description:
       'what may be reached, or listen, without verified TLS beyond this machine; everything else is refused; for networks of your own alone',
-    wants: 'none, or redis, database, s3 and ops, separated by commas',
+    expects: 'none, or redis, database, s3 and ops, separated by commas',
     example: 'redis,database',
     schema: z.string().transform((value, context): ReadonlySet<Networked> => {
       if (value === 'none') return new Set()
@@ -35,9 +35,9 @@ const variables = {
   }),
   secretFolders: withDefault('/run/secrets', {
     name: 'SEALFLEET_SECRET_FOLDERS',
-    about:
+    description:
       'folders where files of secrets may be readable by others and belong to anyone, as containers mount them; for the configuration file itself, set it in the environment',
-    wants: 'absolute paths, separated by commas',
+    expects: 'absolute paths, separated by commas',
     example: '/run/secrets,/etc/sealfleet/secrets',
     schema: z.string().transform((value, context): readonly string[] =>
       value.split(',').map((path) => {

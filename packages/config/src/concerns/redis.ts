@@ -21,15 +21,15 @@ const tlsSettings = tlsVariables('REDIS', 'Redis')
 const variables = {
   url: secret({
     name: 'SEALFLEET_REDIS_URL',
-    about: 'the Redis of the queues; `rediss:` for TLS; its policy must be `noeviction`',
-    wants: 'a redis: or rediss: URL with a host',
+    description: 'the Redis of the queues; `rediss:` for TLS; its policy must be `noeviction`',
+    expects: 'a redis: or rediss: URL with a host',
     example: 'redis://:password@127.0.0.1:6379/0',
     schema: redisUrl,
   }),
   prefix: withDefault('{sealfleet}', {
     name: 'SEALFLEET_QUEUE_PREFIX',
-    about: 'prefix of all keys of the queues',
-    wants: 'letters, digits, - and _ in one pair of braces',
+    description: 'prefix of all keys of the queues',
+    expects: 'letters, digits, - and _ in one pair of braces',
     example: '{sealfleet}',
     schema: z.string().regex(/^\{[A-Za-z0-9_-]{1,64}\}$/, { error: 'is not of that form' }),
   }),

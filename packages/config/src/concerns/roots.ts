@@ -68,15 +68,15 @@ const hardLinkList: z.ZodType<ReadonlyMap<string, HardLinks>, string> = z.string
 const variables = {
   roots: required({
     name: 'SEALFLEET_ROOTS',
-    about: 'named folders that jobs may name; paths hold no comma',
-    wants: 'name=/absolute/path, several separated by commas; names of a-z, 0-9 and -',
+    description: 'named folders that jobs may name; paths hold no comma',
+    expects: 'name=/absolute/path, several separated by commas; names of a-z, 0-9 and -',
     example: 'inbox=/srv/inbox,archive=/srv/archive',
     schema: rootList,
   }),
   hardLinks: optional({
     name: 'SEALFLEET_ROOT_HARD_LINKS',
-    about: 'whether files with more than one name are taken, for each root; `allow` where nothing is said',
-    wants: 'name=allow or name=refuse, several separated by commas; names of roots',
+    description: 'whether files with more than one name are taken, for each root; `allow` where nothing is said',
+    expects: 'name=allow or name=refuse, several separated by commas; names of roots',
     example: 'inbox=refuse',
     schema: hardLinkList,
   }),

@@ -31,29 +31,29 @@ export function tlsVariables(dependency: 'DATABASE' | 'REDIS' | 'S3', server: st
   return {
     tlsCa: optionalFile('public', {
       name: name('CA_FILE'),
-      about: `the authorities that ${server}'s certificate may come from, in place of those that Node knows`,
-      wants: 'the path of a PEM file of certificates',
+      description: `the authorities that ${server}'s certificate may come from, in place of those that Node knows`,
+      expects: 'the path of a PEM file of certificates',
       example: '/etc/sealfleet/ca.pem',
       schema: certificates,
     }),
     tlsCert: optionalFile('public', {
       name: name('CERT_FILE'),
-      about: `certificate by which Sealfleet says who it is to ${server}, with its intermediates`,
-      wants: 'the path of a PEM file of certificates',
+      description: `certificate by which Sealfleet says who it is to ${server}, with its intermediates`,
+      expects: 'the path of a PEM file of certificates',
       example: '/etc/sealfleet/client.pem',
       schema: certificates,
     }),
     tlsKey: optionalFile('secret', {
       name: name('KEY_FILE'),
-      about: 'private key of that certificate',
-      wants: 'the path of a PEM file of a private key without a passphrase',
+      description: 'private key of that certificate',
+      expects: 'the path of a PEM file of a private key without a passphrase',
       example: '/etc/sealfleet/client.key',
       schema: privateKey,
     }),
     tlsServerName: optional({
       name: name('SERVER_NAME'),
-      about: `name that ${server}'s certificate must have, where it is not the host of the address`,
-      wants: 'a host name',
+      description: `name that ${server}'s certificate must have, where it is not the host of the address`,
+      expects: 'a host name',
       example: 'service.internal.example',
       schema: z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/, { error: 'is not a host name' }),
     }),
@@ -101,8 +101,8 @@ export function tlsOf({ tlsCa, tlsCert, tlsKey, tlsServerName }: TlsValues): Tls
  * effect, since the address is `plain`.
  */
 export function tlsProblems(variables: TlsVariables, values: TlsValues, plain: string | undefined): readonly Problem[] {
-  const problem = ({ name, wants, example }: Omit<Variable<unknown>, 'schema'>, fault: string): Problem[] => [
-    { variable: name, fault, wants, example },
+  const problem = ({ name, expects: wants, example }: Omit<Variable<unknown>, 'schema'>, fault: string): Problem[] => [
+    { variable: name, fault, expects: wants, example },
   ]
   if (plain !== undefined) {
     const set = (Object.keys(variables) as (keyof TlsVariables)[]).find((property) => values[property] !== undefined)

@@ -10,8 +10,8 @@ import {
   startFailure,
   timedOut,
 } from '../pool/failures.js'
-import { memoryLatch, type LoginOutcome, type PinLatch } from '../pool/pin-lockout.js'
-import type { AgentLink } from '../pool/agent-connection.js'
+import { memoryPinLockout, type LoginOutcome, type PinLockout } from '../pool/pin-lockout.js'
+import type { AgentConnection } from '../pool/agent-connection.js'
 import type { AdminRequest } from '../wire/admin-messages.js'
 import { KIND } from '../wire/frames.js'
 import type { WantLogin } from '../wire/messages.js'
@@ -28,10 +28,10 @@ const START_MS = 30_000
 const ASK_MS = 60_000
 
 /** An agent in admin mode. Whatever goes wrong on the way ends it; nothing is ever sent twice. */
-export class AdminLink {
+export class AdminConnection {
   readonly #token: TokenOptions
-  readonly #latch: PinLatch
-  readonly #link: AgentLink
+  readonly #latch: PinLockout
+  readonly #connection: AgentConnection
   readonly #pending = new Map<number, Pending>()
   readonly #ready: Promise<void>
   #resolveReady: () => void = () => undefined
@@ -42,7 +42,7 @@ export class AdminLink {
   #ended: HsmError | undefined
   #closed = false
 
-  private constructor(token: TokenOptions, latch: PinLatch) {
+  private constructor(token: TokenOptions, latch: PinLockout) {
     this.#token = token
     this.#latch = latch
     this.#ready = new Promise((resolve, reject) => {
@@ -50,7 +50,7 @@ export class AdminLink {
       this.#rejectReady = reject
     })
     const config = { mode: 'admin', sessions: 1, hardTimeoutMs: ASK_MS, beatMs: 1_000 } as const
-    this.#link = startAgent(token, config, {
+    this.#connection = startAgent(token, config, {
       wantLogin: (want) => {
         void this.#guardLogin(want)
       },
@@ -81,8 +81,8 @@ export class AdminLink {
   }
 
   /** Resolves when the agent is logged in; rejects with HsmError. */
-  static async open(token: TokenOptions, latch: PinLatch = memoryLatch()): Promise<AdminLink> {
-    const link = new AdminLink(token, latch)
+  static async open(token: TokenOptions, latch: PinLockout = memoryPinLockout()): Promise<AdminConnection> {
+    const link = new AdminConnection(token, latch)
     await link.#ready
     return link
   }
@@ -96,16 +96,16 @@ export class AdminLink {
         this.#kill(timedOut(`the request "${request.op}"`, ASK_MS))
       }, ASK_MS)
       this.#pending.set(id, { label, resolve, reject, timer })
-      this.#link.send(KIND.ADMIN, id, [Buffer.from(JSON.stringify(request), 'utf8')])
+      this.#connection.send(KIND.ADMIN, id, [Buffer.from(JSON.stringify(request), 'utf8')])
     })
     return answer as T
   }
 
   /** Ends the process; resolves when it is gone. */
   async close(): Promise<void> {
-    if (!this.#closed && this.#ended === undefined) this.#link.close()
+    if (!this.#closed && this.#ended === undefined) this.#connection.close()
     this.#closed = true
-    await this.#link.ended
+    await this.#connection.ended
   }
 
   async #guardLogin({ pin, token: { serial } }: WantLogin): Promise<void> {
@@ -127,7 +127,7 @@ export class AdminLink {
     if (this.#ended !== undefined) return 'failed'
     const done = new Promise<LoginOutcome>((resolve) => (this.#loginDone = resolve))
     this.#armStart()
-    this.#link.allowLogin()
+    this.#connection.allowLogin()
     return done
   }
 
@@ -151,7 +151,7 @@ export class AdminLink {
 
   #kill(error: HsmError): void {
     this.#fail(error)
-    this.#link.kill()
+    this.#connection.kill()
   }
 
   #fail(error: HsmError): void {

@@ -2,7 +2,7 @@ import type { MasterKeyRef } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { keyLabel } from '../labels.js'
 import type { TokenOptions } from '../options.js'
-import type { PinLatch } from '../pool/pin-lockout.js'
+import type { PinLockout } from '../pool/pin-lockout.js'
 import { openKeyAdmin, type KeyAdmin, type KeyListing } from './key-admin.js'
 
 /** A key as it was registered, by which the one in a token is known again. */
@@ -35,7 +35,7 @@ export interface DestructionProof extends KeySighting {
 }
 
 export interface DestroyOptions {
-  readonly latch?: PinLatch | undefined
+  readonly latch?: PinLockout | undefined
   /**
    * Other registered keys that should be in every token. A token without the key is only believed when it shows one of these
    * with its check value: else it may be another token altogether.
@@ -154,7 +154,7 @@ async function derivationFails(admin: KeyAdmin, { ref, checkRecord }: Registered
   }
 }
 
-function latchOf({ latch }: DestroyOptions): { latch?: PinLatch } {
+function latchOf({ latch }: DestroyOptions): { latch?: PinLockout } {
   return latch === undefined ? {} : { latch }
 }
 

@@ -4,10 +4,10 @@ import type { KekRef, MasterKeyRef } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { keyLabel, parseKeyLabel } from '../labels.js'
 import type { TokenOptions } from '../options.js'
-import type { PinLatch } from '../pool/pin-lockout.js'
+import type { PinLockout } from '../pool/pin-lockout.js'
 import type { RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'
 import { contradiction, keyExists } from '../pool/failures.js'
-import { AdminLink } from './admin-connection.js'
+import { AdminConnection } from './admin-connection.js'
 
 export interface KeyEvidence extends RawEvidence {
   readonly ref: MasterKeyRef
@@ -55,16 +55,16 @@ const CKA_ID_LENGTH = 16
  * Key administration in a process of its own with a read-write session, apart from the pool's agents. Rejects like
  * HsmPool.open. One login, guarded by the same latch.
  */
-export async function openKeyAdmin(token: TokenOptions, options: { latch?: PinLatch } = {}): Promise<KeyAdmin> {
-  return new TokenAdmin(token, options.latch, await AdminLink.open(token, options.latch))
+export async function openKeyAdmin(token: TokenOptions, options: { latch?: PinLockout } = {}): Promise<KeyAdmin> {
+  return new TokenAdmin(token, options.latch, await AdminConnection.open(token, options.latch))
 }
 
 class TokenAdmin implements KeyAdmin {
   readonly #token: TokenOptions
-  readonly #latch: PinLatch | undefined
-  readonly #link: AdminLink
+  readonly #latch: PinLockout | undefined
+  readonly #link: AdminConnection
 
-  constructor(token: TokenOptions, latch: PinLatch | undefined, link: AdminLink) {
+  constructor(token: TokenOptions, latch: PinLockout | undefined, link: AdminConnection) {
     this.#token = token
     this.#latch = latch
     this.#link = link
@@ -88,7 +88,7 @@ class TokenAdmin implements KeyAdmin {
 
   /** In a process of its own. Throws KEY_EXISTS unless the key is alone, KEY_MISMATCH unless it is as the evidence says. */
   async #lookAfresh(label: string, { kcv, answer, record }: RawEvidence): Promise<void> {
-    const fresh = await AdminLink.open(this.#token, this.#latch)
+    const fresh = await AdminConnection.open(this.#token, this.#latch)
     try {
       if ((await fresh.ask<{ count: number }>(label, { op: 'count', label })).count !== 1) throw keyExists(label)
       if (record !== null) {
@@ -107,7 +107,7 @@ class TokenAdmin implements KeyAdmin {
 
   /** In a process of its own: two that write to SoftHSM at once may both miss the other's key for good (seen). */
   async #countAfresh(label: string, ckaId?: string): Promise<number> {
-    const fresh = await AdminLink.open(this.#token, this.#latch)
+    const fresh = await AdminConnection.open(this.#token, this.#latch)
     try {
       return (await fresh.ask<{ count: number }>(label, { op: 'count', label, ckaId })).count
     } finally {

@@ -1,6 +1,6 @@
 import type { HsmPool } from '../pool/hsm-pool.js'
 import type { TokenOptions } from '../options.js'
-import type { PinLatch } from '../pool/pin-lockout.js'
+import type { PinLockout } from '../pool/pin-lockout.js'
 import {
   destroyKeyEverywhere,
   lookForKey,
@@ -10,7 +10,7 @@ import {
 } from './destroy-key.js'
 
 /** Every token of a house, for whoever destroys keys and signs that it was done. */
-export interface HouseTokens {
+export interface TokenSet {
   look(key: RegisteredKey, witnesses: readonly RegisteredKey[], signal?: AbortSignal): Promise<KeySighting[]>
   destroy(
     key: RegisteredKey,
@@ -22,11 +22,11 @@ export interface HouseTokens {
 }
 
 /** Looking and destroying go through key administration, a process a token; MACs through the pool. */
-export function houseTokens(
+export function allTokens(
   tokens: readonly TokenOptions[],
   pool: Pick<HsmPool, 'confirmed' | 'expectCheckValue'>,
-  o: { readonly latch?: PinLatch | undefined } = {},
-): HouseTokens {
+  o: { readonly latch?: PinLockout | undefined } = {},
+): TokenSet {
   const { latch } = o
   return {
     look: (key, witnesses, signal) => lookForKey(tokens, key, { latch, witnesses, signal }),

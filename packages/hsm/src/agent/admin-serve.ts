@@ -37,7 +37,7 @@ export class AdminServer {
   constructor(module: Pkcs11Module, session: Handle, writer: FrameWriter, profile?: VendorProfile) {
     this.#module = module
     this.#profile = profile
-    this.#session = { handle: session, epoch: 0, leasedAt: 0, out: secret(SLOT_LENGTH), input: [] }
+    this.#session = { handle: session, generation: 0, leasedAt: 0, out: secret(SLOT_LENGTH), input: [] }
     this.#writer = writer
     this.#keys = new Keys(module, () => undefined, profile)
   }

@@ -104,7 +104,7 @@ export class Keys {
       await this.checkRecord(session, handle, label, known.record)
       await this.#refusesForgery(session, handle, label, known.record)
     }
-    this.#bound.set(label, { handle, epoch: session.epoch })
+    this.#bound.set(label, { handle, epoch: session.generation })
     this.#onBound(label, kcv)
     return handle
   }

@@ -10,7 +10,7 @@ import { AdminServer } from './admin-serve.js'
 import { CkrError } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
 import { Lane } from './lane.js'
-import { watchLifeline } from './parent-watch.js'
+import { watchParent } from './parent-watch.js'
 import { LoginGate } from './login.js'
 import { NoToken, Pkcs11Module } from './module.js'
 import { Operations } from './operations.js'
@@ -145,7 +145,7 @@ class Agent {
     }
     const beat = () => {
       const counts = operations.sessions.counts()
-      const body: Beat = { rss: process.memoryUsage.rss(), epoch: operations.sessions.epoch, ...counts }
+      const body: Beat = { rss: process.memoryUsage.rss(), epoch: operations.sessions.generation, ...counts }
       this.#writer.sendJson(KIND.BEAT, 0, body)
     }
     setInterval(beat, config.beatMs)
@@ -210,5 +210,5 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // The parent drains and then ends the pipe.
   })
 }
-watchLifeline(FD.lifeline)
+watchParent(FD.lifeline)
 new Agent().run()

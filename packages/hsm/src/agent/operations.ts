@@ -64,7 +64,7 @@ export class Operations {
 
   /** Opens the anchor, logs in, opens the sessions; returns how many there are. */
   async start(): Promise<number> {
-    await this.#options.login(this.sessions.openAnchor())
+    await this.#options.login(this.sessions.openLoginSession())
     return this.sessions.openAll()
   }
 
@@ -76,11 +76,11 @@ export class Operations {
     const tries: Tries = { retry: 0, session: 0, rebind: 0 }
     let held: Session | undefined
     for (;;) {
-      let epoch = this.sessions.epoch
+      let epoch = this.sessions.generation
       try {
         const session: Session = held ?? (await this.sessions.lease())
         held = session
-        epoch = session.epoch
+        epoch = session.generation
         const key = this.keys.cached(label, epoch) ?? (await this.keys.bind(label, session))
         const result = await use(session, key)
         this.sessions.release(session)
@@ -123,7 +123,7 @@ export class Operations {
     const step = nextStep(errorClass, tries, this.#generalBefore(errorClass), (this.#options.random ?? Math.random)())
     switch (step.do) {
       case 'wait':
-        if (isDeviceMemory(error)) this.sessions.halve()
+        if (isDeviceMemory(error)) this.sessions.halveLimit()
         await (this.#options.sleep ?? delay)(step.ms)
         return session
       case 'replace-session':
@@ -174,19 +174,19 @@ export class Operations {
       if (!this.#anchorLives()) return this.#reopen()
       if (this.#module.loggedIn(this.sessions.anchor)) return
       await this.#options.login(this.sessions.anchor)
-      this.sessions.bumpEpoch()
+      this.sessions.invalidateSessions()
     })
   }
 
   async #reopen(): Promise<void> {
-    await this.#options.login(this.sessions.reopenAnchor())
+    await this.#options.login(this.sessions.reopenLoginSession())
     this.#options.notice({ what: 'sessions-reopened' })
   }
 
   /** One healing at a time, and none for a failure that an earlier one has already answered. */
   async #heal(epoch: number, heal: () => Promise<void>): Promise<void> {
     if (this.#healing !== undefined) return this.#healing
-    if (epoch < this.sessions.epoch) return
+    if (epoch < this.sessions.generation) return
     // Whoever joins gets what the first one gets: a failure with a verdict, never the bare error.
     this.#healing = heal()
       .catch((error: unknown) => {

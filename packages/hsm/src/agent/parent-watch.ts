@@ -6,7 +6,7 @@ import { isMainThread, Worker, workerData } from 'node:worker_threads'
  * by SIGKILL, the kernel closes it and this kills the process: also when the main thread hangs in a synchronous call of the
  * module, where no handler would ever run.
  */
-export function watchLifeline(fd: number): void {
+export function watchParent(fd: number): void {
   const limits = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 4, stackSizeMb: 1 }
   const thread = new Worker(new URL(import.meta.url), { workerData: { lifeline: fd }, resourceLimits: limits })
   thread.unref()

@@ -10,7 +10,7 @@ import { CkrError, type Cryptoki, type Handle } from './cryptoki.js'
 export interface Session {
   readonly handle: Handle
   /** The pool's epoch when it was opened; a login or re-opening bumps that, and older sessions are dropped on return. */
-  readonly epoch: number
+  readonly generation: number
   leasedAt: number
   /** For outputs; wiped when the session goes back. */
   readonly out: Buffer
@@ -44,7 +44,7 @@ export class Sessions {
   readonly #waiters: { grant: (session: Session) => void; refuse: (error: unknown) => void }[] = []
   #hung = 0
   #target: number
-  #anchor: Handle | undefined
+  #loginSession: Handle | undefined
   #epoch = 0
 
   constructor(module: Cryptoki, options: SessionsOptions) {
@@ -53,13 +53,13 @@ export class Sessions {
     this.#target = options.size
   }
 
-  get epoch(): number {
+  get generation(): number {
     return this.#epoch
   }
 
   get anchor(): Handle {
-    if (this.#anchor === undefined) throw new CkrError(CKR.SESSION_HANDLE_INVALID, 'anchor')
-    return this.#anchor
+    if (this.#loginSession === undefined) throw new CkrError(CKR.SESSION_HANDLE_INVALID, 'anchor')
+    return this.#loginSession
   }
 
   counts(): { idle: number; leased: number; hung: number; broken: number } {
@@ -74,9 +74,9 @@ export class Sessions {
     }
   }
 
-  openAnchor(): Handle {
-    this.#anchor = this.#module.openSession(this.#options.readWrite ?? false)
-    return this.#anchor
+  openLoginSession(): Handle {
+    this.#loginSession = this.#module.openSession(this.#options.readWrite ?? false)
+    return this.#loginSession
   }
 
   /** Opens the sessions; returns how many the token gave. Throws when it gave none. */
@@ -111,7 +111,7 @@ export class Sessions {
       this.#feedWaiters()
       return
     }
-    if (session.epoch !== this.#epoch) this.#close(session)
+    if (session.generation !== this.#epoch) this.#close(session)
     else this.#idle.push(session)
     this.#feedWaiters()
   }
@@ -129,31 +129,31 @@ export class Sessions {
   }
 
   /** After DEVICE_MEMORY: half the sessions, at least one. */
-  halve(): void {
+  halveLimit(): void {
     this.#target = Math.max(1, Math.floor(this.#target / 2))
     this.#options.onCapacity?.(this.#target)
     while (this.#idle.length > 0 && this.#live() > this.#target) this.#close(this.#idle.pop())
   }
 
   /** A login changed what sessions see: those of before are dropped as they come back. */
-  bumpEpoch(): void {
+  invalidateSessions(): void {
     this.#epoch += 1
     for (const session of this.#idle.splice(0)) this.#close(session)
   }
 
   /** All sessions are lost: a new anchor, everything older is dropped. Throws when none can be opened. */
-  reopenAnchor(): Handle {
-    this.bumpEpoch()
-    if (this.#anchor !== undefined) this.#closeHandle(this.#anchor)
-    this.#anchor = undefined
-    return this.openAnchor()
+  reopenLoginSession(): Handle {
+    this.invalidateSessions()
+    if (this.#loginSession !== undefined) this.#closeHandle(this.#loginSession)
+    this.#loginSession = undefined
+    return this.openLoginSession()
   }
 
   /** Closes what is idle; call it when nothing is leased. */
   closeAll(): void {
     for (const session of this.#idle.splice(0)) this.#close(session)
-    if (this.#anchor !== undefined) this.#closeHandle(this.#anchor)
-    this.#anchor = undefined
+    if (this.#loginSession !== undefined) this.#closeHandle(this.#loginSession)
+    this.#loginSession = undefined
   }
 
   get leased(): number {
@@ -170,7 +170,7 @@ export class Sessions {
 
   #open(): Session {
     const handle = this.#module.openSession(this.#options.readWrite ?? false)
-    return { handle, epoch: this.#epoch, leasedAt: 0, out: secret(OUT_ALLOCATED), input: [] }
+    return { handle, generation: this.#epoch, leasedAt: 0, out: secret(OUT_ALLOCATED), input: [] }
   }
 
   /** When the token has no more sessions but some of ours are out, wait for one of those. */

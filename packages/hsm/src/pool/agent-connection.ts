@@ -2,7 +2,7 @@ import type { Kind } from '../wire/frames.js'
 import type { Beat, Failed, LoggedIn, Notice, OperationError, Ready, WantLogin } from '../wire/messages.js'
 
 /** One running agent as the pool sees it. The real one is a process (agent-process.ts); tests drive a fake. */
-export interface AgentLink {
+export interface AgentConnection {
   readonly pid: number | undefined
   /** Sends one request; the parts are copied. */
   send(kind: Kind, id: number, parts: readonly Uint8Array[]): void

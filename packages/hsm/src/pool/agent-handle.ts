@@ -8,11 +8,11 @@ import { KIND } from '../wire/frames.js'
 import { OPERATIONS, type OperationName } from '../wire/operations.js'
 import type { Beat, Expect, Failed, LoggedIn, Notice, OperationError, Ready, WantLogin } from '../wire/messages.js'
 import { agentDied, pinFinalTry, pinLatched, pinLocked, startFailure, timedOut } from './failures.js'
-import type { LoginOutcome, PinLatch } from './pin-lockout.js'
-import type { AgentEvents, AgentLink, Clock } from './agent-connection.js'
+import type { LoginOutcome, PinLockout } from './pin-lockout.js'
+import type { AgentEvents, AgentConnection, Clock } from './agent-connection.js'
 
 /** starting → ready → (retiring: finishes what it has) → gone */
-export type LifeState = 'starting' | 'ready' | 'retiring' | 'gone'
+export type AgentState = 'starting' | 'ready' | 'retiring' | 'gone'
 
 /** One operation of a caller, from submission until its promise is settled and its agent has let go of it. */
 export interface PoolRequest {
@@ -30,11 +30,11 @@ export interface PoolRequest {
   /** The life of an agent that must not get it again. */
   avoid: object | undefined
   /** Only this life of an agent may get it (probes). */
-  readonly only: object | undefined
+  readonly targetAgent: object | undefined
   /** Told who answered; a record that an agent refuses to open is an answer. */
-  readonly answeredBy: ((life: AgentLife) => void) | undefined
-  readonly moves?: ((error: HsmError) => boolean) | undefined
-  readonly elsewhere?: (() => boolean) | undefined
+  readonly answeredBy: ((agent: AgentHandle) => void) | undefined
+  readonly canFailOver?: ((error: HsmError) => boolean) | undefined
+  readonly otherTokenHasKey?: (() => boolean) | undefined
   /** Set once: the caller has its answer. */
   settled: boolean
   readonly resolve: (bytes: Buffer) => void
@@ -43,46 +43,46 @@ export interface PoolRequest {
   release: () => void
 }
 
-export interface LifeOptions {
+export interface AgentHandleOptions {
   readonly index: number
   readonly token: TokenOptions
   readonly sessions: number
   readonly clock: Clock
-  readonly latch: PinLatch
+  readonly latch: PinLockout
   readonly startTimeoutMs: number
   readonly hardTimeoutMs: number
   readonly softTimeoutMs: number
-  readonly start: (events: AgentEvents) => AgentLink
+  readonly start: (events: AgentEvents) => AgentConnection
   readonly emit: (event: HsmEvent) => void
 }
 
-export interface LifeHost {
-  ready(life: AgentLife): void
+export interface AgentListener {
+  ready(agent: AgentHandle): void
   /** Capacity may have become free. */
-  progressed(life: AgentLife): void
-  answered(life: AgentLife, request: PoolRequest, bytes: Buffer): void
-  refused(life: AgentLife, request: PoolRequest, error: OperationError): void
-  late(life: AgentLife, request: PoolRequest): void
-  bound(life: AgentLife, label: string, kcv: string | null): void
+  progressed(agent: AgentHandle): void
+  answered(agent: AgentHandle, request: PoolRequest, bytes: Buffer): void
+  refused(agent: AgentHandle, request: PoolRequest, error: OperationError): void
+  late(agent: AgentHandle, request: PoolRequest): void
+  bound(agent: AgentHandle, label: string, kcv: string | null): void
   /** The last call. `lost` are the requests it had, settled ones not among them. */
-  gone(life: AgentLife, reason: RestartReason, failure: HsmError | undefined, lost: readonly PoolRequest[]): void
+  gone(agent: AgentHandle, reason: RestartReason, failure: HsmError | undefined, lost: readonly PoolRequest[]): void
 }
 
 const BEAT_LATE_MS = 3_500
 
 /** One agent process from start to end, and the operations it has. */
-export class AgentLife {
+export class AgentHandle {
   readonly index: number
   readonly startedAt: number
-  state: LifeState = 'starting'
+  state: AgentState = 'starting'
   readyAt = Infinity
   sessions: number
   hung = 0
   token: Ready['token'] | undefined
   beat: Beat | undefined
-  readonly #options: LifeOptions
-  readonly #host: LifeHost
-  readonly #link: AgentLink
+  readonly #options: AgentHandleOptions
+  readonly #host: AgentListener
+  readonly #connection: AgentConnection
   readonly #inFlight = new Map<number, PoolRequest>()
   readonly #timedOut = new Set<number>()
   #deadline: number
@@ -90,23 +90,23 @@ export class AgentLife {
   #loginDone: ((outcome: LoginOutcome) => void) | undefined
 
   /** Throws HsmError when the agent can't even be started (its PIN file is missing). */
-  constructor(options: LifeOptions, host: LifeHost) {
+  constructor(options: AgentHandleOptions, host: AgentListener) {
     this.#options = options
     this.#host = host
     this.index = options.index
     this.sessions = options.sessions
     this.startedAt = options.clock.now()
     this.#deadline = this.startedAt + options.startTimeoutMs
-    this.#link = options.start(this.#events())
+    this.#connection = options.start(this.#events())
   }
 
   get pid(): number | undefined {
-    return this.#link.pid
+    return this.#connection.pid
   }
 
   /** Resolves when its process is gone. */
   get ended(): Promise<void> {
-    return this.#link.ended
+    return this.#connection.ended
   }
 
   /** Operations it has not answered. */
@@ -126,12 +126,12 @@ export class AgentLife {
   run(request: PoolRequest): void {
     request.startedAt = this.#options.clock.now()
     this.#inFlight.set(request.id, request)
-    this.#link.send(OPERATIONS[request.name].kind, request.id, [request.payload])
+    this.#connection.send(OPERATIONS[request.name].kind, request.id, [request.payload])
   }
 
   expect(expected: Expect): void {
     if (this.state === 'gone') return
-    this.#link.send(KIND.EXPECT, 0, [Buffer.from(JSON.stringify(expected), 'utf8')])
+    this.#connection.send(KIND.EXPECT, 0, [Buffer.from(JSON.stringify(expected), 'utf8')])
   }
 
   /** Takes no more operations; ends when it has none. */
@@ -149,10 +149,10 @@ export class AgentLife {
     if (this.state !== 'gone') {
       this.state = 'gone'
       this.#finishLogin('failed')
-      if (quiet) this.#link.close()
-      else this.#link.kill()
+      if (quiet) this.#connection.close()
+      else this.#connection.kill()
     }
-    await this.#link.ended
+    await this.#connection.ended
   }
 
   /** Kills the process and gives its operations back. */
@@ -160,7 +160,7 @@ export class AgentLife {
     if (this.state === 'gone') return
     this.state = 'gone'
     this.#finishLogin('failed')
-    this.#link.kill()
+    this.#connection.kill()
     // What passed the hard time-out was given to another agent then.
     const lost = this.requests().filter((request) => !request.settled && !this.#timedOut.has(request.id))
     this.#inFlight.clear()
@@ -266,7 +266,7 @@ export class AgentLife {
     if (this.state === 'gone') return 'failed'
     const done = new Promise<LoginOutcome>((resolve) => (this.#loginDone = resolve))
     this.#deadline = this.#options.clock.now() + this.#options.startTimeoutMs
-    this.#link.allowLogin()
+    this.#connection.allowLogin()
     return done
   }
 
@@ -369,13 +369,13 @@ function answerOf({ name, role }: PoolRequest, payload: Buffer): Buffer {
 
 /** The one with most free sessions, not `avoid`; undefined when none has any. */
 export function freest(
-  slots: readonly { readonly life: AgentLife | undefined }[],
+  slots: readonly { readonly agent: AgentHandle | undefined }[],
   avoid: object | undefined,
-): AgentLife | undefined {
-  let best: AgentLife | undefined
-  for (const { life } of slots) {
-    if (life === undefined || life === avoid || life.free <= 0) continue
-    if (best === undefined || life.free > best.free) best = life
+): AgentHandle | undefined {
+  let best: AgentHandle | undefined
+  for (const { agent: agent } of slots) {
+    if (agent === undefined || agent === avoid || agent.free <= 0) continue
+    if (best === undefined || agent.free > best.free) best = agent
   }
   return best
 }

@@ -12,7 +12,7 @@ import { FrameWriter } from '../wire/frame-writer.js'
 import { decodeJson, FrameParser, KIND, type Frame, type Kind } from '../wire/frames.js'
 import type { AgentConfig } from '../wire/messages.js'
 import { Pads } from '../wire/pads.js'
-import type { AgentEvents, AgentLink } from './agent-connection.js'
+import type { AgentEvents, AgentConnection } from './agent-connection.js'
 
 /** Room for hung calls beside the sessions: a hung call keeps its thread for good. */
 const SPARE_THREADS = 4
@@ -42,7 +42,7 @@ export function startAgent(
   token: TokenOptions,
   config: Pick<AgentConfig, 'mode' | 'sessions' | 'hardTimeoutMs' | 'beatMs'>,
   events: AgentEvents,
-): AgentLink {
+): AgentConnection {
   const main = createRequire(import.meta.url).resolve('@sealfleet/hsm/agent')
   const pinFd = openPin(token.pin)
   try {
@@ -89,7 +89,7 @@ function sendPin(child: ChildProcess, value: Uint8Array): void {
   pipe.end(copy, () => copy.fill(0))
 }
 
-class AgentProcess implements AgentLink {
+class AgentProcess implements AgentConnection {
   readonly #child: ChildProcess
   readonly #events: AgentEvents
   readonly #writer: FrameWriter

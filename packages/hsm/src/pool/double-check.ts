@@ -7,8 +7,8 @@ import type { HsmEvent } from '../events.js'
 import { IV_LENGTH, NONCES_LENGTH } from '../inputs.js'
 import type { Submission } from './request-factory.js'
 import type { Computed, SealingGuard } from './sealing-guard.js'
-import type { AgentLife } from './agent-handle.js'
-import type { Tokens } from './failover-pool.js'
+import type { AgentHandle } from './agent-handle.js'
+import type { FailoverPool } from './failover-pool.js'
 
 /** Who looks at what was computed, and what from. */
 export interface Guarding {
@@ -16,7 +16,7 @@ export interface Guarding {
   readonly computed: Computed
 }
 
-type Submitter = Pick<Tokens, 'submit' | 'distrust'>
+type Submitter = Pick<FailoverPool, 'submit' | 'replaceAgents'>
 
 /**
  * Derives twice, the second time on another agent where one is ready, and hands out the answer only when both agree. One
@@ -24,7 +24,7 @@ type Submitter = Pick<Tokens, 'submit' | 'distrust'>
  * differ neither agent is trusted any more: both are replaced, and the call rejects with HSM_UNAVAILABLE. The second derivation
  * counts only if that agent gives the key's known answer afterwards, and the answer has to pass the guard: KEY_MISMATCH.
  */
-export async function submitTwice(
+export async function computeTwice(
   tokens: Submitter,
   submission: Submission,
   emit: (event: HsmEvent) => void,
@@ -40,22 +40,22 @@ export async function submitTwice(
   }
 }
 
-/** Computes twice, the second time on another agent where one is ready. @see submitTwice */
+/** Computes twice, the second time on another agent where one is ready. @see computeTwice */
 export async function agreed(
   tokens: Submitter,
   submission: Submission,
   emit: (event: HsmEvent) => void,
   secondName: Submission['name'] = submission.name,
 ): Promise<Buffer> {
-  const lives: AgentLife[] = []
-  const answeredBy = (life: AgentLife) => lives.push(life)
+  const agents: AgentHandle[] = []
+  const answeredBy = (life: AgentHandle) => agents.push(life)
   const first = await tokens.submit({ ...submission, answeredBy })
   let second: Buffer | undefined
   let same = false
   try {
-    second = await tokens.submit({ ...submission, name: secondName, answeredBy, notOn: lives[0] })
+    second = await tokens.submit({ ...submission, name: secondName, answeredBy, excludeAgent: agents[0] })
     same = timingSafeEqual(first, second)
-    if (!same) throw disagreement(tokens, lives, submission, emit)
+    if (!same) throw disagreement(tokens, agents, submission, emit)
     return first
   } finally {
     wipe(second)
@@ -72,15 +72,17 @@ export async function wrapAndOpen(
   emit: (event: HsmEvent) => void,
   guard: SealingGuard,
 ): Promise<Buffer> {
-  const lives: AgentLife[] = []
-  const answeredBy = (life: AgentLife) => lives.push(life)
+  const agents: AgentHandle[] = []
+  const answeredBy = (life: AgentHandle) => agents.push(life)
   const wrapped = await tokens.submit({ ...wrap, answeredBy })
-  const opened = await tokens.submit({ ...open(wrapped), answeredBy, notOn: lives[0] }).catch((error: unknown) => {
-    if (error instanceof HsmError && error.code === 'E_NONCE_UNWRAP') throw disagreement(tokens, lives, wrap, emit)
-    throw error
-  })
+  const opened = await tokens
+    .submit({ ...open(wrapped), answeredBy, excludeAgent: agents[0] })
+    .catch((error: unknown) => {
+      if (error instanceof HsmError && error.code === 'E_NONCE_UNWRAP') throw disagreement(tokens, agents, wrap, emit)
+      throw error
+    })
   try {
-    if (!timingSafeEqual(opened, plaintext)) throw disagreement(tokens, lives, wrap, emit)
+    if (!timingSafeEqual(opened, plaintext)) throw disagreement(tokens, agents, wrap, emit)
     // Encrypting and opening by doing nothing agree, too.
     guard.check(wrapped.subarray(IV_LENGTH, IV_LENGTH + NONCES_LENGTH), { label: wrap.label, input: plaintext })
     return wrapped
@@ -91,7 +93,7 @@ export async function wrapAndOpen(
 
 function disagreement(
   tokens: Submitter,
-  lives: readonly AgentLife[],
+  agents: readonly AgentHandle[],
   { role, label }: Submission,
   emit: (event: HsmEvent) => void,
 ): HsmError {
@@ -99,6 +101,6 @@ function disagreement(
     fix: 'Take this HSM out of service and have it examined if it recurs: it computes wrongly. The job is tried again.',
   })
   emit({ type: 'disagreement', role })
-  tokens.distrust(lives, failure)
+  tokens.replaceAgents(agents, failure)
   return failure
 }

@@ -1,7 +1,7 @@
 import type { Expect } from '../wire/messages.js'
 
 /** Adds what `news` says of its key to what is known; what it leaves open stays known. @returns whether anything is new */
-export function teach(known: Map<string, Expect>, news: Expect): boolean {
+export function rememberExpectedKey(known: Map<string, Expect>, news: Expect): boolean {
   const { label } = news
   const before = known.get(label) ?? { label }
   const after: Expect = {

@@ -13,13 +13,13 @@ export interface Switch {
 const PASSES = 3
 
 /**
- * Which of several tokens that hold the same keys serves. Tokens are numbered by preference, 0 is the *primary*. A plain
+ * Which of several tokens that hold the same keys serves. FailoverPool are numbered by preference, 0 is the *primary*. A plain
  * state machine: no clock, no timer, no I/O.
  *
  * A token serves until it can't; then the most preferred one that can takes over, and keeps serving until it can't either,
  * or until a more preferred one has passed three probes in a row. When none can, nothing changes.
  */
-export class TokenChoice {
+export class FailoverPolicy {
   readonly #passes: number[]
   #active = 0
   #outages: readonly (Outage | undefined)[]

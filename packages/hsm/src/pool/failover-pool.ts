@@ -5,23 +5,23 @@ import { dedicatedCopy, wipe } from '@sealfleet/format'
 import { HsmBusy, HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
 import type { Expect } from '../wire/messages.js'
-import type { PoolCore } from './token-pool.js'
+import type { TokenPool } from './token-pool.js'
 import { notConfirmed, notThere } from './failures.js'
 import type { Submission } from './request-factory.js'
-import type { AgentLife } from './agent-handle.js'
+import type { AgentHandle } from './agent-handle.js'
 import type { Clock } from './agent-connection.js'
 import type { KeyCheck, Prober } from './probe.js'
-import { TokenChoice, type Switch } from './failover-policy.js'
+import { FailoverPolicy, type Switch } from './failover-policy.js'
 
 /** One token of the pool: its agents and what is known of its keys. */
 export interface PoolToken {
   /** `primary`, `secondary-1`, … */
   readonly name: string
-  readonly core: PoolCore
+  readonly core: TokenPool
   readonly prober: Prober
 }
 
-export interface TokensOptions {
+export interface FailoverPoolOptions {
   readonly clock: Clock
   readonly deadlineMs: number
   readonly emit: (event: HsmEvent) => void
@@ -34,10 +34,10 @@ const DRAIN_MS = 5_000
  * again on another one that can, within its deadline: deriving is deterministic and changes nothing. A secondary uses a key
  * only with a known check value, which its agents compare before the first use.
  */
-export class Tokens {
+export class FailoverPool {
   readonly list: readonly PoolToken[]
-  readonly #options: TokensOptions
-  readonly #choice: TokenChoice
+  readonly #options: FailoverPoolOptions
+  readonly #choice: FailoverPolicy
   /** Labels of keys whose check value (or check record) is known. */
   readonly #known = new Set<string>()
   /** Until the start is decided, a secondary that was quicker is no reason to leave the primary. */
@@ -47,16 +47,16 @@ export class Tokens {
   constructor(
     count: number,
     open: (index: number, bound: (label: string, kcv: string) => void) => PoolToken,
-    options: TokensOptions,
+    options: FailoverPoolOptions,
   ) {
     this.#options = options
-    this.#choice = new TokenChoice(count)
+    this.#choice = new FailoverPolicy(count)
     this.list = Array.from({ length: count }, (_, index) => {
       return open(index, (label, kcv) => {
         // What the primary's agents saw first is what secondaries must have.
         this.#known.add(label)
         this.list.forEach(({ core }, other) => {
-          if (other !== index) core.expect({ label, kcv })
+          if (other !== index) core.expectKey({ label, kcv })
         })
       })
     })
@@ -94,11 +94,11 @@ export class Tokens {
     if (serves > 0) this.#became(this.#choice.look(this.#outages(), true))
   }
 
-  expect(expected: Expect): void {
+  expectKey(expected: Expect): void {
     this.#known.add(expected.label)
     for (const [index, { core }] of this.list.entries()) {
       // A copy of a key need not have kept its CKA_ID; its check value tells.
-      core.expect(index === 0 ? expected : { ...expected, ckaId: undefined })
+      core.expectKey(index === 0 ? expected : { ...expected, ckaId: undefined })
     }
   }
 
@@ -125,7 +125,13 @@ export class Tokens {
       const elsewhere = () => this.#able(tried).some((other) => this.#at(other).prober.isRight(label))
       try {
         if (index > 0 && !this.#known.has(label)) throw notConfirmed(label)
-        return await core.submit({ ...submission, deadlineAt, moved: tried.size > 1, moves, elsewhere })
+        return await core.submit({
+          ...submission,
+          deadlineAt,
+          failedOver: tried.size > 1,
+          canFailOver: moves,
+          otherTokenHasKey: elsewhere,
+        })
       } catch (error) {
         if (!(error instanceof HsmError)) throw error
         if (index > 0 && error.code === 'E_KEY_UNKNOWN') throw notThere(label, error)
@@ -139,10 +145,10 @@ export class Tokens {
     }
   }
 
-  distrust(lives: readonly AgentLife[], failure: HsmError): void {
+  replaceAgents(lives: readonly AgentHandle[], failure: HsmError): void {
     for (const { core } of this.list) {
       const own = lives.filter((life) => core.lives.includes(life))
-      if (own.length > 0) core.distrust(own, failure)
+      if (own.length > 0) core.replaceAgents(own, failure)
     }
   }
 
@@ -184,7 +190,7 @@ export class Tokens {
     from.core.serve(false)
     this.#options.emit({ type: 'failover', from: from.name, token: to.name, reason: change.reason })
     // What waits for a token that is out is moved to the other; what a good one has, it finishes.
-    if (change.reason !== 'returned') from.core.surrender()
+    if (change.reason !== 'returned') from.core.failWaiters()
   }
 
   /** Where an operation goes that failed on `tried`: to a token that is known to hold its key, if there is one. */
@@ -193,7 +199,7 @@ export class Tokens {
     return able.find((index) => this.#at(index).prober.isRight(label)) ?? able[0]
   }
 
-  /** Tokens that could serve, the one that does first. */
+  /** FailoverPool that could serve, the one that does first. */
   #able(tried: ReadonlySet<number>): number[] {
     const outages = this.#outages()
     const { active } = this.#choice
@@ -214,7 +220,7 @@ export class Tokens {
 }
 
 /** Whether the token failed, not the key or the caller. */
-function isOutage(error: HsmError, core: PoolCore): boolean {
+function isOutage(error: HsmError, core: TokenPool): boolean {
   if (error.code === 'HSM_UNAVAILABLE' || error.code === 'HSM_SESSION_LOST') return true
   if (error.code === 'HSM_ACCESS_DENIED') return core.outage === 'denied'
   return error instanceof HsmBusy && !core.lives.some(({ state }) => state === 'ready')

@@ -2,17 +2,17 @@ import type { CheckState } from '../events.js'
 import type { HsmErrorCode } from '../errors/hsm-error.js'
 import type { TokenIdentity } from '../wire/messages.js'
 import type { BreakerState } from './breaker.js'
-import type { LifeState } from './agent-handle.js'
+import type { AgentState } from './agent-handle.js'
 import type { KeyCheck } from './probe.js'
 import type { Outage } from './failover-policy.js'
-import type { PoolToken, Tokens } from './failover-pool.js'
+import type { PoolToken, FailoverPool } from './failover-pool.js'
 
 export interface AgentHealth {
   /** Name of its token in the pool: `primary`, `secondary-1`, … */
   readonly token: string
   readonly index: number
   readonly pid: number | undefined
-  readonly state: LifeState
+  readonly state: AgentState
   readonly busy: number
   readonly hung: number
   /** Sessions it has, the anchor apart. */
@@ -59,7 +59,7 @@ export interface PoolHealth {
   readonly lastFailure: { readonly code: HsmErrorCode; readonly message: string; readonly fix?: string } | undefined
 }
 
-export function healthOf(tokens: Tokens): PoolHealth {
+export function healthOf(tokens: FailoverPool): PoolHealth {
   const { active } = tokens
   const serving = tokenHealth(active, true)
   const failure = active.core.lastFailure

@@ -5,14 +5,14 @@ import { KCV_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
 import { keyLabel } from '../labels.js'
 import type { PoolOptions } from '../options.js'
 import { packKeyed } from '../wire/messages.js'
-import { agreed, submitTwice, wrapAndOpen } from './double-check.js'
+import { agreed, computeTwice, wrapAndOpen } from './double-check.js'
 import { healthOf, type KeyOnToken, type PoolHealth } from './health.js'
 import { KeyProofs, type ProveKey } from './key-proofs.js'
 import { openTokens } from './open-tokens.js'
 import { SealingGuard } from './sealing-guard.js'
 import { count, newStats, type PoolStats } from './stats.js'
 import { hmacOf, unwrapOf, wrapOf, type CallOptions } from './submissions.js'
-import type { Tokens } from './failover-pool.js'
+import type { FailoverPool } from './failover-pool.js'
 
 const TICK_MS = 100
 const MIB = 1 << 20
@@ -45,7 +45,7 @@ export interface SealingHsm extends KeyDeriver, NonceWrapper {
  * const dk = await pool.hmac({ role: 'enc', domain: 'default', suite: 1, version: 1 }, nonce)
  */
 export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
-  readonly #tokens: Tokens
+  readonly #tokens: FailoverPool
   readonly #stats: PoolStats
   readonly #emit: (event: HsmEvent) => void
   readonly #timer: NodeJS.Timeout
@@ -54,7 +54,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   readonly #checkValues = new Map<string, Buffer>()
   #closing: Promise<void> | undefined
 
-  private constructor(tokens: Tokens, stats: PoolStats, emit: (event: HsmEvent) => void) {
+  private constructor(tokens: FailoverPool, stats: PoolStats, emit: (event: HsmEvent) => void) {
     this.#emit = emit
     this.#tokens = tokens
     this.#stats = stats
@@ -112,7 +112,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
           input: message,
           checkValue: this.#checkValues.get(submission.label),
         }
-        return submitTwice(this.#tokens, submission, this.#emit, { guard, computed })
+        return computeTwice(this.#tokens, submission, this.#emit, { guard, computed })
       },
       wrap: async (kek, plaintext, aad, options) => {
         const wrap = wrapOf(kek, plaintext, aad, options)
@@ -166,7 +166,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
       throw new TypeError(`a known answer has ${KNOWN_ANSWER_LENGTH} bytes`)
     }
     this.#checkValues.set(label, value)
-    this.#tokens.expect({ label, kcv: value.toString('hex'), answer: hex(knownAnswer ?? undefined) })
+    this.#tokens.expectKey({ label, kcv: value.toString('hex'), answer: hex(knownAnswer ?? undefined) })
     for (const { prober } of this.#tokens.list) prober.add(label, value)
   }
 
@@ -174,7 +174,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   expectKekRecord(kek: KekRef, record: Uint8Array, ckaId?: Uint8Array): void {
     if (record.length !== WRAPPED_LENGTH) throw new TypeError(`a check record has ${WRAPPED_LENGTH} bytes`)
     const label = keyLabel({ role: 'kek', suite: 1, ...kek })
-    this.#tokens.expect({ label, record: Buffer.from(record).toString('hex'), ckaId: hex(ckaId) })
+    this.#tokens.expectKey({ label, record: Buffer.from(record).toString('hex'), ckaId: hex(ckaId) })
     for (const { prober } of this.#tokens.list) prober.add(label, undefined)
   }
 

@@ -1,16 +1,16 @@
 import type { HsmEvent } from '../events.js'
 import type { PoolOptions, TokenOptions } from '../options.js'
 import { startAgent } from './agent-process.js'
-import { PoolCore } from './token-pool.js'
-import type { CoreOptions } from './token-pool-options.js'
-import { memoryLatch } from './pin-lockout.js'
+import { TokenPool } from './token-pool.js'
+import type { TokenPoolOptions } from './token-pool-options.js'
+import { memoryPinLockout } from './pin-lockout.js'
 import { Prober } from './probe.js'
-import { Tokens } from './failover-pool.js'
+import { FailoverPool } from './failover-pool.js'
 
 const BEAT_MS = 500
 
 type Timings = Omit<
-  CoreOptions,
+  TokenPoolOptions,
   'token' | 'emit' | 'clock' | 'latch' | 'maxWaiters' | 'start' | 'serving' | 'onBound'
 > & {
   readonly probeIntervalMs: number
@@ -22,10 +22,10 @@ export function tokenName(index: number): string {
 }
 
 /** The machinery of each configured token, with agents that are real processes; nothing is started yet. */
-export function openTokens(options: PoolOptions, timings: Timings, emit: (event: HsmEvent) => void): Tokens {
+export function openTokens(options: PoolOptions, timings: Timings, emit: (event: HsmEvent) => void): FailoverPool {
   const clock = { now: () => performance.now() }
   // One for all tokens: they may share a PIN's name, never a serial.
-  const latch = options.latch ?? memoryLatch()
+  const latch = options.latch ?? memoryPinLockout()
   const { sessions, hardTimeoutMs, probeIntervalMs, deadlineMs } = timings
   const open = (index: number, onBound: (label: string, kcv: string) => void) => {
     const token = options.tokens[index] as TokenOptions
@@ -34,13 +34,13 @@ export function openTokens(options: PoolOptions, timings: Timings, emit: (event:
       // Each event is an object of its own; copying one an operation would cost more than all else that is done with it.
       emit(Object.assign(event, { token: name }))
     }
-    const core = new PoolCore({
+    const core = new TokenPool({
       ...timings,
       token,
       emit: named,
       clock,
       latch,
-      onBound,
+      onKeyBound: onBound,
       serving: index === 0,
       maxWaiters: options.maxWaiters ?? 4 * sessions,
       start: (events, size) =>
@@ -49,5 +49,5 @@ export function openTokens(options: PoolOptions, timings: Timings, emit: (event:
     const prober = new Prober(core, { intervalMs: probeIntervalMs, now: clock.now, emit: named })
     return { name, core, prober }
   }
-  return new Tokens(options.tokens.length, open, { clock, deadlineMs, emit })
+  return new FailoverPool(options.tokens.length, open, { clock, deadlineMs, emit })
 }

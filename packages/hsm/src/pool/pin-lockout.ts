@@ -13,7 +13,7 @@ export interface PinIdentity {
 /** `failed`: the login did not get as far as an answer about the PIN. */
 export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 
-export interface PinLatch {
+export interface PinLockout {
   /**
    * Runs `login` and records its outcome; resolves to `latched` without running it when this PIN was rejected before.
    * Calls for a PIN that was never accepted run one after another. Rejects when the latch itself is out of reach, in which
@@ -23,7 +23,7 @@ export interface PinLatch {
 }
 
 /** The latch of one process. A fleet shares one in its database instead. */
-export function memoryLatch(): PinLatch & { unlatch(id: PinIdentity): void } {
+export function memoryPinLockout(): PinLockout & { unlatch(id: PinIdentity): void } {
   const states = new Map<string, 'proven' | 'latched'>()
   const queues = new Map<string, Promise<unknown>>()
   const keyOf = (id: PinIdentity) => JSON.stringify([id.serial, id.token, id.pinId])

@@ -4,9 +4,9 @@ import type { CheckState, HsmEvent } from '../events.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { parseKeyLabel } from '../labels.js'
 import { packKeyed } from '../wire/messages.js'
-import type { PoolCore } from './token-pool.js'
+import type { TokenPool } from './token-pool.js'
 import type { Submission } from './request-factory.js'
-import type { AgentLife } from './agent-handle.js'
+import type { AgentHandle } from './agent-handle.js'
 
 export interface KeyCheck {
   readonly label: string
@@ -25,7 +25,7 @@ interface Expected {
  * an open breaker may close. Validation is by operation: a session's own status says "fine" while the token is gone.
  */
 export class Prober {
-  readonly #core: PoolCore
+  readonly #core: TokenPool
   readonly #intervalMs: number
   readonly #now: () => number
   readonly #emit: (event: HsmEvent) => void
@@ -36,7 +36,7 @@ export class Prober {
   #lastAt: number
   #running = false
 
-  constructor(core: PoolCore, options: { intervalMs: number; now: () => number; emit: (event: HsmEvent) => void }) {
+  constructor(core: TokenPool, options: { intervalMs: number; now: () => number; emit: (event: HsmEvent) => void }) {
     this.#core = core
     this.#intervalMs = options.intervalMs
     this.#now = options.now
@@ -106,11 +106,11 @@ export class Prober {
     }
   }
 
-  #ready(): AgentLife[] {
+  #ready(): AgentHandle[] {
     return this.#core.lives.filter(({ state }) => state === 'ready')
   }
 
-  async #compareOn(lives: readonly AgentLife[], label: string, { check, kcv }: Expected): Promise<void> {
+  async #compareOn(lives: readonly AgentHandle[], label: string, { check, kcv }: Expected): Promise<void> {
     const states = await Promise.all(lives.map((life) => this.#compare(life, label, kcv)))
     const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
     // Destroyed while it was asked for: what came of it is nobody's concern.
@@ -121,12 +121,12 @@ export class Prober {
   }
 
   /** With no key to compare: whether every agent gets an answer of the token. */
-  async #pinged(lives: readonly AgentLife[]): Promise<boolean> {
+  async #pinged(lives: readonly AgentHandle[]): Promise<boolean> {
     const pings = await Promise.allSettled(lives.map((life) => this.#core.submit(ping(life))))
     return pings.length > 0 && pings.every(({ status }) => status === 'fulfilled')
   }
 
-  async #compare(life: AgentLife, label: string, kcv: Buffer | undefined): Promise<CheckState> {
+  async #compare(life: AgentHandle, label: string, kcv: Buffer | undefined): Promise<CheckState> {
     try {
       const answer = await this.#core.submit(probeOf(label, life))
       return kcv === undefined || timingSafeEqual(answer, kcv) ? 'ok' : 'mismatch'
@@ -137,7 +137,7 @@ export class Prober {
     }
   }
 
-  async #tryToClose(life: AgentLife): Promise<void> {
+  async #tryToClose(life: AgentHandle): Promise<void> {
     const [label] = this.#expected.keys()
     try {
       await this.#core.submit(label === undefined ? ping(life) : probeOf(label, life))
@@ -153,11 +153,11 @@ export class Prober {
 
 const WORST_FIRST: readonly CheckState[] = ['mismatch', 'unknown', 'unreachable', 'ok']
 
-function probeOf(label: string, only: AgentLife): Submission {
+function probeOf(label: string, only: AgentHandle): Submission {
   const role = parseKeyLabel(label)?.role ?? 'enc'
-  return { name: role === 'kek' ? 'bind' : 'check-value', role, label, parts: packKeyed(label), only }
+  return { name: role === 'kek' ? 'bind' : 'check-value', role, label, parts: packKeyed(label), targetAgent: only }
 }
 
-function ping(only: AgentLife): Submission {
-  return { name: 'ping', role: 'sig', label: '', parts: [], only }
+function ping(only: AgentHandle): Submission {
+  return { name: 'ping', role: 'sig', label: '', parts: [], targetAgent: only }
 }

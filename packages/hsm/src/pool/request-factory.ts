@@ -3,7 +3,7 @@ import { dedicated, wipe } from '@sealfleet/format'
 import type { Role } from '../contract.js'
 import type { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
-import type { AgentLife, PoolRequest } from './agent-handle.js'
+import type { AgentHandle, PoolRequest } from './agent-handle.js'
 import type { Clock } from './agent-connection.js'
 import type { OperationName } from '../wire/operations.js'
 
@@ -14,19 +14,19 @@ export interface Submission {
   readonly parts: readonly Uint8Array[]
   readonly signal?: AbortSignal | undefined
   /** Run on this life alone, past the breaker: probes. */
-  readonly only?: AgentLife | undefined
+  readonly targetAgent?: AgentHandle | undefined
   /** Run on another one if one is free. */
-  readonly notOn?: AgentLife | undefined
+  readonly excludeAgent?: AgentHandle | undefined
   /** When it must be settled, on the pool's clock; default: the pool's deadline from now. */
   readonly deadlineAt?: number | undefined
   /** Another token failed it: it waits for a session even where the queue is full. */
-  readonly moved?: boolean | undefined
+  readonly failedOver?: boolean | undefined
   /** Whether another token takes the operation if it fails like this. */
-  readonly moves?: ((error: HsmError) => boolean) | undefined
+  readonly canFailOver?: ((error: HsmError) => boolean) | undefined
   /** Whether another token could take it now and is known to hold its key. */
-  readonly elsewhere?: (() => boolean) | undefined
+  readonly otherTokenHasKey?: (() => boolean) | undefined
   /** Told which life answered. */
-  readonly answeredBy?: ((life: AgentLife) => void) | undefined
+  readonly answeredBy?: ((life: AgentHandle) => void) | undefined
 }
 
 export type Outcome = (HsmEvent & { type: 'operation' })['outcome']
@@ -36,7 +36,7 @@ function noListener(): void {
 }
 
 /** Opens and closes requests: their numbers, their bytes, the one answer each of them gets. */
-export class Ledger {
+export class RequestFactory {
   readonly #clock: Clock
   readonly #deadlineMs: number
   readonly #emit: (event: HsmEvent) => void
@@ -50,7 +50,17 @@ export class Ledger {
 
   /** Copies the parts, so that a replay sends what the first try sent. */
   open(
-    { name, role, label, parts, only, answeredBy, moves, elsewhere, deadlineAt }: Submission,
+    {
+      name,
+      role,
+      label,
+      parts,
+      targetAgent: only,
+      answeredBy,
+      canFailOver: moves,
+      otherTokenHasKey: elsewhere,
+      deadlineAt,
+    }: Submission,
     resolve: (bytes: Buffer) => void,
     reject: (error: unknown) => void,
   ): PoolRequest {
@@ -77,10 +87,10 @@ export class Ledger {
       slowReported: false,
       replays: 0,
       avoid: undefined,
-      only,
+      targetAgent: only,
       answeredBy,
-      moves,
-      elsewhere,
+      canFailOver: moves,
+      otherTokenHasKey: elsewhere,
       settled: false,
       resolve,
       reject,

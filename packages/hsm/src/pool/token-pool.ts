@@ -2,12 +2,12 @@ import type { RestartReason } from '../events.js'
 import { HsmBusy, HsmError } from '../errors/hsm-error.js'
 import type { Expect, OperationError } from '../wire/messages.js'
 import { Breaker } from './breaker.js'
-import { teach } from './expected-keys.js'
+import { rememberExpectedKey } from './expected-keys.js'
 import { agentBlind, agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
-import { Ledger, type Submission } from './request-factory.js'
-import type { CoreOptions } from './token-pool-options.js'
-import { AgentLife, freest, type LifeHost, type PoolRequest } from './agent-handle.js'
-import type { AgentEvents, AgentLink, Clock } from './agent-connection.js'
+import { RequestFactory, type Submission } from './request-factory.js'
+import type { TokenPoolOptions } from './token-pool-options.js'
+import { AgentHandle, freest, type AgentListener, type PoolRequest } from './agent-handle.js'
+import type { AgentEvents, AgentConnection, Clock } from './agent-connection.js'
 import { RestartBudget } from './restarts.js'
 import type { Outage } from './failover-policy.js'
 import { UnknownKeys } from './unknown-keys.js'
@@ -16,7 +16,7 @@ import { Waiters } from './waiters.js'
 interface Slot {
   readonly index: number
   readonly budget: RestartBudget
-  life: AgentLife | undefined
+  agent: AgentHandle | undefined
   /** Why the last start did not work; undefined once one has. */
   failure: HsmError | undefined
   restartWanted: boolean
@@ -31,8 +31,8 @@ const REPLAYS = 1
  * The pool as a plain state machine: it owns no timer, no process and no clock. Whoever drives it calls {@link tick} a few
  * times a second; agents report through their links.
  */
-export class PoolCore implements LifeHost {
-  readonly #options: CoreOptions
+export class TokenPool implements AgentListener {
+  readonly #options: TokenPoolOptions
   readonly #clock: Clock
   readonly #slots: Slot[]
   readonly #waiters = new Waiters()
@@ -41,7 +41,7 @@ export class PoolCore implements LifeHost {
   readonly breaker: Breaker
   /** Killed processes that are not gone yet. */
   readonly #ending = new Set<Promise<void>>()
-  readonly #ledger: Ledger
+  readonly #requests: RequestFactory
   #closed = false
   #serving: boolean
   #readyAt: number
@@ -49,23 +49,23 @@ export class PoolCore implements LifeHost {
   #started: { resolve: () => void; reject: (error: HsmError) => void } | undefined
   #lastFailure: HsmError | undefined
 
-  constructor(options: CoreOptions) {
+  constructor(options: TokenPoolOptions) {
     this.#options = options
     this.#clock = options.clock
     const now = () => options.clock.now()
     this.#tickedAt = now()
     this.#readyAt = -Infinity
     this.#serving = options.serving ?? true
-    this.#ledger = new Ledger(options)
+    this.#requests = new RequestFactory(options)
     this.breaker = new Breaker(now, (state) => {
       options.emit({ type: 'breaker', state })
     })
-    this.#unknown = new UnknownKeys(options, (life) => {
-      this.#teach(life)
+    this.#unknown = new UnknownKeys(options, (agent) => {
+      this.#teach(agent)
     })
     this.#slots = Array.from({ length: options.agents }, (_, index) => {
       const budget = new RestartBudget(options.restartIntervalMs, now)
-      return { index, budget, life: undefined, failure: undefined, restartWanted: false }
+      return { index, budget, agent: undefined, failure: undefined, restartWanted: false }
     })
   }
 
@@ -78,8 +78,8 @@ export class PoolCore implements LifeHost {
     return started
   }
 
-  get lives(): readonly AgentLife[] {
-    return this.#slots.flatMap(({ life }) => (life === undefined ? [] : [life]))
+  get lives(): readonly AgentHandle[] {
+    return this.#slots.flatMap(({ agent: agent }) => (agent === undefined ? [] : [agent]))
   }
 
   get waiting(): number {
@@ -104,43 +104,43 @@ export class PoolCore implements LifeHost {
     this.#serving = serving
     for (const slot of this.#slots.slice(this.#wanted)) {
       slot.restartWanted = false
-      if (slot.life?.state === 'ready') slot.life.retire('surplus')
-      else if (slot.life?.state === 'starting') slot.life.end('surplus')
+      if (slot.agent?.state === 'ready') slot.agent.retire('surplus')
+      else if (slot.agent?.state === 'starting') slot.agent.end('surplus')
     }
     if (this.lives.some(({ state }) => state === 'ready')) this.#startOthers()
   }
 
   /** Fails whoever waits, for another token to take them. */
-  surrender(): void {
+  failWaiters(): void {
     const failure = this.#lastFailure ?? agentDied('this token does not serve now')
     for (const request of this.#waiters.takeAll()) this.#fail(request, failure)
   }
 
-  expect(expected: Expect): void {
+  expectKey(expected: Expect): void {
     // Every attempt says again what its keys must be: agents hear only what is new.
-    if (!teach(this.#expected, expected)) return
-    for (const life of this.lives) if (life.state === 'ready') life.expect(expected)
+    if (!rememberExpectedKey(this.#expected, expected)) return
+    for (const agent of this.lives) if (agent.state === 'ready') agent.expect(expected)
   }
 
   /** Settles with the answer (dedicated bytes, the caller's to wipe) or an HsmError, or the signal's reason. */
   async submit(submission: Submission): Promise<Buffer> {
-    const { signal, only, notOn, moved } = submission
+    const { signal, targetAgent: only, excludeAgent: notOn, failedOver: moved } = submission
     signal?.throwIfAborted()
     if (this.#closed) throw poolClosed()
     // A probe of an agent that has gone meanwhile would wait for ever.
     if (only !== undefined && only.state !== 'ready') throw agentDied('it is being replaced')
     if (only === undefined && this.breaker.state !== 'closed') throw breakerOpen(this.#lastFailure)
-    const life = only ?? this.#choose(notOn) ?? this.#choose(undefined)
-    if (life === undefined) {
+    const agent = only ?? this.#choose(notOn) ?? this.#choose(undefined)
+    if (agent === undefined) {
       const hopeless = this.#hopeless()
       if (hopeless !== undefined) throw hopeless
       if (this.#waiters.length >= this.#options.maxWaiters && moved !== true) throw new HsmBusy(this.#waiters.length)
     }
     return new Promise<Buffer>((resolve, reject) => {
-      const request = this.#ledger.open(submission, resolve, reject)
-      if (signal !== undefined) this.#ledger.listen(request, signal, () => this.#waiters.remove(request))
-      if (life === undefined) this.#waiters.push(request)
-      else life.run(request)
+      const request = this.#requests.open(submission, resolve, reject)
+      if (signal !== undefined) this.#requests.listen(request, signal, () => this.#waiters.remove(request))
+      if (agent === undefined) this.#waiters.push(request)
+      else agent.run(request)
     })
   }
 
@@ -151,12 +151,12 @@ export class PoolCore implements LifeHost {
     this.#tickedAt = now
     if (this.lives.some(({ state }) => state === 'ready')) this.#readyAt = now
     for (const slot of this.#slots) {
-      slot.life?.check(stalled)
+      slot.agent?.check(stalled)
       if (slot.restartWanted && !this.#closed && slot.budget.take()) this.#startSlot(slot)
     }
     this.#unknown.check(stalled)
     this.#retireLarge()
-    for (const life of this.lives) for (const request of life.requests()) this.#checkDeadline(request, now)
+    for (const agent of this.lives) for (const request of agent.requests()) this.#checkDeadline(request, now)
     for (const request of this.#waiters.all()) this.#checkDeadline(request, now)
     this.#dispatch()
   }
@@ -172,83 +172,83 @@ export class PoolCore implements LifeHost {
   async end(): Promise<void> {
     this.stop()
     const { lives } = this
-    for (const request of lives.flatMap((life) => life.requests())) this.#fail(request, poolClosed())
-    await Promise.all([...lives.map((life) => life.close()), ...this.#ending, this.#unknown.ended()])
+    for (const request of lives.flatMap((agent) => agent.requests())) this.#fail(request, poolClosed())
+    await Promise.all([...lives.map((agent) => agent.close()), ...this.#ending, this.#unknown.ended()])
   }
 
   get busy(): number {
-    return this.lives.reduce((sum, life) => sum + life.busy, 0)
+    return this.lives.reduce((sum, agent) => sum + agent.busy, 0)
   }
 
   /** Replaces agents whose answers are not believed; what they still have is given to others. */
-  distrust(lives: readonly AgentLife[], failure: HsmError): void {
+  replaceAgents(lives: readonly AgentHandle[], failure: HsmError): void {
     this.#lastFailure = failure
     this.breaker.failure()
-    for (const life of lives) life.end('error', failure)
+    for (const agent of lives) agent.end('error', failure)
   }
 
-  // LifeHost
+  // AgentListener
 
-  ready(life: AgentLife): void {
-    const slot = this.#slots[life.index]
-    if (slot?.life !== life) return
+  ready(agent: AgentHandle): void {
+    const slot = this.#slots[agent.index]
+    if (slot?.agent !== agent) return
     slot.failure = undefined
     this.#readyAt = this.#clock.now()
-    this.#teach(life)
+    this.#teach(agent)
     this.#started?.resolve()
     this.#started = undefined
     this.#startOthers()
     this.#dispatch()
   }
 
-  progressed(_life: AgentLife): void {
+  progressed(_agent: AgentHandle): void {
     this.#dispatch()
   }
 
-  answered(life: AgentLife, request: PoolRequest, bytes: Buffer): void {
-    request.answeredBy?.(life)
-    if (request.only === undefined) this.breaker.success()
-    this.#ledger.settle(request, 'ok', () => {
+  answered(agent: AgentHandle, request: PoolRequest, bytes: Buffer): void {
+    request.answeredBy?.(agent)
+    if (request.targetAgent === undefined) this.breaker.success()
+    this.#requests.settle(request, 'ok', () => {
       request.resolve(bytes)
     })
   }
 
-  refused(life: AgentLife, request: PoolRequest, error: OperationError): void {
+  refused(agent: AgentHandle, request: PoolRequest, error: OperationError): void {
     const failure = operationFailure(request.label, error)
     if (error.verdict === 'unknown') {
-      void this.#confirmUnknown(life, request, failure)
+      void this.#confirmUnknown(agent, request, failure)
       return
     }
     if (error.verdict === 'recycle' || error.verdict === 'login') {
       this.#lastFailure = failure
       if (error.verdict === 'login') this.#fail(request, failure)
-      else this.#replay(life, request, failure)
-      life.retire('error', failure)
+      else this.#replay(agent, request, failure)
+      agent.retire('error', failure)
       return
     }
-    if (error.verdict === 'data') request.answeredBy?.(life)
+    if (error.verdict === 'data') request.answeredBy?.(agent)
     this.#fail(request, failure)
   }
 
-  late(life: AgentLife, request: PoolRequest): void {
-    if (!request.settled) this.#move(life, request, timedOut('the operation', this.#options.hardTimeoutMs))
+  late(agent: AgentHandle, request: PoolRequest): void {
+    if (!request.settled) this.#move(agent, request, timedOut('the operation', this.#options.hardTimeoutMs))
   }
 
-  bound(life: AgentLife, label: string, kcv: string | null): void {
+  bound(agent: AgentHandle, label: string, kcv: string | null): void {
     // What one agent saw first, all agents must see.
     if (kcv === null || this.#expected.get(label)?.kcv !== undefined) return
     this.#expected.set(label, { ...this.#expected.get(label), label, kcv })
-    for (const other of this.lives) if (other !== life && other.state === 'ready') other.expect({ label, kcv })
-    this.#options.onBound?.(label, kcv)
+    for (const other of this.lives) if (other !== agent && other.state === 'ready') other.expect({ label, kcv })
+    this.#options.onKeyBound?.(label, kcv)
   }
 
-  gone(life: AgentLife, reason: RestartReason, failure: HsmError | undefined, lost: readonly PoolRequest[]): void {
-    const slot = this.#slots[life.index]
-    if (slot?.life !== life) return
-    slot.life = undefined
-    this.#ending.add(life.ended)
-    void life.ended.finally(() => this.#ending.delete(life.ended))
-    this.#options.emit({ type: 'restart', agent: life.index, reason })
+  gone(agent: AgentHandle, reason: RestartReason, failure: HsmError | undefined, lost: readonly PoolRequest[]): void {
+    const slot = this.#slots[agent.index]
+    if (slot?.agent !== agent) return
+    slot.agent = undefined
+    this.#ending.add(agent.ended)
+    void agent.ended.finally(() => this.#ending.delete(agent.ended))
+    this.#options.emit({ type: 'restart', agent: agent.index, reason })
     if (reason === 'failed-start') {
       slot.failure = failure
       this.#lastFailure = failure
@@ -256,12 +256,12 @@ export class PoolCore implements LifeHost {
     }
     const hung = reason === 'hung' || reason === 'silent'
     for (const request of lost) {
-      if (hung) this.#move(life, request, failure ?? agentDied(reason))
-      else this.#replay(life, request, failure ?? agentDied(reason))
+      if (hung) this.#move(agent, request, failure ?? agentDied(reason))
+      else this.#replay(agent, request, failure ?? agentDied(reason))
     }
     if (this.#started !== undefined && failure !== undefined) this.#started.reject(failure)
     this.#started = undefined
-    slot.restartWanted = !this.#closed && life.index < this.#wanted
+    slot.restartWanted = !this.#closed && agent.index < this.#wanted
     const atOnce = reason === 'memory' || (reason !== 'failed-start' && slot.budget.take())
     if (slot.restartWanted && atOnce) this.#startSlot(slot)
     this.#failHopeless()
@@ -274,7 +274,7 @@ export class PoolCore implements LifeHost {
 
   #startOthers(): void {
     for (const slot of this.#slots.slice(0, this.#wanted)) {
-      if (slot.life === undefined && !slot.restartWanted) this.#startSlot(slot)
+      if (slot.agent === undefined && !slot.restartWanted) this.#startSlot(slot)
     }
   }
 
@@ -283,7 +283,7 @@ export class PoolCore implements LifeHost {
     const { start, sessions } = this.#options
     try {
       const options = { ...this.#options, index: slot.index, start: (events: AgentEvents) => start(events, sessions) }
-      slot.life = new AgentLife(options, this)
+      slot.agent = new AgentHandle(options, this)
     } catch (error) {
       if (!(error instanceof HsmError)) throw error
       slot.failure = error
@@ -295,11 +295,11 @@ export class PoolCore implements LifeHost {
     }
   }
 
-  #teach(life: AgentLife): void {
-    for (const expected of this.#expected.values()) life.expect(expected)
+  #teach(agent: AgentHandle): void {
+    for (const expected of this.#expected.values()) agent.expect(expected)
   }
 
-  #choose(avoid: object | undefined): AgentLife | undefined {
+  #choose(avoid: object | undefined): AgentHandle | undefined {
     // A pool of one agent has nobody else: a session that hangs says little about the others.
     return freest(this.#slots, this.#wanted > 1 ? avoid : undefined)
   }
@@ -309,27 +309,27 @@ export class PoolCore implements LifeHost {
   }
 
   /** A token that hangs once is not given the time to do so twice where another one has the key. */
-  #move(life: AgentLife, request: PoolRequest, failure: HsmError): void {
-    if (request.elsewhere?.() === true) this.#fail(request, failure)
-    else this.#replay(life, request, failure)
+  #move(agent: AgentHandle, request: PoolRequest, failure: HsmError): void {
+    if (request.otherTokenHasKey?.() === true) this.#fail(request, failure)
+    else this.#replay(agent, request, failure)
   }
 
   /** On the other agent, or a later life of this one; ahead of those who have not run at all. */
-  #replay(life: AgentLife, request: PoolRequest, failure: HsmError): void {
-    if (request.replays >= REPLAYS || request.only !== undefined || this.#closed || !this.#serving) {
+  #replay(agent: AgentHandle, request: PoolRequest, failure: HsmError): void {
+    if (request.replays >= REPLAYS || request.targetAgent !== undefined || this.#closed || !this.#serving) {
       this.#fail(request, failure)
       return
     }
     request.replays += 1
-    request.avoid = life
-    const next = this.#choose(life)
+    request.avoid = agent
+    const next = this.#choose(agent)
     if (next !== undefined) next.run(request)
     else this.#waiters.unshift(request)
   }
 
   /** A key that is not there may be a token that is not there: only a fresh process can tell. */
-  async #confirmUnknown(life: AgentLife, request: PoolRequest, failure: HsmError): Promise<void> {
-    if (life.readyAt > request.submittedAt || request.only !== undefined) {
+  async #confirmUnknown(agent: AgentHandle, request: PoolRequest, failure: HsmError): Promise<void> {
+    if (agent.readyAt > request.submittedAt || request.targetAgent !== undefined) {
       this.#fail(request, failure)
       return
     }
@@ -341,15 +341,15 @@ export class PoolCore implements LifeHost {
     }
     // A key that was found is never "unknown" to a caller, however often this token has not seen it.
     this.#lastFailure = finding === 'found' ? undefined : finding
-    life.retire('stale', this.#lastFailure)
-    this.#replay(life, request, finding === 'found' ? agentBlind(request.label) : finding)
+    agent.retire('stale', this.#lastFailure)
+    this.#replay(agent, request, finding === 'found' ? agentBlind(request.label) : finding)
   }
 
   #checkDeadline(request: PoolRequest, now: number): void {
     if (request.settled || now < request.deadlineAt) return
     const waited = this.#waiters.remove(request)
     const { deadlineMs } = this.#options
-    const noAgent = !this.lives.some((life) => life.state === 'ready')
+    const noAgent = !this.lives.some((agent) => agent.state === 'ready')
     if (waited && !noAgent && request.replays === 0) this.#fail(request, new HsmBusy(this.#waiters.length + 1))
     else this.#fail(request, (noAgent ? this.#lastFailure : undefined) ?? timedOut('the operation', deadlineMs))
   }
@@ -358,23 +358,23 @@ export class PoolCore implements LifeHost {
     if (request.settled) return
     if (error.code === 'HSM_UNAVAILABLE' || error.code === 'HSM_SESSION_LOST') {
       this.#lastFailure = error
-      if (request.only === undefined) this.breaker.failure()
+      if (request.targetAgent === undefined) this.breaker.failure()
     }
-    this.#ledger.settle(request, request.moves?.(error) === true ? 'moved' : error.code, () => {
+    this.#requests.settle(request, request.canFailOver?.(error) === true ? 'moved' : error.code, () => {
       request.reject(error)
     })
   }
 
   #retireLarge(): void {
-    const ready = this.lives.filter((life) => life.state === 'ready')
+    const ready = this.lives.filter((agent) => agent.state === 'ready')
     if (ready.length < this.#wanted) return
-    const large = ready.find((life) => (life.beat?.rss ?? 0) > this.#options.maxAgentRssBytes)
+    const large = ready.find((agent) => (agent.beat?.rss ?? 0) > this.#options.maxAgentRssBytes)
     large?.retire('memory')
   }
 
   /** The failure that no waiting will cure: all agents are down for a reason that is a matter of configuration. */
   #hopeless(): HsmError | undefined {
-    if (this.#slots.some(({ life }) => life !== undefined)) return undefined
+    if (this.#slots.some(({ agent: agent }) => agent !== undefined)) return undefined
     return this.#slots.find(({ failure }) => failure?.code === 'HSM_ACCESS_DENIED')?.failure
   }
 

@@ -1,8 +1,8 @@
 import { HsmError } from '../errors/hsm-error.js'
 import { packKeyed, type OperationError } from '../wire/messages.js'
-import type { CoreOptions } from './token-pool-options.js'
+import type { TokenPoolOptions } from './token-pool-options.js'
 import { agentDied, operationFailure } from './failures.js'
-import { AgentLife, type LifeHost, type PoolRequest } from './agent-handle.js'
+import { AgentHandle, type AgentListener, type PoolRequest } from './agent-handle.js'
 import type { AgentEvents } from './agent-connection.js'
 
 /** `unknown`: a process that began after the question does not find it either. An error: it could not be asked. */
@@ -19,16 +19,16 @@ interface Question {
  * SoftHSM), and "unknown key" is a verdict that kills jobs. One process at a time answers all questions asked before it
  * started; questions that come later wait for the next.
  */
-export class UnknownKeys implements LifeHost {
-  readonly #options: CoreOptions
-  readonly #teach: (life: AgentLife) => void
+export class UnknownKeys implements AgentListener {
+  readonly #options: TokenPoolOptions
+  readonly #teach: (life: AgentHandle) => void
   readonly #asked = new Map<string, Question>()
   #batch = new Map<number, Question>()
-  #life: AgentLife | undefined
+  #life: AgentHandle | undefined
   #stopped = false
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(options: CoreOptions, teach: (life: AgentLife) => void) {
+  constructor(options: TokenPoolOptions, teach: (life: AgentHandle) => void) {
     this.#options = options
     this.#teach = teach
   }
@@ -57,16 +57,16 @@ export class UnknownKeys implements LifeHost {
     await this.#last
   }
 
-  ready(life: AgentLife): void {
+  ready(life: AgentHandle): void {
     this.#teach(life)
     for (const [id, { label }] of this.#batch) life.run(this.#request(id, label))
   }
 
-  answered(_life: AgentLife, request: PoolRequest): void {
+  answered(_life: AgentHandle, request: PoolRequest): void {
     this.#answer(request.id, 'found')
   }
 
-  refused(_life: AgentLife, request: PoolRequest, error: OperationError): void {
+  refused(_life: AgentHandle, request: PoolRequest, error: OperationError): void {
     // A key that is there but wrong is found: the pool's own agent then says what is wrong with it.
     const finding = { unknown: 'unknown', mismatch: 'found', exists: 'found' } as const
     const { verdict } = error
@@ -74,7 +74,7 @@ export class UnknownKeys implements LifeHost {
     this.#answer(request.id, known ? finding[verdict] : operationFailure(request.label, error))
   }
 
-  late(life: AgentLife): void {
+  late(life: AgentHandle): void {
     life.end('hung', agentDied('it did not answer'))
   }
 
@@ -86,7 +86,7 @@ export class UnknownKeys implements LifeHost {
     // The pool's agents compare check values themselves.
   }
 
-  gone(_life: AgentLife, _reason: unknown, failure: HsmError | undefined): void {
+  gone(_life: AgentHandle, _reason: unknown, failure: HsmError | undefined): void {
     this.#life = undefined
     for (const id of [...this.#batch.keys()]) this.#answer(id, failure ?? agentDied('it ended'))
     this.#next()
@@ -106,7 +106,7 @@ export class UnknownKeys implements LifeHost {
     }
     try {
       const start = (events: AgentEvents) => this.#options.start(events, 1)
-      this.#life = new AgentLife({ ...this.#options, index: -1, sessions: 1, start }, this)
+      this.#life = new AgentHandle({ ...this.#options, index: -1, sessions: 1, start }, this)
       this.#last = Promise.all([this.#last, this.#life.ended])
     } catch (error) {
       if (!(error instanceof HsmError)) throw error
@@ -129,7 +129,7 @@ export class UnknownKeys implements LifeHost {
     const now = this.#options.clock.now()
     const payload = Buffer.concat(packKeyed(label))
     const times = { submittedAt: now, deadlineAt: Infinity, startedAt: now }
-    const fresh = { slowReported: false, replays: 0, avoid: undefined, only: undefined, settled: false }
+    const fresh = { slowReported: false, replays: 0, avoid: undefined, targetAgent: undefined, settled: false }
     const silent = {
       answeredBy: undefined,
       resolve: () => undefined,

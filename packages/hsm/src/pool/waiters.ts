@@ -1,4 +1,4 @@
-import type { AgentLife, PoolRequest } from './agent-handle.js'
+import type { AgentHandle, PoolRequest } from './agent-handle.js'
 
 /** Operations that wait for a session, in order; those whose agent failed them stand in front. */
 export class Waiters {
@@ -32,7 +32,7 @@ export class Waiters {
   }
 
   /** Gives sessions to those in front, as long as `choose` finds one that is free. */
-  dispatch(choose: (avoid: object | undefined) => AgentLife | undefined): void {
+  dispatch(choose: (avoid: object | undefined) => AgentHandle | undefined): void {
     for (let i = 0; i < this.#requests.length;) {
       const request = this.#requests[i]
       const life = request === undefined ? undefined : choose(request.avoid)

@@ -1,6 +1,6 @@
 import type { HsmPool } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
-import { destroyedAmong } from '@sealfleet/records/keys'
+import { findDestroyedKeys } from '@sealfleet/records/keys'
 import type { KeyRow, Records } from '@sealfleet/records'
 import type { Logger } from '@sealfleet/telemetry'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -30,7 +30,7 @@ export async function watchDestroyedKeys(
   while (!signal.aborted) {
     try {
       const expected = pool.health().tokens.flatMap(({ keys }) => keys.map(({ label }) => label))
-      for (const key of await destroyedAmong(records, [...new Set(expected)])) {
+      for (const key of await findDestroyedKeys(records, [...new Set(expected)])) {
         forget(key)
         const { domain, role, version } = key
         log.info(

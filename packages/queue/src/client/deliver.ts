@@ -42,7 +42,7 @@ export async function jobNeed(
  * Gives files their jobs, as the outbox's relay does. Those that have one that will run keep it; doing it twice, or from two
  * places at once, is harmless. `port` reads a file's state anew when an ended job stands in its way.
  * @returns how many jobs were added
- * @throws {JobsError} FLEET_MISMATCH when the queue is another fleet's
+ * @throws {CodedError} FLEET_MISMATCH when the queue is another fleet's
  * @throws whatever Redis and the port throw; jobs added before that stay
  */
 export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[], port: StatusPort): Promise<number> {

@@ -1,4 +1,4 @@
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { fileIdFor, ingestJobId, isUuid } from '../ingest/ids.js'
 import { conflictResult, finalOutcome, inOrder, prepareChunk, type Prepared } from './prepare.js'
 import type { AcceptOutcome, EnqueueResult, FileState, IngestRequest } from './terms.js'
@@ -43,7 +43,7 @@ export function batchIdFor(nameOrId: string): string {
  * await client.query('INSERT INTO invoices …')
  * const { fileId } = await enqueueIngest(client, { root: 'inbox', path: '2026/a.pdf', id: 'invoice 17' })
  * await client.query('COMMIT')
- * @throws {JobsError} PAYLOAD_INVALID or REQUEST_CONFLICT for a single request, PAYLOAD_INVALID for a batch id of another shape;
+ * @throws {CodedError} PAYLOAD_INVALID or REQUEST_CONFLICT for a single request, PAYLOAD_INVALID for a batch id of another shape;
  *   the transaction can go on
  * @throws {TypeError} for a pool, or for Prisma's client itself: neither is a transaction
  * @throws the driver's own error (an unknown domain or batch: SQLSTATE 23503); PostgreSQL then only takes a rollback
@@ -79,7 +79,7 @@ async function enqueueMany(
   { batchId, batch }: EnqueueIngestOptions,
 ): Promise<readonly EnqueueResult[]> {
   const id = batchId ?? (batch && batchIdFor(batch.name))
-  if (id !== undefined && !isUuid(id)) throw new JobsError('PAYLOAD_INVALID', 'the batch id is not a lower-case UUID')
+  if (id !== undefined && !isUuid(id)) throw new CodedError('PAYLOAD_INVALID', 'the batch id is not a lower-case UUID')
   const chunk = prepareChunk(requests, id)
   if (batch !== undefined) {
     await query('SELECT sealfleet_batch($1::uuid, $2::text, $3::int)', id, batch.name, batch.expected ?? null)

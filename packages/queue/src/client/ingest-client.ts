@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import { classify } from '@sealfleet/failures'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { claimQueues } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
 import { assertNoEviction, connectProducer, type ProducerSettings } from '../redis.js'
@@ -36,7 +36,7 @@ export class IngestClient {
 
   /**
    * Enqueues one file.
-   * @throws {JobsError} PAYLOAD_INVALID or REQUEST_CONFLICT; REDIS_UNAVAILABLE when it was accepted but has no job yet
+   * @throws {CodedError} PAYLOAD_INVALID or REQUEST_CONFLICT; REDIS_UNAVAILABLE when it was accepted but has no job yet
    * @throws whatever the port throws (RecordsError DB_UNAVAILABLE, …)
    */
   async enqueue(request: IngestRequest, options: { batchId?: string } = {}): Promise<EnqueueResult> {
@@ -95,9 +95,9 @@ export class IngestClient {
       )
       return results.map(({ result }) => result)
     } catch (error) {
-      if (error instanceof JobsError || classify(error, { during: 'redis' }).code !== 'REDIS_UNAVAILABLE') throw error
+      if (error instanceof CodedError || classify(error, { during: 'redis' }).code !== 'REDIS_UNAVAILABLE') throw error
       const message = 'the files are accepted, but Redis did not take their jobs'
-      throw new JobsError('REDIS_UNAVAILABLE', message, {
+      throw new CodedError('REDIS_UNAVAILABLE', message, {
         cause: error,
         fix: 'Ask again with the same ids once Redis answers; nothing is lost or doubled.',
       })
@@ -156,7 +156,7 @@ export interface OwnedIngestClient extends AsyncDisposable {
  * Connects a client; refuses a Redis that may evict keys, and queues of another fleet.
  * @param options.fleet id of the fleet whose database `port` writes to (`getFleet(records)`, or `sealfleet fleet show`). Give it
  *   wherever it is known: without it nothing keeps jobs from the queues of another fleet
- * @throws {JobsError} CONFIG_INVALID (plaintext beyond this machine, without `allowPlaintext`), REDIS_UNAVAILABLE,
+ * @throws {CodedError} CONFIG_INVALID (plaintext beyond this machine, without `allowPlaintext`), REDIS_UNAVAILABLE,
  *   REDIS_ACCESS_DENIED, REDIS_UNSUITABLE, FLEET_MISMATCH
  */
 export async function openIngestClient(

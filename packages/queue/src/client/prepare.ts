@@ -1,4 +1,4 @@
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { toFileId } from '../ingest/ids.js'
 import { fingerprintOf, ingestJobFor, requestOf } from '../ingest/request.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
@@ -29,7 +29,7 @@ export function prepareChunk(requests: readonly IngestRequest[], batchId?: strin
   const known = new Map<number, EnqueueResult>()
   for (const [index, request] of requests.entries()) {
     const prepared = prepare(request, index, batchId)
-    if (prepared instanceof JobsError) {
+    if (prepared instanceof CodedError) {
       known.set(index, { request, outcome: 'invalid', error: prepared })
       continue
     }
@@ -71,14 +71,14 @@ export function finalOutcome({ file }: Pick<AcceptOutcome, 'file'>): EnqueueOutc
 }
 
 export function conflictResult(request: IngestRequest, fileId: string): EnqueueResult {
-  const error = new JobsError(
+  const error = new CodedError(
     'REQUEST_CONFLICT',
     `file id ${fileId} was used before for another source, domain or context`,
   )
   return { request, outcome: 'conflict', fileId, error }
 }
 
-function prepare(request: IngestRequest, index: number, batchId: string | undefined): Prepared | JobsError {
+function prepare(request: IngestRequest, index: number, batchId: string | undefined): Prepared | CodedError {
   try {
     const job = ingestJobFor({
       domain: request.domain ?? 'default',
@@ -98,7 +98,7 @@ function prepare(request: IngestRequest, index: number, batchId: string | undefi
     }
     return { request, job, index, accept: batchId === undefined ? accept : { ...accept, batchId } }
   } catch (error) {
-    if (error instanceof JobsError) return error
+    if (error instanceof CodedError) return error
     throw error
   }
 }

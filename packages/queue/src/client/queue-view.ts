@@ -17,7 +17,7 @@ const ALIVE = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children'
 
 /**
  * @param port reads a file's state anew where an ended job stands in the way
- * @throws JobsError REDIS_UNAVAILABLE or FLEET_MISMATCH, and whatever the port throws
+ * @throws CodedError REDIS_UNAVAILABLE or FLEET_MISMATCH, and whatever the port throws
  */
 export function queueView(queue: IngestQueue, port: StatusPort): QueueView {
   return {

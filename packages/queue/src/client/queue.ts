@@ -23,7 +23,7 @@ export function createIngestQueue(
   return queue
 }
 
-/** Adds jobs, each with the fleet's id. Only to queues that `assertOurs` has just been asked about. */
+/** Adds jobs, each with the fleet's id. Only to queues that `assertCommittedPut` has just been asked about. */
 export async function addIngestJobs(queue: IngestQueue, jobs: readonly IngestJobV1[]): Promise<void> {
   if (jobs.length === 0) return
   const { fleet } = queue

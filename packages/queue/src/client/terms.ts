@@ -1,4 +1,4 @@
-import type { JobsError } from '@sealfleet/failures'
+import type { CodedError } from '@sealfleet/failures'
 
 /** States of a file in PostgreSQL. The last four are final. */
 export type FileState = 'QUEUED' | 'RUNNING' | 'STORED' | 'DEAD' | 'DISCARDED' | 'DELETED'
@@ -47,7 +47,7 @@ export interface FileStatus {
   readonly code?: string | undefined
 }
 
-/** Reading states, as packages/records does it. Files that are not known are left out. */
+/** ObjectReader states, as packages/records does it. Files that are not known are left out. */
 export interface StatusPort {
   states(fileIds: readonly string[]): Promise<readonly FileStatus[]>
 }
@@ -70,5 +70,5 @@ export interface EnqueueResult {
   /** when there is a job for it */
   readonly jobId?: string
   /** REQUEST_CONFLICT or PAYLOAD_INVALID */
-  readonly error?: JobsError
+  readonly error?: CodedError
 }

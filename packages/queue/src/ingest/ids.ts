@@ -1,5 +1,5 @@
 import { v5 as uuidv5 } from 'uuid'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 
 /**
  * Namespace of the UUIDv5 (RFC 9562 §5.5) that a foreign id becomes: anybody can compute the same file id from the same
@@ -21,18 +21,18 @@ export function isUuid(text: string): boolean {
 
 /** The file id of a foreign id: UUIDv5 of its UTF-8 bytes, exactly as given (no trimming, no folding of case). */
 export function fileIdFor(foreignId: string): string {
-  if (foreignId === '') throw new JobsError('PAYLOAD_INVALID', 'a foreign id may not be empty')
+  if (foreignId === '') throw new CodedError('PAYLOAD_INVALID', 'a foreign id may not be empty')
   return uuidv5(foreignId, FOREIGN_ID_NAMESPACE)
 }
 
 /**
  * A file id from what a user gave as an id: a UUID stands for itself (in lower case), anything else is a foreign id.
- * Throws JobsError PAYLOAD_INVALID for the empty text and for the nil UUID.
+ * Throws CodedError PAYLOAD_INVALID for the empty text and for the nil UUID.
  */
 export function toFileId(id: string): string {
   const lower = id.toLowerCase()
   if (isUuid(lower)) return lower
-  if (/^[0-]{36}$/.test(lower)) throw new JobsError('PAYLOAD_INVALID', 'the nil UUID is nobody’s id')
+  if (/^[0-]{36}$/.test(lower)) throw new CodedError('PAYLOAD_INVALID', 'the nil UUID is nobody’s id')
   return fileIdFor(id)
 }
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { ingestJobV1Schema, type IngestJobV1 } from './schema.js'
 
 /** Bytes of a job's data as JSON; every valid job is well below it. */
@@ -11,7 +11,7 @@ const NAME_LIMIT = 40
 
 /**
  * A job's data as what it should be.
- * @throws {JobsError} PAYLOAD_INVALID; the message names fields and what is wrong with them, never their values
+ * @throws {CodedError} PAYLOAD_INVALID; the message names fields and what is wrong with them, never their values
  */
 export function parseIngestJob(data: unknown): IngestJobV1 {
   const size = sizeOf(data)
@@ -33,8 +33,8 @@ function sizeOf(data: unknown): number {
   }
 }
 
-function invalid(why: string, cause?: unknown): JobsError {
-  return new JobsError('PAYLOAD_INVALID', `the job's data is not valid: ${why}`, cause === undefined ? {} : { cause })
+function invalid(why: string, cause?: unknown): CodedError {
+  return new CodedError('PAYLOAD_INVALID', `the job's data is not valid: ${why}`, cause === undefined ? {} : { cause })
 }
 
 function describe(issues: readonly z.core.$ZodIssue[]): string {

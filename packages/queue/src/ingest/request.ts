@@ -48,7 +48,7 @@ export function fingerprintOf(job: IngestJobV1): Buffer {
   return requestFingerprint(requestOf(job))
 }
 
-/** A valid job for a request; throws JobsError PAYLOAD_INVALID. Without `fileId` the id is made from the content. */
+/** A valid job for a request; throws CodedError PAYLOAD_INVALID. Without `fileId` the id is made from the content. */
 export function ingestJobFor(
   request: RequestContent & { readonly fileId?: string; readonly generation?: number },
 ): IngestJobV1 {

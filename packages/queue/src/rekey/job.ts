@@ -1,7 +1,7 @@
 import { Queue, type JobsOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { owned, type OwnedQueue } from '../fleet.js'
 import { UUID_PATTERN } from '../ingest/ids.js'
 import { QUEUES, queueOptions } from '../queues.js'
@@ -17,11 +17,11 @@ export interface RekeyJobV1 {
 
 const schema = z.strictObject({ v: z.literal(1), id: z.string().regex(UUID_PATTERN) })
 
-/** @throws {JobsError} PAYLOAD_INVALID; the message never holds the data */
+/** @throws {CodedError} PAYLOAD_INVALID; the message never holds the data */
 export function parseRekeyJob(data: unknown): RekeyJobV1 {
   const parsed = schema.safeParse(data)
   if (parsed.success) return parsed.data
-  throw new JobsError('PAYLOAD_INVALID', 'a rekey job is { v: 1, id: UUID } and nothing else')
+  throw new CodedError('PAYLOAD_INVALID', 'a rekey job is { v: 1, id: UUID } and nothing else')
 }
 
 /** Each try of an item has a job of its own: BullMQ ignores an id that it still holds. */

@@ -2,7 +2,7 @@ import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 import { coveredByLease } from './live-lease.js'
 import type { AttemptState, FileState } from '../db/terms.js'
-import type { KeptObject } from './orphaned-objects.js'
+import type { CommittedObject } from './orphaned-objects.js'
 
 /** What the register says of an attempt whose key was found in the store. */
 export interface AttemptOwner {
@@ -19,7 +19,7 @@ export interface AttemptOwner {
   /** Its file is DELETED, and it is written down when and by whom. */
   readonly deleted: boolean
   /** Where the file is kept: by this attempt or another; null unless it is STORED. */
-  readonly kept: KeptObject | null
+  readonly kept: CommittedObject | null
 }
 
 interface Row extends Omit<AttemptOwner, 'kept'> {

@@ -1,17 +1,17 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
-import type { KeptObject } from './orphaned-objects.js'
+import type { CommittedObject } from './orphaned-objects.js'
 
 /**
  * The objects that STORED files are kept in, in the byte order of their keys, page by page: to be read beside a listing of
  * the bucket. A file has one COMMITTED attempt at most.
  */
-export async function listKeptObjects(
+export async function listCommittedObjects(
   db: Queryable,
   page: { readonly bucket: string; readonly after?: string | undefined; readonly limit: number },
-): Promise<(KeptObject & { readonly fileId: string })[]> {
+): Promise<(CommittedObject & { readonly fileId: string })[]> {
   const rows = await db.query<
-    Omit<KeptObject, 'length'> & { readonly fileId: string; readonly length: bigint }
+    Omit<CommittedObject, 'length'> & { readonly fileId: string; readonly length: bigint }
   >(Prisma.sql`
     SELECT a.id AS "attemptId", a.file_id AS "fileId", a.bucket, a.object_key AS "objectKey",
       a.object_version AS version, a.etag, a.object_length AS length

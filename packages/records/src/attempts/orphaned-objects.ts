@@ -3,7 +3,7 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
 /** The object that a STORED file is kept in. */
-export interface KeptObject {
+export interface CommittedObject {
   readonly attemptId: string
   readonly bucket: string
   readonly objectKey: string
@@ -13,7 +13,7 @@ export interface KeptObject {
 }
 
 /** An attempt of which the store may hold something that may go. */
-export interface Leftover {
+export interface OrphanedObject {
   readonly attemptId: string
   readonly fileId: string
   readonly bucket: string
@@ -21,17 +21,17 @@ export interface Leftover {
   /** Since when: its end, when another took its place, or when its file was deleted. Lists are in this order. */
   readonly since: Date
   /** Where the file is kept instead; null unless it is STORED. */
-  readonly kept: KeptObject | null
+  readonly kept: CommittedObject | null
 }
 
-export interface LeftoverPage {
+export interface OrphanedObjectPage {
   /** Those whose `since` is so long ago. */
   readonly graceSeconds: number
   readonly limit: number
-  readonly after?: Leftover | undefined
+  readonly after?: OrphanedObject | undefined
 }
 
-export interface RawLeftover extends Omit<Leftover, 'kept'> {
+export interface RawLeftover extends Omit<OrphanedObject, 'kept'> {
   readonly keptId: string | null
   readonly keptBucket: string
   readonly keptKey: string
@@ -53,14 +53,14 @@ export function leftoverRow({
   keptEtag,
   keptLength,
   ...rest
-}: RawLeftover): Leftover {
+}: RawLeftover): OrphanedObject {
   if (keptId === null) return { ...rest, kept: null }
   const place = { bucket: keptBucket, objectKey: keptKey, version: keptVersion, etag: keptEtag }
   return { ...rest, kept: { attemptId: keptId, ...place, length: Number(keptLength) } }
 }
 
 /** Rows that come after a place in the order of `since` and id. */
-export function afterLeftover(since: Prisma.Sql, { after }: LeftoverPage): Prisma.Sql {
+export function afterLeftover(since: Prisma.Sql, { after }: OrphanedObjectPage): Prisma.Sql {
   if (after === undefined) return Prisma.empty
   return Prisma.sql`AND (${since}, a.id) > (${after.since}::timestamptz, ${uuid(after.attemptId, 'the attempt id')}::uuid)`
 }
@@ -72,7 +72,7 @@ export function afterLeftover(since: Prisma.Sql, { after }: LeftoverPage): Prism
  *
  * ABANDONED and FAILED attempts that ended so many seconds ago and were not swept yet, the oldest first.
  */
-export async function listLeftovers(db: Queryable, page: LeftoverPage): Promise<Leftover[]> {
+export async function listOrphanedObjects(db: Queryable, page: OrphanedObjectPage): Promise<OrphanedObject[]> {
   const rows = await db.query<RawLeftover>(Prisma.sql`
     SELECT ${LEFTOVER_COLUMNS}, a.ended_at AS since
     FROM attempts a JOIN files f ON f.id = a.file_id

@@ -4,8 +4,8 @@ import {
   afterLeftover,
   LEFTOVER_COLUMNS,
   leftoverRow,
-  type Leftover,
-  type LeftoverPage,
+  type OrphanedObject,
+  type OrphanedObjectPage,
   type RawLeftover,
 } from './orphaned-objects.js'
 
@@ -13,7 +13,7 @@ import {
  * Attempts whose place another attempt of their file took so many seconds ago, and that were not swept yet, the oldest first.
  * Of a file that is deleted by now they are listed without that grace.
  */
-export async function listSuperseded(db: Queryable, page: LeftoverPage): Promise<Leftover[]> {
+export async function listSuperseded(db: Queryable, page: OrphanedObjectPage): Promise<OrphanedObject[]> {
   const rows = await db.query<RawLeftover>(Prisma.sql`
     SELECT ${LEFTOVER_COLUMNS}, a.superseded_at AS since
     FROM attempts a JOIN files f ON f.id = a.file_id

@@ -19,7 +19,7 @@ export interface CommitBesideEvent {
  * is compared is the whole detail, so a record that names the right attempt with another object is found as well; the
  * KEK's version alone may have changed since (nonces are wrapped anew).
  */
-export async function commitsBesideEvents(
+export async function auditCommitMismatches(
   db: Queryable,
   page: { readonly after: string; readonly limit: number },
 ): Promise<{ readonly looked: number; readonly last: string | null; readonly found: readonly CommitBesideEvent[] }> {

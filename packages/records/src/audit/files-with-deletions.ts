@@ -23,7 +23,7 @@ interface Row extends Omit<FileBesideDeletion, 'why'> {
 }
 
 /** Compares each file, after one id and at most `limit` of them, with the events that delete and commit files. */
-export async function filesBesideDeletions(
+export async function filesWithDeletions(
   db: Queryable,
   page: { readonly after: string; readonly limit: number },
 ): Promise<{ readonly looked: number; readonly last: string | null; readonly found: readonly FileBesideDeletion[] }> {

@@ -17,10 +17,10 @@ export {
   listCheckpoints,
   markCheckpointStored,
 } from './audit-checkpoints.js'
-export { commitsBesideEvents } from './audit-commit-mismatches.js'
-export { type FileBesideDeletion, filesBesideDeletions } from './files-with-deletions.js'
-export { eventsBesideAttempts } from './join-commits-with-audit.js'
-export { type KeyBesideEvent, keysBesideEvents } from './keys-with-audit.js'
+export { auditCommitMismatches } from './audit-commit-mismatches.js'
+export { type FileBesideDeletion, filesWithDeletions } from './files-with-deletions.js'
+export { joinCommitsWithAudit } from './join-commits-with-audit.js'
+export { type KeyBesideEvent, keysWithAudit } from './keys-with-audit.js'
 export { type OperatorEvent, listOperatorEvents } from './operator-events.js'
 export { type SealedRow, listSealedRows } from './sealed-rows.js'
 export { searchAudit } from './search-audit.js'

@@ -29,7 +29,7 @@ const EXPLAINED = Prisma.sql`NOT EXISTS (SELECT FROM files f WHERE f.id::text = 
       AND k.version::text = l.detail->>lower(k.role::text)))`
 
 /** Looks at the commit events and destructions after one id of the log, at most `limit` rows of the log at a time. */
-export async function eventsBesideAttempts(
+export async function joinCommitsWithAudit(
   db: Queryable,
   page: { readonly after: string; readonly limit: number },
 ): Promise<{ readonly last: string | null; readonly events: number; readonly found: readonly EventBesideAttempt[] }> {

@@ -14,7 +14,7 @@ export interface KeyBesideEvent {
 }
 
 /** Compares every master key with the events that destroyed it, or found it destroyed when records were rebuilt. */
-export async function keysBesideEvents(
+export async function keysWithAudit(
   db: Queryable,
 ): Promise<{ readonly looked: number; readonly found: readonly KeyBesideEvent[] }> {
   const rows = await db.query<Omit<KeyBesideEvent, 'why'> & { readonly why: KeyBesideEvent['why'] | null }>(Prisma.sql`

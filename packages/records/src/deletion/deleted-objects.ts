@@ -4,8 +4,8 @@ import {
   afterLeftover,
   LEFTOVER_COLUMNS,
   leftoverRow,
-  type Leftover,
-  type LeftoverPage,
+  type OrphanedObject,
+  type OrphanedObjectPage,
   type RawLeftover,
 } from '../attempts/orphaned-objects.js'
 
@@ -13,7 +13,10 @@ import {
  * The attempts that DELETED files were kept by, of files that were not swept yet, the longest deleted first; there is no grace.
  * Somebody, or the file's retention, has decided: a DELETED file of which nobody wrote down when and by whom is not listed.
  */
-export async function listDeletedObjects(db: Queryable, page: Omit<LeftoverPage, 'graceSeconds'>): Promise<Leftover[]> {
+export async function listDeletedObjects(
+  db: Queryable,
+  page: Omit<OrphanedObjectPage, 'graceSeconds'>,
+): Promise<OrphanedObject[]> {
   const rows = await db.query<RawLeftover>(Prisma.sql`
     SELECT ${LEFTOVER_COLUMNS}, f.deleted_at AS since
     FROM files f JOIN attempts a ON a.id = f.committed_attempt_id AND a.state = 'COMMITTED'
@@ -25,7 +28,7 @@ export async function listDeletedObjects(db: Queryable, page: Omit<LeftoverPage,
 }
 
 /** Every attempt of one DELETED file that is over and was not swept yet, by attempt number. */
-export async function listObjectsOfDeleted(db: Queryable, fileId: string): Promise<Leftover[]> {
+export async function listObjectsOfDeleted(db: Queryable, fileId: string): Promise<OrphanedObject[]> {
   const rows = await db.query<RawLeftover>(Prisma.sql`
     SELECT ${LEFTOVER_COLUMNS}, f.deleted_at AS since
     FROM files f JOIN attempts a ON a.file_id = f.id LEFT JOIN attempts k ON false

@@ -17,7 +17,7 @@ export async function countsByState(db: Queryable, batchId?: string): Promise<Co
   return Object.fromEntries(FILE_STATES.map((state) => [state, of.get(state) ?? 0])) as Counts
 }
 
-export interface Conservation {
+export interface FileBalance {
   readonly accepted: number
   readonly byState: Counts
   /** accepted − Σ states. */
@@ -36,9 +36,9 @@ export interface Conservation {
  * The books. `difference`, `deadWithoutLetter` and `strayCommits` must read 0: constraints see to it, and this sees to a
  * database that was restored without them. One snapshot for all figures.
  */
-export async function conservation(db: Queryable): Promise<Conservation> {
+export async function fileBalance(db: Queryable): Promise<FileBalance> {
   const [row] = await db.query<
-    Record<FileState | keyof Omit<Conservation, 'byState' | 'difference'>, number>
+    Record<FileState | keyof Omit<FileBalance, 'byState' | 'difference'>, number>
   >(Prisma.sql`
     SELECT count(*)::int AS accepted,
       ${Prisma.join(

@@ -11,7 +11,7 @@ export {
   refuseDestruction,
   signatureEvidence,
 } from './destruction-steps.js'
-export { destroyedAmong } from './find-destroyed-keys.js'
+export { findDestroyedKeys } from './find-destroyed-keys.js'
 export { type KekWraps, kekWraps } from './kek-wraps.js'
 export { type KeyAge, keyAges } from './key-ages.js'
 export { type KeyHold, holdsOnKey, keepHoldsStill } from './key-holds.js'
@@ -32,14 +32,14 @@ export {
 export { assertMayRegister } from './may-register.js'
 export { listPendingKeys } from './pending-keys.js'
 export {
-  type HsmLatch,
-  clearHsmLatch,
-  getHsmLatch,
-  listHsmLatches,
-  setHsmLatch,
+  type PinLockoutRow,
+  clearPinLockout,
+  getPinLockout,
+  listPinLockouts,
+  setPinLockout,
   underLoginLock,
 } from './pin-lockout-rows.js'
-export { type LoginOutcome, fleetPinLatch } from './pin-lockout.js'
+export { type LoginOutcome, fleetPinLockout } from './pin-lockout.js'
 export { retireMasterKey } from './retire-key.js'
 export { type Rewrapped, rewrapNonces } from './rewrap-nonces.js'
 export { scheduleDestruction } from './schedule-destruction.js'

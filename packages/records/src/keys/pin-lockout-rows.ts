@@ -7,7 +7,7 @@ export interface PinName {
   readonly pinId: string
 }
 
-export interface HsmLatch extends PinName {
+export interface PinLockoutRow extends PinName {
   /** proven: a login has succeeded. rejected: the token refused it; nobody tries again until it is cleared. */
   readonly state: 'proven' | 'rejected'
   /** The token's answer, as in 0xA0. */
@@ -16,7 +16,7 @@ export interface HsmLatch extends PinName {
   readonly setAt: Date
 }
 
-interface RawLatch extends Omit<HsmLatch, 'state' | 'ckr'> {
+interface RawLatch extends Omit<PinLockoutRow, 'state' | 'ckr'> {
   readonly state: 'PROVEN' | 'REJECTED'
   readonly ckr: bigint | null
 }
@@ -25,7 +25,7 @@ const COLUMNS = Prisma.raw(
   `token_serial AS "tokenSerial", pin_id AS "pinId", state::text AS state, ckr, set_by AS "setBy", set_at AS "setAt"`,
 )
 
-function latch(raw: RawLatch): HsmLatch {
+function latch(raw: RawLatch): PinLockoutRow {
   return {
     ...raw,
     state: raw.state === 'PROVEN' ? 'proven' : 'rejected',
@@ -33,7 +33,7 @@ function latch(raw: RawLatch): HsmLatch {
   }
 }
 
-export async function getHsmLatch(db: Queryable, name: PinName): Promise<HsmLatch | undefined> {
+export async function getPinLockout(db: Queryable, name: PinName): Promise<PinLockoutRow | undefined> {
   const [row] = await db.query<RawLatch>(Prisma.sql`
     SELECT ${COLUMNS} FROM hsm_latches WHERE token_serial = ${name.tokenSerial} AND pin_id = ${name.pinId}`)
   return row === undefined ? undefined : latch(row)
@@ -43,10 +43,10 @@ export async function getHsmLatch(db: Queryable, name: PinName): Promise<HsmLatc
  * Sets a latch and answers with how it stands afterwards. A rejection stays until it is cleared: a proof that another
  * process reports a moment later does not lift it.
  */
-export async function setHsmLatch(
+export async function setPinLockout(
   db: Queryable,
   input: PinName & { readonly state: 'proven' | 'rejected'; readonly ckr?: number | undefined; readonly setBy: string },
-): Promise<HsmLatch> {
+): Promise<PinLockoutRow> {
   const [row] = await db.query<RawLatch>(Prisma.sql`
     INSERT INTO hsm_latches AS l (token_serial, pin_id, state, ckr, set_by)
     VALUES (${input.tokenSerial}, ${input.pinId}, ${input.state.toUpperCase()}::latch_state, ${input.ckr ?? null}::bigint,
@@ -55,13 +55,13 @@ export async function setHsmLatch(
       SET state = EXCLUDED.state, ckr = EXCLUDED.ckr, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at
       WHERE l.state <> 'REJECTED'
     RETURNING ${COLUMNS}`)
-  const standing = row === undefined ? await getHsmLatch(db, input) : latch(row)
+  const standing = row === undefined ? await getPinLockout(db, input) : latch(row)
   // Cleared in between: the next login finds out.
-  return standing ?? setHsmLatch(db, input)
+  return standing ?? setPinLockout(db, input)
 }
 
 /** Lifts a latch, after somebody made sure of the PIN. @returns whether there was one */
-export async function clearHsmLatch(db: Queryable, name: PinName): Promise<boolean> {
+export async function clearPinLockout(db: Queryable, name: PinName): Promise<boolean> {
   const rows = await db.query<{ pinId: string }>(Prisma.sql`
     DELETE FROM hsm_latches WHERE token_serial = ${name.tokenSerial} AND pin_id = ${name.pinId}
     RETURNING pin_id AS "pinId"`)
@@ -87,7 +87,7 @@ export function underLoginLock<T>(records: Records, name: PinName, login: (tx: Q
 }
 
 /** All latches, the rejected ones first. */
-export async function listHsmLatches(db: Queryable): Promise<HsmLatch[]> {
+export async function listPinLockouts(db: Queryable): Promise<PinLockoutRow[]> {
   const rows = await db.query<RawLatch>(
     Prisma.sql`SELECT ${COLUMNS} FROM hsm_latches ORDER BY state DESC, token_serial, pin_id LIMIT 1000`,
   )

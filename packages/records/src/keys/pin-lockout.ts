@@ -1,18 +1,18 @@
 import { RecordsError } from '../db/errors.js'
 import type { Records } from '../db/records.js'
-import { getHsmLatch, setHsmLatch, underLoginLock, type PinName } from './pin-lockout-rows.js'
+import { getPinLockout, setPinLockout, underLoginLock, type PinName } from './pin-lockout-rows.js'
 
 /** `failed`: the login did not get as far as an answer about the PIN. (As packages/hsm has it.) */
 export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 
 /**
- * The latch that a fleet shares: structurally the PinLatch of packages/hsm. A PIN that the token rejected is tried by
- * nobody until `clearHsmLatch`; one that was never accepted is tried by one process at a time. Rejects with
+ * The latch that a fleet shares: structurally the PinLockout of packages/hsm. A PIN that the token rejected is tried by
+ * nobody until `clearPinLockout`; one that was never accepted is tried by one process at a time. Rejects with
  * RecordsError when the database is out of reach: then nobody logs in. With a user of the database that only reads (an auditor's) it is
  * asked and not kept: such a user must not be able to latch the fleet's PINs, and each of its processes tries a PIN of its own once.
  * @param setBy who asks, for whoever looks at a latch later
  */
-export function fleetPinLatch(
+export function fleetPinLockout(
   records: Records,
   setBy: string,
 ): {
@@ -22,19 +22,19 @@ export function fleetPinLatch(
   ): Promise<LoginOutcome | 'latched'>
 } {
   const attempt = async (name: PinName, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'> => {
-    if ((await getHsmLatch(records, name))?.state === 'rejected') return 'latched'
+    if ((await getPinLockout(records, name))?.state === 'rejected') return 'latched'
     const outcome = await login()
     // Written past the lock's transaction, so that its time-out can't take the news of a rejection back.
     if (outcome !== 'failed')
       await unlessReader(
-        setHsmLatch(records, { ...name, state: outcome === 'accepted' ? 'proven' : 'rejected', setBy }),
+        setPinLockout(records, { ...name, state: outcome === 'accepted' ? 'proven' : 'rejected', setBy }),
       )
     return outcome
   }
   return {
     async guard({ serial, pinId }, login) {
       const name = { tokenSerial: serial, pinId }
-      const known = await getHsmLatch(records, name)
+      const known = await getPinLockout(records, name)
       if (known?.state === 'rejected') return 'latched'
       if (known?.state === 'proven') return attempt(name, login)
       return underLoginLock(records, name, () => attempt(name, login))

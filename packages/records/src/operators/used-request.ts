@@ -11,7 +11,7 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const CLOCK_MS = 1_000
 
 /** A deed that was done in the name of a request. */
-export interface Deed {
+export interface Action {
   /** As the deed names it; null: it names none. */
   readonly requestId: string | null
   readonly kind: RequestKind
@@ -24,8 +24,8 @@ export interface Deed {
  * Why a request does not bear out what was done in its name, as the end of a sentence; undefined: it was used for exactly that, in its
  * time, and as many operators signed it as it takes, each signature verified anew. As `assertUsedRequest`, for whoever may only read.
  */
-export async function usedRequestProblem(db: Queryable, deed: Deed): Promise<string | undefined> {
-  const { requestId: id, kind, subject, detail = {} } = deed
+export async function usedRequestProblem(db: Queryable, action: Action): Promise<string | undefined> {
+  const { requestId: id, kind, subject, detail = {} } = action
   if (id === null) return 'no request stands behind it'
   const request = UUID.test(id) ? await getRequest(db, id) : undefined
   if (request === undefined) return `there is no request ${id}, which it names`

@@ -35,7 +35,7 @@ interface Locked {
  * @param actor for the audit row of the run's end
  * @param o.page so many attempts by one statement, each twice
  */
-export function seedRekeyItems(
+export function createRekeyItems(
   records: Pick<Records, 'transaction'>,
   runId: string,
   actor: string,

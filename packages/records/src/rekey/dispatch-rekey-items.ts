@@ -31,7 +31,7 @@ const TIMEOUT_MS = 25_000
  * whose lease ran out long ago. No more are given than the run's rate allows: in any window so many as the rate says.
  * @returns how many were given. @throws RecordsError; whatever `deliver` throws
  */
-export async function giveRekeyItems(
+export async function dispatchRekeyItems(
   records: Pick<Records, 'transaction'>,
   runId: string,
   deliver: (items: readonly DueItem[]) => Promise<unknown>,

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { requestReport } from '../operators/find-or-create-request.js'
 import { openAuditPorts } from '../../services/audit.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 
@@ -33,7 +33,7 @@ is reported by \`audit verify\` for ever.`,
 
 async function adoptAction(context: CommandContext, _args: readonly string[], o: AdoptOptions): Promise<void> {
   const { signal } = context
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const ports = await openAuditPorts(context, { access: o.request === undefined ? 'read-only' : 'read-write' })
   const detail = await adoptionDetail(ports, reason, signal)
   const gap = `checkpoints ${detail.database + 1} to ${detail.no} of the store are not in this database`

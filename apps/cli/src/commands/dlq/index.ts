@@ -9,7 +9,7 @@ import { openIngest } from '../enqueue/deps.js'
 import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { pairs, table } from '../../output/table.js'
 import { count, humanTime } from '../../output/units.js'
-import { stated, statedIfGiven } from '../../input/reason.js'
+import { requireReason, requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
@@ -154,7 +154,7 @@ function resolution(letter: DeadLetterRow): string {
 }
 
 async function replayAction(context: CommandContext, ids: readonly string[], o: ReplayOptions): Promise<ExitStatus> {
-  const reason = statedIfGiven(o.reason)
+  const reason = requireReasonIfGiven(o.reason)
   const config = context.settings.load(['database', 'redis'])
   const records = await openDatabase(context, config)
   const letters = await chooseLetters(records, ids, o, context.signal)
@@ -229,7 +229,7 @@ async function reportReplay(
 }
 
 async function discardAction(context: CommandContext, ids: readonly string[], o: ChangeOptions): Promise<ExitStatus> {
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const letters = await chooseLetters(records, ids, o, context.signal)
   const actor = `cli:${context.io.user}`

@@ -1,7 +1,7 @@
 import { hsmTokens, type Config } from '@sealfleet/config'
 import { HsmPool, profileOf, type KeyAdmin, type PoolHealth, type PoolStats, type TokenReport } from '@sealfleet/hsm'
 import { listDomains } from '@sealfleet/records/fleet'
-import { listMasterKeys, type HsmLatch } from '@sealfleet/records/keys'
+import { listMasterKeys, type PinLockoutRow } from '@sealfleet/records/keys'
 import type { KeyRow, Records } from '@sealfleet/records'
 import { CliError } from '../../cli-error.js'
 import type { CommandContext } from '../../context.js'
@@ -9,7 +9,7 @@ import { statusOfCode } from '../../describe-error.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
 import { openAdmin } from '../../services/hsm.js'
 import { failed, ok, skipped, type Finding } from './check.js'
-import { LookFirst } from './read-only-pin-lockout.js'
+import { ReadOnlyPinLockout } from './read-only-pin-lockout.js'
 import { FigureCounter, standbyFindings, type PoolFigures } from './pool-figures.js'
 import { useOnce } from './trial.js'
 
@@ -18,7 +18,7 @@ export interface Examination {
   readonly findings: readonly Finding[]
   readonly token?: TokenReport & { readonly profile: string | null; readonly notes: readonly string[] }
   /** What the fleet remembers of this PIN; null: nothing. */
-  readonly latch?: HsmLatch | null
+  readonly latch?: PinLockoutRow | null
   readonly pool?: { readonly health: PoolHealth; readonly stats: PoolStats; readonly figures: PoolFigures }
 }
 
@@ -28,7 +28,7 @@ export async function examineHsm(
   config: Config<'hsm'>,
   records: Records | undefined,
 ): Promise<Examination> {
-  const latch = new LookFirst(records)
+  const latch = new ReadOnlyPinLockout(records)
   let admin: KeyAdmin
   const began = performance.now()
   try {
@@ -75,11 +75,11 @@ function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport
   ]
 }
 
-function latchOf(latch: LookFirst, records: Records | undefined): Pick<Examination, 'latch'> {
+function latchOf(latch: ReadOnlyPinLockout, records: Records | undefined): Pick<Examination, 'latch'> {
   return records === undefined || latch.seen === undefined ? {} : { latch: latch.known ?? null }
 }
 
-function latchFinding({ seen, known }: LookFirst, records: Records | undefined): Finding[] {
+function latchFinding({ seen, known }: ReadOnlyPinLockout, records: Records | undefined): Finding[] {
   if (seen === undefined) return []
   if (records === undefined) return [skipped('latch', 'the records are out of reach')]
   const name = `PIN "${seen.pinId}" of ${seen.serial}`
@@ -156,7 +156,7 @@ function nothingToCompare({ label, state }: KeyRow): CliError {
 async function poolFindings(
   context: CommandContext,
   { hsm, ...config }: Config<'hsm'>,
-  latch: LookFirst,
+  latch: ReadOnlyPinLockout,
   keys: readonly KeyRow[],
   findings: Finding[],
 ): Promise<Examination['pool']> {

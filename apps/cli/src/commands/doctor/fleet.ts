@@ -1,5 +1,5 @@
 import type { Config } from '@sealfleet/config'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { getFleet } from '@sealfleet/records/fleet'
 import type { Records } from '@sealfleet/records'
 import type { CommandContext } from '../../context.js'
@@ -30,6 +30,6 @@ export async function checkFleet(
   return [ok('fleet', `${id}${unmarked.length === 0 ? '' : `; no fleet's yet: ${unmarked.join(', ')}`}`)]
 }
 
-function mismatch({ where, owner = '' }: Mark, id: string): JobsError {
-  return new JobsError('FLEET_MISMATCH', `${where}: belong to fleet ${owner}, and this database is fleet ${id}`)
+function mismatch({ where, owner = '' }: Mark, id: string): CodedError {
+  return new CodedError('FLEET_MISMATCH', `${where}: belong to fleet ${owner}, and this database is fleet ${id}`)
 }

@@ -9,7 +9,7 @@ import type { CommandContext } from '../../context.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
 import { openAdmin, openPool } from '../../services/hsm.js'
 import { failed, ok, skipped, warning, type Finding } from './check.js'
-import { LookFirst } from './read-only-pin-lockout.js'
+import { ReadOnlyPinLockout } from './read-only-pin-lockout.js'
 
 /** The token lets us in, holds the registered keys, and derives with every active one. */
 export async function checkHsm(
@@ -18,7 +18,7 @@ export async function checkHsm(
   records: Records | undefined,
 ): Promise<readonly Finding[]> {
   // Asks the fleet's latch and never writes it; a wrong PIN is not tried a second time: tokens lock.
-  const latch = new LookFirst(records)
+  const latch = new ReadOnlyPinLockout(records)
   let admin: KeyAdmin
   try {
     admin = await openAdmin(config, latch)

@@ -1,5 +1,5 @@
-import type { LoginOutcome, PinIdentity, PinLatch } from '@sealfleet/hsm'
-import { getHsmLatch, type HsmLatch } from '@sealfleet/records/keys'
+import type { LoginOutcome, PinIdentity, PinLockout } from '@sealfleet/hsm'
+import { getPinLockout, type PinLockoutRow } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 
 /**
@@ -7,11 +7,11 @@ import type { Records } from '@sealfleet/records'
  * that is rejected here is not tried again by this command, and latches nobody, since a person's shell may hold another PIN
  * than the workers.
  */
-export class LookFirst implements PinLatch {
+export class ReadOnlyPinLockout implements PinLockout {
   /** The token that asked, once one has. */
   seen: PinIdentity | undefined
   /** What the fleet remembers of this PIN; undefined: nothing, or it could not be asked. */
-  known: HsmLatch | undefined
+  known: PinLockoutRow | undefined
   readonly #records: Records | undefined
   #rejected = false
 
@@ -22,7 +22,7 @@ export class LookFirst implements PinLatch {
   async guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'> {
     this.seen = id
     if (this.#records !== undefined) {
-      this.known = await getHsmLatch(this.#records, { tokenSerial: id.serial, pinId: id.pinId })
+      this.known = await getPinLockout(this.#records, { tokenSerial: id.serial, pinId: id.pinId })
     }
     if (this.#rejected || this.known?.state === 'rejected') return 'latched'
     const outcome = await login()

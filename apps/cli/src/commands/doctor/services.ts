@@ -8,8 +8,8 @@ import {
   tryQueue,
   tryWorker,
 } from '@sealfleet/queue'
-import { classify, JobsError, refusesReading } from '@sealfleet/failures'
-import { conservation } from '@sealfleet/records/files'
+import { classify, CodedError, refusesReading } from '@sealfleet/failures'
+import { fileBalance } from '@sealfleet/records/files'
 import { heartbeat, listWorkers, sessionReport, tableRights } from '@sealfleet/records/upkeep'
 import { keyAges } from '@sealfleet/records/keys'
 import { migrationStatus, type Records } from '@sealfleet/records'
@@ -66,7 +66,7 @@ export async function checkRedis(
   }
 }
 
-/** Producer's and worker's part of a job, on a queue of its own. @throws JobsError with Redis's own words */
+/** Producer's and worker's part of a job, on a queue of its own. @throws CodedError with Redis's own words */
 async function tryQueues(connection: Redis, prefix: string): Promise<void> {
   const signal = AbortSignal.timeout(TRIAL_MS)
   try {
@@ -79,12 +79,12 @@ async function tryQueues(connection: Redis, prefix: string): Promise<void> {
       const missing = await missingCommands(connection, prefix, AbortSignal.timeout(TRIAL_MS))
       if (missing.length > 0) throw lacking(missing, error)
     }
-    throw new JobsError(code, `Redis answers, and does not do what queues need: ${said}`, { cause: error })
+    throw new CodedError(code, `Redis answers, and does not do what queues need: ${said}`, { cause: error })
   }
 }
 
-function lacking(missing: readonly string[], cause: unknown): JobsError {
-  return new JobsError('REDIS_ACCESS_DENIED', `Redis does not let this user give: ${missing.join(', ')}`, {
+function lacking(missing: readonly string[], cause: unknown): CodedError {
+  return new CodedError('REDIS_ACCESS_DENIED', `Redis does not let this user give: ${missing.join(', ')}`, {
     fix: `add to the user's access list: ${missing.map((command) => `+${command}`).join(' ')}`,
     cause,
   })
@@ -123,7 +123,7 @@ export async function checkDatabase(context: CommandContext, config: Config<'dat
   try {
     const records = await openDatabase(context, config)
     const { pending } = await migrationStatus(config.database.url.reveal(), { tls: tlsOptions(config.database.tls) })
-    const books = await conservation(records)
+    const books = await fileBalance(records)
     const wrong = books.difference !== 0 || books.deadWithoutLetter !== 0 || books.strayCommits !== 0
     return {
       records,
@@ -151,7 +151,7 @@ async function checkRights(records: Records): Promise<readonly Finding[]> {
   if (unreadable.length > 0) {
     const fix = `as the owner of the tables: GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${user}`
     const message = `${user} may not read: ${unreadable.join(', ')}`
-    return [failed('rights', new JobsError('DB_ACCESS_DENIED', message, { fix }))]
+    return [failed('rights', new CodedError('DB_ACCESS_DENIED', message, { fix }))]
   }
   if (unwritable.length === 0) {
     // A heartbeat that is rolled back: a standby, a full disk or a read-only default refuse it.

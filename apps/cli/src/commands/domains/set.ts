@@ -8,7 +8,7 @@ import type { CommandContext, CommonOptions } from '../../context.js'
 import { assertDomainName, assertLossAccepted, policyOf, policyOptions, type PolicyOptions } from './policy-options.js'
 import { table } from '../../output/table.js'
 import { findDomain } from '../../input/domains.js'
-import { statedIfGiven } from '../../input/reason.js'
+import { requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
@@ -36,7 +36,7 @@ active KEK first (\`keys init --domain NAME --with-kek\`). A shorter retention m
 }
 
 async function setAction(context: CommandContext, [given = '']: readonly string[], o: SetOptions): Promise<void> {
-  const reason = statedIfGiven(o.reason)
+  const reason = requireReasonIfGiven(o.reason)
   const policy = policyOf(o)
   if (o.rename === undefined && Object.values(policy).every((value) => value === undefined))
     throw usageError('what is to be changed?', 'see --help for the options')

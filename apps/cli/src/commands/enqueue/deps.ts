@@ -13,7 +13,7 @@ import type { Queryable, Records } from '@sealfleet/records'
 import type { CommandContext } from '../../context.js'
 
 /** What the audit log says of files that a command brings. */
-export interface Bringing {
+export interface EnqueueAudit {
   readonly actor: string
   readonly domain: string
   readonly batchId: string | undefined
@@ -24,7 +24,7 @@ export async function openIngest(
   context: CommandContext,
   { redis, protection }: Config<'redis'>,
   records: Records,
-  bringing?: Bringing,
+  bringing?: EnqueueAudit,
 ): Promise<OwnedIngestClient> {
   const ingest = await openIngestClient({
     redisUrl: redis.url.reveal(),
@@ -43,7 +43,7 @@ export async function openIngest(
  * Accepting as the producer's client wants it, over the records: the files of one call and the row of the audit log that says who
  * brought them in one transaction, so that neither is ever there without the other.
  */
-function acceptPort(records: Records, bringing: Bringing | undefined): AcceptPort {
+function acceptPort(records: Records, bringing: EnqueueAudit | undefined): AcceptPort {
   return {
     async accept(files) {
       const outcomes = await records.transaction(async (tx) => {
@@ -58,7 +58,7 @@ function acceptPort(records: Records, bringing: Bringing | undefined): AcceptPor
 
 async function note(
   tx: Queryable,
-  { actor, domain, batchId }: Bringing,
+  { actor, domain, batchId }: EnqueueAudit,
   outcomes: readonly Acceptance[],
 ): Promise<void> {
   const accepted = outcomes.filter(({ outcome }) => outcome === 'accepted')

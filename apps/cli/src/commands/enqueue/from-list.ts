@@ -12,12 +12,12 @@ import { batchText } from '../status/batch.js'
 import { whyNoWorkerTakes } from '../status/processes.js'
 import { namedBatch } from './batch.js'
 import { bursts } from './bursts.js'
-import { foretell } from './preview.js'
+import { preview } from './preview.js'
 import { Outages, POSTGRES_OUT } from './outages.js'
 import { readPathList, type ListEntry } from './path-list.js'
 import { openIngest, statusPort } from './deps.js'
 import { reportFiles, type FileReport } from './report.js'
-import { noteRequeued } from './requeued.js'
+import { auditRequeued } from './requeued.js'
 import { planFile, type PlannedFile } from './requests.js'
 import { Tally } from './tally.js'
 import { statusOfBatch, waitForBatch } from './wait-batch.js'
@@ -52,7 +52,7 @@ export async function enqueueList(context: CommandContext, o: ListOptions): Prom
   const tally = new Tally()
   if (o.config === undefined) {
     await takeAll(context, o, tally, (planned) =>
-      foretell(o.records, planned, { idWasGiven: false, signal: context.signal }),
+      preview(o.records, planned, { idWasGiven: false, signal: context.signal }),
     )
     return finish(context, tally, { dryRun: true })
   }
@@ -90,7 +90,7 @@ export async function enqueueList(context: CommandContext, o: ListOptions): Prom
     })
   } finally {
     counter.stop()
-    if (requeuedFiles > 0) await noteRequeued(o.records, { ...about, files: requeuedFiles, first: requeued[0] })
+    if (requeuedFiles > 0) await auditRequeued(o.records, { ...about, files: requeuedFiles, first: requeued[0] })
   }
   if (o.wait) {
     if (await ingest.queue.isPaused()) await print.note('note: the queue is paused: sealfleet queue resume')

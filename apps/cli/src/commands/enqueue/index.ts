@@ -5,10 +5,10 @@ import type { Command } from 'commander'
 import { missingError, usageError } from '../../cli-error.js'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { batchOfFiles, namedBatch } from './batch.js'
-import { foretell } from './preview.js'
+import { preview } from './preview.js'
 import { openIngest } from './deps.js'
 import { enqueueList } from './from-list.js'
-import { noteRequeued } from './requeued.js'
+import { auditRequeued } from './requeued.js'
 import { printReport, reportFiles, statusOf } from './report.js'
 import { planFile, type PlannedFile } from './requests.js'
 import { openQueueEvents, waitWithProgress, type Listening } from './wait.js'
@@ -98,7 +98,7 @@ async function enqueueAction(
   await activeKeys(records, domain.id)
   const planned = found.files.map((file) => planFile(file, { domain: domain.id, context: bound, id: o.id }))
   if (o.dryRun === true) {
-    const reports = await foretell(records, planned, { idWasGiven: o.id !== undefined, signal: context.signal })
+    const reports = await preview(records, planned, { idWasGiven: o.id !== undefined, signal: context.signal })
     await printReport(context.print, reports, found, { dryRun: true })
     return statusOf(reports)
   }
@@ -125,7 +125,7 @@ async function enqueueAction(
     counter.stop()
     const requeued = results.filter(({ outcome }) => outcome === 'requeued')
     const about = { actor, domain: domain.id, batchId }
-    await noteRequeued(records, { ...about, files: requeued.length, first: requeued[0]?.fileId })
+    await auditRequeued(records, { ...about, files: requeued.length, first: requeued[0]?.fileId })
   }
   const ended = events && (await wait(context, { records, planned, results, events, queue: ingest.queue }))
   const reports = await reportFiles(records, planned, results, ended ?? new Map(), context.print.json)

@@ -8,7 +8,7 @@ import type { PlannedFile } from './requests.js'
 const PAGE = 1_000
 
 /** What enqueueing would say of each file; nothing is accepted. */
-export async function foretell(
+export async function preview(
   records: Records,
   planned: readonly PlannedFile[],
   o: { readonly idWasGiven: boolean; readonly signal: AbortSignal },

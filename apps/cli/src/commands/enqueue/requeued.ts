@@ -5,7 +5,7 @@ import type { Records } from '@sealfleet/records'
  * Files that were there and got the job that they had lost: one row for all of them, also of a command that was stopped. (Files that are new
  * have theirs from the transaction that accepts them; this is Redis's, which has none.)
  */
-export async function noteRequeued(
+export async function auditRequeued(
   records: Records,
   o: {
     readonly actor: string

@@ -1,5 +1,5 @@
 import { isUuid, takeOverQueues } from '@sealfleet/queue'
-import { JobsError } from '@sealfleet/failures'
+import { CodedError } from '@sealfleet/failures'
 import { takeOverBucket } from '@sealfleet/objects'
 import { appendAudit } from '@sealfleet/records/audit'
 import { getFleet, rememberTakenOver } from '@sealfleet/records/fleet'
@@ -11,7 +11,7 @@ import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { pairs } from '../../output/table.js'
 import { humanTime } from '../../output/units.js'
 import { bucketMark, connectedWorkers, openRedis, queuesMark, type Mark } from '../../services/fleet.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { openObjectStore } from '../../services/store.js'
@@ -86,7 +86,7 @@ async function look(looking: Promise<Mark>, id: string): Promise<Seen> {
 }
 
 async function adoptAction(context: CommandContext, [given = '']: readonly string[], o: AdoptOptions): Promise<void> {
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const lost = given.toLowerCase()
   if (!isUuid(lost)) throw usageError(`${given} is not the id of a fleet`, 'see `sealfleet fleet show`')
   const config = context.settings.load(['database', 'redis', 's3'])
@@ -119,8 +119,8 @@ async function adoptAction(context: CommandContext, [given = '']: readonly strin
   )
 }
 
-function anothers({ where, owner = '' }: Mark, lost: string): JobsError {
-  return new JobsError('FLEET_MISMATCH', `${where}: belong to fleet ${owner}, not to ${lost}`, {
+function anothers({ where, owner = '' }: Mark, lost: string): CodedError {
+  return new CodedError('FLEET_MISMATCH', `${where}: belong to fleet ${owner}, not to ${lost}`, {
     fix: 'Correct the settings, or name that fleet if it is the lost one.',
   })
 }

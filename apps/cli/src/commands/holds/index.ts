@@ -9,9 +9,9 @@ import { holdsTable } from '../domains/overview.js'
 import { EXIT } from '../../exit-status.js'
 import { findDomain } from '../../input/domains.js'
 import { findFileId, noSuchFile } from '../../input/file-id.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
-import { rehearsedIf } from '../../services/dry-run.js'
+import { dryRunIf } from '../../services/dry-run.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 import { printable } from '../../output/printable.js'
 
@@ -64,7 +64,7 @@ holds may cover the same files; they go when the last one is released.`,
 
 async function placeAction(context: CommandContext, _args: readonly string[], o: PlaceOptions): Promise<void> {
   if ((o.domain === undefined) === (o.file === undefined)) throw usageError('give --domain or --file, one of the two')
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const fileId = o.file === undefined ? undefined : await findFileId(records, o.file, ['STORED'])
   const file = fileId === undefined ? undefined : await getFile(records, fileId)
@@ -74,7 +74,7 @@ async function placeAction(context: CommandContext, _args: readonly string[], o:
     file === undefined ? await findDomain(records, o.domain ?? '') : await getDomain(records, file.file.domain)
   const target = fileId === undefined ? { domain: domain?.id ?? 'default' } : { fileId }
   const actor = `cli:${context.io.user}`
-  const hold = await placeHold(rehearsedIf(o.dryRun, records), { target, reason, actor })
+  const hold = await placeHold(dryRunIf(o.dryRun, records), { target, reason, actor })
   if (o.dryRun === true) {
     await context.print.document({ target, reason, dryRun: true })
     return context.print.text(
@@ -90,7 +90,7 @@ async function releaseAction(
   [given = '']: readonly string[],
   o: CommonOptions & { readonly reason: string },
 ): Promise<void> {
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const id = given.toLowerCase()
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id))
     throw usageError(`${printable(given)} is not the id of a hold`)
@@ -99,7 +99,7 @@ async function releaseAction(
   if (known === undefined) throw missingError('NOT_FOUND', `there is no hold ${id}`, 'see `sealfleet holds list --all`')
   if (known.releasedAt !== null) throw releasedBefore(known)
   const actor = `cli:${context.io.user}`
-  const released = await releaseHold(rehearsedIf(o.dryRun, records), { id, reason, actor })
+  const released = await releaseHold(dryRunIf(o.dryRun, records), { id, reason, actor })
   const hold = o.dryRun === true ? known : released
   await context.print.document({ hold, dryRun: o.dryRun === true })
   await context.print.text(o.dryRun === true ? `would be released:\n${holdsTable([hold])}` : holdsTable([hold]))

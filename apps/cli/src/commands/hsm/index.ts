@@ -1,11 +1,11 @@
 import { appendAudit } from '@sealfleet/records/audit'
-import { clearHsmLatch, getHsmLatch, listHsmLatches, type HsmLatch } from '@sealfleet/records/keys'
+import { clearPinLockout, getPinLockout, listPinLockouts, type PinLockoutRow } from '@sealfleet/records/keys'
 import type { Command } from 'commander'
 import { missingError } from '../../cli-error.js'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { table } from '../../output/table.js'
 import { humanTime } from '../../output/units.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 import { printable } from '../../output/printable.js'
@@ -36,7 +36,7 @@ Most tokens lock after a few wrong PINs. The next worker tries the PIN once, alo
 
 async function latchesAction(context: CommandContext): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
-  const latches = await listHsmLatches(records)
+  const latches = await listPinLockouts(records)
   await context.print.document({ latches })
   const columns = ['SERIAL', 'PIN', 'STATE', 'ANSWER', 'SET BY', 'SINCE'].map((title) => ({ title }))
   const rows = latches.map((one) => [
@@ -52,7 +52,7 @@ async function latchesAction(context: CommandContext): Promise<void> {
   await context.print.text(rows.length === 0 ? 'no PIN was tried by a worker yet' : table(columns, rows, paint))
 }
 
-function answer({ ckr }: HsmLatch): string {
+function answer({ ckr }: PinLockoutRow): string {
   return ckr === null ? '-' : `0x${ckr.toString(16)}`
 }
 
@@ -61,10 +61,10 @@ async function unlatchAction(
   [tokenSerial = '', pinId = 'default']: readonly string[],
   o: UnlatchOptions,
 ): Promise<void> {
-  const reason = stated(o.reason, { fix: 'say in a sentence what was done about the PIN' })
+  const reason = requireReason(o.reason, { fix: 'say in a sentence what was done about the PIN' })
   const records = await openDatabase(context, context.settings.load(['database']))
   const name = { tokenSerial, pinId }
-  const known = await getHsmLatch(records, name)
+  const known = await getPinLockout(records, name)
   if (known === undefined) {
     throw missingError(
       'NOT_FOUND',
@@ -73,10 +73,10 @@ async function unlatchAction(
     )
   }
   const lifted = await records.transaction(async (tx) => {
-    const latch = (await getHsmLatch(tx, name)) ?? known
+    const latch = (await getPinLockout(tx, name)) ?? known
     if (latch.state !== 'rejected') return false
     if (o.dryRun === true) return true
-    if (!(await clearHsmLatch(tx, name))) return false
+    if (!(await clearPinLockout(tx, name))) return false
     const subject = { subjectKind: 'hsm-pin', subjectId: `${tokenSerial}/${pinId}` }
     const detail = { reason, rejectedFor: latch.setBy, rejectedAt: latch.setAt }
     await appendAudit(tx, { actor: `cli:${context.io.user}`, action: 'hsm.unlatch', ...subject, detail })

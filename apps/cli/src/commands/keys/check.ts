@@ -1,5 +1,5 @@
 import { hsmTokens } from '@sealfleet/config'
-import { openKeyAdmin, tokenName, type PinLatch, type TokenOptions } from '@sealfleet/hsm'
+import { openKeyAdmin, tokenName, type PinLockout, type TokenOptions } from '@sealfleet/hsm'
 import { listMasterKeys } from '@sealfleet/records/keys'
 import type { KeyRow } from '@sealfleet/records'
 import type { Command } from 'commander'
@@ -78,7 +78,7 @@ async function checkAction(context: CommandContext, _args: readonly string[], o:
 
 async function lookInto(
   token: TokenOptions,
-  latch: PinLatch,
+  latch: PinLockout,
   rows: readonly KeyRow[],
   all: boolean,
 ): Promise<Omit<TokenLook, 'name'>> {

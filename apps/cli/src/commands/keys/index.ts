@@ -12,7 +12,7 @@ import type { RolePlan } from './role-plan.js'
 import {
   activate,
   confirmed,
-  foretold,
+  dryRunReport,
   prepare,
   underKeysLock,
   waitOptions,
@@ -81,7 +81,7 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
   const domain = await domainFor(records, o, actor)
   const plan = (token: readonly KeyListing[]) => plansOf(records, domain, token, o)
   if (o.dryRun === true) {
-    const keys = foretold(await plan(await admin.list()))
+    const keys = dryRunReport(await plan(await admin.list()))
     await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: true, keys })
     return context.print.text(reportTable(keys, o))
   }

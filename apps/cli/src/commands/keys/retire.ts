@@ -5,7 +5,7 @@ import { CliError, usageError } from '../../cli-error.js'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { EXIT } from '../../exit-status.js'
 import { findDomain } from '../../input/domains.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 
@@ -36,7 +36,7 @@ new version: to go on sealing, use \`keys rotate\` instead, which leaves no gap.
 }
 
 async function retireAction(context: CommandContext, _args: readonly string[], o: RetireOptions): Promise<void> {
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const named = await findDomain(records, o.domain)
   const domain = o.role === 'audit' ? { ...named, id: 'default' } : named

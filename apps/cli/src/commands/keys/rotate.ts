@@ -14,7 +14,7 @@ import { assertSound, compareKeys } from './token-keys.js'
 import {
   activate,
   confirmed,
-  foretold,
+  dryRunReport,
   prepare,
   underKeysLock,
   waitOptions,
@@ -23,7 +23,7 @@ import {
 import { count } from '../../output/units.js'
 import { findDomain } from '../../input/domains.js'
 import { fleetLatch, openAdmin } from '../../services/hsm.js'
-import { statedIfGiven } from '../../input/reason.js'
+import { requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 
@@ -61,7 +61,7 @@ Take a backup of the HSM afterwards, before you rely on the new version.`,
 
 async function rotateAction(context: CommandContext, _args: readonly string[], o: RotateOptions): Promise<void> {
   context.ifStopped('no key was made: give the same command again')
-  const reason = statedIfGiven(o.reason)
+  const reason = requireReasonIfGiven(o.reason)
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
   const domain = await findDomain(records, o.domain)
@@ -71,7 +71,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   context.defer(() => admin.close())
   const actor = `cli:${context.io.user}`
   if (o.dryRun === true) {
-    const keys = foretold(await plan(records, admin, await admin.list(), domain, before, o))
+    const keys = dryRunReport(await plan(records, admin, await admin.list(), domain, before, o))
     const workers = (await listLiveWorkers(records)).map(({ id }) => id)
     await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: true, keys, workers })
     await context.print.text(reportTable(keys, o))

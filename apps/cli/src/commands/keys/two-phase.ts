@@ -70,7 +70,7 @@ export function underKeysLock<T>(
 }
 
 /** What a dry run says: every step, and nothing done. */
-export function foretold(plans: readonly RolePlan[]): readonly KeyReport[] {
+export function dryRunReport(plans: readonly RolePlan[]): readonly KeyReport[] {
   return plans.flatMap(({ steps, rows }) => steps.map((step) => reportOf(step, undefined, rows)))
 }
 

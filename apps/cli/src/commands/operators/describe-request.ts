@@ -5,7 +5,7 @@ import { oneLine, printable } from '../../output/printable.js'
 import { pairs } from '../../output/table.js'
 
 /** What happens when a request is carried out, as one line for a person who is about to sign; printable. */
-export function deedOf({ kind, subject, detail }: Pick<RequestBody, 'kind' | 'subject' | 'detail'>): string {
+export function describeAction({ kind, subject, detail }: Pick<RequestBody, 'kind' | 'subject' | 'detail'>): string {
   const id = printable(subject.id)
   const ofDomain = domainText(detail)
   switch (kind) {
@@ -40,7 +40,7 @@ export function describeRequest(body: RequestBody, bytes: Uint8Array, terminal?:
     ['SHA-256', signedDigest(bytes)],
   ]
   const columns = terminal?.isTTY === true ? terminal.columns : undefined
-  return `${deedOf(body)}\n\n${pairs(facts, { columns })}`
+  return `${describeAction(body)}\n\n${pairs(facts, { columns })}`
 }
 
 /** The domain by name and id, where a request has both. */

@@ -14,7 +14,7 @@ import { parseAge } from '../dlq/select.js'
 import { count, humanTime } from '../../output/units.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { wholeNumber } from '../../verb.js'
-import { deedOf } from './describe-request.js'
+import { describeAction } from './describe-request.js'
 import { printable } from '../../output/printable.js'
 
 /** Options of every verb that needs operators' signatures. */
@@ -43,7 +43,7 @@ export type Wanted = Pick<NewRequest, 'kind' | 'subject' | 'detail'>
  * Makes a request for what is wanted, or finds the open one that was made for exactly this before. With --dry-run makes none:
  * undefined.
  */
-export async function askFor(
+export async function findOrCreateRequest(
   context: CommandContext,
   records: Records,
   wanted: Wanted,
@@ -68,20 +68,20 @@ export async function askFor(
 }
 
 /** Says what was asked for and what comes next; `then` is the command that uses the signed request, without --request. */
-export async function tellHowToSign(
+export async function printSigningSteps(
   context: CommandContext,
   request: RequestRow | undefined,
   wanted: Wanted,
   then: string,
 ): Promise<void> {
-  const deed = deedOf(wanted)
-  if (request === undefined) return context.print.text(`a request would be made: ${deed}`)
+  const action = describeAction(wanted)
+  if (request === undefined) return context.print.text(`a request would be made: ${action}`)
   const { id, expiresAt } = request
   const missing = missingSignatures(request)
   const file = `request-${id.slice(0, 8)}.bin`
   await context.print.text(
     [
-      `request ${id}: ${deed}`,
+      `request ${id}: ${action}`,
       `It needs ${count(missing, 'more signature')} before ${humanTime(expiresAt)}:`,
       `  sealfleet requests show ${id} --body ${file}`,
       `  sealfleet requests sign ${file} --key PRIVATE_KEY      each operator, where their key is; no network needed`,

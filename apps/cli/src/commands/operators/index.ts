@@ -11,11 +11,11 @@ import { Option, type Command } from 'commander'
 import path from 'node:path'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import {
-  askFor,
+  findOrCreateRequest,
   quoted,
   requestReport,
   signedOptions,
-  tellHowToSign,
+  printSigningSteps,
   type SignedOptions,
 } from './find-or-create-request.js'
 import { readPublicKey } from './public-key-file.js'
@@ -92,11 +92,11 @@ async function addAction(context: CommandContext, [name = '']: readonly string[]
       detail: enrolmentDetail({ ...o, publicKey }),
     } as const
     await records.transaction((tx) => assertEnrollable(tx, { name, publicKey }))
-    const request = await askFor(context, records, wanted, o)
+    const request = await findOrCreateRequest(context, records, wanted, o)
     await context.print.document({ operator: null, request: request ? requestReport(request) : null, dryRun })
     const role = o.role === 'officer' ? '' : ` --role ${o.role}`
     const then = `sealfleet operators add ${quoted(name)} --public-key ${quoted(o.publicKey)}${role}`
-    return await tellHowToSign(context, request, wanted, then)
+    return await printSigningSteps(context, request, wanted, then)
   }
   const enrolledBy = `cli:${context.io.user}`
   const input = { name, role: o.role, publicKey, enrolledBy, requestId: o.request }

@@ -11,15 +11,15 @@ import { CliError, missingError } from '../../cli-error.js'
 import type { CommandContext } from '../../context.js'
 import { EXIT } from '../../exit-status.js'
 import {
-  askFor,
+  findOrCreateRequest,
   quoted,
   requestReport,
   signedOptions,
   signedReason,
-  tellHowToSign,
+  printSigningSteps,
   type SignedOptions,
 } from './find-or-create-request.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
@@ -50,7 +50,7 @@ async function revokeAction(context: CommandContext, [given = '']: readonly stri
   if (operator === undefined) {
     throw missingError('OPERATOR_UNKNOWN', `there is no operator ${printable(given)}`, 'see `sealfleet operators list`')
   }
-  const reason = stated(o.reason ?? (await signedReason(records, o.request)))
+  const reason = requireReason(o.reason ?? (await signedReason(records, o.request)))
   const dryRun = o.dryRun === true
   const { id, name, revokedAt } = operator
   const officers = await countOfficers(records)
@@ -58,9 +58,9 @@ async function revokeAction(context: CommandContext, [given = '']: readonly stri
     assertOthersStay(operator, officers)
     const detail = revocationDetail(operator, reason)
     const wanted = { kind: 'operators.revoke', subject: { kind: 'operator', id }, detail } as const
-    const request = await askFor(context, records, wanted, o)
+    const request = await findOrCreateRequest(context, records, wanted, o)
     await context.print.document({ operator, request: request ? requestReport(request) : null, dryRun })
-    return await tellHowToSign(context, request, wanted, `sealfleet operators revoke ${quoted(name)}`)
+    return await printSigningSteps(context, request, wanted, `sealfleet operators revoke ${quoted(name)}`)
   }
   const input = { operator: id, revokedBy: `cli:${context.io.user}`, reason, requestId: o.request }
   const revoked = await inTransaction(records, dryRun, (tx) => revokeOperator(tx, input))

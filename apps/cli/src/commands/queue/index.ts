@@ -18,7 +18,7 @@ import type { CommandContext, CommonOptions } from '../../context.js'
 import { describeError } from '../../describe-error.js'
 import { table } from '../../output/table.js'
 import { count, humanTime } from '../../output/units.js'
-import { statedIfGiven } from '../../input/reason.js'
+import { requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { openBreakers, takesJobs, workersOf } from '../status/processes.js'
@@ -109,7 +109,7 @@ async function switchQueue(
   { dryRun, reason: given }: SwitchOptions,
   pause: boolean,
 ): Promise<void> {
-  const reason = statedIfGiven(given)
+  const reason = requireReasonIfGiven(given)
   const { queues, connection, prefix } = await openQueues(
     context,
     QUEUE_NAMES.filter((one) => one === (name ?? 'ingest')),
@@ -150,7 +150,7 @@ async function switchQueue(
 }
 
 async function probeAction(context: CommandContext, _args: readonly string[], o: SwitchOptions): Promise<void> {
-  const reason = statedIfGiven(o.reason)
+  const reason = requireReasonIfGiven(o.reason)
   const config = context.settings.load(['database', 'redis'])
   const records = await openDatabase(context, config)
   const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))

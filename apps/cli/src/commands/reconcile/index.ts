@@ -1,5 +1,5 @@
 import { queueView } from '@sealfleet/queue'
-import { outOfBalance, reconcile, type ReconcileReport } from '@sealfleet/maintenance'
+import { isUnbalanced, reconcile, type ReconcileReport } from '@sealfleet/maintenance'
 import { appendAudit } from '@sealfleet/records/audit'
 import { fileStates } from '@sealfleet/records/files'
 import type { Command } from 'commander'
@@ -58,7 +58,7 @@ async function reconcileAction(
     const actor = `cli:${context.io.user}`
     await appendAudit(records, { actor, action: 'reconcile', subjectKind: 'queue', subjectId: 'ingest', detail })
   }
-  const balanced = report.books === null || !outOfBalance(report.books)
+  const balanced = report.books === null || !isUnbalanced(report.books)
   await context.print.document({ ...report, balanced })
   await context.print.text(pairs(lines(report, balanced, o.dryRun === true)))
   return balanced ? EXIT.done : EXIT.failed

@@ -27,7 +27,7 @@ export interface JudgeOptions {
 }
 
 /** What an object turned out to be. */
-export type Judgement =
+export type Examination =
   | {
       readonly kind: 'whole'
       readonly sealed: Sealed
@@ -56,7 +56,7 @@ const AFTER_HEADER: ReadonlySet<string> = new Set([
  * segment without decrypting any. What is wrong with the object is a judgement; throws what is out of reach, or the
  * signal's reason.
  */
-export async function judge(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Judgement> {
+export async function examine(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Examination> {
   const { entry } = sealed
   try {
     const head = await ports.store.head(entry.key, { signal: o.signal, ...pinOf(sealed) })
@@ -73,8 +73,8 @@ export async function judge(ports: JudgePorts, sealed: Sealed, o: JudgeOptions):
   }
 }
 
-/** Whether the header of an attempt that lost is its sealer's, at the cost of its head and tail. @see judge */
-export async function judgeHeader(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Judgement> {
+/** Whether the header of an attempt that lost is its sealer's, at the cost of its head and tail. @see examine */
+export async function judgeHeader(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Examination> {
   try {
     const head = await ports.store.head(sealed.entry.key, { signal: o.signal, ...pinOf(sealed) })
     const reader = readerOf(ports.store, sealed, head)
@@ -87,7 +87,7 @@ export async function judgeHeader(ports: JudgePorts, sealed: Sealed, o: JudgeOpt
   }
 }
 
-function judgementOf(sealed: Sealed, error: unknown, signal: AbortSignal): Judgement {
+function judgementOf(sealed: Sealed, error: unknown, signal: AbortSignal): Examination {
   if (signal.aborted) throw signal.reason
   const report = describeError(error)
   if (report.code === 'S3_NO_SUCH_OBJECT') return { kind: 'vanished', sealed }

@@ -3,7 +3,7 @@ import { getFile, type FileWithObject } from '@sealfleet/records/files'
 import { RecordsError, type Records } from '@sealfleet/records'
 import { CliError } from '../../cli-error.js'
 import type { Claim } from './claim.js'
-import { choose, MAX_ATTEMPT_NO, type Choice, type Whole } from './select.js'
+import { select, MAX_ATTEMPT_NO, type Selection, type Intact } from './select.js'
 import type { Group } from './groups.js'
 import type { JudgeOptions, JudgePorts } from './examine.js'
 import type { KnownKeys } from './known-keys.js'
@@ -31,7 +31,7 @@ export interface FileOptions extends JudgeOptions, Omit<PlaceOptions, 'verified'
 export interface FileOutcome {
   readonly fileId: string | undefined
   readonly outcome: 'recovered' | 'already' | 'kept' | 'unplaced' | 'foreign'
-  readonly attempt?: Whole['info'] | undefined
+  readonly attempt?: Intact['info'] | undefined
   /** Of a recovered file, where its object's metadata claims one. */
   readonly claim?: Claim | undefined
   readonly unplaced: readonly Unplaced[]
@@ -52,7 +52,7 @@ export async function recoverGroup(
   const done = (
     outcome: FileOutcome['outcome'],
     problems: readonly Unplaced[],
-    attempt?: Whole['info'],
+    attempt?: Intact['info'],
     claim?: Claim,
   ): FileOutcome => {
     for (const one of problems) note(report, one)
@@ -71,7 +71,7 @@ export async function recoverGroup(
     return same ? done('already', problems) : done('unplaced', [...problems, ...candidates.map(another)])
   }
   if (candidates.length === 0) return done(problems.length === 0 ? 'foreign' : 'unplaced', problems)
-  const choice = await choose(ports, candidates, o)
+  const choice = await select(ports, candidates, o)
   report.duplicates += choice.duplicates
   const all = [...problems, ...choice.unplaced]
   const { winner } = choice
@@ -149,7 +149,7 @@ function another({ entry, info }: Sealed): Unplaced {
 
 async function place(
   ports: FilePorts,
-  choice: Choice & { readonly winner: Whole },
+  choice: Selection & { readonly winner: Intact },
   o: FileOptions,
 ): Promise<Unplaced | undefined> {
   if (o.dryRun) return undefined
@@ -167,7 +167,7 @@ async function place(
 /** What the register refuses of one file, and not of the next. */
 const REFUSALS: ReadonlySet<string> = new Set(['NONCE_REUSE', 'CONFLICT', 'INVALID', 'NOT_FOUND', 'E_KEY_DESTROYED'])
 
-function countFile(report: RecoveryReport, { losers, claim }: Choice, winner: Whole, group: Group): void {
+function countFile(report: RecoveryReport, { losers, claim }: Selection, winner: Intact, group: Group): void {
   report.recovered += 1
   report.losers += losers.length
   if (claim.source !== undefined) report.named += 1

@@ -1,19 +1,19 @@
 import type { ErrorReport } from '../../describe-error.js'
 import { readObjectMetadata } from '@sealfleet/store'
 import { claimOf, type Claim } from './claim.js'
-import { judge, judgeHeader, metadataOf, type Judgement, type JudgeOptions, type JudgePorts } from './examine.js'
+import { examine, judgeHeader, metadataOf, type Examination, type JudgeOptions, type JudgePorts } from './examine.js'
 import { unplaced, type Sealed, type Unplaced } from './terms.js'
 
-export type Whole = Extract<Judgement, { readonly kind: 'whole' }>
-export type Damaged = Extract<Judgement, { readonly kind: 'damaged' }>
+export type Intact = Extract<Examination, { readonly kind: 'whole' }>
+export type Damaged = Extract<Examination, { readonly kind: 'damaged' }>
 
 /** What is to be written of one file, and what can't be. */
-export interface Choice {
-  readonly winner: Whole | undefined
+export interface Selection {
+  readonly winner: Intact | undefined
   /** Where the winner's metadata says that the file came from. */
   readonly claim: Claim
   /** Attempts below the winner, and damaged ones above it: their headers are authentic, their numbers all different. */
-  readonly losers: readonly (Whole | (Damaged & { readonly authentic: true }))[]
+  readonly losers: readonly (Intact | (Damaged & { readonly authentic: true }))[]
   readonly unplaced: readonly Unplaced[]
   readonly duplicates: number
   /** The highest attempt number that any header speaks of. */
@@ -30,19 +30,19 @@ export const MAX_ATTEMPT_NO = 2_147_483_647
  * both left out, since nothing tells which was committed. An attempt above that is whole but for its context leaves the
  * file out, too: with its context at hand it would win.
  */
-export async function choose(ports: JudgePorts, found: readonly Sealed[], o: JudgeOptions): Promise<Choice> {
+export async function select(ports: JudgePorts, found: readonly Sealed[], o: JudgeOptions): Promise<Selection> {
   const problems: Unplaced[] = []
-  const judged: Judgement[] = []
+  const judged: Examination[] = []
   const metadata = await metadataOf(ports, found, o)
   const theirs = metadata.map((one) => readObjectMetadata(one).context).filter((context) => context !== undefined)
   const options = { ...o, contexts: [...o.contexts, ...theirs] }
-  let winner: Whole | undefined
+  let winner: Intact | undefined
   let duplicates = 0
   const byNumber = [...groupBy(found, ({ info }) => info.attemptNo)].sort(([a], [b]) => b - a)
   const rounds = byNumber.map(([, same]) => [...groupBy(same, ({ info }) => info.attemptId).values()])
   let round = 0
   for (; round < rounds.length && winner === undefined; round++) {
-    const here: Whole[] = []
+    const here: Intact[] = []
     for (const versions of rounds[round] ?? []) {
       const outcome = await judgeVersions(ports, versions, options)
       judged.push(...outcome.judged)
@@ -81,26 +81,26 @@ async function judgeVersions(
   ports: JudgePorts,
   versions: readonly Sealed[],
   o: JudgeOptions,
-): Promise<{ whole: Whole | undefined; judged: readonly Judgement[]; duplicates: number }> {
-  const judged: Judgement[] = []
+): Promise<{ whole: Intact | undefined; judged: readonly Examination[]; duplicates: number }> {
+  const judged: Examination[] = []
   for (const [i, sealed] of versions.entries()) {
-    const one = await judge(ports, sealed, o)
+    const one = await examine(ports, sealed, o)
     judged.push(one)
     if (one.kind === 'whole') return { whole: one, judged, duplicates: versions.length - i - 1 }
   }
   return { whole: undefined, judged, duplicates: 0 }
 }
 
-function isStray(one: Judgement): boolean {
+function isStray(one: Examination): boolean {
   return one.kind === 'damaged' && !one.authentic && one.error.code !== 'E_KEY_DESTROYED'
 }
 
-function isAuthentic(one: Judgement): one is Choice['losers'][number] {
+function isAuthentic(one: Examination): one is Selection['losers'][number] {
   return one.kind === 'whole' || (one.kind === 'damaged' && one.authentic)
 }
 
 /** Of several attempts with one number a record can hold the first alone; the others' objects stay unknown to it. */
-function withNumbersOfTheirOwn(losers: readonly Choice['losers'][number][], winner: Whole): Choice['losers'] {
+function withNumbersOfTheirOwn(losers: readonly Selection['losers'][number][], winner: Intact): Selection['losers'] {
   const taken = new Set([winner.info.attemptNo])
   return losers.filter(({ sealed: { info } }) => {
     if (info.attemptId === winner.info.attemptId || taken.has(info.attemptNo)) return false
@@ -109,7 +109,7 @@ function withNumbersOfTheirOwn(losers: readonly Choice['losers'][number][], winn
   })
 }
 
-function problemOf(one: Judgement): readonly Unplaced[] {
+function problemOf(one: Examination): readonly Unplaced[] {
   if (one.kind !== 'damaged') return []
   const { entry, info } = one.sealed
   return [unplaced(entry, info, one.error.code, messageOf(one.error))]
@@ -125,7 +125,7 @@ function equal({ entry, info }: Sealed): Unplaced {
   return unplaced(entry, info, 'EQUAL_ATTEMPTS', message)
 }
 
-function highestOf(found: readonly Sealed[], judged: readonly Judgement[]): number {
+function highestOf(found: readonly Sealed[], judged: readonly Examination[]): number {
   const vouchedFor = new Set(judged.filter(isAuthentic).map(({ sealed }) => sealed))
   const numbers = found
     .filter((sealed) => vouchedFor.has(sealed) || sealed.info.attemptNo <= BELIEVABLE)

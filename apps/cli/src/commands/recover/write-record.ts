@@ -6,7 +6,7 @@ import type { Records } from '@sealfleet/records'
 import type { ObjectHead } from '@sealfleet/store'
 import { CliError } from '../../cli-error.js'
 import { EXIT } from '../../exit-status.js'
-import type { Choice, Whole } from './select.js'
+import type { Selection, Intact } from './select.js'
 import type { KnownKeys } from './known-keys.js'
 import { MAX_ATTEMPT_NO } from './select.js'
 import { RECOVERED_BY, RECOVERED_ROOT, type Sealed } from './terms.js'
@@ -28,7 +28,7 @@ export interface PlaceOptions {
 export async function placeFile(
   records: Records,
   keys: KnownKeys,
-  choice: Choice & { readonly winner: Whole },
+  choice: Selection & { readonly winner: Intact },
   o: PlaceOptions,
 ): Promise<boolean> {
   const recovery = recoveryOf(keys, choice, o)
@@ -53,7 +53,7 @@ export async function placeFile(
 
 function recoveryOf(
   keys: KnownKeys,
-  { winner, claim, losers, highest }: Choice & { readonly winner: Whole },
+  { winner, claim, losers, highest }: Selection & { readonly winner: Intact },
   o: PlaceOptions,
 ): FileRecovery {
   const { info, context } = winner

@@ -19,7 +19,7 @@ import { count, humanSize } from '../../output/units.js'
 import { reportOf, runsText, runText, type RunReport } from './report.js'
 import { waitForRun } from './wait.js'
 import { findDomain } from '../../input/domains.js'
-import { statedIfGiven } from '../../input/reason.js'
+import { requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
@@ -236,6 +236,6 @@ function subject(id: string) {
 }
 
 function reasonOf({ reason: given }: ReasonOption): { readonly reason?: string } {
-  const reason = statedIfGiven(given)
+  const reason = requireReasonIfGiven(given)
   return reason === undefined ? {} : { reason }
 }

@@ -19,7 +19,7 @@ import { describeRequest, signedDigest } from '../operators/describe-request.js'
 import { readSmallFile } from '../operators/small-file.js'
 import { pairs, table } from '../../output/table.js'
 import { count, humanTime } from '../../output/units.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
@@ -160,7 +160,7 @@ async function approveAction(context: CommandContext, [id = '']: readonly string
 }
 
 async function cancelAction(context: CommandContext, [id = '']: readonly string[], o: CancelOptions): Promise<void> {
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   await findRequest(records, id)
   const dryRun = o.dryRun === true

@@ -13,9 +13,9 @@ import { count, humanSize } from '../../output/units.js'
 import { restoreMany, type ManyRestored, type RestoreOutcome } from './many.js'
 import { outputPaths, planRestore, type RestorePlan, type StripOptions } from './plan.js'
 import { openDatabase } from '../../services/records.js'
-import { openReading } from '../../services/reading.js'
+import { openObjectReader } from '../../services/reading.js'
 import { choosesMany, selectStored, type SelectionOptions } from '../../input/selection.js'
-import { openLibrary } from '../../services/stored.js'
+import { openFileStore } from '../../services/stored.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
 
 interface RestoreOptions extends CommonOptions, SelectionOptions, StripOptions {
@@ -76,8 +76,8 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
   const range = o.range === undefined ? undefined : parseRange(o.range)
   const destination = { output: o.output, force: o.force === true }
   checkDestination(context, destination)
-  const library = await openLibrary(context)
-  using reading = await openReading(library, id)
+  const library = await openFileStore(context)
+  using reading = await openObjectReader(library, id)
   const { file } = reading.stored
   // Of the length that is authentic: what the record says has been compared with it.
   const { start, end } = range ? resolveRange(range, reading.length) : { start: 0, end: reading.length }
@@ -109,7 +109,7 @@ async function manyAction(context: CommandContext, o: RestoreOptions): Promise<E
     throw usageError('-o wants the folder to restore into')
   const folder = path.resolve(context.io.cwd, o.output)
   const dryRun = o.dryRun === true
-  const library = dryRun ? undefined : await openLibrary(context)
+  const library = dryRun ? undefined : await openFileStore(context)
   const records = library?.records ?? (await openDatabase(context, context.settings.load(['database'])))
   const plan = planRestore(await selectStored(records, o, context.signal))
   if (plan.files.length === 0)

@@ -10,10 +10,10 @@ import { placeBelow, type PlaceBelow } from '../../files/safe-path.js'
 import type { Progress } from '../../output/progress.js'
 import { printable } from '../../output/printable.js'
 import { humanSize } from '../../output/units.js'
-import { openReading } from '../../services/reading.js'
+import { openObjectReader } from '../../services/reading.js'
 import { sideBySide } from '@sealfleet/runtime'
 import type { SelectedFile } from '../../input/selection.js'
-import type { Library } from '../../services/stored.js'
+import type { FileStore } from '../../services/stored.js'
 
 /** What became of one file. */
 export interface RestoreOutcome {
@@ -49,7 +49,7 @@ export interface ManyRestored {
  */
 export async function restoreMany(
   context: CommandContext,
-  library: Library,
+  library: FileStore,
   files: readonly SelectedFile[],
   progress: Progress,
   o: ManyOptions,
@@ -82,7 +82,7 @@ interface OneRestored {
 }
 
 async function restoreOne(
-  library: Library,
+  library: FileStore,
   file: SelectedFile,
   progress: Progress,
   o: ManyOptions,
@@ -95,7 +95,7 @@ async function restoreOne(
     if (o.skipExisting && (await exists(place))) return { outcome: { file, output, outcome: 'exists' } }
     // Before anything is read: an output that is in the way must not cost a download.
     await using target = await OutputFile.createIn(place.folder, place.name, { force: o.force })
-    using reading = await openReading(library, file.fileId)
+    using reading = await openObjectReader(library, file.fileId)
     let done = 0
     for await (const plaintext of reading.readAll(signal)) {
       await target.write(plaintext)

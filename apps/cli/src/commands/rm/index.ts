@@ -9,7 +9,7 @@ import { count, humanSize, humanTime } from '../../output/units.js'
 import { beforeText, examine, heldError, notStored, type Candidate } from './candidates.js'
 import { removeObjects, type ObjectsReport } from './objects.js'
 import { confirm } from '../../input/confirm.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 
@@ -48,7 +48,7 @@ again, the command finishes what was cut off.`,
 }
 
 async function rmAction(context: CommandContext, given: readonly string[], o: RmOptions): Promise<ExitStatus> {
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const candidates = await examine(records, given, context.signal)
   const stored = candidates.filter(({ file }) => file.state === 'STORED')

@@ -3,17 +3,17 @@ import type { Records } from '@sealfleet/records'
 import type { Command } from 'commander'
 import type { CommandContext } from '../../context.js'
 import {
-  askFor,
+  findOrCreateRequest,
   quoted,
   requestReport,
   signedOptions,
   signedReason,
-  tellHowToSign,
+  printSigningSteps,
   type SignedOptions,
 } from '../operators/find-or-create-request.js'
 import { count } from '../../output/units.js'
 import { findFileId } from '../../input/file-id.js'
-import { stated } from '../../input/reason.js'
+import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
@@ -45,7 +45,7 @@ rewrap the domain under a new KEK and destroy the old one. A file with inline no
 async function shredAction(context: CommandContext, [given = '']: readonly string[], o: ShredOptions): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
   const fileId = await findFileId(records, given, ['STORED'])
-  const reason = stated(o.reason ?? (await signedReason(records, o.request)))
+  const reason = requireReason(o.reason ?? (await signedReason(records, o.request)))
   const dryRun = o.dryRun === true
   if (o.request === undefined) return await ask(context, records, fileId, reason, o)
   const requestId = o.request
@@ -76,8 +76,8 @@ async function ask(
     subject: { kind: 'file', id: fileId },
     detail: shredDetail(file, reason),
   } as const
-  const request = await askFor(context, records, wanted, o)
+  const request = await findOrCreateRequest(context, records, wanted, o)
   const dryRun = o.dryRun === true
   await context.print.document({ file, shredded: false, request: request ? requestReport(request) : null, dryRun })
-  await tellHowToSign(context, request, wanted, `sealfleet shred ${quoted(fileId)}`)
+  await printSigningSteps(context, request, wanted, `sealfleet shred ${quoted(fileId)}`)
 }

@@ -10,7 +10,7 @@ import { count, humanSize } from '../../output/units.js'
 import { verifyStored } from '../../services/reading.js'
 import { choosesMany, selectStored, type SelectedFile, type SelectionOptions } from '../../input/selection.js'
 import { sideBySide } from '@sealfleet/runtime'
-import { openLibrary, type Library } from '../../services/stored.js'
+import { openFileStore, type FileStore } from '../../services/stored.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 
 interface VerifyOptions extends CommonOptions, SelectionOptions {}
@@ -39,11 +39,11 @@ async function verifyAction(
   o: VerifyOptions,
 ): Promise<ExitStatus | void> {
   if (choosesMany(o) === (id !== undefined)) throw usageError('give a file id, or one of --all, --prefix and --batch')
-  const library = await openLibrary(context)
+  const library = await openFileStore(context)
   return id === undefined ? many(context, library, o) : one(context, library, id)
 }
 
-async function one(context: CommandContext, library: Library, id: string): Promise<void> {
+async function one(context: CommandContext, library: FileStore, id: string): Promise<void> {
   const stored = await library.find(id)
   const totalBytes = stored.committed.objectLength
   const progress = createProgress(context.io, { noun: 'objects', items: 1, totalBytes, quiet: context.print.json })
@@ -64,7 +64,7 @@ interface Outcome {
   readonly error?: ErrorReport
 }
 
-async function many(context: CommandContext, library: Library, o: VerifyOptions): Promise<ExitStatus> {
+async function many(context: CommandContext, library: FileStore, o: VerifyOptions): Promise<ExitStatus> {
   const files = await selectStored(library.records, o, context.signal)
   if (files.length === 0) throw missingError('NOT_FOUND', 'no stored file is in that selection', 'see `sealfleet list`')
   const totalBytes = files.reduce((sum, { objectLength }) => sum + objectLength, 0)
@@ -89,7 +89,7 @@ async function many(context: CommandContext, library: Library, o: VerifyOptions)
 
 async function verifyOne(
   context: CommandContext,
-  library: Library,
+  library: FileStore,
   file: SelectedFile,
   onProgress: (done: number, total: number) => void,
 ): Promise<ErrorReport | undefined> {

@@ -89,7 +89,7 @@ async function recordFailure(
   error: unknown,
 ): Promise<RekeyOutcome> {
   const failed = classify(error)
-  const decision = decide(failed.failure, { burned: claim.tries + 1 })
+  const decision = decide(failed.failure, { counted: claim.tries + 1 })
   const end: Omit<RekeyEnd, 'disposition'> = {
     itemId: claim.itemId,
     owner,

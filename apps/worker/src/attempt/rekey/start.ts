@@ -9,13 +9,13 @@ import type { Logger, Metrics } from '@sealfleet/telemetry'
 import type { Redis } from 'ioredis'
 
 import type { ByteBudget } from '../byte-budget.js'
-import { OwedEnds } from '../unrecorded-failures.js'
+import { UnrecordedFailures } from '../unrecorded-failures.js'
 import type { StepHook } from '../steps.js'
 import type { Guarded } from '../../health/breaker.js'
 import { startRekeyWorker, type RekeyWorker } from '../../consume/rekey-worker.js'
 import type { CheckValues } from '@sealfleet/objects'
 import { refuseRequest } from '../../records-port.js'
-import { tellingDestroyed } from '@sealfleet/objects'
+import { withDestroyedKeyErrors } from '@sealfleet/objects'
 import type { Activity } from '../../health/activity.js'
 import { countRekey } from './count.js'
 import type { RekeyEnd } from './ports.js'
@@ -58,7 +58,7 @@ export interface Rekeying {
 /** Begins to take jobs of the rekey queue, under the same breakers, byte budget and watchdog as the files that are stored. */
 export function startRekeying(parts: RekeyParts): Rekeying {
   const { records, pool, activity, metrics } = parts
-  const owed = new OwedEnds<RekeyEnd>()
+  const owed = new UnrecordedFailures<RekeyEnd>()
   const others = new Map<string, Promise<Store>>()
   const storeOf = async (bucket: string): Promise<Store> => {
     if (bucket === parts.store.bucket) return parts.store
@@ -87,7 +87,7 @@ export function startRekeying(parts: RekeyParts): Rekeying {
     ports: {
       records: port,
       hsm: parts.sealing,
-      opener: tellingDestroyed(records, pool),
+      opener: withDestroyedKeyErrors(records, pool),
       store: parts.store,
       storeOf,
       budget: parts.budget,
@@ -102,7 +102,7 @@ export function startRekeying(parts: RekeyParts): Rekeying {
   })
   return {
     consumer,
-    pay: () => owed.pay(port),
+    pay: () => owed.flush(port),
     close: async () => {
       for (const opened of await Promise.allSettled(others.values()))
         if (opened.status === 'fulfilled') opened.value.close()

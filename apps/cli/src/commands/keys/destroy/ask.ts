@@ -10,14 +10,14 @@ import { usageError } from '../../../cli-error.js'
 import type { CommandContext } from '../../../context.js'
 import type { ExitStatus } from '../../../exit-status.js'
 import {
-  askFor,
+  findOrCreateRequest,
   quoted,
   requestReport,
-  tellHowToSign,
+  printSigningSteps,
   type SignedOptions,
 } from '../../operators/find-or-create-request.js'
 import { canAsk, confirm } from '../../../input/confirm.js'
-import { stated } from '../../../input/reason.js'
+import { requireReason } from '../../../input/reason.js'
 import { counted } from './counted.js'
 import { findNamed, openRegister, openStoreFor, type NamedKey } from './open-dependencies.js'
 import { needsText, reportRefusal } from './report.js'
@@ -58,17 +58,17 @@ export async function askForDestruction(context: CommandContext, o: AskOptions):
   context.signal.throwIfAborted()
   const subject = { kind: 'key', id: key.id }
   const wanted = { kind: DESTROY_KIND, subject, detail: requestDetail(key, domain, { ...terms, shred }) } as const
-  const request = await askFor(context, records, wanted, o)
+  const request = await findOrCreateRequest(context, records, wanted, o)
   await context.print.document({ ...about, needs, request: request ? requestReport(request) : null })
   await context.print.text(dryRun ? `${needsText(needs)}\nnothing stands in the way` : needsText(needs))
   const named = `--domain ${quoted(domain.name)} --role ${key.role} --version ${key.version}`
-  await tellHowToSign(context, request, wanted, `sealfleet keys destroy ${named}`)
+  await printSigningSteps(context, request, wanted, `sealfleet keys destroy ${named}`)
 }
 
 function termsOf(o: AskOptions, least: number) {
   const terms = {
-    reason: stated(o.reason),
-    backups: stated(o.backups, {
+    reason: requireReason(o.reason),
+    backups: requireReason(o.backups, {
       option: '--backups',
       fix: 'name the backups of the HSM that hold the key and what becomes of them; "none" is an answer',
     }),

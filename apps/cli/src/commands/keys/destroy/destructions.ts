@@ -1,6 +1,6 @@
-import { listDestructions, fleetPinLatch, type DestructionRow } from '@sealfleet/records/keys'
+import { listDestructions, fleetPinLockout, type DestructionRow } from '@sealfleet/records/keys'
 import { hsmTokens } from '@sealfleet/config'
-import { houseTokens } from '@sealfleet/hsm'
+import { allTokens } from '@sealfleet/hsm'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../../context.js'
 import { EXIT, type ExitStatus } from '../../../exit-status.js'
@@ -91,7 +91,7 @@ async function checkAll(context: CommandContext, rows: readonly DestructionRow[]
   const hsm = context.settings.load(['hsm'])
   const pool = await openPool(hsm)
   context.defer(() => pool.close())
-  const tokens = houseTokens(hsmTokens(hsm), pool, { latch: fleetPinLatch(records, `cli:${context.io.user}`) })
+  const tokens = allTokens(hsmTokens(hsm), pool, { latch: fleetPinLockout(records, `cli:${context.io.user}`) })
   const checked: Checked[] = []
   for (const row of rows.filter(({ carriedOutAt }) => carriedOutAt !== null)) {
     context.signal.throwIfAborted()

@@ -18,8 +18,8 @@ import { counted } from './counted.js'
 import { findNamed, openRegister, openStoreFor, openTokens } from './open-dependencies.js'
 import { reportRefusal } from './report.js'
 import { signedOptions } from '../../operators/find-or-create-request.js'
-import { stated } from '../../../input/reason.js'
-import { rehearsedIf } from '../../../services/dry-run.js'
+import { requireReason } from '../../../input/reason.js'
+import { dryRunIf } from '../../../services/dry-run.js'
 import { commonOptions, errorText, perform, wholeNumber, type Runner } from '../../../verb.js'
 
 interface DestroyOptions extends AskOptions {
@@ -83,7 +83,7 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
   const { key } = await findNamed(records, o)
   const store = await openStoreFor(context, config, 'read-write')
   const row = await counted(context, (onProgress) =>
-    scheduleByRequest({ records: rehearsedIf(o.dryRun, records), store }, key, {
+    scheduleByRequest({ records: dryRunIf(o.dryRun, records), store }, key, {
       requestId,
       minWaitSeconds: config.maintenance.destroyMinWaitSeconds,
       actor,
@@ -109,11 +109,11 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
 
 async function cancel(context: CommandContext, o: DestroyOptions): Promise<void> {
   context.ifStopped('nothing was changed, and the destruction is still scheduled: give the same command again')
-  const reason = stated(o.reason)
+  const reason = requireReason(o.reason)
   const { records, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
   const tokens = () => openTokens(context, records)
-  const { id } = await cancelScheduled({ records: rehearsedIf(o.dryRun, records), tokens }, key, {
+  const { id } = await cancelScheduled({ records: dryRunIf(o.dryRun, records), tokens }, key, {
     actor,
     reason,
     signal: context.signal,

@@ -1,8 +1,8 @@
 import type { Config } from '@sealfleet/config'
 import { hsmTokens } from '@sealfleet/config'
-import { houseTokens } from '@sealfleet/hsm'
+import { allTokens } from '@sealfleet/hsm'
 import type { DestroyPorts } from '@sealfleet/keys'
-import { fleetPinLatch, getMasterKey } from '@sealfleet/records/keys'
+import { fleetPinLockout, getMasterKey } from '@sealfleet/records/keys'
 import type { DomainPolicy, KeyRow, Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import { missingError } from '../../../cli-error.js'
@@ -47,7 +47,7 @@ export async function findNamed(
   return { domain, key }
 }
 
-/** Reading every version wants `read-write`: only a store that was tried out says whether it has versions. */
+/** ObjectReader every version wants `read-write`: only a store that was tried out says whether it has versions. */
 export async function openStoreFor(
   context: CommandContext,
   config: Config<'s3'>,
@@ -63,5 +63,5 @@ export async function openTokens(context: CommandContext, records: Records): Pro
   const config = context.settings.load(['hsm'])
   const pool = await openPool(config)
   context.defer(() => pool.close())
-  return houseTokens(hsmTokens(config), pool, { latch: fleetPinLatch(records, `cli:${context.io.user}`) })
+  return allTokens(hsmTokens(config), pool, { latch: fleetPinLockout(records, `cli:${context.io.user}`) })
 }
