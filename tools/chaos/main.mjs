@@ -188,7 +188,7 @@ async function judge({ world, fleet, producer, sql, open, kinds, deaths, seed, m
   if (reconciled.status !== 0 || reconciled.json.lost !== 0)
     complaints.push(`reconcile: ${JSON.stringify(reconciled.json)}`)
 
-  // Nobody works any more: what lies in the store now is what stays.
+  // No one works any more: what lies in the store now is what stays.
   await fleet.stop()
   for (const mode of [[], ['--scan']]) {
     const swept = await sealfleet(env, ['sweep', ...mode, '--grace', '0'])

@@ -18,7 +18,7 @@ let doomedAt
 process.on('message', (/** @type {{ killAt?: string }} */ message) => {
   if (message.killAt !== undefined) doomedAt = message.killAt
 })
-// Whoever started this must not be survived by it.
+// Anyone who started this must not be survived by it.
 process.on('disconnect', () => process.exit(1))
 
 try {
@@ -40,7 +40,7 @@ try {
   process.exitCode = 0
 } catch (error) {
   const { code, failure } = classify(error)
-  log.fatal({ code, err: error }, 'the worker can not go on')
+  log.fatal({ code, err: error }, 'the worker cannot go on')
   process.exitCode = failure.exitStatus
 }
 process.disconnect?.()

@@ -34,7 +34,7 @@ export async function isInstalled() {
   })
 }
 
-/** `npm ci`, with npm's own errors. Its warnings are of packages that we do not run, and frighten whoever tries us out. */
+/** `npm ci`, with npm's own errors. Its warnings are of packages that we do not run, and frighten anyone who tries us out. */
 export async function install() {
   say('node_modules is not what the lockfile says')
   const code = await waiting('npm ci: downloading and building npm packages (a minute or two)', async () => {

@@ -12,7 +12,7 @@ export const quickstartHome = join(checkout, '.sealfleet')
 export const testHome = join(quickstartHome, 'test')
 
 /**
- * The one root that a private installation starts with, a folder of its own: workers read nothing that nobody has named. More
+ * The one root that a private installation starts with, a folder of its own: workers read nothing that no one has named. More
  * come by `npm run quickstart -- PATH…`.
  *
  * @param {string} home

@@ -13,7 +13,7 @@ const LOWEST = 10_000
  * Binds a port for a moment.
  *
  * @param {number} port
- * @returns {Promise<boolean>} whether nobody has it
+ * @returns {Promise<boolean>} whether no one has it
  */
 async function tryPort(port) {
   const server = createServer()

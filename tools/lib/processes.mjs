@@ -76,7 +76,7 @@ export function isRunning(identity) {
 
 /**
  * Ends a process: `signal`, and SIGKILL when it is still there after the grace. Returns when it is gone; does nothing
- * when it has ended already. Nobody tells when a process that isn't our child ends, so /proc is asked every 25 ms.
+ * when it has ended already. No one tells when a process that isn't our child ends, so /proc is asked every 25 ms.
  *
  * @param {ProcessIdentity} identity
  * @param {NodeJS.Signals} [signal]

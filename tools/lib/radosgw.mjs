@@ -2,7 +2,7 @@
  * A private Ceph cluster of one monitor, one manager, one OSD and one S3 gateway, all on 127.0.0.1 and all below one
  * directory: the S3 server the suite trusts most (If-None-Match, versions, ListMultipartUploads, real signatures).
  *
- * The OSD keeps everything in memory (memstore), so a stopped cluster has lost its data and is made anew by the next
+ * The OSD keeps everything in memory (memstore), so a stopped cluster has lost its data and is made again by the next
  * start. Needs Debian's ceph-mon, ceph-mgr, ceph-osd and radosgw; runs as any user; touches no system service.
  */
 import { execFile } from 'node:child_process'
@@ -27,7 +27,7 @@ export const RADOSGW_COMMANDS = ['ceph', 'ceph-mon', 'ceph-mgr', 'ceph-osd', 'ra
  * Ceph 16.2 lets a client or daemon send its first command when it has the monitor's address but not yet the cluster's id;
  * the monitor refuses it, and a daemon ends. It is seen on a busy machine. Not asking for the monitor's own configuration (all
  * of ours is in ceph.conf) makes it rarer, not impossible: so a command that was refused like this is sent again, and a
- * cluster whose daemon ended is made anew.
+ * cluster whose daemon ended is made again.
  */
 const CEPH_ENV = { ...process.env, CEPH_ARGS: '--no-mon-config' }
 const TOO_EARLY = /problem getting command descriptions|wrong fsid/

@@ -30,7 +30,7 @@ export async function startDaemon({ command, args, cwd, logFile, env = process.e
 
 /**
  * Whether the pid is alive and is still the daemon we started: its command line names our directory. Pids are used
- * again by the system, and nobody else's process may ever be ended.
+ * again by the system, and no one else's process may ever be ended.
  *
  * @param {number} pid
  * @param {string} mark a string that the daemon's command line holds

@@ -115,6 +115,6 @@ await server.run()
 /** @param {string} name */
 function fromEnvironment(name) {
   const value = process.env[name]
-  if (!value) throw new Error(`${name} is not set: this server serves nobody without a key pair`)
+  if (!value) throw new Error(`${name} is not set: this server serves no one without a key pair`)
   return value
 }

@@ -163,7 +163,7 @@ describe('private Postgres', () => {
     expect((await withPostgres(url, (client) => client.query('select one from kept'))).rows).toEqual([{ one: 1 }])
   })
 
-  it('lets nobody in without the password, and gives the application no more than its database', async () => {
+  it('lets no one in without the password, and gives the application no more than its database', async () => {
     const { port } = await start('postgres')
     const url = await applicationDatabase({ home, port, name: 'app' })
     const wrong = new URL(url)

@@ -60,7 +60,7 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
   }
 }
 
-/** To a producer these mean that a request is wrong; whoever typed a command has typed something wrong. */
+/** To a producer these mean that a request is wrong; anyone who typed a command has typed something wrong. */
 const OF_ARGUMENTS = {
   INVALID: { code: 'USAGE', exitStatus: EXIT.usage, fix: 'see --help of the verb' },
   CONFLICT: { code: 'CONFLICT', exitStatus: EXIT.failed, fix: 'look at what is there, and name another or the same' },
@@ -68,7 +68,7 @@ const OF_ARGUMENTS = {
 
 function usualFix(code: string): string | undefined {
   if (code === 'USAGE') return OF_ARGUMENTS.INVALID.fix
-  // Theirs is for a file that was cancelled; here somebody has answered no.
+  // Theirs is for a file that was cancelled; here someone has answered no.
   if (code === 'CANCELLED') return 'give the command again, and type exactly what it asks for'
   return isFailureCode(code) ? adviceFor(code, 'command') : undefined
 }

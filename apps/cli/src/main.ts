@@ -44,7 +44,7 @@ function userName(): string {
 
 /** What goes to a full disk must not look like what was written. */
 function unwritable(error: Error): CliError {
-  return new CliError('OUTPUT_IO', `standard output can not be written to (${errnoOf(error) ?? error.name})`, {
+  return new CliError('OUTPUT_IO', `standard output cannot be written to (${errnoOf(error) ?? error.name})`, {
     exitStatus: EXIT.failed,
     fix: 'make room where it goes, or send it elsewhere',
     cause: error,
@@ -66,5 +66,5 @@ process.exitCode = await run(process.argv.slice(2), {
   cwd: process.cwd(),
   signal: abort.signal,
 })
-// A signal that came when all was done changes nothing: whoever gives the command again would do it twice.
+// A signal that came when all was done changes nothing: anyone who gives the command again would do it twice.
 if (received !== undefined && process.exitCode !== EXIT.done) die(received)

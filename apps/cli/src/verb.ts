@@ -63,7 +63,7 @@ async function runAction(
   }
 }
 
-/** `sealfleet restore … | head`: whoever closed the pipe has what it wanted, and nobody is left to be told. */
+/** `sealfleet restore … | head`: anyone who closed the pipe has what it wanted, and no one is left to be told. */
 function readerIsGone(signal: AbortSignal): boolean {
   return signal.reason instanceof Interrupted && signal.reason.signalName === 'SIGPIPE'
 }

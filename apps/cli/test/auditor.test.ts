@@ -130,7 +130,7 @@ describe('an auditor, set up as docs/OPERATIONS.md says', { timeout: 120_000 }, 
     }
   })
 
-  it('has a wrong PIN refused, which latches nobody, and goes on with the right one', async () => {
+  it('has a wrong PIN refused, which latches no one, and goes on with the right one', async () => {
     const before = await written()
     const verify = ['verify', fileId, '--json']
     const refused = await auditor.inProcess(verify, { SEALFLEET_PKCS11_PIN: 'not-the-pin' })

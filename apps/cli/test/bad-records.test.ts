@@ -78,7 +78,7 @@ async function asOwner(statement: string, values: readonly unknown[] = []): Prom
   await sql.query('SET session_replication_role = DEFAULT')
 }
 
-describe('records that somebody wrote to', () => {
+describe('records that someone wrote to', () => {
   it('two rows’ inline nonces swapped: E_RECORD_MISMATCH, and nothing is left', async () => {
     await sql.query('ALTER TABLE attempts DROP CONSTRAINT attempts_nonce_ids_true')
     await swapped(['nonce_enc', 'nonce_sig'], ['inline/a', 'inline/b'], async () => {
@@ -126,7 +126,7 @@ describe('records that somebody wrote to', () => {
     const { fileId } = fileOf('inline/c')
     await asOwner(`UPDATE master_keys SET version = 9, label = 'sealfleet/default/sig/s1/9'
       WHERE label = 'sealfleet/default/sig/s1/1'`)
-    // The record now names version 9, the header 1: whoever wrote that is told so.
+    // The record now names version 9, the header 1: anyone who wrote that is told so.
     expect(await opened(['restore', fileId])).toMatchObject({ status: 3, code: 'E_RECORD_MISMATCH', left: [] })
     await asOwner(`UPDATE master_keys SET version = 1, label = 'sealfleet/default/sig/s1/1'
       WHERE label = 'sealfleet/default/sig/s1/9'`)
@@ -152,7 +152,7 @@ describe('a row that no constraint would allow', () => {
   })
 })
 
-describe('a length or a segment size that somebody changed in the record', () => {
+describe('a length or a segment size that someone changed in the record', () => {
   // Every column: apps/worker/test/tampered-records.test.ts. Here: what a user sees of it.
   it.each([
     ['plaintext_length', 'plaintext_length - 900'],
@@ -160,7 +160,7 @@ describe('a length or a segment size that somebody changed in the record', () =>
     ['seg_log2', 'seg_log2 - 1'],
     ['object_length', 'object_length + 1'],
   ])('%s = %s: status 3, and nothing is left, of a whole restore, a range or many', async (column, to) => {
-    // Whoever owns the table can drop what it checks.
+    // Anyone who owns the table can drop what it checks.
     await sql.query('ALTER TABLE attempts DROP CONSTRAINT IF EXISTS attempts_lengths')
     const { fileId } = fileOf('inline/b')
     const { rows } = await sql.query<{ was: string }>(`SELECT ${column} AS was FROM attempts WHERE file_id = $1`, [

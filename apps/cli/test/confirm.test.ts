@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createContext } from '../src/context.js'
 import { confirm } from '../src/input/confirm.js'
 
-/** A context whose standard input somebody types into, at a terminal or not. */
+/** A context whose standard input someone types into, at a terminal or not. */
 function typing(o: { terminal: boolean; json?: boolean; signal?: AbortSignal }) {
   const stdin = Object.assign(new PassThrough(), { isTTY: o.terminal })
   let said = ''
@@ -46,7 +46,7 @@ test('changes nothing when the input ends, or the command is stopped, before any
 test.each([
   ['no terminal', { terminal: false }],
   ['a program', { terminal: true, json: true }],
-])('asks nobody where there is %s', async (_, o) => {
+])('asks no one where there is %s', async (_, o) => {
   const { context, stdin } = typing(o)
   stdin.write('remove 3\n')
   await expect(confirm(context, 'remove 3')).rejects.toMatchObject({ code: 'USAGE', exitStatus: 2, fix: '--yes' })

@@ -28,7 +28,7 @@ describe('advice is for someone who has given a command', () => {
     expect(describeError(new CodedError('REDIS_UNAVAILABLE', 'x', { fix: 'Do this.' })).fix).toBe('Do this.')
   })
 
-  it('what a record holds keeps the advice of whoever looks after the fleet', () => {
+  it('what a record holds keeps the advice of anyone who looks after the fleet', () => {
     expect(explainCode('SOURCE_MISSING').fix).toMatch(/dead letter/)
   })
 })
@@ -54,11 +54,11 @@ describe('what the causes say is shown, cleaned and once', () => {
     ],
     [
       'no errno twice',
-      new CliError('X', 'can not be read (ENOENT)', {
+      new CliError('X', 'cannot be read (ENOENT)', {
         exitStatus: 1,
         cause: errno('ENOENT', 'ENOENT: no such file, open x'),
       }),
-      'can not be read (ENOENT)',
+      'cannot be read (ENOENT)',
     ],
     [
       'several errors',

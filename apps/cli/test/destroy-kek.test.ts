@@ -104,7 +104,7 @@ describe('destroying a version of a KEK', () => {
 
       await ok('rewrap', '--domain', 'vault')
       const dry = await destroy(1, [...WHY, '--dry-run'])
-      // Their headers name it for ever; the records say that it wraps nothing any more.
+      // Their headers name it forever; the records say that it wraps nothing any more.
       expect(dry.json()).toMatchObject({
         refusal: null,
         needs: { lost: 0, database: { attempts: 0 }, store: { objects: FILES, beyondRecords: 0 } },
@@ -169,7 +169,7 @@ describe('destroying a version of a KEK', () => {
   )
 
   it(
-    'with --shred: the files are E_KEY_DESTROYED at once, for whoever reads, verifies or wraps anew; others stay',
+    'with --shred: the files are E_KEY_DESTROYED at once, for anyone who reads, verifies or wraps again; others stay',
     { timeout: LONG },
     async () => {
       await writeFile(path.join(world.data, 'kept'), 'kept')

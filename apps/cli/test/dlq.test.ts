@@ -144,7 +144,7 @@ describe('sealfleet dlq', () => {
     for (const name of NAMES) expect(await readFile(path.join(out, name), 'utf8')).toBe(name)
   })
 
-  it('discards a refused request, which can not be replayed', async () => {
+  it('discards a refused request, which cannot be replayed', async () => {
     await using records = await openRecords(world.databaseUrl)
     const refused = { code: 'PAYLOAD_INVALID', class: 'permanent-request', reason: 'no source' }
     await recordRefusal(records, { ...refused, jobId: 'refused-1' })

@@ -195,7 +195,7 @@ describe('sealfleet doctor hsm', () => {
       { check: 'login', code: 'HSM_ACCESS_DENIED', fix: expect.stringContaining('PIN') as string },
     ])
     expect(report.token).toBeUndefined()
-    // It latched nobody.
+    // It latched no one.
     expect((await doctor()).status).toBe(0)
   })
 

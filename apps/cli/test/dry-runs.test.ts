@@ -11,10 +11,10 @@ import { createWorld, type Ran, type World } from './support/world.js'
  * of the database is another afterwards. Then it is run, and the audit log has who did what to what, and why.
  */
 
-/** Rows that processes write about themselves, whoever asks what. */
+/** Rows that processes write about themselves, anyone who asks what. */
 const NOT_OURS = ['workers', 'maintenance_tasks', '_prisma_migrations']
 
-/** That a PIN was right is told by whoever logs in, dry or not; that one was rejected is what is decided about. */
+/** That a PIN was right is told by anyone who logs in, dry or not; that one was rejected is what is decided about. */
 const ROWS: Readonly<Record<string, string>> = { hsm_latches: `(SELECT * FROM hsm_latches WHERE state = 'REJECTED')` }
 
 let world: World

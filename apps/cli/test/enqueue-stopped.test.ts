@@ -16,7 +16,7 @@ it('enqueue --wait of a list names its batch at the start, and when it is stoppe
     new Writable({
       write(chunk: Buffer, _encoding, done) {
         said += chunk.toString()
-        // Nobody works here: once the wait has begun, it would not end.
+        // No one works here: once the wait has begun, it would not end.
         if (said.includes('no worker is running')) abort.abort(new Interrupted('SIGINT'))
         done()
       },

@@ -160,7 +160,7 @@ describe('what is out of reach', () => {
       ['sweep', 'sweep --dry-run', 'scrub run --dry-run', 'recover', 'audit checkpoint', 'verify --all'],
     ],
     ['token', 'HSM_UNAVAILABLE', ['keys init', 'keys init --dry-run', 'scrub run', 'audit verify', 'verify --all']],
-  ])('%s: %s, status 6, for whoever needs it', async (what, code, lines) => {
+  ])('%s: %s, status 6, for anyone who needs it', async (what, code, lines) => {
     for (const line of lines) {
       expect([line, await refused(line.split(' '), { env: away[what] })]).toEqual([line, { status: 6, code }])
     }
@@ -181,12 +181,12 @@ describe('standard output', () => {
     return { status, stderr }
   }
 
-  it('that is full is said, and nobody takes the end for success', async () => {
+  it('that is full is said, and no one takes the end for success', async () => {
     await using full = await open('/dev/full', 'w')
     const { status, stderr } = await into(full.fd, ['domains', 'list'])
     expect([status, stderr]).toEqual([
       1,
-      expect.stringContaining('OUTPUT_IO: standard output can not be written to (ENOSPC)'),
+      expect.stringContaining('OUTPUT_IO: standard output cannot be written to (ENOSPC)'),
     ])
   })
 

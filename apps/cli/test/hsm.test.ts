@@ -42,7 +42,7 @@ describe('sealfleet hsm', () => {
     expect([again.status, again.json<{ lifted: boolean }>().lifted]).toEqual([0, false])
   })
 
-  it('refuses a PIN that nobody knows, and an empty reason', async () => {
+  it('refuses a PIN that no one knows, and an empty reason', async () => {
     const unknown = await world.inProcess(['hsm', 'unlatch', 'no-such-token', '--reason', 'x', '--json'])
     expect(unknown.status).toBe(4)
     expect((await world.inProcess(['hsm', 'unlatch', 'a1b2c3', '--reason', ' '])).status).toBe(2)

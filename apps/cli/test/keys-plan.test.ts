@@ -54,7 +54,7 @@ describe('what keys init does about a role', () => {
 })
 
 describe('a key that was found in the token', () => {
-  it('is fit only when nobody could ever have read it', () => {
+  it('is fit only when no one could ever have read it', () => {
     const sound = { SENSITIVE: true, EXTRACTABLE: false, ALWAYS_SENSITIVE: true, NEVER_EXTRACTABLE: true, LOCAL: true }
     expect(unsoundAttributes({ attributes: sound })).toEqual([])
     expect(unsoundAttributes({ attributes: { ...sound, LOCAL: false, EXTRACTABLE: true } })).toEqual([

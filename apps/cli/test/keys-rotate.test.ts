@@ -172,7 +172,7 @@ describe('sealfleet keys rotate while workers run', { timeout: 240_000 }, () => 
     const ran = await world.sealfleet(['keys', 'init', '--domain', 'fresh', '--json'])
     expect(ran.status, ran.stdout.toString()).toBe(0)
     expect(ran.json<Rotated>().confirmedBy).toEqual(await idsOf())
-    // Nothing new to confirm: nobody is asked.
+    // Nothing new to confirm: no one is asked.
     expect((await world.sealfleet(['keys', 'init', '--domain', 'fresh', '--wait', '0'])).status).toBe(0)
     const dry = (await world.sealfleet([...ROTATE, '--domain', 'fresh', '--dry-run'])).json<{ workers: string[] }>()
     expect(dry.workers).toEqual(await idsOf())

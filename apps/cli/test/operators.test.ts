@@ -263,7 +263,7 @@ describe('sealfleet requests', () => {
     expect((await world.inProcess([...sign, '--yes'], bare)).status).toBe(1)
   })
 
-  it('are signed on a terminal by who types yes, and by nobody else; the key’s passphrase is asked for', async () => {
+  it('are signed on a terminal by who types yes, and by no one else; the key’s passphrase is asked for', async () => {
     await writeFile(at('pw'), 'correct horse battery')
     await cli('operators', 'keygen', '-o', 'gus.pem', '--passphrase-file', 'pw')
     const id = (await json('operators', 'add', 'gus', '--public-key', 'dan.pub')).request?.id ?? ''
@@ -284,7 +284,7 @@ describe('sealfleet requests', () => {
     expect((await stat(at('gus.bin.sig'))).size).toBe(64)
   })
 
-  it('that are no requests are not signed, whoever asks', async () => {
+  it('that are no requests are not signed, anyone who asks', async () => {
     await writeFile(at('not.bin'), 'SFV1/op-request\0{"v":1}')
     expect((await cli('requests', 'sign', 'not.bin', '--key', 'ann.pem', '--yes')).status).toBe(2)
     await writeFile(at('not.bin'), 'pay 100')

@@ -161,7 +161,7 @@ describe('exit statuses', () => {
     )
   })
 
-  it('never show a control character of somebody else', () => {
+  it('never show a control character of someone else', () => {
     expect(describeError(new Error('\u001b[31m')).message).toBe('Error: \\u{1B}[31m')
   })
 })

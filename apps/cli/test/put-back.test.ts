@@ -7,7 +7,7 @@ import { openAttempts } from './support/attempts.js'
 import { Life, until } from './support/life.js'
 import { createWorld } from './support/world.js'
 
-/** Somebody who writes to Postgres and to the bucket, as their owner would: no trigger keeps them from it. */
+/** Someone who writes to Postgres and to the bucket, as their owner would: no trigger keeps them from it. */
 let life: Life
 let fileId = ''
 beforeAll(async () => {

@@ -104,7 +104,7 @@ it('recover believes signed records of destroyed keys, and no others', async () 
   await using attempts = await openAttempts(world)
   const gone = { fileId: randomUUID(), content: randomBytes(10), attemptNo: 1, keyVersion: 1 }
   const { key: lost } = await attempts.seal(gone)
-  // Sealed anew before the old version went; its old object is still there.
+  // Sealed again before the old version went; its old object is still there.
   const rekeyed = randomUUID()
   await attempts.seal({ ...gone, fileId: rekeyed })
   await ok('keys', 'rotate')

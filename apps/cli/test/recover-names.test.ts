@@ -112,7 +112,7 @@ it('names are in no object unless they are wanted there; what is there comes bac
   expect((await world.sealfleet(['verify', 'data:2026/日本.txt'], { env })).status).toBe(0)
 })
 
-it('a file that is sealed anew has its source in the new object, by the setting of that day', async () => {
+it('a file that is sealed again has its source in the new object, by the setting of that day', async () => {
   const files = await stored(['later.txt'], {})
   const [fileId = ''] = files.values()
   expect((await world.sealfleet(['keys', 'rotate'])).status).toBe(0)

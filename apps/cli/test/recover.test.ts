@@ -72,7 +72,7 @@ async function sealFiles(world: World): Promise<{ contents: Map<string, Buffer>;
     await enqueue('default', `d${i}`, size, i === 1 ? '' : `tenant ${i}`)
     await enqueue('ledger', `l${i}`, size, 'Konto ✓')
   }
-  // Without a worker nobody has to confirm a new version.
+  // Without a worker no one has to confirm a new version.
   await worker[Symbol.asyncDispose]()
   await ok('keys', 'rotate', '--domain', 'default')
   await using again = await world.worker()
@@ -103,7 +103,7 @@ describe.each([
   { kind: 'radosgw' as const, versioning: true },
 ])('recover on $kind', ({ kind, versioning }) => {
   it(
-    'brings back every file of a lost database, interrupted and resumed, and names what it can not place',
+    'brings back every file of a lost database, interrupted and resumed, and names what it cannot place',
     async () => {
       await using world = await createWorld({ store: kind, versioning })
       const { contents, ledger } = await sealFiles(world)
@@ -186,7 +186,7 @@ async function oddities(
   })
   refused.push(`E_SEGMENT_AUTH ${forged.key}`)
   contents.set(newer, content)
-  // A header of a file's newest attempt that nobody sealed: it must not raise the file's number beyond reason.
+  // A header of a file's newest attempt that no one sealed: it must not raise the file's number beyond reason.
   const vain = await attempts.seal({
     ...{ fileId: older, content, attemptNo: 4 },
     spoil: (object) => object.writeUInt32BE(2_000_000_000, 0x0b8),
@@ -220,7 +220,7 @@ async function oddities(
   await attempts.put('notes/read me.txt', Buffer.from('not ours'))
   const again = randomUUID()
   if (versioning) {
-    // Sent twice, as when the answer to the last part was lost; and then somebody wrote over it.
+    // Sent twice, as when the answer to the last part was lost; and then someone wrote over it.
     const twice = await attempts.seal({ fileId: again, content, attemptNo: 1 })
     const identity = { fileId: again, attemptId: twice.attemptId }
     await attempts.put(twice.key, twice.object, identity)
@@ -303,7 +303,7 @@ describe('recover', () => {
         .domains
       expect(domains.map(({ nonceMode }) => nonceMode).sort()).toEqual(['detached', 'inline'])
 
-      // The register knows nothing of where it came from, so nobody is told that it is the same file.
+      // The records knows nothing of where it came from, so no one is told that it is the same file.
       await writeFile(path.join(world.data, 'asked'), content)
       const asked = await world.inProcess(
         ['enqueue', 'asked', '--id', fileId, '--context', 'kept elsewhere', '--json'],

@@ -171,7 +171,7 @@ describe('a reading that is overtaken by a re-encryption', () => {
     const ended = finishedBut(child)
     const stdout = child.stdout as Readable
     const head = await firstBytes(stdout)
-    // Nobody reads on: the command stands in the middle of the file, far before the break.
+    // No one reads on: the command stands in the middle of the file, far before the break.
     await rekeyed()
     await deleteVersion(old)
     const hash = createHash('sha256').update(head)
@@ -228,7 +228,7 @@ async function firstBytes(stream: Readable): Promise<Buffer> {
   }
 }
 
-/** The end of a command whose standard output somebody else reads. */
+/** The end of a command whose standard output someone else reads. */
 async function finishedBut(child: ReturnType<World['start']>): Promise<{ status: number | null; stderr: string }> {
   let stderr = ''
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()))

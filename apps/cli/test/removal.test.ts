@@ -90,7 +90,7 @@ describe('holds, rm and retention', () => {
     expect((await rm('keep-1')).json()).toMatchObject({ files: [{ fileId, outcome: 'removed before' }] })
   })
 
-  test('rm without the store leaves objects to the sweep, asks before it does anything, and knows what it can not remove', async () => {
+  test('rm without the store leaves objects to the sweep, asks before it does anything, and knows what it cannot remove', async () => {
     const { object } = await objectOf('keep-3')
     const alone = await world.inProcess(['rm', 'keep-3', '--reason', 'x', '--json'])
     expect(alone.status).toBe(2)

@@ -82,7 +82,7 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     expect(await life.census('default')).toEqual({ identical: all })
   })
 
-  test('nonces are wrapped anew: only the database changes, every file opens', async () => {
+  test('nonces are wrapped again: only the database changes, every file opens', async () => {
     const before = await life.objects()
     await life.sealfleet('keys', 'rotate', '--role', 'kek', '--domain', 'vault')
     await life.sealfleet('rewrap', '--domain', 'vault')
@@ -133,7 +133,7 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     await life.query('CREATE SCHEMA public')
     await migrate(life.world.databaseUrl)
     const ran = await life.world.sealfleet(['recover', '--json'])
-    // The vault's objects can not be placed, and it says so.
+    // The vault's objects cannot be placed, and it says so.
     expect(ran.status).toBe(1)
     expect(ran.stdout.toString()).toContain('E_NONCES_ABSENT')
     expect(await life.census('default')).toEqual({ identical: all })

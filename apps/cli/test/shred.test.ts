@@ -56,7 +56,7 @@ describe('sealfleet shred', () => {
     expect((await world.inProcess(['restore', inline, '-o', path.join(world.dir, 'inline')])).status).toBe(0)
   })
 
-  it('makes a request, and with two signatures a file that nobody opens again', async () => {
+  it('makes a request, and with two signatures a file that no one opens again', async () => {
     expect((await world.inProcess(['shred', detached])).status).toBe(2)
     const shred = ['shred', detached, '--reason', 'asked to']
     expect(await json(...shred, '--dry-run')).toMatchObject({ request: null, shredded: false })

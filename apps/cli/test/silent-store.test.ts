@@ -46,7 +46,7 @@ describe('a store that takes connections and never answers', () => {
     expect(proxy.seen.length).toBeLessThanOrEqual(2)
   })
 
-  it('is not waited for by somebody who stops the command', async () => {
+  it('is not waited for by someone who stops the command', async () => {
     const command = new Stoppable(world.start(['sweep', '--dry-run'], { env: env('3600000') }))
     await command.says('does not answer since')
     command.kill('SIGINT')

@@ -71,7 +71,7 @@ it('--prefix is taken as the list prints sources; beside --root it is the path a
   expect(await list('--prefix', 'x:y', '--root', 'data')).toEqual(['x:y'])
 })
 
-it('a name is shown with what can not be seen escaped, on every way out, and exactly in JSON', async () => {
+it('a name is shown with what cannot be seen escaped, on every way out, and exactly in JSON', async () => {
   const shown = 'a\\nb\\u{202E}.pdf'
   const [id = ''] = await idsOf('a\nb\u202e.pdf')
   for (const args of [['list'], ['status', id], ['trace', id]]) {

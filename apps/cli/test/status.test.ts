@@ -58,7 +58,7 @@ test('status shows the workers: how each is, what it waits for, and which have f
   ])
 })
 
-test('queue status counts the workers that are alive by their own records, and says when it can not', async () => {
+test('queue status counts the workers that are alive by their own records, and says when it cannot', async () => {
   const counts = async (env?: Readonly<Record<string, string>>) => {
     const shown = (await world.inProcess(['queue', 'status', '--json'], env === undefined ? {} : { env })).json<{
       queues: { queue: string; workers: number | null }[]

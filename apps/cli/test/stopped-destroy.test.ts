@@ -156,7 +156,7 @@ describe('sealfleet keys destroy that is stopped', { timeout: 240_000 }, () => {
     )
   })
 
-  it('while somebody is asked to type what will be lost: nothing is made; what they type decides', async () => {
+  it('while someone is asked to type what will be lost: nothing is made; what they type decides', async () => {
     await writeFile(path.join(world.data, 'kept'), 'kept')
     {
       await using _worker = await world.worker()

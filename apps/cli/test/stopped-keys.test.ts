@@ -73,7 +73,7 @@ describe('sealfleet keys rotate that is stopped', { timeout: 240_000 }, () => {
       async () => (await faulty.hits()) > 0,
       () => 'no key is made',
     )
-    // Whether the HSM has answered by now or not: the row can not be there yet.
+    // Whether the HSM has answered by now or not: the row cannot be there yet.
     await command.stopLater('SIGINT')
     await held.release()
     const ran = await command.ended
@@ -185,7 +185,7 @@ describe('sealfleet rekey that is stopped', { timeout: 120_000 }, () => {
     expect(ran.stderr).toContain(`run ${run?.id} goes on without this command`)
     expect(ran.stderr).toContain(`sealfleet rekey status ${run?.id}`)
     const again = new Stoppable(world.start([...REKEY, '--wait', '--json']))
-    // Nobody hands the run out: it is there, and waited for, until it is cancelled.
+    // No one hands the run out: it is there, and waited for, until it is cancelled.
     await until(
       async () => (await listAudit(records, { subjectKind: 'rekey-run', subjectId: run?.id ?? '' })).length === 2,
       () => 'it was not found open',

@@ -7,7 +7,7 @@ import { EXAMPLES } from '../src/help/examples.js'
 import { createProgram } from '../src/program.js'
 
 /**
- * Each verb is named here: whoever adds one decides whether it changes something, and, if a person decides it, gives it a
+ * Each verb is named here: anyone who adds one decides whether it changes something, and, if a person decides it, gives it a
  * --reason. What changing verbs do to the database and the audit log is shown by dry-runs.test.ts and the suites of each.
  */
 const READING = [

@@ -28,7 +28,7 @@ export const MAINTENANCE_SESSIONS = 2
 /**
  * Opens the HSM for maintenance when one is configured, with one agent. Resolves also while no token is in reach: the
  * pool goes on trying, and tasks that need it fail with HSM_UNAVAILABLE until then. Undefined, and a line of log, when none
- * is configured, or when module or PIN are refused: the outbox and the lost jobs must not wait for somebody to repair that.
+ * is configured, or when module or PIN are refused: the outbox and the lost jobs must not wait for someone to repair that.
  */
 export async function openMaintenanceHsm(
   config: Pick<Config, 'passthroughEnv' | 'protection'> & Partial<Pick<Sections, 'hsm'>>,
@@ -74,7 +74,7 @@ function openPool(
   })
 }
 
-/** For the register of processes: whether the HSM can be used now, and if not, why. */
+/** For the records of processes: whether the HSM can be used now, and if not, why. */
 export function hsmStateOf(
   configured: boolean,
   hsm: MaintenanceHsm | undefined,

@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises'
 
 /** Rows of one transaction; a delivery of so many takes a fraction of a second. */
 const LIMIT = 500
-/** How long a relayed row is kept for whoever looks. */
+/** How long a relayed row is kept for anyone who looks. */
 const KEEP_S = 24 * 60 * 60
 /** Between two looks at the depth, and at what is old enough to be forgotten. */
 const HOUSEKEEPING_MS = 15_000

@@ -2,7 +2,7 @@ import { countRekeyItems, listRekeyRuns, REKEY_ITEM_STATES } from '@sealfleet/re
 import type { Records } from '@sealfleet/records'
 import type { Metrics } from '@sealfleet/telemetry'
 
-/** What ended longer ago is history: whoever repairs its failed files finds them by `sealfleet rekey status`. */
+/** What ended longer ago is history: anyone who repairs its failed files finds them by `sealfleet rekey status`. */
 const RECENT_MS = 7 * 24 * 3_600_000
 
 /**

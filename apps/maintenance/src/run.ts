@@ -139,7 +139,7 @@ export async function runMaintenance({
           hsm: hsmState,
         }
       },
-      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the register'),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'maintenance is not in the records'),
     })
     closers.defer(() => heart.stop())
     await heart.setState('READY')

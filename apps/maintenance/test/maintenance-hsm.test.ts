@@ -31,7 +31,7 @@ async function start(env: NodeJS.ProcessEnv) {
   return { lines, detail, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
 }
 
-test('with an HSM it is ready, and the register says so', async () => {
+test('with an HSM it is ready, and the records say so', async () => {
   await using maintenance = await start({})
   expect(await maintenance.detail()).toMatchObject({ program: 'maintenance', hsm: 'ready' })
 })

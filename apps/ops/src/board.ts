@@ -27,7 +27,7 @@ export function createBoard({ queues, redis, basePath, log }: BoardOptions): Req
     options: {
       uiConfig: {
         boardTitle: 'Sealfleet',
-        // Redis's own figures (version, memory, clients) are nobody's business here; /metrics has what matters.
+        // Redis's own figures (version, memory, clients) are no one's business here; /metrics has what matters.
         hideRedisDetails: true,
         pollingInterval: { showSetting: true, forceInterval: -1 },
       },

@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
  * True for a Host header that no web page of a stranger can make a browser send here.
  *
  * DNS rebinding points a *domain name* of the attacker's at 127.0.0.1; the browser then sends that name as Host. So
- * addresses are fine, and so are names without a dot (`localhost`, a container's service name), which nobody outside can
+ * addresses are fine, and so are names without a dot (`localhost`, a container's service name), which no one outside can
  * register, and the name that was configured. The port is not looked at: tunnels change it.
  */
 export function isTrustedHost(host: string | undefined, configured: string): boolean {

@@ -37,7 +37,7 @@ async function failureOf(probe: Probe, patienceMs: number): Promise<string | und
   try {
     return await Promise.race([probe.check().then(() => undefined), late])
   } catch (error) {
-    // The error itself may hold addresses and statements: those are in the log of whoever owns the dependency.
+    // The error itself may hold addresses and statements: those are in the log of anyone who owns the dependency.
     const { code, failure } = classify(error, { during: probe.name === 'redis' ? 'redis' : 'database' })
     return `${code}: ${failure.summary}`
   } finally {

@@ -56,7 +56,7 @@ export async function readJob(queue: Queue, redis: Redis, jobId: string): Promis
       : showing(job, shownJob(jobId, job), () => unlessBroken<JobState>(queue.getJobState(jobId), 'unknown'))
   } catch (error) {
     // It changed since it was looked at.
-    if (isDecodeError(error)) return standIn(queue, jobId, 'it can not be read')
+    if (isDecodeError(error)) return standIn(queue, jobId, 'it cannot be read')
     throw error
   }
 }

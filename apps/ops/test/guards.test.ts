@@ -72,7 +72,7 @@ describe("what the dashboard shows of a job's data", () => {
 })
 
 describe('readiness', () => {
-  it('needs an answer of every probe, and does not wait for ever', async () => {
+  it('needs an answer of every probe, and does not wait forever', async () => {
     const fine = { name: 'a', check: () => Promise.resolve('PONG') }
     const broken = { name: 'b', check: () => Promise.reject(new Error('down')) }
     const hung = { name: 'c', check: () => new Promise(() => undefined) }

@@ -103,13 +103,13 @@ describe('ops', () => {
     ])
   })
 
-  it('has the error’s own advice in its last line when it can not start', async () => {
+  it('has the error’s own advice in its last line when it cannot start', async () => {
     await using empty = await freshDatabase({ schema: 'empty' })
     const stopped = spawn(process.execPath, [MAIN], { env: { ...env, SEALFLEET_DATABASE_URL: empty.url } })
     let log = ''
     stopped.stdout.on('data', (chunk: Buffer) => (log += chunk.toString()))
     expect((await once(stopped, 'close'))[0]).toBe(6)
-    expect(log).toContain('ops can not go on: run `npm run migrate`"')
+    expect(log).toContain('ops cannot go on: run `npm run migrate`"')
   })
 
   it('shows the board, all of it from here, under a policy without inline scripts', async () => {
@@ -139,7 +139,7 @@ describe('ops', () => {
     expect(body).not.toMatch(/hunter2|password|dGVuYW50|<b>/)
   })
 
-  it('shows the others when a job or a list can not be read, and the broken one by its id', async () => {
+  it('shows the others when a job or a list cannot be read, and the broken one by its id', async () => {
     const other = freshPrefix()
     const started = await startOps({ ...env, SEALFLEET_QUEUE_PREFIX: other, NODE_ENV: 'development' })
     await using redis = own(new Redis(redisUrl()), (one) => one.disconnect())
@@ -206,7 +206,7 @@ describe('ops', () => {
 
   it('tells no browser what failed: neither words, nor a stack, nor a path', async () => {
     const malformed = await ask(port, '/queues/api/queues/ingest/%E0%A4%A')
-    expect([malformed.status, malformed.body]).toEqual([400, expect.stringMatching(/^[^/]*can not be read[^/]*$/)])
+    expect([malformed.status, malformed.body]).toEqual([400, expect.stringMatching(/^[^/]*cannot be read[^/]*$/)])
     const meta = `${prefix}:${QUEUES.verify}:meta`
     await using redis = own(new Redis(redisUrl()), (one) => one.disconnect())
     const before = await redis.hgetall(meta)

@@ -54,7 +54,7 @@ export interface RunOptions {
 
 export interface RunningWorker extends AsyncDisposable {
   readonly ingest: IngestWorker
-  /** Resolves with an exit status when the worker stands still: whoever runs it ends the process. Else never. */
+  /** Resolves with an exit status when the worker stands still: anyone who runs it ends the process. Else never. */
   readonly lost: Promise<number>
   /** Drains and closes; the same as disposing. A second call finds nothing left to do. */
   stop(): Promise<void>
@@ -68,7 +68,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   const { config, log, metrics, workerId } = options
   const closers = new Disposals()
   try {
-    // A worker's own connection waits for Redis for ever, which is right later on; at the start somebody wants to hear.
+    // A worker's own connection waits for Redis forever, which is right later on; at the start someone wants to hear.
     const redisTls = tlsOptions(config.redis.tls)
     const allowPlaintext = config.protection.allowPlaintext.has('redis')
     const first = await connectProducer(config.redis.url.reveal(), { tls: redisTls, allowPlaintext })
@@ -108,7 +108,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         ...breakerDetail(open()),
         keys: keys(),
       }),
-      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'this worker is not in the register'),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'this worker is not in the records'),
     })
     closers.defer(() => heart.stop())
     await heart.setState('STARTING')
@@ -299,9 +299,9 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         alive: watchdog.alive,
         metrics: () => {
           metrics.workerBytesInFlight.set(budget.inUse)
-          const anew = activity.jobs.filter(({ jobId }) => jobId.startsWith('r-')).length
-          metrics.workerJobs.set({ queue: QUEUES.ingest }, activity.jobs.length - anew)
-          metrics.workerJobs.set({ queue: QUEUES.rekey }, anew)
+          const again = activity.jobs.filter(({ jobId }) => jobId.startsWith('r-')).length
+          metrics.workerJobs.set({ queue: QUEUES.ingest }, activity.jobs.length - again)
+          metrics.workerJobs.set({ queue: QUEUES.rekey }, again)
           setHsmStates(metrics, pool.health(), hsm.sessions)
           metrics.workerLastProgress.set(Date.now() / 1000 - (performance.now() - activity.movedAt) / 1000)
           return metrics.registry.metrics()

@@ -95,7 +95,7 @@ const KINDS: readonly Kind[] = [
   ['whose options are not JSON', (hash) => ({ ...hash, opts: 'attempts=3' })],
   ['whose options are null', (hash) => ({ ...hash, opts: 'null' })],
   [
-    'whose options can not be calculated with',
+    'whose options cannot be calculated with',
     (hash) => ({ ...hash, opts: '{"removeOnFail":{"age":"old"}}', data: '1' }),
   ],
   ['whose progress is not JSON', (hash) => ({ ...hash, progress: 'half' })],

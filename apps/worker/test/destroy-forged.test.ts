@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDestroyHouse, type DestroyHouse } from './destroy-house.js'
 
 /**
- * Somebody who can write to the database, and has no officer's private key: what they write there destroys nothing. Nor does a
+ * Someone who can write to the database, and has no officer's private key: what they write there destroys nothing. Nor does a
  * destruction wait less than was signed.
  */
 let house: DestroyHouse
@@ -52,7 +52,7 @@ test('a request that was marked as used without signatures is believed by nobody
   expect(await house.pool.hmac(key, randomBytes(32))).toHaveLength(32)
 })
 
-test('a signature of somebody else in an officer’s place does not count', async () => {
+test('a signature of someone else in an officer’s place does not count', async () => {
   const key = await oldKey(2)
   const { id, requestId } = await house.schedule(key)
   await tamper('UPDATE request_signatures SET signature = $2 WHERE request_id = $1', [requestId, randomBytes(64)])

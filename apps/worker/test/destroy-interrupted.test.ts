@@ -26,7 +26,7 @@ test('a token out of reach: nothing is destroyed anywhere, the refusal is writte
   expect(await everywhere(key)).toEqual([0, 0])
 })
 
-test('half destroyed, it can not be taken back and stays scheduled until the other token has let go too', async () => {
+test('half destroyed, it cannot be taken back and stays scheduled until the other token has let go too', async () => {
   const key = await withOldKey()
   await house.schedule(key)
   const tokens = join(house.secondary.dir, 'tokens')

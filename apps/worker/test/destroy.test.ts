@@ -159,7 +159,7 @@ test('signatures: one is not enough, the same twice is one, an expired or foreig
   await expect(use(other.id)).rejects.toMatchObject({ code: 'BAD_STATE' })
 })
 
-test('shredding loses what was signed for and no more; an attempt under way can not be committed any more', async () => {
+test('shredding loses what was signed for and no more; an attempt under way cannot be committed any more', async () => {
   await openHouse()
   await house.file()
   const late = await house.begin()

@@ -25,7 +25,7 @@ afterEach(async () => {
   await fleet?.[Symbol.asyncDispose]()
 })
 
-/** As a destruction leaves the token and the register. */
+/** As a destruction leaves the token and the records. */
 async function destroyFirst(): Promise<void> {
   await using admin = await openKeyAdmin(tokenOptions(fleet.token))
   await admin.destroy(ENC)
@@ -38,7 +38,7 @@ async function destroyFirst(): Promise<void> {
 const files = (count: number) =>
   new Map(Array.from({ length: count }, (_, i) => [`${randomUUID()}/${i}`, randomBytes(3_000)]))
 
-test('queued jobs to seal files anew whose key is destroyed die at the first try; the worker goes on with others', async () => {
+test('queued jobs to seal files again whose key is destroyed die at the first try; the worker goes on with others', async () => {
   await using _worker = await fleet.startWorker({ env: { SEALFLEET_REKEY_CONCURRENCY: '2' } })
   const ids = await storeAll(fleet, files(3))
   await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)

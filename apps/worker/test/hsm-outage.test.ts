@@ -120,7 +120,7 @@ describe('an HSM that fails under a worker', () => {
     const rejected = async () => patient.metric('hsm_logins_total{token="primary",outcome="refused"}')
 
     await writeFile(pinFile, '00000000')
-    // The agent that runs is logged in and would go on for ever; the next one is not let in.
+    // The agent that runs is logged in and would go on forever; the next one is not let in.
     await faulty.rules('C_Sign abort count=1')
     const ids = await enqueue(fleet, 'pin-wrong')
     await expect.poll(() => patient.said('open', 'hsm').at(-1)?.code, { timeout: 60_000 }).toBe('HSM_ACCESS_DENIED')
@@ -129,7 +129,7 @@ describe('an HSM that fails under a worker', () => {
     expect(latch).toMatchObject({ state: 'rejected' })
     expect(await rejected()).toBe(1)
 
-    // Putting the PIN right is not enough: nobody tries it while it is latched, however often agents are started.
+    // Putting the PIN right is not enough: no one tries it while it is latched, however often agents are started.
     await writeFile(pinFile, pin)
     const logins = await faulty.calls('C_Login')
     const starts = () => patient.metric('hsm_agent_restarts_total{token="primary",reason="failed-start"}')

@@ -58,7 +58,7 @@ function placesOf(secret: Buffer, found: Map<string, Buffer>): string[] {
     .map(([place]) => place)
 }
 
-describe('whoever has dumps of Postgres, Redis, the bucket and the logs', () => {
+describe('anyone who has dumps of Postgres, Redis, the bucket and the logs', () => {
   let fleet: Fleet
   beforeAll(async () => {
     fleet = await startFleet({ domains: [{ id: DETACHED, nonceMode: 'detached', lossAcknowledged: true }] })

@@ -138,7 +138,7 @@ describe('an outage opens a breaker in the worker, and the backlog stays whole:'
     await expect.poll(() => patient.ask('readyz'), { timeout: 60_000 }).toMatchObject({ status: 200 })
   })
 
-  test('the register says how the workers are', async () => {
+  test('the records say how the workers are', async () => {
     const workers = await listWorkers(fleet.records)
     expect(workers.map(({ state, alive }) => `${state} ${alive}`).sort()).toEqual(['READY true', 'STOPPED false'])
     expect(workers.find(({ alive }) => alive)).toMatchObject({ pid: process.pid, version: '0.1.0', concurrency: 4 })
@@ -169,7 +169,7 @@ describe('outages of a fleet of its own:', () => {
   )
 
   test.concurrent(
-    'S3 credentials that are refused: the intake pauses, somebody is paged, the backlog is whole',
+    'S3 credentials that are refused: the intake pauses, someone is paged, the backlog is whole',
     async ({ expect }) => {
       await using fleet = await startFleet({ s3: 'radosgw' })
       await using s3 = await startFaultProxy(fleet.bucket.endpoint)

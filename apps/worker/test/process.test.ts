@@ -66,7 +66,7 @@ describe('the worker process', () => {
     const status = await worker.exit
     const last = worker.lines.at(-1)
     expect({ code: last?.code, level: last?.level }).toEqual({ code, level: 60 })
-    expect(last?.msg).toMatch(/can not go on: .+/)
+    expect(last?.msg).toMatch(/cannot go on: .+/)
     expect(status).toBe(6)
   })
 
@@ -74,7 +74,7 @@ describe('the worker process', () => {
     const env = { ...base, SEALFLEET_DATABASE_URL: (await emptyDatabase()).url }
     await using started = new WorkerProcess(env, program)
     expect(await started.exit).toBe(6)
-    expect(started.lines.at(-1)?.msg).toBe(`the ${program} can not go on: run \`npm run migrate\``)
+    expect(started.lines.at(-1)?.msg).toBe(`the ${program} cannot go on: run \`npm run migrate\``)
   })
 
   test('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {
@@ -88,7 +88,7 @@ describe('the worker process', () => {
     expect(await corrected.exit).toBe(0)
   })
 
-  test('nor by any process until somebody lifts its latch', async () => {
+  test('nor by any process until someone lifts its latch', async () => {
     await using records = await openRecords(base['SEALFLEET_DATABASE_URL'] ?? '')
     const rejected = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'wrong')
     expect(rejected?.state).toBe('rejected')

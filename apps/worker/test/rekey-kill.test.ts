@@ -20,7 +20,7 @@ const points = REKEY_STEPS.flatMap((step) =>
   step === 'wipe' ? [`after:rekey-${step}`] : [`before:rekey-${step}`, `after:rekey-${step}`],
 )
 
-describe('a worker killed with SIGKILL while it seals a file anew', () => {
+describe('a worker killed with SIGKILL while it seals a file again', () => {
   let fleet: Fleet
   let db: pg.Pool
   let run: RekeyRun

@@ -73,7 +73,7 @@ export function directly(fleet: Fleet): pg.Pool {
   return pool
 }
 
-/** What sealing a stored file anew needs, for doing it without a queue. */
+/** What sealing a stored file again needs, for doing it without a queue. */
 export function rekeyPorts(fleet: Fleet, o: Partial<RekeyPorts> = {}): RekeyPorts {
   const { hsm, store, ...ports } = fleet.ports
   return {

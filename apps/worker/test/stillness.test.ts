@@ -37,7 +37,7 @@ describe('a worker stands still', () => {
     expect(verdictAt(times(9, WAITING))).toEqual({ round: 3, wedge: { stillMs: 4_000, active: 0, waiting: 3 } })
   })
 
-  test('when its own jobs do not move, though nobody waits', () => {
+  test('when its own jobs do not move, though no one waits', () => {
     const verdict = verdictAt(times(9, { look: { waiting: 0 }, active: 2 }))
     expect(verdict).toEqual({ round: 3, wedge: { stillMs: 4_000, active: 2, waiting: 0 } })
   })
@@ -46,7 +46,7 @@ describe('a worker stands still', () => {
     ['is idle', times(99, IDLE)],
     ['moves a byte now and then', times(30, WAITING).flatMap((round) => [round, round, { ...round, moved: true }])],
     ['is held', times(99, { look: 'held', active: 2 })],
-    ['can not ask Redis', times(99, { look: 'unknown', active: 2 })],
+    ['cannot ask Redis', times(99, { look: 'unknown', active: 2 })],
     ['was itself stopped for an hour', [IDLE, WAITING, { ...WAITING, after: 3_600_000 }, ...times(3, WAITING)]],
     ['gets its first jobs after an idle hour', [...times(3_600, IDLE), ...times(3, WAITING)]],
   ])('but not when it %s', (_what, rounds) => {
@@ -57,7 +57,7 @@ describe('a worker stands still', () => {
     ['idle', IDLE],
     ['held', { look: 'held' }],
     ['without Redis', { look: 'unknown' }],
-  ])('counted anew after it was %s', (_what, excuse) => {
+  ])('counted again after it was %s', (_what, excuse) => {
     expect(verdictAt([...times(3, WAITING), excuse, ...times(9, WAITING)])?.round).toBe(7)
   })
 })

@@ -1,5 +1,5 @@
 /**
- * Records in which somebody changed one column: what the worker's readers (sealing anew, which decrypts, and scrubbing, which
+ * Records in which someone changed one column: what the worker's readers (sealing again, which decrypts, and scrubbing, which
  * verifies) and the audit say of each. A column either decides nothing that a reader gives out, or changing it is refused.
  */
 import { randomUUID } from 'node:crypto'
@@ -125,7 +125,7 @@ beforeAll(async () => {
     const outcome = await ingest(fleet.ports, claim, { signal: new AbortController().signal })
     expect(outcome.kind).toBe('stored')
   }
-  // Whoever owns the tables can drop what they check.
+  // Anyone who owns the tables can drop what they check.
   const { rows } = await db.query<{ sql: string }>(
     `SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS sql FROM pg_constraint
       WHERE contype = 'c' AND conrelid IN ('attempts'::regclass, 'files'::regclass)`,
@@ -210,7 +210,7 @@ async function recordOf(fileId: string): Promise<{ file: string; committed: stri
   return { file: fileId, committed: (await getFile(fleet.records, fileId))?.committed?.id ?? '' }
 }
 
-/** What sealing anew says of the old object: a code, or `opened` when it got so far as to ask for nonces of its own. */
+/** What sealing again says of the old object: a code, or `opened` when it got so far as to ask for nonces of its own. */
 async function resealing(fileId: string, oldAttemptId: string): Promise<string> {
   const ports = rekeyPorts(fleet)
   const opened = Object.assign(new Error('the old object is open'), { code: 'opened' })

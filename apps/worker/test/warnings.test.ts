@@ -1,4 +1,4 @@
-/** Node warns on standard error, once a process, of listeners that gather on one signal: a leak, or many waits that nobody counted. */
+/** Node warns on standard error, once a process, of listeners that gather on one signal: a leak, or many waits that no one counted. */
 import { randomBytes } from 'node:crypto'
 import { getEventListeners, once } from 'node:events'
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => fleet?.[Symbol.asyncDispose]())
 
-test('worker and maintenance say nothing on standard error while they store files, seal them anew and stop', async () => {
+test('worker and maintenance say nothing on standard error while they store files, seal them again and stop', async () => {
   const env = { PATH: process.env['PATH'], ...fleet.env, ...fleet.token.env }
   const worker = new WorkerProcess(env)
   const maintenance = new WorkerProcess({ ...env, SEALFLEET_SCRUB_MIB_PER_SECOND: '100' }, 'maintenance')

@@ -83,7 +83,7 @@ describe('the watchdog', () => {
   const stateOf = async (id: string) => (await getFile(fleet.records, id))?.file.state
 
   test.concurrent.for(['before:open-source', 'after:upload', 'before:commit'])(
-    'ends a worker whose job hangs for ever at %s, and another stores the file',
+    'ends a worker whose job hangs forever at %s, and another stores the file',
     async (point, { expect }) => {
       const SEALFLEET_QUEUE_PREFIX = freshPrefix()
       const name = `hang-${point.replace(':', '-')}`
@@ -123,7 +123,7 @@ describe('the watchdog', () => {
   test.concurrent('ends a worker that no longer asks for jobs, though it has none', async ({ expect }) => {
     const SEALFLEET_QUEUE_PREFIX = freshPrefix()
     await using worker = await fleet.startWorker({ env: { ...SETTINGS, SEALFLEET_QUEUE_PREFIX } })
-    // What a main loop that has died looks like from outside: nobody of ours has paused it.
+    // What a main loop that has died looks like from outside: no one of ours has paused it.
     await worker.ingest.worker.pause(true)
     await using producer = await producerOn(SEALFLEET_QUEUE_PREFIX)
     await fleet.writeSource('unasked', 'unasked')

@@ -40,7 +40,7 @@ export async function adoptionDetail(ports: AuditPorts, reason: string, signal?:
 /**
  * Goes on from an older database that was put back: makes a checkpoint above the store's last one, which names that one and
  * the request. The request must have been made for exactly this, and be signed by an officer and an auditor at least; it is
- * used up in the same transaction. What lies between is a gap that `audit verify` reports for ever.
+ * used up in the same transaction. What lies between is a gap that `audit verify` reports forever.
  * @throws AuditError as adoptionDetail, or BAD_STATE without an auditor's signature; RecordsError as consumeRequest
  */
 export async function adoptAudit(

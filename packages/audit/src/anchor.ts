@@ -1,5 +1,5 @@
 /**
- * What an auditor keeps where nobody who writes to database and store can reach it: the head of a checkpoint, as a file or
+ * What an auditor keeps where no one who writes to database and store can reach it: the head of a checkpoint, as a file or
  * as `NO:SHA256`. It alone shows that both were rolled back together.
  */
 import type { CheckpointHead } from './checkpoint.js'

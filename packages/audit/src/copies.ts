@@ -9,7 +9,7 @@ import {
   type CheckpointCopy,
 } from './body.js'
 
-/** A copy is some hundred bytes; anything much larger is nobody's checkpoint. */
+/** A copy is some hundred bytes; anything much larger is no one's checkpoint. */
 const MOST_BYTES = 64 * 1024
 
 /**
@@ -37,7 +37,7 @@ export async function putCopy(
     return 'written'
   } catch (error) {
     if (codeOf(error) !== 'S3_OBJECT_EXISTS') throw error
-    // Somebody was faster, or our first request was, whose answer was lost.
+    // Someone was faster, or our first request was, whose answer was lost.
     const now = await readBytes(store, key, signal)
     return now?.equals(bytes) === true ? 'there' : 'other'
   }

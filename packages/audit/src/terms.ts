@@ -1,7 +1,7 @@
 /**
  * Terms. The audit log is *chained* by sealing its rows into *batches*, each of which names the hash of the one before. A
  * *checkpoint* says which batch was the last at some time, under a MAC of the audit key in the HSM; its *copy* lies in the
- * store. An *anchor* is a checkpoint that an auditor keeps where nobody who writes to database or store can reach it.
+ * store. An *anchor* is a checkpoint that an auditor keeps where no one who writes to database or store can reach it.
  */
 import type { MasterKeyRef, Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'

@@ -8,7 +8,7 @@ const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /**
  * Compares files and log as to what is gone: whatever is deleted must have an event that deleted it, and in that way; whatever an event
- * deleted must not be there again; whatever was committed is stored until something deletes it; and a stored file that nobody can open any
+ * deleted must not be there again; whatever was committed is stored until something deletes it; and a stored file that no one can open any
  * more wants a destruction that gave files up.
  */
 export async function compareDeletions(

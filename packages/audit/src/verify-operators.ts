@@ -5,8 +5,8 @@ import type { Records } from '@sealfleet/records'
 import type { Findings } from './findings.js'
 
 /**
- * Checks that whoever may sign was let in by those who could: every operator has an event that enrolled this key in this role, every
- * event but those of the first two officers a request that was signed for it, and whoever is revoked an event that says so. Without this
+ * Checks that anyone who may sign was let in by those who could: every operator has an event that enrolled this key in this role, every
+ * event but those of the first two officers a request that was signed for it, and anyone who is revoked an event that says so. Without this
  * a writer of the database would enrol two keys of his own and sign with them.
  */
 export async function compareOperators(records: Records, findings: Findings, signal?: AbortSignal): Promise<void> {
@@ -36,7 +36,7 @@ export async function compareOperators(records: Records, findings: Findings, sig
   }
 }
 
-/** While there are fewer than two officers, nobody could have signed. */
+/** While there are fewer than two officers, no one could have signed. */
 async function problemOf(records: Records, event: OperatorEvent, officers: number): Promise<string | undefined> {
   const { action, operatorId, name, role, publicKey, request, reason } = event
   if (request === null && officers < FREE_OFFICERS) return undefined

@@ -10,14 +10,14 @@ const WHY = {
   gone: 'the records have no such attempt of that file',
   uncommitted: 'that attempt was never committed, as the records have it',
   changed: 'its object, tags or length are others in the records',
-  deleted: 'an earlier event deleted that file for ever',
-  twice: 'an earlier event committed the same attempt already: somebody put an old record back and wrote a row for it',
+  deleted: 'an earlier event deleted that file forever',
+  twice: 'an earlier event committed the same attempt already: someone put an old record back and wrote a row for it',
 } as const
 
 /**
  * Compares records and log both ways: the committed attempt of every stored file must be what the last commit event of
  * that file says, and every commit event must have its attempt. This finds an old record that was put back together with
- * its old object, which the object alone can not show.
+ * its old object, which the object alone cannot show.
  */
 export async function compareRecords(
   records: Records,

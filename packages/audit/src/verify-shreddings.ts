@@ -7,7 +7,7 @@ import type { Findings } from './findings.js'
 const PAGE = 1_000
 
 /**
- * Checks the request behind every shredding that the log tells of, the signatures included: whoever writes to the database can write
+ * Checks the request behind every shredding that the log tells of, the signatures included: anyone who writes to the database can write
  * the shredding, its event and a request that was used, but not sign for two officers. Few things are shredded, each by two people's hands.
  */
 export async function compareShreddings(records: Records, findings: Findings, signal?: AbortSignal): Promise<void> {

@@ -62,11 +62,11 @@ describe('a file that is gone', () => {
 
   test.each([
     [
-      'by somebody who wrote no row',
+      'by someone who wrote no row',
       `state = 'DELETED', deletion = 'REMOVED', deleted_at = now(), deleted_by = 'x'`,
       /does not say who/,
     ],
-    ['and nobody is named', `state = 'DELETED'`, /does not say who/],
+    ['and no one is named', `state = 'DELETED'`, /does not say who/],
     [
       'and is queued again',
       `state = 'QUEUED', committed_attempt_id = NULL`,
@@ -85,7 +85,7 @@ describe('a file that is gone', () => {
     ])
   })
 
-  test('otherwise than the log says, or shredded by a request that nobody used, is found', async () => {
+  test('otherwise than the log says, or shredded by a request that no one used, is found', async () => {
     await remove(kept)
     await set(kept, `deletion = 'EXPIRED'`)
     expect(await kinds()).toEqual([`deletion-mismatch file ${kept.fileId}`])
@@ -127,7 +127,7 @@ describe('a master key', () => {
     (await house.sql.query<{ id: string }>(`SELECT id FROM master_keys WHERE label = $1`, [label])).rows[0]?.id ?? ''
   const gone = `UPDATE master_keys SET state = 'DESTROYED', retired_at = now(), destroyed_at = now() WHERE label = '${ENC}'`
 
-  test('that looks destroyed and was not, and the files that nobody gave up for it', async () => {
+  test('that looks destroyed and was not, and the files that no one gave up for it', async () => {
     await house.tamper(gone)
     expect((await kinds()).sort()).toEqual([`deletion-mismatch file ${kept.fileId}`, `key-mismatch key ${ENC}`])
   })

@@ -32,7 +32,7 @@ export interface AuditHouse extends House {
   sealable(): Promise<void>
   /** Chains everything that there is, in one batch, and makes a checkpoint of it. */
   checkpoint(): ReturnType<typeof checkpointAudit>
-  /** What somebody can do who owns the database: rules and triggers do not hold him. */
+  /** What someone can do who owns the database: rules and triggers do not hold him. */
   tamper(...statements: readonly string[]): Promise<void>
   verify(options?: Parameters<typeof verifyAudit>[1]): Promise<AuditReport>
 }

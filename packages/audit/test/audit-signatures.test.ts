@@ -87,11 +87,11 @@ describe('a shredding', () => {
 
   test.each<readonly [string, (request: RequestRow) => Promise<void>, RegExp]>([
     [
-      'signatures that nobody made',
+      'signatures that no one made',
       (request) => forgeSignatures(request),
       /needs 2 signatures that count and lacks 2: it is signed by nobody/,
     ],
-    ['one that somebody made', (request) => forgeSignatures(request, `o.name = 'bob'`), /lacks 1: it is signed by ann/],
+    ['one that someone made', (request) => forgeSignatures(request, `o.name = 'bob'`), /lacks 1: it is signed by ann/],
     [
       'signatures taken away',
       ({ id }) => house.tamper(`DELETE FROM request_signatures WHERE request_id = '${id}'`),
@@ -270,7 +270,7 @@ describe('the destruction of a key with its files', () => {
 
   test.each<readonly [string, (request: RequestRow) => Promise<void>, RegExp]>([
     [
-      'behind whose request stand signatures that nobody made',
+      'behind whose request stand signatures that no one made',
       (request) => forgeSignatures(request),
       /lacks 2: it is signed by nobody/,
     ],

@@ -37,7 +37,7 @@ async function history() {
 const kinds = async (o?: Parameters<AuditHouse['verify']>[0]) =>
   (await house.verify(o)).findings.map(({ kind, subject }) => `${kind} ${subject}`)
 
-describe('a log that nobody touched', () => {
+describe('a log that no one touched', () => {
   test('verifies, and says what it holds', async () => {
     const files = await history()
     const report = await house.verify()
@@ -59,7 +59,7 @@ describe('a log that nobody touched', () => {
     expect(await checkpointAudit(house.ports)).toEqual({ made: null, stored: 0, differing: [] })
   })
 
-  test('several processes sign at once: one is the faster, nobody fails, and the numbers have no gap', async () => {
+  test('several processes sign at once: one is the faster, no one fails, and the numbers have no gap', async () => {
     for (let round = 1; round <= 3; round++) {
       await note()
       await house.sealable()

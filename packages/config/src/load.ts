@@ -104,7 +104,7 @@ export function loadConfig<N extends Need, O extends Need = never>(
   }
 }
 
-/** Whether any variable is set that the section can not do without. */
+/** Whether any variable is set that the section cannot do without. */
 function isGiven({ variables }: Concern<unknown>, sources: Sources): boolean {
   return Object.values(variables).some(
     ({ name, fallback, optional, secret }) =>
@@ -119,7 +119,7 @@ function sharedFoldersOf(env: Readonly<Record<string, string | undefined>>): rea
   )
 }
 
-/** How each networked dependency of the program is reached. A status server that nobody asked for does not listen. */
+/** How each networked dependency of the program is reached. A status server that no one asked for does not listen. */
 function transportsOf({ redis, database, s3, ops, worker, maintenance }: Partial<Sections>): Exposed {
   const ports = [worker, maintenance].flatMap((section) => (section === undefined ? [] : [section.healthPort]))
   const listens = ports.length === 0 || ports.some((port) => port !== undefined)

@@ -18,7 +18,7 @@ export function describeProblem(problem: Problem): string {
   return `${problem.variable} ${problem.fault}.${wants}${example}`
 }
 
-/** Thrown once, with every problem found: nobody should fix a configuration one restart at a time. */
+/** Thrown once, with every problem found: no one should fix a configuration one restart at a time. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly code = 'CONFIG_INVALID'

@@ -20,7 +20,7 @@ export interface Variable<T> {
   readonly optional?: boolean
   /** never shown in a message, and may also be given as NAME_FILE */
   readonly secret?: boolean
-  /** for a secret that somebody else reads: NAME_FILE's path becomes the value and the file is never opened here */
+  /** for a secret that someone else reads: NAME_FILE's path becomes the value and the file is never opened here */
   readonly fromPath?: (path: string) => T
   /** the text is the path of a file, whose content goes to `schema` and is never shown */
   readonly file?: Content

@@ -124,7 +124,7 @@ describe('the budget of sessions', () => {
     expect(sessions(env)).toBe(expected)
   })
 
-  test('that is too small, or for nobody knows how many workers, is refused', () => {
+  test('that is too small, or for no one knows how many workers, is refused', () => {
     expect(problemsOf({ SEALFLEET_HSM_SESSION_BUDGET: '23', SEALFLEET_HSM_WORKERS: '4' })).toMatchObject([
       { variable: 'SEALFLEET_HSM_SESSION_BUDGET', fault: /4 workers with 2 agents each need at least 24/ },
     ])

@@ -185,7 +185,7 @@ describe('secrets in files', () => {
   })
 
   test("the PIN's file stays a path and is never opened", () => {
-    // Opening a FIFO that nobody writes to would hang this test.
+    // Opening a FIFO that no one writes to would hang this test.
     const path = join(folder, 'pin')
     execFileSync('mkfifo', ['-m', '600', path])
     const env = { ...ENV, SEALFLEET_PKCS11_PIN: undefined, SEALFLEET_PKCS11_PIN_FILE: path }

@@ -11,7 +11,7 @@ export type Audience = 'on-call' | 'command' | 'producer'
 const AGAIN = 'Give the same command again in a moment; if it goes on, run `npx sealfleet doctor`.'
 const OTHER_NAME = 'Correct the path or the name, and give the command again.'
 
-/** Where the list speaks of dead letters, upstream systems or other workers, which nobody at a terminal has asked about. */
+/** Where the list speaks of dead letters, upstream systems or other workers, which no one at a terminal has asked about. */
 const COMMAND: Partial<Record<FailureCode, string>> = {
   HSM_BUSY: AGAIN,
   HSM_SESSION_LOST: AGAIN,
@@ -60,7 +60,7 @@ const PRODUCER: Partial<Record<FailureCode, string>> = {
 }
 
 /**
- * The advice that an error brings itself, for whoever reads it: it knows more of the case than the list. One line.
+ * The advice that an error brings itself, for anyone who reads it: it knows more of the case than the list. One line.
  * @param from the part of an error that its code was read from (`classify`)
  */
 export function ownAdvice(from: unknown): string | undefined {

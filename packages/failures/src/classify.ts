@@ -24,7 +24,7 @@ export interface Classified {
 export function classify(error: unknown, context: ClassifyContext = {}): Classified {
   const chain = errorChain(error)
   const { abortReason, ...rest } = context
-  // Whoever aborts decides what it means: the AbortError that follows, and what wraps it, only say that it happened.
+  // Anyone who aborts decides what it means: the AbortError that follows, and what wraps it, only say that it happened.
   if (abortReason !== undefined && abortReason !== error && isAbort(chain)) return classify(abortReason, rest)
   const found = ownCode(chain) ?? foreignCode(chain, context)
   if (found !== undefined) return found

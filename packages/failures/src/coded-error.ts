@@ -7,7 +7,7 @@ export class CodedError extends Error {
   readonly code: FailureCode
   /** the first thing to do: what this error was given, else a producer's, whose client throws it */
   readonly fix: string
-  /** what this error was given, whoever reads it */
+  /** what this error was given, anyone who reads it */
   readonly ownFix: string | undefined
 
   constructor(code: FailureCode, message: string, options: { cause?: unknown; fix?: string } = {}) {

@@ -39,7 +39,7 @@ export const CONTROL = {
     page: false,
     exitStatus: 1,
     owner: 'operator',
-    summary: 'Somebody cancelled the job.',
+    summary: 'Someone cancelled the job.',
     fix: 'Nothing; enqueue the file again if that was a mistake.',
   },
 } as const satisfies Record<string, FailureEntry>

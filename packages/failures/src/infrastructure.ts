@@ -76,7 +76,7 @@ export const TRANSIENT_INFRASTRUCTURE = {
   },
 } as const satisfies Record<string, FailureEntry>
 
-/** Broken for every file: the intake pauses, somebody is paged, the backlog stays whole. */
+/** Broken for every file: the intake pauses, someone is paged, the backlog stays whole. */
 export const BROKEN_INFRASTRUCTURE = {
   HSM_ACCESS_DENIED: broken(
     'hsm',

@@ -7,7 +7,7 @@ function integrity(exitStatus: ExitStatus, summary: string, fix: string): Failur
 
 const INSPECT = 'Run `npx sealfleet object inspect` on it, then `npx sealfleet trace ID`; keep the object as evidence.'
 
-/** Bytes that are not what they must be: one new attempt, then dead; somebody is paged. Order and names as in FORMAT §7. */
+/** Bytes that are not what they must be: one new attempt, then dead; someone is paged. Order and names as in FORMAT §7. */
 export const INTEGRITY = {
   E_FORMAT: integrity(
     3,
@@ -68,7 +68,7 @@ export const INTEGRITY = {
   ),
   AUDIT_BROKEN: integrity(
     3,
-    'The audit log, its chain or its checkpoints are not what was sealed: somebody changed them.',
+    'The audit log, its chain or its checkpoints are not what was sealed: someone changed them.',
     'Keep database and store as they are; run `npx sealfleet audit verify` and follow the runbook.',
   ),
   AUDIT_BEHIND: integrity(
@@ -88,7 +88,7 @@ export const INTEGRITY = {
   ),
   S3_NO_SUCH_UPLOAD: integrity(
     1,
-    'The store forgot an upload while it was under way (aborted by somebody else, or by a rule of the bucket).',
+    'The store forgot an upload while it was under way (aborted by someone else, or by a rule of the bucket).',
     'Check the bucket’s rules for unfinished uploads; the file is sealed afresh once.',
   ),
   S3_NO_SUCH_OBJECT: integrity(

@@ -54,7 +54,7 @@ export const OPERATORS_REQUEST = {
   OPERATOR_REVOKED: permanent(
     'security',
     1,
-    'The operator was revoked and can not sign any more.',
+    'The operator was revoked and cannot sign any more.',
     'Have another officer sign.',
   ),
   OPERATOR_TWICE: permanent(

@@ -49,7 +49,7 @@ export const PERMANENT_REQUEST = {
   OBJECT_LOCKED: permanent(
     'operator',
     1,
-    'The store keeps the object until a date, or under a legal hold (object lock): it can not be deleted before.',
+    'The store keeps the object until a date, or under a legal hold (object lock): it cannot be deleted before.',
     'Nothing is wrong: the first sweep after that date deletes it. A legal hold is lifted in the store.',
   ),
   OUTPUT_EXISTS: permanent(
@@ -75,7 +75,7 @@ export const PERMANENT_REQUEST = {
     'security',
     1,
     'Files still need the master key that is to be destroyed.',
-    'Seal them anew, let their retention delete them, or wrap their nonces anew; or give them up with `--shred`.',
+    'Seal them again, let their retention delete them, or wrap their nonces again; or give them up with `--shred`.',
   ),
   E_KEY_DESTROYED: permanent(
     'security',

@@ -75,7 +75,7 @@ export const PERMANENT_SOURCE = {
   SOURCE_HARD_LINKED: permanent(
     1,
     'The file has more than one name (hard links), which its root refuses.',
-    'Have upstream copy the file instead of linking it; somebody may have linked a file that is not theirs.',
+    'Have upstream copy the file instead of linking it; someone may have linked a file that is not theirs.',
   ),
   SOURCE_TOO_LARGE: permanent(
     1,

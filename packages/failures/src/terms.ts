@@ -4,9 +4,9 @@
  * To *burn* an attempt is to count it against the file: outages of what the fleet stands on never do.
  */
 export type FailureClass =
-  /** an outage that ends by itself: nobody's file is at fault */
+  /** an outage that ends by itself: no one's file is at fault */
   | 'transient-infrastructure'
-  /** broken for every file until somebody repairs it: going on would turn a backlog into dead letters */
+  /** broken for every file until someone repairs it: going on would turn a backlog into dead letters */
   | 'broken-infrastructure'
   /** the file can't be read (or written) just now */
   | 'transient-source'
@@ -16,9 +16,9 @@ export type FailureClass =
   | 'permanent-request'
   /** bytes are not what they must be */
   | 'integrity'
-  /** not a fault: somebody or something stopped the attempt */
+  /** not a fault: someone or something stopped the attempt */
   | 'control'
-  /** nobody thought of it yet */
+  /** no one thought of it yet */
   | 'unclassified'
 
 /** What the fleet stands on; breakers and pauses are per dependency. */
@@ -28,13 +28,13 @@ export type Dependency = 'hsm' | 's3' | 'database' | 'redis' | 'roots' | 'proces
 export type Policy =
   /** give it back, burn nothing, slow the whole fleet down until a probe of the dependency succeeds */
   | { readonly kind: 'hold'; readonly dependency: Dependency }
-  /** give it back, burn nothing, stop taking jobs until somebody has repaired the dependency; page */
+  /** give it back, burn nothing, stop taking jobs until someone has repaired the dependency; page */
   | { readonly kind: 'pause'; readonly dependency: Dependency }
   /** try again after a back-off, until this code has ended `attempts` attempts of the file */
   | { readonly kind: 'retry'; readonly attempts: number }
   /** a dead letter at once */
   | { readonly kind: 'dead' }
-  /** write it down and let go: another attempt has the file, or nobody wants it any more */
+  /** write it down and let go: another attempt has the file, or no one wants it any more */
   | { readonly kind: 'record' }
 
 /** Whose turn it is. */
@@ -50,7 +50,7 @@ export interface Failure {
   /** whether the attempt counts against the file */
   readonly burnsAttempt: boolean
   readonly policy: Policy
-  /** whether somebody must be woken */
+  /** whether someone must be woken */
   readonly page: boolean
   /** status of a command that ends so */
   readonly exitStatus: ExitStatus

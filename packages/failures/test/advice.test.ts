@@ -3,7 +3,7 @@ import { adviceFor } from '../src/advice.js'
 import { CodedError } from '../src/coded-error.js'
 import { FAILURES, FAILURE_CODES } from '../src/list.js'
 
-describe('advice fits whoever reads it', () => {
+describe('advice fits anyone who reads it', () => {
   test.each(FAILURE_CODES)('%s: a command’s speaks of no dead letter, upstream system or worker', (code) => {
     const advice = adviceFor(code, 'command')
     expect(advice).toMatch(/^.{15,}\.$/)

@@ -56,7 +56,7 @@ const TABLE: readonly (readonly [FailureCode, string, unknown, ClassifyContext?]
     { abortReason: like('X', 'x', { code: 'SHUTDOWN' }) },
   ],
 
-  // TLS, whoever met it
+  // TLS, anyone who met it
   ...(['database', 'redis', 's3'] as const).flatMap((during) => {
     const code = ({ database: 'DB_TLS', redis: 'REDIS_TLS', s3: 'S3_TLS' } as const)[during]
     const row = (what: string, tls: string): readonly [FailureCode, string, unknown, ClassifyContext] => [
@@ -73,7 +73,7 @@ const TABLE: readonly (readonly [FailureCode, string, unknown, ClassifyContext?]
       row('no TLS at all', 'ERR_SSL_WRONG_VERSION_NUMBER'),
     ]
   }),
-  ['UNCLASSIFIED', 'TLS of nobody knows whom', like('Error', 'x', { code: 'CERT_HAS_EXPIRED' })],
+  ['UNCLASSIFIED', 'TLS of no one knows whom', like('Error', 'x', { code: 'CERT_HAS_EXPIRED' })],
   [
     'DB_TLS',
     'what Prisma makes of it',
@@ -135,7 +135,7 @@ const TABLE: readonly (readonly [FailureCode, string, unknown, ClassifyContext?]
   ['DB_ACCESS_DENIED', 'a missing right', pg('42501')],
   ['DB_SCHEMA', 'a missing table', pg('42P01', 'relation "files" does not exist')],
   ['DB_SCHEMA', 'a missing database', pg('3D000')],
-  ['UNCLASSIFIED', 'a violated constraint that nobody expected', pg('23505')],
+  ['UNCLASSIFIED', 'a violated constraint that no one expected', pg('23505')],
   [
     'DB_UNAVAILABLE',
     'Prisma P1001',
@@ -192,13 +192,13 @@ const TABLE: readonly (readonly [FailureCode, string, unknown, ClassifyContext?]
   ['SOURCE_IO', 'EACCES of a source', errno('EACCES', 'open'), { during: 'source' }],
   ['OUTPUT_EXISTS', 'EEXIST of an output', errno('EEXIST', 'link'), { during: 'output' }],
   ['OUTPUT_IO', 'ENOSPC of an output', errno('ENOSPC', 'write'), { during: 'output' }],
-  ['UNCLASSIFIED', 'ENOENT of nobody knows what', errno('ENOENT', 'open')],
-  ['UNCLASSIFIED', 'a refused connection of nobody knows whom', refused],
+  ['UNCLASSIFIED', 'ENOENT of no one knows what', errno('ENOENT', 'open')],
+  ['UNCLASSIFIED', 'a refused connection of no one knows whom', refused],
 
   // anything else
   ['UNCLASSIFIED', 'a bug', new TypeError("Cannot read properties of undefined (reading 'x')")],
   ['UNCLASSIFIED', 'an abort without a reason', new DOMException('aborted', 'AbortError')],
-  ['UNCLASSIFIED', 'a code of somebody else', like('X', 'x', { code: 'E_SOMETHING' })],
+  ['UNCLASSIFIED', 'a code of someone else', like('X', 'x', { code: 'E_SOMETHING' })],
   [
     'UNCLASSIFIED',
     'a code that is a name of Object',

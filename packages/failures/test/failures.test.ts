@@ -60,7 +60,7 @@ describe('the closed list', () => {
     }
   })
 
-  test('pages for what is broken, for integrity, for what nobody knows', () => {
+  test('pages for what is broken, for integrity, for what no one knows', () => {
     for (const { class: failureClass, page } of Object.values(FAILURES)) {
       expect(page).toBe(['broken-infrastructure', 'integrity', 'unclassified'].includes(failureClass))
     }
@@ -79,7 +79,7 @@ describe('the closed list', () => {
     }
   })
 
-  test('can not be changed', () => {
+  test('cannot be changed', () => {
     expect(Object.isFrozen(FAILURES)).toBe(true)
     expect(Object.isFrozen(FAILURES.HSM_BUSY)).toBe(true)
   })

@@ -37,13 +37,13 @@ export interface OpenOptions extends Cancellable {
   /** Detached objects: the nonces as the record keeps them, and who unwraps them. */
   readonly wrappedNonces?: { readonly wrapped: Uint8Array; readonly kekVersion: number } | undefined
   readonly unwrapper?: NonceWrapper | undefined
-  /** Detached objects: the nonces themselves, for an auditor to whom somebody else unwrapped them. */
+  /** Detached objects: the nonces themselves, for an auditor to whom someone else unwrapped them. */
   readonly nonces?: NoncePair | undefined
   /** What is known of a master key before the HSM is asked; by default every key is worth asking for. */
   readonly keyState?: ((key: MasterKeyRef) => Promise<'usable' | 'unknown' | 'destroyed'>) | undefined
 }
 
-/** An object whose header and trailer are genuine. Whoever holds it wipes it. */
+/** An object whose header and trailer are genuine. Anyone who holds it wipes it. */
 export interface Admitted extends Inspected {
   readonly nonces: NoncePair<Buffer>
   /** H with the real nonces. */

@@ -44,7 +44,7 @@ export class SecretArena {
     if (this.#pageLength % SLOT_LENGTH !== 0) throw new RangeError(`a page holds whole slots of ${SLOT_LENGTH} bytes`)
   }
 
-  /** A view of `length` zero bytes that nobody else has: 1 to 128. Release it on every path. */
+  /** A view of `length` zero bytes that no one else has: 1 to 128. Release it on every path. */
   take(length: number): Buffer {
     if (!Number.isInteger(length) || length < 1 || length > SLOT_LENGTH) {
       throw new RangeError(`a secret has 1 to ${SLOT_LENGTH} bytes, not ${length}`)

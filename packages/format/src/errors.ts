@@ -17,9 +17,9 @@ export const FORMAT_ERROR_CODES = [
   'E_RECORD_MISMATCH',
   /** The master key version that the header names does not exist here. */
   'E_KEY_UNKNOWN',
-  /** That master key version was destroyed: the object is unreadable for ever. */
+  /** That master key version was destroyed: the object is unreadable forever. */
   'E_KEY_DESTROYED',
-  /** Detached nonces, and nobody handed them over. */
+  /** Detached nonces, and no one handed them over. */
   'E_NONCES_ABSENT',
   /** The wrapped nonces do not unwrap under the KEK, or unwrap to nonces that no sealer uses. */
   'E_NONCE_UNWRAP',

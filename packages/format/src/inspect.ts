@@ -26,7 +26,7 @@ export interface Inspected {
 /** Steps 1 and 2 of opening, as far as they need no expectation: E_FORMAT, E_UNSUPPORTED, E_LENGTH. */
 export async function readHeader(reader: ObjectReader, options: Cancellable = {}): Promise<Inspected> {
   if (reader.length < HEADER_LENGTH) {
-    throw new FormatError('E_FORMAT', `${reader.length} bytes can not hold the header of a sealed object`)
+    throw new FormatError('E_FORMAT', `${reader.length} bytes cannot hold the header of a sealed object`)
   }
   const header = parseHeader(await readPiece(reader, 0, HEADER_LENGTH, options))
   const geometry = geometryOfObject(reader.length, header.segLog2)
@@ -35,7 +35,7 @@ export async function readHeader(reader: ObjectReader, options: Cancellable = {}
 
 /**
  * Reads the first 320 bytes and T. Throws E_FORMAT, E_UNSUPPORTED or E_LENGTH; the reader's own errors pass unchanged.
- * Nothing here is authenticated: whoever can write the object can write these fields.
+ * Nothing here is authenticated: anyone who can write the object can write these fields.
  *
  * @example
  * const { fileId, plaintextLength, encKeyVersion } = await inspectObject(bufferReader(bytes))

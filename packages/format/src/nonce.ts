@@ -42,7 +42,7 @@ export function freshNonces(random: RandomFill = (target) => void randomFillSync
 
 /**
  * SHA-256(label `SFV1/nonce-id` ‖ nonce): unique per master key in the records, in both nonce modes, and of no use to
- * somebody who looks for the nonce. Throws RangeError unless the nonce has 32 bytes.
+ * someone who looks for the nonce. Throws RangeError unless the nonce has 32 bytes.
  */
 export function nonceId(nonce: Uint8Array): Buffer {
   if (nonce.length !== NONCE_LENGTH) throw new RangeError(`a nonce has ${NONCE_LENGTH} bytes, not ${nonce.length}`)

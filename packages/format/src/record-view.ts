@@ -1,6 +1,6 @@
 /**
  * Step 3 of opening: the object against what the database says of it. The one place where the two are compared, for whole
- * reads, ranges, verifying and sealing anew: so a record must say all of it, and no reader takes a figure from a record that
+ * reads, ranges, verifying and sealing again: so a record must say all of it, and no reader takes a figure from a record that
  * was not compared here with the header, whose tag is checked next.
  */
 import { FormatError } from './errors.js'

@@ -6,7 +6,7 @@
  * call gets the same warm memory (Node 20.20, November 2026).
  *
  * The means: a message to a port that is closed. Transferring detaches the ArrayBuffer, and the message, with the memory
- * in it, is dropped on the spot, since nobody can receive it (HTML, "message port post message steps").
+ * in it, is dropped on the spot, since no one can receive it (HTML, "message port post message steps").
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 
@@ -23,7 +23,7 @@ function closedPort(): MessagePort {
 }
 
 /**
- * Frees the memory of a buffer that nobody will look at again; it has length 0 afterwards. Leaves a buffer alone that is
+ * Frees the memory of a buffer that no one will look at again; it has length 0 afterwards. Leaves a buffer alone that is
  * small, or that shares its memory with others.
  */
 export function release(buffer: Buffer): void {

@@ -29,7 +29,7 @@ export interface SealOptions extends HeaderFields, NoncePair {
 export interface SealStreamOptions extends Cancellable {
   /** Bytes of every buffer but the last: an upload's part size. */
   readonly chunkSize: number
-  /** Gives a buffer of exactly `size` bytes that nobody else uses; by default a fresh one. */
+  /** Gives a buffer of exactly `size` bytes that no one else uses; by default a fresh one. */
   readonly allocate?: Allocate | undefined
   /**
    * L, when it is known: another number of bytes from the source is E_LENGTH then, buffers are never longer than the

@@ -6,7 +6,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { SLOT_LENGTH, secrets } from './arena.js'
 
-/** Zero bytes for something secret. Whoever takes it gives it back with `wipe`, on every path. */
+/** Zero bytes for something secret. Anyone who takes it gives it back with `wipe`, on every path. */
 export function secret(length: number): Buffer {
   return length <= SLOT_LENGTH ? secrets.take(length) : dedicated(length)
 }

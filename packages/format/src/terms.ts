@@ -1,7 +1,7 @@
 /**
  * The terms of this package.
  *
- * - **file**: what somebody asked us to keep; named by a `file_id`.
+ * - **file**: what someone asked us to keep; named by a `file_id`.
  * - **attempt**: one try at sealing a file. It owns two fresh nonces, hence two keys that exist for it alone.
  * - **object**: a sealed file: header, segments, trailer (docs/FORMAT.md §4).
  * - **segment**: S = 2^seg_log2 bytes of plaintext, encrypted, followed by its tag. Only the last may be shorter.

@@ -132,7 +132,7 @@ describe('keys', () => {
     expect(await codeOf(verifyObject(bufferReader(bytes), { ...opening, keys: otherEnc }))).toBe('none')
   })
 
-  it('an auditor, who has the signing master alone, verifies and can not open', async () => {
+  it('an auditor, who has the signing master alone, verifies and cannot open', async () => {
     const { bytes, opening } = await sealed(S + 1)
     const auditor = new SoftwareHsm({ ...MASTERS, enc: Buffer.alloc(0), exists: ({ role }) => role === 'sig' })
     const result = await verifyObject(bufferReader(bytes), { ...opening, keys: auditor })

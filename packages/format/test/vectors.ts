@@ -25,7 +25,7 @@ function load(file: string): Vector[] {
   try {
     text = readFileSync(locate(file), 'utf8')
   } catch (error) {
-    throw new VectorFileError(`it can not be read (${messageOf(error)})`)
+    throw new VectorFileError(`it cannot be read (${messageOf(error)})`)
   }
   return parseVectorFile(text)
 }

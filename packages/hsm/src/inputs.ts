@@ -2,7 +2,7 @@ import { isWellFormedDerivation, type MasterKeyRef } from './contract.js'
 
 /**
  * Which bytes may reach a key at all. Checked in the client, and again in the agent: a signing master that MACs bytes of
- * somebody's choice would *be* an oracle for other files' keys (FORMAT §3).
+ * someone's choice would *be* an oracle for other files' keys (FORMAT §3).
  */
 
 /** The message of every key check value. 11 bytes: it can equal neither a nonce (32) nor a suite 2 input (106). */

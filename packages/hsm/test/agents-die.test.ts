@@ -142,7 +142,7 @@ describe('a pool whose agents or token go away', () => {
     expect(other).toMatchObject({ wrong: 0, failures: [] })
     expect(load.wrong).toBe(0)
     for (const failure of load.failures) expect(failure).toMatchObject({ code: 'E_KEY_UNKNOWN' })
-    // Agents stay as they are; whoever logged in was a fresh process that looked for the key.
+    // Agents stay as they are; anyone who logged in was a fresh process that looked for the key.
     const { restarts, logins, rejectedLogins } = observed.pool.stats()
     expect({ restarts, rejectedLogins }).toEqual({ restarts: {}, rejectedLogins: 0 })
     expect(logins).toBeGreaterThanOrEqual(3)

@@ -139,7 +139,7 @@ describe('several tokens as a state machine', () => {
     expect(pool.tokens.list[0]?.prober.checks).toMatchObject([{ state: 'mismatch' }])
   })
 
-  it('says of a key how it stands on each token: asked now, and of nobody who can not answer', async () => {
+  it('says of a key how it stands on each token: asked now, and of no one who cannot answer', async () => {
     const pool = new FakeTokens(2)
     await pool.open()
     const states = async () => {

@@ -150,7 +150,7 @@ describe('two SoftHSM tokens that hold the same keys', () => {
     expect(observed.pool.stats()).toMatchObject({ moves: 16, failures: 0 })
   })
 
-  it('a primary whose agents’ loops hang: what they had is answered by the secondary, and by nobody else before', async () => {
+  it('a primary whose agents’ loops hang: what they had is answered by the secondary, and by no one else before', async () => {
     await using faulty = await Faulty.over(tokenOptions(primary))
     await using observed = await open(
       tokenOptions(secondary),

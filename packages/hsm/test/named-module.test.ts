@@ -13,7 +13,7 @@ function named(library: string): TokenOptions {
   return { module: library, token, pin: { kind: 'file', path }, ...parameters }
 }
 
-/** For whoever has a token that we don't: the same suite, as `npm run hsm:conformance` runs it, as a test. */
+/** For anyone who has a token that we don't: the same suite, as `npm run hsm:conformance` runs it, as a test. */
 describe('a token named by the environment', () => {
   it.skipIf(module === undefined)(`passes the conformance suite (${MODULE}: ${module ?? 'not set'})`, async () => {
     const report = await conformance(named(module ?? ''), { measureMs: 200 })

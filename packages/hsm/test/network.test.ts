@@ -73,7 +73,7 @@ describe('a network between module and token', () => {
     await heals()
   })
 
-  it('connections are reset and nobody listens: HSM_UNAVAILABLE; heals by itself when the server is back', async () => {
+  it('connections are reset and no one listens: HSM_UNAVAILABLE; heals by itself when the server is back', async () => {
     await remote.kill()
     const during = await sixteen()
     expect(during).toMatchObject({ right: 0, wrong: 0 })

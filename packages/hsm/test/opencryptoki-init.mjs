@@ -1,5 +1,5 @@
 // node opencryptoki-init.mjs MODULE LABEL PIN: makes the software token of opencryptoki ours, with fresh PINs. There is one
-// token a machine: one that is ours already stays as it is, one of somebody else is refused.
+// token a machine: one that is ours already stays as it is, one of someone else is refused.
 import pkcs11 from 'pkcs11js'
 
 const [module, label, pin] = process.argv.slice(2)

@@ -29,7 +29,7 @@ export function opencryptokiAbsent(): string | undefined {
 
 /**
  * The software token of opencryptoki: one a machine, with one daemon, which is started if it does not run and then stopped
- * again. Refuses a token that is somebody else's.
+ * again. Refuses a token that is someone else's.
  */
 export async function opencryptokiToken(): Promise<SecondToken> {
   const dir = await mkdtemp(join(tmpdir(), 'sealfleet-test-'))

@@ -16,7 +16,7 @@ class Agent {
   readonly value = randomBytes(32)
   readonly operations: Operations
   readonly slept: number[] = []
-  /** Resolves before each login: whoever holds the PIN latch is asked first. */
+  /** Resolves before each login: anyone who holds the PIN latch is asked first. */
   mayLogIn: () => Promise<void> = () => Promise.resolve()
   now = 1_000_000
 
@@ -168,7 +168,7 @@ describe('operations inside the agent', () => {
     expect(agent.module.logins).toBe(2)
   })
 
-  it('opens everything anew, with one login, when all sessions are lost under 16 operations', async () => {
+  it('opens everything again, with one login, when all sessions are lost under 16 operations', async () => {
     const busy = agent.right(16)
     agent.module.loseSessions()
     expect(await busy).toBe(16)

@@ -24,7 +24,7 @@ describe('the pool at its edges', () => {
     expect(await call).toMatchObject({ code: 'HSM_SESSION_LOST' })
   })
 
-  it('refuses a probe of an agent that is gone, so that whoever probes goes on', async () => {
+  it('refuses a probe of an agent that is gone, so that anyone who probes goes on', async () => {
     const pool = new FakePool()
     await pool.open()
     const [only] = pool.core.lives

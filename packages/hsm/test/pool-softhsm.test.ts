@@ -46,7 +46,7 @@ describe('a pool over SoftHSM', () => {
     for (const other of others) expect(distinct.has(other.toString('hex'))).toBe(false)
   })
 
-  it('hands out slots of the arena that nobody else has', async () => {
+  it('hands out slots of the arena that no one else has', async () => {
     const message = randomBytes(32)
     const [first, second] = await Promise.all([pool.hmac(ENC, message), pool.hmac(ENC, message)])
     expect([first, second].map((derived) => secrets.holds(derived))).toEqual([true, true])

@@ -84,7 +84,7 @@ export class RemoteToken implements AsyncDisposable {
     }
   }
 
-  /** The connections are reset and nobody listens any more. */
+  /** The connections are reset and no one listens any more. */
   async kill(): Promise<void> {
     const server = this.#server
     if (server === undefined) return

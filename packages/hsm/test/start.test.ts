@@ -151,7 +151,7 @@ describe('starting a pool', () => {
       await initToken(later, label)
       await observed.allReady()
       await observed.until(() => observed.pool.health().ready)
-      // Nobody was logged in for nothing, and what failed were starts, by themselves as many as the time they were given.
+      // No one was logged in for nothing, and what failed were starts, by themselves as many as the time they were given.
       expect(Object.keys(observed.pool.stats().restarts)).toEqual(['failed-start'])
       expect(observed.pool.stats()).toMatchObject({ logins: 2, rejectedLogins: 0 })
       await expect(observed.pool.hmac(ENC, randomBytes(32))).rejects.toMatchObject({ code: 'E_KEY_UNKNOWN' })

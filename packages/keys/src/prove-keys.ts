@@ -41,7 +41,7 @@ type Proof = 'proven' | 'never used' | 'undecided'
 export function keyProver(ports: ProvePorts): ProveKey {
   return async (ref) => {
     const key = await getMasterKey(ports.records, ref)
-    // Nothing is known of it: whoever seals with it says so.
+    // Nothing is known of it: anyone who seals with it says so.
     if (key === undefined) return
     expectKey(ports.pool, key)
     const proof = await prove(ports, key)
@@ -121,7 +121,7 @@ async function register({ records, pool, log, actor }: ProvePorts, key: KeyRow, 
     const { code } = classify(error)
     // It may not write there: the header has proved the key, and stands in.
     if (code !== 'DB_ACCESS_DENIED') throw error
-    log.warn({ code, ...nameOf(key), err: error }, 'the known answer of this key version can not be registered')
+    log.warn({ code, ...nameOf(key), err: error }, 'the known answer of this key version cannot be registered')
     return undefined
   })
   if (outcome === undefined) return

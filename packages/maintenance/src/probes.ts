@@ -5,7 +5,7 @@ import type { StorePorts, SweepOptions, SweepReport } from './terms.js'
 const PROBE_GRACE_S = 600
 
 /**
- * Takes away what processes left below the probe prefix that died in the middle of trying the store out: nobody's data, by
+ * Takes away what processes left below the probe prefix that died in the middle of trying the store out: no one's data, by
  * its name. Younger things are left alone, since a process may be at it.
  */
 export async function sweepProbes(

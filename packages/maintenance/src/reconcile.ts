@@ -13,7 +13,7 @@ export interface JobsPort {
 }
 
 export interface ReconcileOptions {
-  /** Files younger than this in their present state are left to whoever is at them. Default 60. */
+  /** Files younger than this in their present state are left to anyone who is at them. Default 60. */
   readonly idleSeconds?: number
   /** Look at each file only when the queue holds fewer jobs than there are open files. */
   readonly quick?: boolean
@@ -44,7 +44,7 @@ const PAGE = 500
 const DAY_S = 24 * 60 * 60
 
 /**
- * Compares the register with the queue: every open file must have a job that will run. Redis may have lost it (restart
+ * Compares the records with the queue: every open file must have a job that will run. Redis may have lost it (restart
  * without its file, a wipe, a producer that died between the two writes); Postgres knows every accepted file, so each is given
  * a new one. Doing it twice, or beside workers, is harmless: a claim decides who works.
  * @throws RecordsError, whatever the jobs port throws, the signal's reason
@@ -86,7 +86,7 @@ export async function reconcile(
   return report
 }
 
-/** Whether the books need a person: files lost or counted twice, dead ones that nobody is told of. */
+/** Whether the books need a person: files lost or counted twice, dead ones that no one is told of. */
 export function isUnbalanced(books: FileBalance): boolean {
   return books.difference !== 0 || books.deadWithoutLetter !== 0 || books.strayCommits !== 0
 }

@@ -18,13 +18,13 @@ import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, ty
 const PAGE = 1_000
 
 /**
- * Reads the listing of the whole bucket beside the register, both in the order of keys, with the memory of one page of each:
+ * Reads the listing of the whole bucket beside the records, both in the order of keys, with the memory of one page of each:
  *
  * - objects of attempts that were not kept are deleted as by a sweep, also those that came late (a worker that stood still
  *   for longer than the grace), and further versions of kept objects that a doubled request made;
  * - so are objects of DELETED files, and those of SUPERSEDED attempts after their grace;
  * - a STORED file whose object is missing or changed is a finding: nothing is done about it but telling;
- * - objects that the register has never heard of are counted and never deleted: the database may be older than the store.
+ * - objects that the records have never heard of are counted and never deleted: the database may be older than the store.
  *
  * Unfinished uploads are the sweep's. @throws FleetMismatchError before anything is done, StoreError, RecordsError, the signal's reason
  */
@@ -53,7 +53,7 @@ export async function scan(ports: StorePorts, options: SweepOptions): Promise<Sw
       if (entry.key.startsWith(AUDIT_PREFIX)) continue
       await look(entry, owners.get(parseObjectKey(entry.key)?.attemptId ?? ''), options, report, actions)
     }
-    // What the register keeps up to here and the listing did not show is asked for by name: it may have come meanwhile, and
+    // What the records keep up to here and the listing did not show is asked for by name: it may have come meanwhile, and
     // a store need not list in order.
     const last = entries.filter((entry) => !entry.deleteMarker).at(-1)
     if (last !== undefined)
@@ -105,7 +105,7 @@ function ended({ endedSecondsAgo }: AttemptOwner, { graceSeconds }: SweepOptions
   return endedSecondsAgo !== null && endedSecondsAgo >= graceSeconds
 }
 
-/** Whoever began to read it has had time to end, or to find the object that took its place. */
+/** Anyone who began to read it has had time to end, or to find the object that took its place. */
 function graceIsOver(
   { supersededSecondsAgo }: AttemptOwner,
   { supersededGraceSeconds = SUPERSEDED_GRACE_S }: SweepOptions,

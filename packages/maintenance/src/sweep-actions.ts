@@ -19,7 +19,7 @@ export class SweepActions {
   }
 
   /**
-   * Deletes one version of an object for good. The audit row is written first: a deletion that nobody can look up is worse
+   * Deletes one version of an object for good. The audit row is written first: a deletion that no one can look up is worse
    * than a row about one that then failed.
    * @returns false when the store keeps it for now (object lock): it is counted, and left to a later sweep
    */

@@ -22,10 +22,10 @@ const PAGE = 200
 const AT_ONCE = 4
 
 /**
- * Takes away what is kept no more, and what attempts that were not kept left in the store, by what the register knows of them
+ * Takes away what is kept no more, and what attempts that were not kept left in the store, by what the records know of them
  * (a scan finds the rest):
  *
- * 1. attempts whose worker is gone become ABANDONED, by compare-and-set: from then on they can not be committed;
+ * 1. attempts whose worker is gone become ABANDONED, by compare-and-set: from then on they cannot be committed;
  * 2. objects of ABANDONED and FAILED attempts go, by version, when their file is STORED elsewhere and that object is seen
  *    to be there, or when the file was discarded or deleted; never a file's only copy;
  * 3. the object of a SUPERSEDED attempt goes after its own grace, when the one that took its place is seen to be there;
@@ -159,7 +159,7 @@ async function sweepUploads(
 ): Promise<void> {
   const { records, store } = ports
   if (!store.capabilities.listUploads || !store.capabilities.abortUploads) {
-    report.blind.push('this store can not list unfinished uploads: let a lifecycle rule of the bucket abort them')
+    report.blind.push('this store cannot list unfinished uploads: let a lifecycle rule of the bucket abort them')
     return
   }
   const request = options.signal === undefined ? {} : { signal: options.signal }

@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 export interface Task {
   readonly name: string
   readonly everySeconds: number
-  /** Does it once. What it returns is kept in the register; `found` is set when a person must look. */
+  /** Does it once. What it returns is kept in the records; `found` is set when a person must look. */
   run(signal: AbortSignal): Promise<{ readonly report: unknown; readonly found: boolean }>
 }
 
@@ -14,7 +14,7 @@ export interface TaskEvents {
   onEnd(task: Task, outcome: 'done' | 'found', report: unknown, seconds: number): void
   /** It failed, or could not be taken on. It is tried again when it is due again. */
   onError(task: Task, error: unknown): void
-  /** The code that the register keeps of an error. */
+  /** The code that the records keep of an error. */
   codeOf(error: unknown): string
 }
 
@@ -22,7 +22,7 @@ const LEASE_S = 60
 
 /**
  * Runs tasks until the signal aborts, each when it is due by the database's clock and no other process is at it. Several
- * maintenance processes are one that can not die. Resolves when nothing runs any more; never rejects.
+ * maintenance processes are one that cannot die. Resolves when nothing runs any more; never rejects.
  *
  * @param pollMs between two looks at what is due
  */
@@ -63,7 +63,7 @@ async function once(
   events: TaskEvents,
 ): Promise<void> {
   const startedAt = performance.now()
-  // A renewal that fails costs nothing: the worst is that somebody else does the same at the same time, which is harmless.
+  // A renewal that fails costs nothing: the worst is that someone else does the same at the same time, which is harmless.
   const renewal = setInterval(
     () => void renewTask(records, lease).catch((error: unknown) => events.onError(task, error)),
     (LEASE_S / 3) * 1000,

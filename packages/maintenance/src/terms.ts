@@ -1,7 +1,7 @@
 /**
- * Terms. *Maintenance* puts right what crashes and outages leave behind. To *reconcile* is to compare the register with the
+ * Terms. *Maintenance* puts right what crashes and outages leave behind. To *reconcile* is to compare the records with the
  * queue and give every open file a job; to *sweep* is to take away what attempts that were not kept left in the store; to
- * *scan* is to compare the register with the whole store. An object is *kept* when a STORED file names it. The *grace* is how
+ * *scan* is to compare the records with the whole store. An object is *kept* when a STORED file names it. The *grace* is how
  * long an attempt must have been over before anything of it is touched.
  */
 import type { Records } from '@sealfleet/records'
@@ -23,7 +23,7 @@ export interface SweepOptions {
   readonly signal?: AbortSignal | undefined
   /** What a process left that died while it tried the store out goes after so long, or after the grace if that is more. Default 600. */
   readonly probeGraceSeconds?: number | undefined
-  /** Entries of the store, and of the register, that are looked at together; a test wants few. Default 1,000. */
+  /** Entries of the store, and of the records, that are looked at together; a test wants few. Default 1,000. */
   readonly pageSize?: number | undefined
   /** Told now and then how many things have been looked at. */
   readonly onProgress?: ((looked: number) => void) | undefined
@@ -33,7 +33,7 @@ export interface SweepOptions {
 export interface Finding {
   /**
    * missing: a STORED file's object is not in the store. changed: it is there with another length or ETag. hidden: a delete
-   * marker lies over it (whoever reads by version still finds it).
+   * marker lies over it (anyone who reads by version still finds it).
    */
   readonly kind: 'missing' | 'changed' | 'hidden'
   readonly fileId: string
@@ -44,7 +44,7 @@ export interface Finding {
 /** What a sweep or a scan saw and did. Counts; with a dry run, of what would have been done. */
 export interface SweepReport {
   readonly dryRun: boolean
-  /** Attempts whose worker is gone: from now on they can not be committed. */
+  /** Attempts whose worker is gone: from now on they cannot be committed. */
   abandoned: number
   /** Attempts of which the store holds nothing any more. */
   swept: number
@@ -61,7 +61,7 @@ export interface SweepReport {
   underWay: number
   /** Left alone: the file is not stored yet or dead, so that this might be its only copy. */
   onlyCopies: number
-  /** Left alone: in the store, and unknown to the register. Never deleted (`sealfleet object inspect` reads them). */
+  /** Left alone: in the store, and unknown to the records. Never deleted (`sealfleet object inspect` reads them). */
   unknown: number
   /** Kept objects that were found as recorded; a scan alone counts them. */
   kept: number

@@ -35,7 +35,7 @@ describe.each([
 
   const remove = ({ fileId }: Begun) => removeFile(house.records, { fileId, actor: 'somebody', reason: 'unwanted' })
 
-  /** A file that was sealed anew: what a rekey writes at its commit, and both objects. */
+  /** A file that was sealed again: what a rekey writes at its commit, and both objects. */
   async function sealedAnew(supersededSecondsAgo: number) {
     const old = await stored()
     const next = { ...old, attemptId: crypto.randomUUID(), attemptNo: 2 }
@@ -98,7 +98,7 @@ describe.each([
     expect(await fileBalance(house.records)).toMatchObject({ difference: 0, strayCommits: 0 })
   })
 
-  test('a removed file’s objects go at once when somebody asks for it, and once', async () => {
+  test('a removed file’s objects go at once when someone asks for it, and once', async () => {
     const file = await stored()
     await remove(file)
     expect(await sweepDeleted(house, file.fileId, { actor: 'cli:somebody' })).toMatchObject({
@@ -152,7 +152,7 @@ describe.each([
     expect(await scan(house, { ...NOW, supersededGraceSeconds: 0 })).toMatchObject({ objectsDeleted: 1, found: 1 })
     expect(await keys()).not.toContain(young.old.key)
     await releaseHold(house.records, { id: hold.id, reason: 'over', actor: 'test' })
-    // Of a deleted file it goes at once, and nobody looks for the present one.
+    // Of a deleted file it goes at once, and no one looks for the present one.
     await remove(lost.young)
     expect(await sweep(house, HOUR)).toMatchObject({ objectsDeleted: 1, found: 0 })
     expect(await keys()).not.toContain(lost.old.key)

@@ -103,7 +103,7 @@ describe.each([
     await house.commit(live, put)
   })
 
-  test('a scan finds what came after the sweep, and never deletes what the register has not heard of', async () => {
+  test('a scan finds what came after the sweep, and never deletes what the records have not heard of', async () => {
     const { first, second } = await storedAtTheSecondTry()
     await sweep(house, NOW)
     await house.upload(first) // a worker that stood still for longer than the grace
@@ -137,7 +137,7 @@ describe.each([
     },
   )
 
-  test.runIf(kind === 's3rver')('a store that can not list uploads is told of', async () => {
+  test.runIf(kind === 's3rver')('a store that cannot list uploads is told of', async () => {
     expect((await sweep(house, NOW)).blind).toHaveLength(1)
   })
 

@@ -4,7 +4,7 @@ import { findDestroyedKeys } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 
 /**
- * The same HSM, of which a key that it does not know is asked for in the register: one that was destroyed between the look at
+ * The same HSM, of which a key that it does not know is asked for in the records: one that was destroyed between the look at
  * its state and its use is E_KEY_DESTROYED, and nothing to try again. All else passes through.
  */
 export function withDestroyedKeyErrors(records: Records, hsm: KeyDeriver & NonceWrapper): KeyDeriver & NonceWrapper {

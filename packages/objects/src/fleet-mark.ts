@@ -66,7 +66,7 @@ export async function assertOwnBucket(
   await assertBucketIsOurs(store, (await getFleet(records)).id, options)
 }
 
-/** Makes the bucket this fleet's, whoever had it. @returns the fleet that had it, if it was another */
+/** Makes the bucket this fleet's, no matter who had it. @returns the fleet that had it, if it was another */
 export async function takeOverBucket(
   store: Store,
   fleet: string,

@@ -9,7 +9,7 @@ export type KeyState = NonNullable<OpenOptions['keyState']>
 const REMEMBERED_MS = 2_000
 
 /**
- * What the register says of keys, and the HSM through which a command reads. A key that is destroyed in the middle of a command is
+ * What the records say of keys, and the HSM through which a command reads. A key that is destroyed in the middle of a command is
  * E_KEY_DESTROYED from then on, not one that the HSM merely does not know.
  */
 export interface RegisteredKeys {

@@ -1,5 +1,5 @@
 /**
- * Below this lie checkpoints of the audit log and records of destruction. They are no files: whatever the register says, a sweep
+ * Below this lie checkpoints of the audit log and records of destruction. They are no files: whatever the records say, a sweep
  * and a scan neither count nor delete anything there.
  */
 export const AUDIT_PREFIX = 'sealfleet-audit/'

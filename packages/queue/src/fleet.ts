@@ -65,7 +65,7 @@ export function owned<Q extends object>(
   return Object.assign(queue, { fleet, redis, assertOurs })
 }
 
-/** Makes the queues this fleet's, whoever had them. @returns the id of the fleet that had them, if it was another */
+/** Makes the queues this fleet's, no matter who had them. @returns the id of the fleet that had them, if it was another */
 export async function takeOverQueues(redis: Commands, fleet: string, prefix?: string): Promise<string | undefined> {
   const before = await ownerOfQueues(redis, prefix)
   if (before === fleet) return undefined

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis'
 
 import { queueOptions } from './queues.js'
 
-/** The queue of trials: nobody works at it, no list shows it. */
+/** The queue of trials: no one works at it, no list shows it. */
 const TRIAL_QUEUE = 'trial'
 /** Milliseconds after which a trial's job that was left (its process was killed) is taken away by the next doctor. */
 const LEFT_MS = 60_000

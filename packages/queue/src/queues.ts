@@ -22,7 +22,7 @@ export const INGEST_JOB = 'ingest'
 const DAY_S = 24 * 60 * 60
 
 /**
- * Options of every job. BullMQ's own default is one attempt; a completed job is only of use to somebody who watches; a
+ * Options of every job. BullMQ's own default is one attempt; a completed job is only of use to someone who watches; a
  * failed one stays as evidence beside its dead letter (the bound keeps a Redis that may not evict from filling up).
  */
 export const DEFAULT_JOB_OPTIONS = {

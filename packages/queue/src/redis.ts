@@ -28,7 +28,7 @@ export interface ProducerSettings extends ConnectionSettings {
 }
 
 /**
- * A connection for BullMQ's Worker and QueueEvents: commands wait for ever, over every outage, since giving up would end
+ * A connection for BullMQ's Worker and QueueEvents: commands wait forever, over every outage, since giving up would end
  * the worker. BullMQ duplicates it for its blocking calls.
  */
 export function createWorkerConnection(url: string, settings: ConnectionSettings = {}): Redis {
@@ -130,7 +130,7 @@ function readingUrl<T>(open: () => T): T {
   try {
     return open()
   } catch {
-    throw new CodedError('CONFIG_INVALID', 'the Redis URL can not be parsed', {
+    throw new CodedError('CONFIG_INVALID', 'the Redis URL cannot be parsed', {
       fix: 'Write redis://user:password@host:port/0; a % itself is written as %25, other special characters as %XX.',
     })
   }

@@ -92,7 +92,7 @@ describe('enqueue', () => {
     },
   )
 
-  test('a file accepted anew gets its job although Redis still holds an ended one of that id', async () => {
+  test('a file accepted again gets its job although Redis still holds an ended one of that id', async () => {
     const { fileId = '', jobId = '' } = await client.enqueue(request('a'))
     await work('completed')
     records.rows.delete(fileId)

@@ -262,7 +262,7 @@ test('the database and the schema agree on what is valid, and on the fingerprint
     context,
     generation: fc.constant(1),
   })
-  // What PostgreSQL has no text for can not be asked.
+  // What PostgreSQL has no text for cannot be asked.
   const sayable = (one: unknown): boolean => !/\\u0000|\\ud[89a-f]/.test(JSON.stringify(one))
   const jobs = fc.sample(job, { numRuns: 4_000, seed: 20_261_124 }).filter(sayable)
   const { rows } = await client.query<{ fault: string | null }>(

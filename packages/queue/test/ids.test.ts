@@ -24,7 +24,7 @@ describe('file ids', () => {
     expect(toFileId('invoice 2026/17')).toBe(fileIdFor('invoice 2026/17'))
   })
 
-  test.each(['', '00000000-0000-0000-0000-000000000000'])('%j is nobody’s id', (id) => {
+  test.each(['', '00000000-0000-0000-0000-000000000000'])('%j is no one’s id', (id) => {
     expect(() => toFileId(id)).toThrow(expect.objectContaining({ code: 'PAYLOAD_INVALID' }))
   })
 

@@ -83,7 +83,7 @@ export const BAD: readonly (readonly [string, unknown])[] = [
   ['a context of 1,025 bytes', context(1025)],
   ['a context with padding', { ...VALID, context: 'pQ==' }],
   ['a context in plain base64', { ...VALID, context: '+/+/' }],
-  ['a context with bits set that nobody reads', { ...VALID, context: 'pR' }],
+  ['a context with bits set that no one reads', { ...VALID, context: 'pR' }],
   ['a context of impossible length', { ...VALID, context: 'pQaaa' }],
   ['a context that is null', { ...VALID, context: null }],
   ['generation 0', { ...VALID, generation: 0 }],

@@ -85,7 +85,7 @@ describe('a Redis that answers and does not do the work', () => {
     }
   })
 
-  test('can not write its snapshot', async () => {
+  test('cannot write its snapshot', async () => {
     await admin.config('SET', 'stop-writes-on-bgsave-error', 'yes')
     await admin.config('SET', 'dir', '/proc')
     await admin.config('SET', 'save', '3600 1')

@@ -22,7 +22,7 @@ describe('a producer’s connection', () => {
     redis.disconnect()
   })
 
-  test('fails at once where nobody listens, and says where', async () => {
+  test('fails at once where no one listens, and says where', async () => {
     const port = await freePort()
     await expect(connectProducer(`redis://:hidden@127.0.0.1:${port}`)).rejects.toMatchObject({
       code: 'REDIS_UNAVAILABLE',

@@ -36,7 +36,7 @@ describe('a first claim', () => {
     expect(await claimFile(f.records, job)).toMatchObject({ outcome: 'claimed', attemptNo: 1 })
   })
 
-  test('of 20 at once, on a file nobody has heard of, has one winner', async () => {
+  test('of 20 at once, on a file no one has heard of, has one winner', async () => {
     const job = request()
     const claims = await Promise.all(
       Array.from({ length: 20 }, (_, i) => claimFile(f.records, { ...job, owner: `racer-${i}` })),
@@ -106,7 +106,7 @@ describe('a lease', () => {
     expect(after!.getTime() - before!.getTime()).toBeGreaterThan(500_000)
   })
 
-  test('that has run out is not revived, even if nobody took the file', async () => {
+  test('that has run out is not revived, even if no one took the file', async () => {
     const job = request()
     await claimFile(f.records, job)
     await endLease(f, job.fileId)

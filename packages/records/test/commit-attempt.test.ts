@@ -177,7 +177,7 @@ describe('commitAttempt', () => {
     expect(outcomes.sort()).toEqual([...Array<string>(7).fill('already'), 'committed'])
   })
 
-  test('is fenced when the lease ran out, though nobody else took the file', async () => {
+  test('is fenced when the lease ran out, though no one else took the file', async () => {
     const input = await opened(f)
     await endLease(f, input.fileId)
     expect(await commitAttempt(f.records, commitOf(input))).toBe('fenced')
@@ -264,7 +264,7 @@ describe('commitAttempt', () => {
   })
 
   test.each([
-    ['a length that the format can not have', { objectLength: 452 }, 'attempts_lengths'],
+    ['a length that the format cannot have', { objectLength: 452 }, 'attempts_lengths'],
     ['a short tag', { htag: randomBytes(31) }, 'attempts_tag_size'],
     ['neither version nor ETag', { objectVersion: undefined, etag: undefined }, 'attempts_committed_is_whole'],
   ])('refuses %s and leaves the file running', async (_, over, constraint) => {

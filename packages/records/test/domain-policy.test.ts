@@ -74,7 +74,7 @@ describe('a new suite', () => {
   const register = (domain: string, role: 'enc' | 'sig', suite: Suite, version: number) =>
     registerMasterKey(f.records, { ref: { role, domain, suite, version }, checkValue: randomBytes(8) })
 
-  test('takes both keys at once: nobody ever finds a mixed pair', async () => {
+  test('takes both keys at once: no one ever finds a mixed pair', async () => {
     const id = await newDomain()
     await set(id, { suite: 2 })
     expect((await activeKeys(f.records, id)).enc).toMatchObject({ suite: 1, version: 1 })

@@ -128,7 +128,7 @@ describe('a statement', () => {
     expect(await listDomains(records)).toHaveLength(1)
   })
 
-  test('when every connection is busy does not wait for ever', async () => {
+  test('when every connection is busy does not wait forever', async () => {
     await using records = await openRecords(f.url, { poolSize: 1, connectTimeoutMs: 1_000, statementTimeoutMs: 6_000 })
     const busy = records.query(Prisma.sql`SELECT 1 AS n FROM pg_sleep(5)`)
     expect((await failure(listDomains(records))).code).toBe('DB_UNAVAILABLE')

@@ -98,7 +98,7 @@ describe('failAttempt', () => {
     expect(await traceFile(f.records, job.fileId)).toEqual(before)
   })
 
-  test('after the lease ran out still counts while nobody else has the file: an outcome is no crash', async () => {
+  test('after the lease ran out still counts while no one else has the file: an outcome is no crash', async () => {
     const job = request()
     const input = await opened(f, job)
     await endLease(f, job.fileId)
@@ -187,7 +187,7 @@ describe('dead letters', () => {
 })
 
 describe('abandonAttempt', () => {
-  test('takes an attempt that no live lease covers, once; it can not commit afterwards', async () => {
+  test('takes an attempt that no live lease covers, once; it cannot commit afterwards', async () => {
     const job = request()
     const input = await opened(f, job)
     expect(await abandonAttempt(f.records, input.attemptId)).toBe(false)

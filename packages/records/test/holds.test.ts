@@ -76,7 +76,7 @@ describe('a hold', () => {
     expect((await listHolds(f.records, { domain, released: true })).map(({ id }) => id)).toEqual([other.id])
   })
 
-  test('can not be placed on what is gone, unknown, or without a reason', async () => {
+  test('cannot be placed on what is gone, unknown, or without a reason', async () => {
     const gone = await stored()
     await removeFile(f.records, removal(gone))
     await expect(place(gone)).rejects.toMatchObject({ code: 'BAD_STATE' })

@@ -110,7 +110,7 @@ describe('domains', () => {
     ['suite 0', { suite: 0 }, 'key_domains_suite'],
     ['segments of 2^15', { seg_log2: 15 }, 'key_domains_seg_log2'],
     ['no name', { name: '' }, 'key_domains_name'],
-    ['detached nonces that nobody answered for', { nonce_mode: 'DETACHED' }, 'key_domains_loss_acknowledged'],
+    ['detached nonces that no one answered for', { nonce_mode: 'DETACHED' }, 'key_domains_loss_acknowledged'],
     ['a name twice', { name: 'default' }, 'key_domains_name_key'],
   ])('never with %s', async (_, over, rule) => {
     expect(await insert('key_domains', { id: randomUUID(), name: randomUUID(), ...over })).toBe(rule)

@@ -132,7 +132,7 @@ test('the books balance, and name what maintenance has to do', async () => {
   expect((await fileBalance(f.records)).expiredLeases).toBe(books.expiredLeases - 1)
   // The next claim closes the dead worker's attempt.
   expect((await fileBalance(f.records)).orphanedAttempts).toBe(books.orphanedAttempts - 1)
-  // A dead file whose letter somebody closed without bringing the file back does not go unnoticed.
+  // A dead file whose letter someone closed without bringing the file back does not go unnoticed.
   const dead = await opened(f)
   await failAttempt(f.records, { ...dead, ...MISSING })
   await f.sql.query(

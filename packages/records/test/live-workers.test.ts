@@ -44,7 +44,7 @@ describe('workers that may seal', () => {
     ['of another shape', 'odd', null],
     ['an array', [], null],
     [
-      'with things nobody knows',
+      'with things no one knows',
       { confirmed: ['k1', 7], lacking: [{ key: 1 }, 'x', null], more: true },
       { confirmed: ['k1'], lacking: [] },
     ],

@@ -46,7 +46,7 @@ describe('operators', () => {
     await expect(add({ name: 'eva', publicKey: keys().publicKey })).rejects.toMatchObject({ code: 'REQUEST_MISMATCH' })
   })
 
-  test('have a name and a key that nobody else has', async () => {
+  test('have a name and a key that no one else has', async () => {
     const free = { role: 'officer', enrolledBy: 'cli:root' } as const
     const add = (name: string, publicKey: Uint8Array) =>
       f.records.transaction((tx) => addOperator(tx, { ...free, name, publicKey }))

@@ -276,7 +276,7 @@ describe('the relay', () => {
   test('at once with others shares 3,000 rows and doubles none', async () => {
     const files = Array.from({ length: 3_000 }, () => asked())
     await enqueue(...files)
-    // Each has rows before any may go on: one that waited for another's would wait for ever.
+    // Each has rows before any may go on: one that waited for another's would wait forever.
     let arrived = 0
     let open: () => void = () => undefined
     const all = new Promise<void>((resolve) => (open = resolve))
@@ -364,7 +364,7 @@ test('the depth says how many wait and how long; what was relayed long ago is fo
   await f.sql.query(`UPDATE outbox SET relayed_at = now() - interval '30 minutes' WHERE relayed_at IS NOT NULL`)
   expect(await forgetRelayed(f.records, 600)).toBe(1)
   expect(await outboxDepth(f.records)).toMatchObject({ waiting: 1 })
-  // Asked again, a row that was forgotten is written anew.
+  // Asked again, a row that was forgotten is written again.
   await enqueue(files[0])
   expect(await outboxRows(files[0]!.fileId)).toEqual([{ generation: 1, relayed: false }])
 })

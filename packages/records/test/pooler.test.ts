@@ -155,7 +155,7 @@ describe('TLS', () => {
 
   test.each<[string, string, string, string]>([
     ['none where the server wants it', '', 'DB_ACCESS_DENIED', 'without TLS'],
-    ['a certificate of nobody we know', '&sslmode=verify-full', 'DB_TLS', 'not trusted here'],
+    ['a certificate of no one we know', '&sslmode=verify-full', 'DB_TLS', 'not trusted here'],
     ['a certificate of another name', '&sslrootcert=CERT', 'DB_TLS', 'for another name: DNS:db.example'],
   ])('%s', async (_, query, code, message) => {
     const url = withParameters(pooler.url, `pgbouncer=true${query.replace('CERT', encodeURIComponent(cert))}`)

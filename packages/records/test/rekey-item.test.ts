@@ -118,7 +118,7 @@ describe('an item', () => {
     expect(await createRekeyItems(f.records, runId, 'test')).toBe('done')
   })
 
-  test('a file is sealed anew by one run at a time', async () => {
+  test('a file is sealed again by one run at a time', async () => {
     await claimed(item.id)
     const other = randomUUID()
     await f.sql.query(`INSERT INTO rekey_runs (id, domain_id, from_version, created_by) VALUES ($1, $2, 7, 'other')`, [

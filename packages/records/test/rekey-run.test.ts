@@ -104,7 +104,7 @@ describe('a run', () => {
         for (let asked = 1; ; asked++)
           if ((await createRekeyItems(f.records, run.id, 'test', { page })) !== 'seeding') return asked
       }
-      // Two rows for each of six attempts at most, whatever else there is in the register.
+      // Two rows for each of six attempts at most, whatever else there is in the records.
       expect(await pass()).toBeLessThanOrEqual(Math.floor(12 / page) + 1)
       const items = await given(run.id)
       const { rows } = await f.sql.query<{ file_id: string }>('SELECT file_id FROM rekey_items WHERE run_id = $1', [
@@ -149,7 +149,7 @@ describe('a run', () => {
     expect(await given(run.id)).toHaveLength(1)
   })
 
-  test('that is paused or cancelled lets nobody begin; resumed, its items are due at once', async () => {
+  test('that is paused or cancelled lets no one begin; resumed, its items are due at once', async () => {
     await stored()
     await rotate(2)
     const run = await start()

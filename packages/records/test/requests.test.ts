@@ -16,7 +16,7 @@ async function expiry(id: string): Promise<void> {
   )
 }
 
-/** As somebody who owns the tables may: no trigger stands in the way. */
+/** As someone who owns the tables may: no trigger stands in the way. */
 async function tamper(sql: string, values: readonly unknown[]): Promise<void> {
   const client = await f.sql.connect()
   try {
@@ -124,7 +124,7 @@ describe('a request', () => {
     expect((await getRequest(f.records, made.id))?.state).toBe('EXPIRED')
   })
 
-  test('can not be made to need fewer than two, or to live for ever', async () => {
+  test('cannot be made to need fewer than two, or to live forever', async () => {
     for (const required of [0, 1, 6, 2.5]) await expect(ask({ required })).rejects.toMatchObject({ code: 'INVALID' })
     for (const expiresSeconds of [0, -1, 31 * 86_400, 0.5])
       await expect(ask({ expiresSeconds })).rejects.toMatchObject({ code: 'INVALID' })
@@ -149,8 +149,8 @@ describe('a request', () => {
   })
 })
 
-describe('whoever writes to the database', () => {
-  test('can not change a request through the tables’ own rules', async () => {
+describe('anyone who writes to the database', () => {
+  test('cannot change a request through the tables’ own rules', async () => {
     const made = await ask()
     await expect(
       f.sql.query(`UPDATE requests SET subject_id = 'other' WHERE id = $1`, [made.id]),
@@ -168,7 +168,7 @@ describe('whoever writes to the database', () => {
     ['the number of signatures', `UPDATE requests SET required = $2 WHERE id = $1`, 1],
     ['the kind', `UPDATE requests SET kind = $2 WHERE id = $1`, 'keys.destroy'],
     ['the body', `UPDATE requests SET body = $2 WHERE id = $1`, Buffer.from('{"v":1}')],
-  ])('can not swap %s of what was signed, with the rules out of the way', async (_what, sql, value) => {
+  ])('cannot swap %s of what was signed, with the rules out of the way', async (_what, sql, value) => {
     const made = await ask()
     for (const person of [ann, bob]) await approve(made, person)
     await tamper(sql, [made.id, value])
@@ -177,7 +177,7 @@ describe('whoever writes to the database', () => {
     expect(await getRequest(f.records, made.id)).toMatchObject({ intact: false })
   })
 
-  test('can not carry signatures over to another request, nor make them up, nor lend them another operator’s name', async () => {
+  test('cannot carry signatures over to another request, nor make them up, nor lend them another operator’s name', async () => {
     const [signed, other] = [await ask(), await ask()]
     for (const person of [ann, bob]) await approve(signed, person)
     const insert = `INSERT INTO request_signatures (request_id, operator_id, signature) VALUES ($1, $2, $3)`

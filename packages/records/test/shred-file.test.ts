@@ -153,7 +153,7 @@ test('nothing is shredded without signatures, and a refusal leaves request and f
   await shred(fileId, id)
 })
 
-test('a file that is being sealed, or sealed anew, has to wait; one with inline nonces can’t be shredded at all', async () => {
+test('a file that is being sealed, or sealed again, has to wait; one with inline nonces can’t be shredded at all', async () => {
   const running = await sealing()
   const lock = (fileId: string) => f.records.transaction((tx) => lockForShredding(tx, fileId))
   await expect(lock(running.fileId)).rejects.toMatchObject({ code: 'BAD_STATE' })

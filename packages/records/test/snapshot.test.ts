@@ -53,7 +53,7 @@ async function exchange(client: pg.PoolClient, fileId: string, oldId: string): P
   return newId
 }
 
-/** Until somebody waits for the table of attempts: his first query, of the file, is behind him. */
+/** Until someone waits for the table of attempts: his first query, of the file, is behind him. */
 async function untilBlocked(): Promise<void> {
   for (;;) {
     const { rows } = await f.sql.query(

@@ -59,7 +59,7 @@ describe('a worker that died', () => {
     expect(failures[0]?.message).toBe('the lease ran out: worker gone-1 died or stood still')
   })
 
-  test('is noted once, whoever asks for the file at the same time, and comes too late to commit or to fail', async () => {
+  test('is noted once, anyone who asks for the file at the same time, and comes too late to commit or to fail', async () => {
     const first = await opened(f)
     await endLease(f, first.fileId)
     const claims = await Promise.all(Array.from({ length: 20 }, (_, i) => heir(first.fileId, `heir/${i}`)))

@@ -16,19 +16,19 @@ export interface HeartbeatOptions {
   /** Names the process. */
   readonly id: string
   readonly concurrency: number
-  /** For whoever looks at the list of workers: small, nothing secret. */
+  /** For anyone who looks at the list of workers: small, nothing secret. */
   readonly detail: () => unknown
   /** Told of the first beat that fails, and not again before one has got through. */
   readonly onFailure: (error: unknown) => void
 }
 
-/** The worker's row in the register of workers, kept fresh. A beat that fails is never fatal. */
+/** The worker's row in the records of workers, kept fresh. A beat that fails is never fatal. */
 export interface Heartbeat {
   /** Says how it stands, now and from now on. Never rejects. */
   setState(state: State): Promise<void>
   /** Beats at once, because the detail has changed. Never rejects. */
   beatNow(): Promise<void>
-  /** One beat, for whoever wants to know whether the database takes a write. @throws RecordsError */
+  /** One beat, for anyone who wants to know whether the database takes a write. @throws RecordsError */
   beat(): Promise<void>
   /** The last beat: STOPPED. Never rejects. */
   stop(): Promise<void>

@@ -1,7 +1,7 @@
 import { ckrName, type HsmEvent } from '@sealfleet/hsm'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
-/** Turns what the pool reports into metrics, and what somebody should read into log lines. Never bytes. */
+/** Turns what the pool reports into metrics, and what someone should read into log lines. Never bytes. */
 export function hsmObserver(metrics: Metrics, log: Logger): (event: HsmEvent) => void {
   return (event) => {
     countHsm(metrics, event)
@@ -45,7 +45,7 @@ function countHsm(metrics: Metrics, event: HsmEvent): void {
     case 'latched':
     case 'session-replaced':
     case 'sessions-reopened':
-      // States are read from the pool when somebody asks for the metrics (hsm-states.ts).
+      // States are read from the pool when someone asks for the metrics (hsm-states.ts).
       return
   }
 }
@@ -85,7 +85,7 @@ function tellHsm(log: Logger, event: HsmEvent): void {
       if (event.state !== 'mismatch') return
       return log.error({ ...who, code: 'KEY_MISMATCH' }, 'a master key is not the one that was registered')
     case 'latched':
-      return log.error({ ...who, code: 'HSM_ACCESS_DENIED' }, 'the PIN was rejected; nobody tries it again')
+      return log.error({ ...who, code: 'HSM_ACCESS_DENIED' }, 'the PIN was rejected; no one tries it again')
     case 'login':
       return event.accepted ? undefined : log.error({ ...who, agent: event.agent }, 'HSM login refused')
     default:

@@ -7,7 +7,7 @@ const CHECK_STATES = ['pending', 'ok', 'mismatch', 'unknown', 'unreachable'] as 
 const BREAKER_STATES = ['closed', 'open', 'half-open'] as const
 
 /**
- * Sets the gauges of the pool to what it is now; called when somebody asks for the metrics.
+ * Sets the gauges of the pool to what it is now; called when someone asks for the metrics.
  * @param sessions how many each agent should have
  */
 export function setHsmStates(metrics: Metrics, { agents, tokens }: PoolHealth, sessions: number): void {

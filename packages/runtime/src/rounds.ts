@@ -10,7 +10,7 @@ const PROBE_TIMEOUT_MS = 20_000
 export interface RoundsOptions<Name extends string> {
   /** Each does, small, what the work does; rejects with what stands in the way. */
   readonly probes: Readonly<Record<Name, (signal: AbortSignal) => Promise<void>>>
-  /** Dependencies that are known to be out are left to whoever probes them (a breaker). */
+  /** Dependencies that are known to be out are left to anyone who probes them (a breaker). */
   readonly skip?: (name: Name) => boolean
   readonly onResult: (name: Name, error: Error | undefined) => void
   readonly everyMs?: number | undefined

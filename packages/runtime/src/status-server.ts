@@ -7,7 +7,7 @@ export interface WorkerStatus {
   readonly ready: () => boolean
   /** Why it is not ready: lines for a person. */
   readonly reason?: () => string
-  /** False when nothing moves any more; the event loop turns, or nobody would answer. Default: true. */
+  /** False when nothing moves any more; the event loop turns, or no one would answer. Default: true. */
   readonly alive?: () => boolean
   /** Prometheus text. */
   readonly metrics: () => Promise<string>

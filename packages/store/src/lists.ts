@@ -92,7 +92,7 @@ function mark(key: string | undefined, id: string | undefined): string | undefin
   return key === undefined ? undefined : JSON.stringify([key, id])
 }
 
-/** The next page's place. A store that says "there is more" without moving on would be asked for ever. */
+/** The next page's place. A store that says "there is more" without moving on would be asked forever. */
 function onward(from: string | undefined, next: string | undefined): string {
   if (next !== undefined && next !== '' && next !== from) return next
   throw new StoreError('S3_UNSUPPORTED', 'the store cuts its list short and does not say where it goes on', {

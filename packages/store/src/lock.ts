@@ -1,4 +1,4 @@
-/** Object lock: a store that keeps a version until a date, or under a legal hold, whoever asks for its deletion. */
+/** Object lock: a store that keeps a version until a date, or under a legal hold, anyone who asks for its deletion. */
 import type { ObjectLock } from './types.js'
 
 /** What a HEAD says of it; undefined: nothing keeps the version now (or these credentials may not see it). */

@@ -1,5 +1,5 @@
 /**
- * The user metadata of a sealed object. It says whose object this is to somebody who has nothing else; it is not
+ * The user metadata of a sealed object. It says whose object this is to someone who has nothing else; it is not
  * authenticated, and anybody who may write to the bucket can change it. The sealed header decides.
  */
 import type { ObjectMetadata } from './types.js'

@@ -49,7 +49,7 @@ export class PartSource {
     if (this.#held.delete(buffer)) this.#onSettled(buffer)
   }
 
-  /** Gives back what is left, and ends the body; waits for its `finally`, but not for ever. */
+  /** Gives back what is left, and ends the body; waits for its `finally`, but not forever. */
   async close(timeoutMs: number): Promise<void> {
     for (const buffer of [...this.#held]) this.settle(buffer)
     if (this.#ended) return

@@ -40,7 +40,7 @@ export class S3Connection implements Disposable {
   readonly checksums: 'when-supported' | 'when-required'
   readonly inactivityTimeoutMs: number
   readonly abortTimeoutMs: number
-  /** Without it, nobody is in a hurry. */
+  /** Without it, no one is in a hurry. */
   readonly giveUpAfterMs: number
   readonly silence: UnresponsiveMonitor
   readonly #connectTimeoutMs: number
@@ -52,7 +52,7 @@ export class S3Connection implements Disposable {
     this.checksums = options.checksums ?? 'when-supported'
     this.giveUpAfterMs = options.giveUpAfterMs ?? Infinity
     this.silence = new UnresponsiveMonitor(options.silenceAfterMs ?? 5 * SECOND, options.onSilence)
-    // Whoever is in a hurry tries twice at least: a connection may be dead, and another not.
+    // Anyone who is in a hurry tries twice at least: a connection may be dead, and another not.
     const oneTry = this.giveUpAfterMs / 2
     this.abortTimeoutMs = Math.min(options.abortTimeoutMs ?? 30 * SECOND, oneTry)
     this.inactivityTimeoutMs = Math.min(options.inactivityTimeoutMs ?? 60 * SECOND, oneTry)

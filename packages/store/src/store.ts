@@ -66,7 +66,7 @@ function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
       const request = { bucket, prefix, ...options }
       const objects = () => objectsAsVersions(listObjects(link, request))
       if (!capabilities.listVersions) return objects()
-      // Opened read-only, nobody has tried yet.
+      // Opened read-only, no one has tried yet.
       if (!capabilities.probed) return unlessUnsupported(listVersions(link, request), objects)
       return capabilities.versioning ? listVersions(link, request) : objects()
     },

@@ -42,7 +42,7 @@ export interface StoreOptions {
   /** Tries of one request, the first included, with jittered exponential pauses between them. Default 4. */
   readonly maxAttempts?: number
   /**
-   * How long to wait for one answer, all tries together, on top of what the body needs; then two tries at least fit into it. For somebody who
+   * How long to wait for one answer, all tries together, on top of what the body needs; then two tries at least fit into it. For someone who
    * sits before a screen. Default: as many tries as `maxAttempts` says, each as long as it may take.
    */
   readonly giveUpAfterMs?: number

@@ -3,7 +3,7 @@ import type { Unresponsive } from './types.js'
 /** Between two words on a silence that goes on, milliseconds. */
 const AGAIN_MS = 15_000
 
-/** A question that the store has not answered; `end` it when it has, or when nobody waits any more. */
+/** A question that the store has not answered; `end` it when it has, or when no one waits any more. */
 export interface Question {
   end(heard: 'answer' | 'nothing'): void
 }
@@ -33,7 +33,7 @@ export class UnresponsiveMonitor implements Disposable {
     this.#listener = listener
   }
 
-  /** @param limitMs after which whoever asks gives up */
+  /** @param limitMs after which anyone who asks gives up */
   ask(what: string, limitMs: number): Question {
     if (this.#listener === undefined) return UNWATCHED
     const at = performance.now()
@@ -67,7 +67,7 @@ export class UnresponsiveMonitor implements Disposable {
     this.#timer = setTimeout(() => this.#tell(), inMs).unref()
   }
 
-  /** The oldest question is what counts; an answer to any of them shows that somebody is there. */
+  /** The oldest question is what counts; an answer to any of them shows that someone is there. */
   #tell(): void {
     const [oldest] = this.#asked
     if (oldest === undefined) return

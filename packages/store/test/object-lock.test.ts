@@ -54,7 +54,7 @@ describe('a bucket with object lock', () => {
     proxy.heal()
   })
 
-  test('says until when it keeps what can not be deleted', async () => {
+  test('says until when it keeps what cannot be deleted', async () => {
     using store = await open()
     const { version } = await store.put({
       key: 'a/b/c',

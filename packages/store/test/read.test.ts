@@ -147,7 +147,7 @@ test('a reader without a pin is refused', async () => {
   expect(() => opened.store.reader({ key: 'k', length: 1 })).toThrow(RangeError)
 })
 
-/** As somebody would who knows nothing of conditions. */
+/** As someone would who knows nothing of conditions. */
 async function overwrite({ bucket, store }: Opened, key: string, bytes: Buffer): Promise<void> {
   const { S3Client, PutObjectCommand } = await import('@aws-sdk/client-s3')
   const { endpoint, region, accessKeyId, secretAccessKey } = bucket

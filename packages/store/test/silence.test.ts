@@ -4,7 +4,7 @@ import { collect, inParts, metadataOf, openFresh, pattern, SERVERS, type Opened 
 
 const [SERVER] = SERVERS
 const LENGTH = 100_000
-/** As patient as a worker, were it not for somebody who waits. */
+/** As patient as a worker, were it not for someone who waits. */
 const WAITING = { requestTimeoutMs: 60_000, inactivityTimeoutMs: 60_000, maxAttempts: 4 }
 
 let opened: Opened | undefined
@@ -27,7 +27,7 @@ async function open(o: { patienceMs: number; silenceAfterMs: number }) {
 }
 
 describe('a store that says nothing', () => {
-  test('is given up by somebody who waits after the second try, who is told since when and for how long', async () => {
+  test('is given up by someone who waits after the second try, who is told since when and for how long', async () => {
     const { proxy, store } = await open({ patienceMs: 8_000, silenceAfterMs: 300 })
     proxy.inject('any', { kind: 'silence' })
     await expect(store.head('k')).rejects.toMatchObject({ code: 'S3_TIMEOUT' })
@@ -66,7 +66,7 @@ describe('a store that says nothing', () => {
     expect(heard.at(-1)).toBeNull()
   })
 
-  test('a refusal is an answer: nobody is told of silence', async () => {
+  test('a refusal is an answer: no one is told of silence', async () => {
     const { proxy, store } = await open({ patienceMs: 60_000, silenceAfterMs: 20_000 })
     proxy.inject('HeadObject', { kind: 'status', status: 403, code: 'AccessDenied' })
     await expect(store.head('k')).rejects.toMatchObject({ code: 'S3_ACCESS_DENIED' })

@@ -78,7 +78,7 @@ const SHAPES = {
   expired: 'number',
   found: 'number',
   chained: 'number',
-  // the head of a checkpoint: whoever collects logs keeps it where no database reaches
+  // the head of a checkpoint: anyone who collects logs keeps it where no database reaches
   checkpoint: 'number',
   batch: 'number',
   checkpointSha256: 'sha256',

@@ -52,14 +52,15 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     openedBytes: counter('opened_bytes_total', 'Bytes of files decrypted', ['purpose']),
 
     /** outcome: done, skipped, failed, retried, released, fenced */
-    rekeyAttempts: counter('rekey_attempts_total', 'Tries at sealing a stored file anew, by outcome and failure code', [
+    rekeyAttempts: counter(
+      'rekey_attempts_total',
+      'Tries at sealing a stored file again, by outcome and failure code',
+      ['outcome', 'code'],
+    ),
+    rekeySeconds: histogram('rekey_duration_seconds', 'Duration of tries at sealing a stored file again', LONG_S, [
       'outcome',
-      'code',
     ]),
-    rekeySeconds: histogram('rekey_duration_seconds', 'Duration of tries at sealing a stored file anew', LONG_S, [
-      'outcome',
-    ]),
-    rekeyBytes: counter('rekey_plaintext_bytes_total', 'Bytes of files sealed anew and committed'),
+    rekeyBytes: counter('rekey_plaintext_bytes_total', 'Bytes of files sealed again and committed'),
     rekeyItems: gauge(
       'rekey_items',
       'Files of the latest rekey runs, those that are open or ended within a week, by state',
@@ -142,13 +143,13 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'dependency',
       'code',
     ]),
-    alerts: counter('pages_total', 'Failures that must wake somebody', ['code']),
+    alerts: counter('pages_total', 'Failures that must wake someone', ['code']),
   }
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** What every failure counts as, in one place: by code, whether it pages, whether nobody knows it. */
+/** What every failure counts as, in one place: by code, whether it pages, whether no one knows it. */
 export function countFailure(
   metrics: Metrics,
   failure: { readonly code: string; readonly class: string; readonly page: boolean },

@@ -26,11 +26,11 @@ export type Fault =
   | { readonly kind: 'lose-answer' }
   /** The request is read and never answered. */
   | { readonly kind: 'silence' }
-  /** The store is asked with a signature that is wrong, as by somebody with another secret. */
+  /** The store is asked with a signature that is wrong, as by someone with another secret. */
   | { readonly kind: 'wrong-signature' }
   /** The store acts, and its answer comes so many milliseconds later. */
   | { readonly kind: 'delay'; readonly ms: number }
-  /** The answer's body stops after so many bytes, by a broken connection or for ever. */
+  /** The answer's body stops after so many bytes, by a broken connection or forever. */
   | { readonly kind: 'cut-body' | 'stall-body'; readonly after: number }
 
 export interface SeenRequest {

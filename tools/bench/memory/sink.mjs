@@ -172,7 +172,7 @@ const server = createServer((request, response) => {
       response.writeHead(status, headers)
       response.end(request.method === 'HEAD' ? undefined : body)
     },
-    // The connection broke: nobody is there to be answered.
+    // The connection broke: no one is there to be answered.
     () => response.destroy(),
   )
 })

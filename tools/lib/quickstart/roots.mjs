@@ -39,7 +39,7 @@ export async function missingRoots(paths, known) {
   return added
 }
 
-/** Folders that hold what nobody thinks of when they name a file in them. */
+/** Folders that hold what no one thinks of when they name a file in them. */
 async function broad() {
   const folders = await Promise.all([homedir(), tmpdir(), '/tmp', '/var/tmp'].map(realPathIfThere))
   return ['/', ...folders]

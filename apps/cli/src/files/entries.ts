@@ -38,7 +38,7 @@ async function naming<T>(where: string, task: Promise<T>): Promise<T> {
 
 /**
  * Everything below a folder but the folders themselves, by name. Folders are opened through their parent's descriptor and never
- * through a link. `reason` says why it is no file to be taken. Throws EntryError for a folder that can not be read.
+ * through a link. `reason` says why it is no file to be taken. Throws EntryError for a folder that cannot be read.
  */
 export async function* entriesBelow(folder: OpenFolder): AsyncGenerator<Entry, void, undefined> {
   const reading = readdir(folder.at('.'), { withFileTypes: true, encoding: 'buffer' })

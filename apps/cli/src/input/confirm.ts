@@ -7,14 +7,14 @@ import { write, type Io } from '../io.js'
 
 /**
  * Lets a person type what is to happen before it does. Resolves when they typed `word`; what is at stake has been said before.
- * @throws USAGE when nobody can be asked (no terminal, or --json), CANCELLED when they typed something else or nothing; the
+ * @throws USAGE when no one can be asked (no terminal, or --json), CANCELLED when they typed something else or nothing; the
  * signal's reason
  */
 export async function confirm(context: CommandContext, word: string): Promise<void> {
   const { io, signal } = context
-  if (!canAsk(context)) throw usageError('this can not be taken back, and nobody is there to confirm it', '--yes')
+  if (!canAsk(context)) throw usageError('this cannot be taken back, and no one is there to confirm it', '--yes')
   signal.throwIfAborted()
-  await write(io.stderr, `This can not be taken back. Type "${word}" to go on: `)
+  await write(io.stderr, `This cannot be taken back. Type "${word}" to go on: `)
   if ((await typedLine(io.stdin, signal)).trim() === word) return
   throw new CliError('CANCELLED', 'that was something else: nothing was changed', { exitStatus: EXIT.failed })
 }
@@ -35,7 +35,7 @@ async function typedLine(stdin: Io['stdin'], signal: AbortSignal): Promise<strin
   }
 }
 
-/** Whether somebody is there who can be asked: a person at a terminal. */
+/** Whether someone is there who can be asked: a person at a terminal. */
 export function canAsk({ io: { stdin }, print }: Pick<CommandContext, 'io' | 'print'>): boolean {
   return !print.json && 'isTTY' in stdin && stdin.isTTY === true
 }

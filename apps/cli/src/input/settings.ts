@@ -1,7 +1,7 @@
 import { ConfigError, findEnvFile, loadConfig, type Config, type Need } from '@sealfleet/config'
 import type { Io } from '../io.js'
 
-/** Reads the sections that a verb needs; a section nobody asks for may be missing or wrong. */
+/** Reads the sections that a verb needs; a section no one asks for may be missing or wrong. */
 export interface Settings {
   /** the file they come from beside the environment */
   readonly configFile: string | undefined

@@ -3,7 +3,7 @@ import { StoreError } from '@sealfleet/store'
 import type { FileStore, StoredFile } from './stored.js'
 
 /**
- * How often one reading goes on in another object. A file is sealed anew once a rotation, and its old object stays for a grace
+ * How often one reading goes on in another object. A file is sealed again once a rotation, and its old object stays for a grace
  * of hours: more than a few means that something else deletes objects.
  */
 const MAX_RELOCATIONS = 5
@@ -15,7 +15,7 @@ export interface ObjectReader extends Disposable {
   readonly length: number
   /**
    * The whole plaintext, in buffers that belong to the caller. Success only at its end. When the object goes while it is
-   * read, since it was sealed anew and its grace is over, the record is read again and the reading goes on at its offset in
+   * read, since it was sealed again and its grace is over, the record is read again and the reading goes on at its offset in
    * the new object, every byte of it authenticated there. Throws as openObject and its readers do.
    */
   readAll(signal: AbortSignal): AsyncGenerator<Buffer, void, void>
@@ -90,7 +90,7 @@ class StoredReading implements ObjectReader {
       } catch (error) {
         if (!isGone(error)) throw error
         await this.#move(error)
-        // Before the first byte it begins anew, as what it was: a whole reading checks more than its bytes.
+        // Before the first byte it begins again, as what it was: a whole reading checks more than its bytes.
         bytes = position === start ? first() : this.#opened.readRange(position, end, { signal })
       }
     }

@@ -4,7 +4,7 @@ import type { CommandContext } from '../context.js'
 import { humanDuration } from '../output/units.js'
 
 /**
- * The store of the configuration. ObjectReader commands open it read-only: their credentials need no more. Whoever waits is told
+ * The store of the configuration. ObjectReader commands open it read-only: their credentials need no more. Anyone who waits is told
  * when the store does not answer, and it is given up sooner than workers do, who have time.
  */
 export function openObjectStore(
@@ -31,7 +31,7 @@ export function openObjectStore(
     requestTimeoutMs: s3.requestTimeoutMs,
     maxAttempts: s3.maxAttempts,
     giveUpAfterMs: s3.commandPatienceMs,
-    // Whoever has set it low is told all the same.
+    // Anyone who has set it low is told all the same.
     silenceAfterMs: Math.min(5_000, s3.commandPatienceMs / 4),
     onSilence: teller(io, s3.endpoint ?? `S3 in ${s3.region}`),
     partSize: s3.partSize,

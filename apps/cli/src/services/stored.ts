@@ -90,7 +90,7 @@ async function findStored(records: Records, given: string): Promise<StoredFile> 
   })
 }
 
-/** Nonces that a destroyed KEK wraps are gone for ever: said at once, like a destroyed master, and not after asking the HSM. */
+/** Nonces that a destroyed KEK wraps are gone forever: said at once, like a destroyed master, and not after asking the HSM. */
 async function assertKekLives(keyState: KeyState, { committed }: StoredFile): Promise<void> {
   if (committed.wrappedNonces === null) return
   const { kekVersion: version } = committed.wrappedNonces

@@ -22,7 +22,7 @@ const WRITES = [
   'AbortMultipartUpload',
 ] as const
 
-/** Somebody set up as docs/OPERATIONS.md says: a token without encryption masters, a database user and credentials that only read. */
+/** Someone set up as docs/OPERATIONS.md says: a token without encryption masters, a database user and credentials that only read. */
 export interface Auditor extends AsyncDisposable {
   /** The name of the database's role. */
   readonly role: string

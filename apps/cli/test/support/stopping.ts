@@ -3,7 +3,7 @@ import pg from 'pg'
 import { until } from './life.js'
 import { finished, type Ran } from './world.js'
 
-/** A command that runs, to be stopped at a moment that somebody else can see. */
+/** A command that runs, to be stopped at a moment that someone else can see. */
 export class Stoppable {
   readonly ended: Promise<Ran>
   readonly #child: ChildProcess
@@ -30,7 +30,7 @@ export class Stoppable {
     this.#child.kill(signal)
   }
 
-  /** Sends one to a command that can not stop yet; resolves when it has said that it will. */
+  /** Sends one to a command that cannot stop yet; resolves when it has said that it will. */
   async stopLater(signal: NodeJS.Signals): Promise<void> {
     this.#child.kill(signal)
     await this.says('the same signal once more ends at once')
@@ -41,7 +41,7 @@ export class Stoppable {
   }
 }
 
-/** A table that nobody else can write to (or, `ACCESS EXCLUSIVE`, read) until it is released. */
+/** A table that no one else can write to (or, `ACCESS EXCLUSIVE`, read) until it is released. */
 export class HeldTable implements AsyncDisposable {
   readonly #client: pg.Client
   readonly #url: string

@@ -10,7 +10,7 @@ import type { TaskPorts } from './task-ports.js'
 
 /**
  * Destroys master keys whose time has come, in every token, and brings the signed records to the store. A refusal is a
- * finding: somebody wanted the key gone, and it is not.
+ * finding: someone wanted the key gone, and it is not.
  */
 export function destroyTask(
   { records, store, actor }: Pick<TaskPorts, 'records' | 'store' | 'actor'>,

@@ -12,7 +12,7 @@ export const MAX_CRASHES = 3
 /** How one activation of a job ended. Everything that had to be recorded is recorded. */
 export type IngestOutcome =
   | { readonly kind: 'stored'; readonly object: StoredObject; readonly attemptNo: number }
-  /** Nothing was left to do: another attempt stored the file, or nobody wants it any more. */
+  /** Nothing was left to do: another attempt stored the file, or no one wants it any more. */
   | { readonly kind: 'skipped'; readonly state: string }
   /** Another worker has the file. */
   | { readonly kind: 'leased'; readonly retryInMs: number }
@@ -35,7 +35,7 @@ export interface IngestOptions {
  *
  * Never throws for what the closed list of failure codes knows: the failure is recorded in Postgres and returned with
  * the decision of its policy. It throws only when the database is out of reach: the claim was not answered, or (then an
- * UnrecordedError) its end could not be recorded, which whoever catches it owes. If that is never made good, the lease runs
+ * UnrecordedError) its end could not be recorded, which anyone who catches it owes. If that is never made good, the lease runs
  * out by itself, the claim counts as a crash and another one takes the file over.
  */
 export async function ingest(
@@ -90,7 +90,7 @@ async function underClaim(
     })
     return { kind: 'stored', object, attemptNo: claim.attemptNo }
   } catch (error) {
-    // Whoever aborted says why; what then fails underneath (a closed socket, an aborted request) is only the echo.
+    // Anyone who aborted says why; what then fails underneath (a closed socket, an aborted request) is only the echo.
     return await recordFailure(ports, request, claim, attemptId, signal.aborted ? signal.reason : error)
   } finally {
     await ports.step('wipe', 'after')

@@ -4,7 +4,7 @@ export class FencedError extends Error {
   readonly code = 'FENCED'
 }
 
-/** Fenced by the clock alone: nobody is known to have the file, so its end can still be recorded. */
+/** Fenced by the clock alone: no one is known to have the file, so its end can still be recorded. */
 export class LeaseExpiredError extends FencedError {
   constructor() {
     super('lease lost: no renewal reached the database for a whole lease')

@@ -25,7 +25,7 @@ export interface Claim {
 
 export type ClaimResult =
   | { readonly outcome: 'claimed'; readonly claim: Claim }
-  /** Somebody else's lease; it ends in so many milliseconds unless it is renewed. */
+  /** Someone else's lease; it ends in so many milliseconds unless it is renewed. */
   | { readonly outcome: 'leased'; readonly expiresInMs: number }
   | { readonly outcome: 'conflict' }
   | { readonly outcome: 'unknown-domain' }
@@ -116,7 +116,7 @@ export interface IngestRecords {
   deaths(fileId: string, generation: number): Promise<readonly string[]>
 }
 
-/** What sealing a file needs, be it for the first time or anew. */
+/** What sealing a file needs, be it for the first time or again. */
 export interface SealingPorts {
   /** Derives for the new object. */
   readonly hsm: KeyDeriver & NonceWrapper

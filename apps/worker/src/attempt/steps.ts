@@ -14,7 +14,7 @@ export const STEPS = [
   'wipe',
 ] as const
 
-/** The same for a file that is sealed anew. */
+/** The same for a file that is sealed again. */
 export const REKEY_STEPS = ['claim', 'open-old', 'nonces', 'derive', 'upload', 'complete', 'commit', 'wipe'] as const
 
 export type RekeyStep = (typeof REKEY_STEPS)[number]

@@ -3,7 +3,7 @@ import { classify } from '@sealfleet/failures'
 /** An attempt is over and the database could not be told so. Its code is that of its cause. */
 export class UnrecordedError<End> extends Error {
   override readonly name = 'UnrecordedError'
-  /** What is to be told as soon as somebody listens. It burns nothing: the outage came first. */
+  /** What is to be told as soon as someone listens. It burns nothing: the outage came first. */
   readonly owed: End
 
   constructor(owed: End, options: { readonly cause: unknown }) {
@@ -14,7 +14,7 @@ export class UnrecordedError<End> extends Error {
 
 /**
  * Ends of attempts that an outage of the database kept from being recorded. Told when it is back, the files are free at once
- * and nobody is blamed; untold, each lease would run out and count as a crash, and after three of them a file is dead.
+ * and no one is blamed; untold, each lease would run out and count as a crash, and after three of them a file is dead.
  */
 export class UnrecordedFailures<End extends { readonly owner: string }> {
   /** By owner, which is one activation of a job. */
@@ -34,7 +34,7 @@ export class UnrecordedFailures<End extends { readonly owner: string }> {
       try {
         await records.fail(end)
       } catch (error) {
-        // What the database refuses once it would refuse for ever: that lease has to run out.
+        // What the database refuses once it would refuse forever: that lease has to run out.
         if (classify(error, { during: 'database' }).failure.exitStatus === 6) throw error
       }
       this.#owed.delete(owner)

@@ -5,7 +5,7 @@ import type { FailureCode } from '@sealfleet/failures'
 import type { IngestOutcome } from '../attempt/ingest.js'
 import type { Guarded } from '../health/breaker.js'
 
-/** What a finished job leaves in Redis for whoever watches it. Nothing secret. */
+/** What a finished job leaves in Redis for anyone who watches it. Nothing secret. */
 export interface IngestReport {
   readonly outcome: 'stored' | 'skipped' | 'fenced' | 'cancelled'
   readonly state?: string
@@ -18,7 +18,7 @@ export interface IngestReport {
 
 /** Milliseconds by which a job comes back after a lease of another worker ended: by the database's clock it must be over. */
 export const AFTER_LEASE_MS = 100
-/** A file whose domain's keys are in trouble asks again, until somebody has repaired them. */
+/** A file whose domain's keys are in trouble asks again, until someone has repaired them. */
 const KEY_TROUBLE_MS = 30_000
 /** A fenced job asks again soon: the record will say whether there is anything left to do. */
 export const AFTER_FENCE_MS = 2_000
@@ -120,7 +120,7 @@ export function delayShortly(job: Job, token: string | undefined): Promise<never
   return delay(job, token, AFTER_OUTAGE_MS * (1 + Math.random()))
 }
 
-/** Gives back a job whose source this worker can not reach, for another worker, or for later. */
+/** Gives back a job whose source this worker cannot reach, for another worker, or for later. */
 export function delayUntilRootAvailable(job: Job, token: string | undefined): Promise<never> {
   return delay(job, token, ROOT_OUT_MS * (1 + Math.random()))
 }

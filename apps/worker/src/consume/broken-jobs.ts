@@ -102,7 +102,7 @@ export class BrokenJobs {
 
   async #bury({ jobId, reason }: BrokenJob): Promise<void> {
     const { connection, log, refuse } = this.#options
-    await refuse({ jobId, code: 'PAYLOAD_INVALID', reason: `the job can not be read: ${reason}` })
+    await refuse({ jobId, code: 'PAYLOAD_INVALID', reason: `the job cannot be read: ${reason}` })
     await removeBrokenJob(this.#queue, connection, jobId)
     log.warn({ jobId, code: 'PAYLOAD_INVALID', reason }, 'job refused')
   }

@@ -19,7 +19,7 @@ export class ShutdownError extends Error {
   }
 }
 
-/** Jobs a second that nobody reaches. */
+/** Jobs a second that no one reaches. */
 export const NO_LIMIT = 1_000_000
 
 /**
@@ -44,7 +44,7 @@ export interface ConsumerOptions<Report> {
   readonly assertOurs: () => Promise<void>
   /** Hears of every job that begins and ends. */
   readonly activity: Activity
-  /** Records a job that can not be read as a dead letter. */
+  /** Records a job that cannot be read as a dead letter. */
   readonly refuse: (refusal: Refusal) => Promise<void>
   /** A dependency failed a job, or the queue itself. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
@@ -98,7 +98,7 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     // Not Redis, but what is in it: a job that BullMQ can't read would come back with each stall, and say the same again.
     if (outageOf(failure) === undefined && !draining) return brokenJobs.look(error)
     log.warn({ code, err: error }, 'queue trouble')
-    // BullMQ asks a Redis that refuses (full, a replica) again at once, for ever. Closing says good-bye by errors, too.
+    // BullMQ asks a Redis that refuses (full, a replica) again at once, forever. Closing says good-bye by errors, too.
     if (outageOf(failure) === 'redis' && !draining) options.onOutage('redis', code)
   })
   return {

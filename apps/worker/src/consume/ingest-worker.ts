@@ -35,7 +35,7 @@ export interface IngestWorkerOptions {
   readonly activity: Activity
   /** A dependency failed a job, or the queue itself. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
-  /** The end of an attempt that somebody has to record later. */
+  /** The end of an attempt that someone has to record later. */
   readonly onUnrecorded: (owed: FailInput) => void
   /** Roots whose folder is missing here. */
   readonly rootsOut: Pick<UnavailableRoots, 'has' | 'lost'>
@@ -99,7 +99,7 @@ async function requestFrom(
   }
 }
 
-/** Records a job that can not be taken as a dead letter without a file, and ends it. */
+/** Records a job that cannot be taken as a dead letter without a file, and ends it. */
 async function refused(
   options: IngestWorkerOptions,
   job: Job<unknown>,

@@ -28,21 +28,21 @@ export interface RekeyWorkerOptions {
   readonly activity: Activity
   /** A dependency failed a job, or the queue itself. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
-  /** The end of a try that somebody has to record later. */
+  /** The end of a try that someone has to record later. */
   readonly onUnrecorded: (owed: RekeyEnd) => void
   /** Records a job that is none as a dead letter. */
   readonly refuse: (refusal: Refusal) => Promise<void>
   readonly onOutcome?: (outcome: RekeyOutcome, seconds: number) => void
 }
 
-/** For whoever watches the job while it is there. Nothing secret. */
+/** For anyone who watches the job while it is there. Nothing secret. */
 export interface RekeyReport {
   readonly outcome: string
 }
 
 export type RekeyWorker = Consumer<RekeyReport>
 
-/** The rekey queue's consumer. What an item's job ends with matters to nobody: the item's row says what is next. */
+/** The rekey queue's consumer. What an item's job ends with matters to no one: the item's row says what is next. */
 export function startRekeyWorker(options: RekeyWorkerOptions): RekeyWorker {
   const { log, ports } = options
   const consumer: RekeyWorker = startConsumer<RekeyReport>({
@@ -115,7 +115,7 @@ function logOutcome(log: Logger, job: Job, outcome: RekeyOutcome, seconds: numbe
   if (outcome.kind === 'done') {
     const { fileId, attemptNo, runId } = outcome.claim
     const { attemptId, plaintextLength: bytes, encKeyVersion } = outcome.object
-    log.info({ ...base, runId, fileId, attemptNo, attemptId, bytes, encKeyVersion }, 'sealed anew')
+    log.info({ ...base, runId, fileId, attemptNo, attemptId, bytes, encKeyVersion }, 'sealed again')
   } else if (outcome.kind === 'failed') {
     const { claim, failed, error, decision } = outcome
     const { code, failure } = failed

@@ -14,7 +14,7 @@ export interface BreakerOptions {
 export const PAUSES = {
   /** an outage that ends by itself */
   transient: { min: 1_000, max: 30_000 },
-  /** broken until somebody repairs it: nobody is helped by asking often */
+  /** broken until someone repairs it: no one is helped by asking often */
   broken: { min: 5_000, max: 60_000 },
 } as const
 
@@ -25,7 +25,7 @@ export const QUIET_MS = 60_000
  * The breaker of one dependency, as a plain state machine without clock, timer or I/O. Times are milliseconds that only go
  * forward.
  *
- * *Closed*: jobs are taken. A failure opens it. *Open*: no jobs are taken; at `probeAt` whoever drives it probes and tells
+ * *Closed*: jobs are taken. A failure opens it. *Open*: no jobs are taken; at `probeAt` anyone who drives it probes and tells
  * the outcome. A success closes it. The pauses before probes grow with each failed probe, and go on growing when it opens
  * again within a minute: a dependency that answers probes and fails jobs (its disk is full) must not make the intake
  * flap.

@@ -1,6 +1,6 @@
 /** What a look at the queue found. */
 export type QueueState =
-  /** Nobody is meant to work: the queue is paused or limited, a breaker is open, the worker drains. */
+  /** No one is meant to work: the queue is paused or limited, a breaker is open, the worker drains. */
   | 'held'
   /** Redis did not say. */
   | 'unknown'

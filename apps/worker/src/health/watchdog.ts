@@ -23,7 +23,7 @@ export interface Watchdog extends Disposable {
 
 /**
  * Watches whether this process does what it is there for. A wedged worker looks healthy: its loop turns, it renews its locks
- * and leases, and `isRunning()` says so. What it does not do is move. Whoever gets the verdict ends the process; its
+ * and leases, and `isRunning()` says so. What it does not do is move. Anyone who gets the verdict ends the process; its
  * leases run out, and other workers take its files.
  */
 export function startWatchdog({ limitMs, activity, held, look }: WatchdogOptions): Watchdog {

@@ -41,7 +41,7 @@ const seconds = (name: `SEALFLEET_${string}`, fallback: string, about: string, m
 
 const variables = {
   reconcileSeconds: seconds('SEALFLEET_RECONCILE_SECONDS', '60', 'how often maintenance looks for lost jobs', 1),
-  sweepSeconds: seconds('SEALFLEET_SWEEP_SECONDS', '600', 'how often maintenance sweeps the store by the register', 1),
+  sweepSeconds: seconds('SEALFLEET_SWEEP_SECONDS', '600', 'how often maintenance sweeps the store by the records', 1),
   scanSeconds: seconds(
     'SEALFLEET_SCAN_SECONDS',
     '86400',

@@ -87,7 +87,7 @@ export class AdminConnection {
     return link
   }
 
-  /** Rejects with HsmError. After a time-out nobody knows whether the request took effect: look before you repeat it. */
+  /** Rejects with HsmError. After a time-out no one knows whether the request took effect: look before you repeat it. */
   async ask<T>(label: string, request: AdminRequest): Promise<T> {
     if (this.#ended !== undefined) throw this.#ended
     const id = this.#nextId++
@@ -118,7 +118,7 @@ export class AdminConnection {
       const outcome = await this.#latch.guard(id, () => this.#login())
       if (outcome === 'latched') this.#kill(pinLatched(this.#token))
     } catch (cause) {
-      const fix = 'Bring back the database that holds the PIN latch: nobody logs in without it.'
+      const fix = 'Bring back the database that holds the PIN latch: no one logs in without it.'
       this.#kill(new HsmError('HSM_UNAVAILABLE', 'the PIN latch is out of reach', { cause, fix }))
     }
   }

@@ -45,7 +45,7 @@ export interface DestroyOptions {
 }
 
 /**
- * Looks for a key in every token, each in a process of its own, and changes nothing. Rejects when one can not be reached
+ * Looks for a key in every token, each in a process of its own, and changes nothing. Rejects when one cannot be reached
  * (HSM_UNAVAILABLE, HSM_ACCESS_DENIED), when one holds another key of that label or two (KEY_MISMATCH), or lacks it and holds
  * none of the witnesses either (KEY_MISMATCH).
  */
@@ -64,7 +64,7 @@ export async function lookForKey(
 }
 
 /**
- * Destroys a key in every token, for ever, and proves it: to a fresh process the token shows no key of that label, and a
+ * Destroys a key in every token, forever, and proves it: to a fresh process the token shows no key of that label, and a
  * derivation with it fails. Every token is looked at before the first is told, so that one that is out of reach, or holds
  * something else, leaves all as they were. What stops half-way leaves the key on some tokens; calling it again finishes.
  * Rejects like {@link lookForKey}, and with HSM_UNAVAILABLE when a token still shows the key afterwards.

@@ -41,7 +41,7 @@ export interface KeyAdmin extends AsyncDisposable {
   /** Rejects with KEY_MISMATCH when the KEK does not open the record. */
   checkKekRecord(kek: KekRef, record: Uint8Array): Promise<void>
   /**
-   * Destroys exactly one key, for ever, and confirms in a fresh process that it is gone (one token was seen to bring objects
+   * Destroys exactly one key, forever, and confirms in a fresh process that it is gone (one token was seen to bring objects
    * back). `ckaId` (hex) picks one of two with the same label.
    */
   destroy(ref: MasterKeyRef, options?: { ckaId?: string }): Promise<{ confirmed: true }>
@@ -80,7 +80,7 @@ class TokenAdmin implements KeyAdmin {
       await this.#lookAfresh(label, evidence)
       sound = true
     } finally {
-      // Whoever counts last sees both keys, so at most one is left, and none without a count.
+      // Anyone who counts last sees both keys, so at most one is left, and none without a count.
       if (!sound) await this.#link.ask(label, { op: 'destroy', label, ckaId })
     }
     return { ...evidence, ref }

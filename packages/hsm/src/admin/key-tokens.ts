@@ -9,7 +9,7 @@ import {
   type RegisteredKey,
 } from './destroy-key.js'
 
-/** Every token of a house, for whoever destroys keys and signs that it was done. */
+/** Every token of a house, for anyone who destroys keys and signs that it was done. */
 export interface TokenSet {
   look(key: RegisteredKey, witnesses: readonly RegisteredKey[], signal?: AbortSignal): Promise<KeySighting[]>
   destroy(

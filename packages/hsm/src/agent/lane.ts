@@ -92,7 +92,7 @@ export class Lane {
   }
 
   #look(): void {
-    // The thread may have told nobody yet of what it did before the call that hangs.
+    // The thread may have told no one yet of what it did before the call that hangs.
     this.#reap()
     if (this.#ring.waiting === 0) {
       clearInterval(this.#watch)

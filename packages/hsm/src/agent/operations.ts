@@ -187,7 +187,7 @@ export class Operations {
   async #heal(epoch: number, heal: () => Promise<void>): Promise<void> {
     if (this.#healing !== undefined) return this.#healing
     if (epoch < this.sessions.generation) return
-    // Whoever joins gets what the first one gets: a failure with a verdict, never the bare error.
+    // Anyone who joins gets what the first one gets: a failure with a verdict, never the bare error.
     this.#healing = heal()
       .catch((error: unknown) => {
         throw asFailure(error)

@@ -3,7 +3,7 @@ import { closeSync, fstatSync, readSync } from 'node:fs'
 const MAX_PIN = 256
 
 /**
- * The PIN behind an inherited file descriptor. A regular file is read anew for each login and nothing is kept; what comes
+ * The PIN behind an inherited file descriptor. A regular file is read again for each login and nothing is kept; what comes
  * through a pipe can be read only once and is kept for the logins that a lost session may need.
  *
  * The binding takes the PIN as a string, which can't be wiped; it lives no longer than the call.

@@ -69,7 +69,7 @@ function openPin(pin: PinSource): number | undefined {
   } catch (cause) {
     throw new HsmError('HSM_ACCESS_DENIED', `the PIN file ${pin.path} can't be opened`, {
       cause,
-      fix: 'Create the file, readable by the user this process runs as and by nobody else, and put the PIN into it.',
+      fix: 'Create the file, readable by the user this process runs as and by no one else, and put the PIN into it.',
     })
   }
   // Of the descriptor that the agent gets: what the path means may have changed since the configuration was checked.
@@ -77,7 +77,7 @@ function openPin(pin: PinSource): number | undefined {
   if (fault === undefined) return fd
   closeSync(fd)
   throw new HsmError('HSM_ACCESS_DENIED', `the PIN file ${pin.path} is not used: it ${fault}`, {
-    fix: `Close it to others: chmod 600 ${pin.path}. Change the PIN if somebody may have read it.`,
+    fix: `Close it to others: chmod 600 ${pin.path}. Change the PIN if someone may have read it.`,
   })
 }
 

@@ -20,7 +20,7 @@ type Submitter = Pick<FailoverPool, 'submit' | 'replaceAgents'>
 
 /**
  * Derives twice, the second time on another agent where one is ready, and hands out the answer only when both agree. One
- * flipped bit while sealing would make a file that nobody can ever open (docs/HSM.md says what this costs). When they
+ * flipped bit while sealing would make a file that no one can ever open (docs/HSM.md says what this costs). When they
  * differ neither agent is trusted any more: both are replaced, and the call rejects with HSM_UNAVAILABLE. The second derivation
  * counts only if that agent gives the key's known answer afterwards, and the answer has to pass the guard: KEY_MISMATCH.
  */

@@ -1,4 +1,4 @@
-/** Why a token can't serve: its breaker is open, no agent of it is ready, or it lets nobody in. */
+/** Why a token can't serve: its breaker is open, no agent of it is ready, or it lets no one in. */
 export type Outage = 'breaker' | 'agents' | 'denied'
 
 /** Why another token serves from now on. `start`: the primary was not there when the pool was opened. */

@@ -90,7 +90,7 @@ export class FailoverPool {
     }
     this.#started = true
     if (serves < 0) throw failure
-    // Whoever comes later is somebody to go back to: its probes count from now on.
+    // Anyone who comes later is someone to go back to: its probes count from now on.
     if (serves > 0) this.#became(this.#choice.look(this.#outages(), true))
   }
 

@@ -133,7 +133,7 @@ function dataFailure(label: string, error: OperationError): HsmError {
   const answer = error.ckr === undefined ? error.text : ckrName(error.ckr)
   return new HsmError('HSM_ACCESS_DENIED', `the token refuses the input of ${label}: ${answer}`, {
     ...source,
-    fix: 'The token does not take messages of this length under CKM_SHA256_HMAC: it can not be used as it is configured.',
+    fix: 'The token does not take messages of this length under CKM_SHA256_HMAC: it cannot be used as it is configured.',
   })
 }
 

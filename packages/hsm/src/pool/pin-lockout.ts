@@ -1,5 +1,5 @@
 /**
- * Guards against the token's retry counter. A PIN that the token has rejected is never tried again, by nobody, until an
+ * Guards against the token's retry counter. A PIN that the token has rejected is never tried again, by no one, until an
  * operator unlatches it; one that was never accepted is tried by one process at a time.
  */
 export interface PinIdentity {
@@ -17,7 +17,7 @@ export interface PinLockout {
   /**
    * Runs `login` and records its outcome; resolves to `latched` without running it when this PIN was rejected before.
    * Calls for a PIN that was never accepted run one after another. Rejects when the latch itself is out of reach, in which
-   * case nobody logs in.
+   * case no one logs in.
    */
   guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'>
 }

@@ -52,7 +52,7 @@ export class Prober {
     if (!same) this.#expected.set(label, { check: { label, state: 'pending', at: undefined }, kcv })
   }
 
-  /** Asks for this key no more, also when somebody who had not heard yet expects it again. */
+  /** Asks for this key no more, also when someone who had not heard yet expects it again. */
   forget(label: string): void {
     this.#forgotten.add(label)
     this.#expected.delete(label)
@@ -63,7 +63,7 @@ export class Prober {
     const expected = this.#expected.get(label)
     if (expected === undefined) throw new RangeError(`nothing is expected of ${label}`)
     const lives = this.#ready()
-    // What was right a moment ago is no answer of a token that has nobody to ask now.
+    // What was right a moment ago is no answer of a token that has no one to ask now.
     if (lives.length === 0 || this.#core.outage !== undefined) return 'unreachable'
     if (expected.check.state !== 'ok') await this.#compareOn(lives, label, expected)
     return expected.check.state
@@ -113,7 +113,7 @@ export class Prober {
   async #compareOn(lives: readonly AgentHandle[], label: string, { check, kcv }: Expected): Promise<void> {
     const states = await Promise.all(lives.map((life) => this.#compare(life, label, kcv)))
     const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
-    // Destroyed while it was asked for: what came of it is nobody's concern.
+    // Destroyed while it was asked for: what came of it is no one's concern.
     if (this.#forgotten.has(label)) return
     if (worst !== check.state) this.#emit({ type: 'check-value', label, state: worst })
     check.state = worst

@@ -112,7 +112,7 @@ export class RequestFactory {
     }
   }
 
-  /** The caller's answer, once; whatever comes later is nobody's. */
+  /** The caller's answer, once; whatever comes later is no one's. */
   settle(request: PoolRequest, outcome: Outcome, tell: () => void): void {
     if (request.settled) return
     request.settled = true

@@ -28,7 +28,7 @@ const AWAY_MS = 2_000
 const REPLAYS = 1
 
 /**
- * The pool as a plain state machine: it owns no timer, no process and no clock. Whoever drives it calls {@link tick} a few
+ * The pool as a plain state machine: it owns no timer, no process and no clock. Anyone who drives it calls {@link tick} a few
  * times a second; agents report through their links.
  */
 export class TokenPool implements AgentListener {
@@ -110,7 +110,7 @@ export class TokenPool implements AgentListener {
     if (this.lives.some(({ state }) => state === 'ready')) this.#startOthers()
   }
 
-  /** Fails whoever waits, for another token to take them. */
+  /** Fails anyone who waits, for another token to take them. */
   failWaiters(): void {
     const failure = this.#lastFailure ?? agentDied('this token does not serve now')
     for (const request of this.#waiters.takeAll()) this.#fail(request, failure)
@@ -127,7 +127,7 @@ export class TokenPool implements AgentListener {
     const { signal, targetAgent: only, excludeAgent: notOn, failedOver: moved } = submission
     signal?.throwIfAborted()
     if (this.#closed) throw poolClosed()
-    // A probe of an agent that has gone meanwhile would wait for ever.
+    // A probe of an agent that has gone meanwhile would wait forever.
     if (only !== undefined && only.state !== 'ready') throw agentDied('it is being replaced')
     if (only === undefined && this.breaker.state !== 'closed') throw breakerOpen(this.#lastFailure)
     const agent = only ?? this.#choose(notOn) ?? this.#choose(undefined)
@@ -300,7 +300,7 @@ export class TokenPool implements AgentListener {
   }
 
   #choose(avoid: object | undefined): AgentHandle | undefined {
-    // A pool of one agent has nobody else: a session that hangs says little about the others.
+    // A pool of one agent has no one else: a session that hangs says little about the others.
     return freest(this.#slots, this.#wanted > 1 ? avoid : undefined)
   }
 

@@ -79,7 +79,7 @@ export class UnknownKeys implements AgentListener {
   }
 
   progressed(): void {
-    // Its capacity is nobody's concern.
+    // Its capacity is no one's concern.
   }
 
   bound(): void {

@@ -40,7 +40,7 @@ export class FrameWriter {
     this.send(kind, id, [Buffer.from(JSON.stringify(value), 'utf8')])
   }
 
-  /** Writes what was sent in this turn: at its end by itself, and by whoever ends the stream. */
+  /** Writes what was sent in this turn: at its end by itself, and by anyone who ends the stream. */
   flush(): void {
     if (this.#length === 0) return
     const batch = this.#batch

@@ -14,7 +14,7 @@ import { DestructionRefused, registered, type DestroyPorts } from './terms.js'
 
 /**
  * Takes a scheduled destruction back: the key is DECRYPT_ONLY again. Of this and a carrying out at the same moment one wins:
- * whoever has the key's row first. When tokens may have been told already (a crash in between), all of them are asked whether
+ * anyone who has the key's row first. When tokens may have been told already (a crash in between), all of them are asked whether
  * the key is still whole, and if it is not, nothing is taken back.
  * @param tokens opened only when they must be asked
  * @throws DestructionRefused BAD_STATE; what the tokens throw

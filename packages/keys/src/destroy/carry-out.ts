@@ -28,7 +28,7 @@ export const HSM_MS = 300_000
 
 export interface CarryOutOptions {
   readonly actor: string
-  /** The code that the register keeps of an error, and of what the metrics count. */
+  /** The code that the records keep of an error, and of what the metrics count. */
   readonly codeOf: (error: unknown) => string
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((looked: number) => void) | undefined
@@ -44,7 +44,7 @@ export type CarryOutResult =
 
 /**
  * Carries one scheduled destruction out when it is due, or says why not. The headers in the store are read first, outside of
- * any transaction: nobody can seal under a key that is scheduled. Then in one transaction, with the key's row and all holds
+ * any transaction: no one can seal under a key that is scheduled. Then in one transaction, with the key's row and all holds
  * locked: what needs and holds it is counted again, every token is told and proves that the key is gone, and only then is it
  * DESTROYED, with the signed record. A refusal is written down and tried again; a crash anywhere is finished by the next run:
  * a token that lacks the key already has nothing to do.
@@ -103,7 +103,7 @@ async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions
   if (planned === undefined) return { outcome: 'left', why: 'ended' }
   if (!planned.due) return { outcome: 'left', why: 'early' }
   const key = await keyOf(records, planned)
-  // What the records alone refuse is refused before every header in the store is read, each time anew.
+  // What the records alone refuse is refused before every header in the store is read, each time again.
   assertNotNeeded(key, await keyNeeds(records, key, NOTHING), planned.shred ? Infinity : null)
   await assertOwnBucket(ports, options)
   const inStore = await storeNeeds(ports, key, options)
@@ -203,7 +203,7 @@ async function assertReady(
   return { outcome: 'ready', key, domainName, destruction, request, needs, audit, witnesses }
 }
 
-/** Whoever can write to the database can write a destruction's row and mark a request used, but not sign for two officers. */
+/** Anyone who can write to the database can write a destruction's row and mark a request used, but not sign for two officers. */
 async function signedRequest(tx: Queryable, { requestId, keyId }: DestructionRow): Promise<RequestRow> {
   if (requestId === null)
     throw new DestructionRefused('REQUEST_MISMATCH', 'no request stands behind this destruction', { fix: WRITTEN_TO })

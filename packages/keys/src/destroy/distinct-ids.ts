@@ -26,7 +26,7 @@ export class DistinctIds implements AsyncDisposable {
     this.#size = page
   }
 
-  /** @param id a UUID. @throws what the file system says when a page can not be put away */
+  /** @param id a UUID. @throws what the file system says when a page cannot be put away */
   async add(id: string): Promise<void> {
     // A listing names the objects of one file one after the other.
     if (id === this.#last) return
@@ -79,7 +79,7 @@ export class DistinctIds implements AsyncDisposable {
     const window = Buffer.alloc(WINDOW * ID)
     for (let at = start; at < end;) {
       const { bytesRead } = await this.#spill.read(window, 0, Math.min(window.length, end - at), at)
-      // A file that nobody else knows of is as long as it was written.
+      // A file that no one else knows of is as long as it was written.
       if (bytesRead < ID) throw new Error('the file with the ids that were counted is cut short')
       const whole = bytesRead - (bytesRead % ID)
       for (let i = 0; i < whole; i += ID) yield window.toString('hex', i, i + ID)

@@ -22,7 +22,7 @@ type Found = Extract<StoredHeader, { readonly info: ObjectInfo }>
 
 /**
  * Reads every header in the store for one key: records that were set back to an older day would not show what was sealed
- * since. A KEK that a header names may have been replaced since by wrapping anew: then the records are believed.
+ * since. A KEK that a header names may have been replaced since by wrapping again: then the records are believed.
  * @throws StoreError, RecordsError, the signal's reason
  */
 export async function storeNeeds(
@@ -78,8 +78,8 @@ export function assertNotNeeded(key: KeyRow, needs: KeyNeeds, shred: number | nu
   if (hold !== undefined) {
     const covers = hold.fileId === null ? `domain ${key.domain}` : `file ${hold.fileId}`
     const more = needs.holds.length === 1 ? '' : ` (and ${needs.holds.length - 1} more)`
-    throw new DestructionRefused('HELD', `${key.label} can not go: a hold is on ${covers}: ${hold.reason}${more}`, {
-      fix: 'whoever placed the hold decides: see `sealfleet holds list`',
+    throw new DestructionRefused('HELD', `${key.label} cannot go: a hold is on ${covers}: ${hold.reason}${more}`, {
+      fix: 'anyone who placed the hold decides: see `sealfleet holds list`',
       needs,
     })
   }
@@ -99,12 +99,12 @@ export function assertNotNeeded(key: KeyRow, needs: KeyNeeds, shred: number | nu
 
 function waysOut(key: KeyRow, { database: { attempts, superseded }, store }: KeyNeeds): string {
   const grace =
-    'objects that were sealed anew go by `sealfleet sweep`, or with maintenance, SEALFLEET_SUPERSEDED_GRACE_SECONDS after that'
+    'objects that were sealed again go by `sealfleet sweep`, or with maintenance, SEALFLEET_SUPERSEDED_GRACE_SECONDS after that'
   if (attempts > 0 && attempts === superseded && store.beyondRecords === 0) return `wait: ${grace}`
   const away =
     key.role === 'kek'
-      ? 'wrap the nonces anew (`sealfleet rewrap`)'
-      : `seal the files anew (\`sealfleet rekey --domain ${key.domain} --from ${key.version}\`) or let their retention delete them`
+      ? 'wrap the nonces again (`sealfleet rewrap`)'
+      : `seal the files again (\`sealfleet rekey --domain ${key.domain} --from ${key.version}\`) or let their retention delete them`
   return `${away}; ${grace}; or give the files up with --shred`
 }
 

@@ -23,7 +23,7 @@ export interface RecordInput {
 }
 
 /**
- * What is signed for ever about a destruction, as canonical JSON: which key, by whose decision (with their signatures and the
+ * What is signed forever about a destruction, as canonical JSON: which key, by whose decision (with their signatures and the
  * bytes these are over, so that anybody can check them again), what needed it, what every token said afterwards, and when.
  */
 export function destructionRecord(input: RecordInput): Buffer {
@@ -83,7 +83,7 @@ export function destructionRecord(input: RecordInput): Buffer {
   )
 }
 
-/** What the register noted of the key's making, for whoever compares serials and ids later. */
+/** What the records noted of the key's making, for anyone who compares serials and ids later. */
 function madeIn(evidence: unknown): CanonicalObject {
   if (typeof evidence !== 'object' || evidence === null) return {}
   const { ckaId, token } = evidence as { ckaId?: unknown; token?: { serial?: unknown } | null }
@@ -177,5 +177,5 @@ function isObject(value: unknown): value is CanonicalObject {
 }
 
 function unproven(why: string): DestructionUnproven {
-  return new DestructionUnproven(`a destruction record can not be believed: ${why}`)
+  return new DestructionUnproven(`a destruction record cannot be believed: ${why}`)
 }

@@ -27,7 +27,7 @@ export interface SignedBy {
 
 /**
  * Checks the operators' signatures that a destruction's record holds, by the public keys that it holds, and that what they signed is the destruction
- * of this key. Needs no register: whether those keys are the right people's is for whoever compares them.
+ * of this key. Needs no records: whether those keys are the right people's is for anyone who compares them.
  */
 export function checkSignatures(record: CanonicalObject): SignedBy {
   const request = objectOf(record['request'])

@@ -1,5 +1,5 @@
 /**
- * Terms. To *destroy* a master key version is to make every object sealed under it unreadable for ever. It is *scheduled*
+ * Terms. To *destroy* a master key version is to make every object sealed under it unreadable forever. It is *scheduled*
  * by two operators' signatures, waits, and is then *carried out*; until then it can be *cancelled*. What *needs* a key is
  * whatever could not be opened without it, by the records and by the headers in the store. To *shred* is to destroy a key
  * although files need it. A file is *lost* when it is STORED, or known to the store alone, and can be opened no other way.

@@ -22,7 +22,7 @@ export interface KeyWatchOptions {
   readonly lookMs?: number
 }
 
-/** This worker's part of a rotation: nobody seals with a version before every worker has found it right on every token. */
+/** This worker's part of a rotation: no one seals with a version before every worker has found it right on every token. */
 export interface KeyWatch extends AsyncDisposable {
   /** For the heartbeat: what the last look found. */
   readonly report: () => KeyReport
@@ -72,7 +72,7 @@ async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], si
   const lacking: LackedKey[] = []
   for (const key of keys) {
     signal.throwIfAborted()
-    // A module that hangs keeps nobody from stopping: the pool ends what is left behind.
+    // A module that hangs keeps no one from stopping: the pool ends what is left behind.
     const states = await unlessAborted(statesOf(pool, key), signal)
     const missing = states.filter(({ state }) => state !== 'ok')
     if (missing.length === 0) confirmed.push(key.id)
@@ -82,7 +82,7 @@ async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], si
 }
 
 async function statesOf(pool: KeyWatchOptions['pool'], key: KeyRow): ReturnType<HsmPool['keyOnTokens']> {
-  // Nothing to compare with: nobody can tell whether a key of that name is the right one.
+  // Nothing to compare with: no one can tell whether a key of that name is the right one.
   if (key.checkValue === null && key.checkRecord === null) return [{ token: 'primary', state: 'pending' }]
   expectKey(pool, key)
   return pool.keyOnTokens(key)

@@ -34,13 +34,13 @@ export async function jobNeed(
     return 'job'
   }
   if ((await queue.remove(jobId)) === 1) return 'job'
-  // Somebody else was faster: it is gone, or runs again.
+  // Someone else was faster: it is gone, or runs again.
   return (await jobPresence(queue, jobId)) === 'absent' ? 'job' : 'none'
 }
 
 /**
  * Gives files their jobs, as the outbox's relay does. Those that have one that will run keep it; doing it twice, or from two
- * places at once, is harmless. `port` reads a file's state anew when an ended job stands in its way.
+ * places at once, is harmless. `port` reads a file's state again when an ended job stands in its way.
  * @returns how many jobs were added
  * @throws {CodedError} FLEET_MISMATCH when the queue is another fleet's
  * @throws whatever Redis and the port throw; jobs added before that stay

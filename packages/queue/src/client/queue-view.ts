@@ -16,7 +16,7 @@ export interface QueueView {
 const ALIVE = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children'] as const
 
 /**
- * @param port reads a file's state anew where an ended job stands in the way
+ * @param port reads a file's state again where an ended job stands in the way
  * @throws CodedError REDIS_UNAVAILABLE or FLEET_MISMATCH, and whatever the port throws
  */
 export function queueView(queue: IngestQueue, port: StatusPort): QueueView {

@@ -44,7 +44,7 @@ export function ingestJobEntry(job: IngestJobV1): {
 }
 
 /**
- * Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), can not be read by BullMQ
+ * Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), cannot be read by BullMQ
  * (`broken`: it will never run and never end), or isn't there.
  */
 export type Presence = 'live' | 'ended' | 'broken' | 'absent'

@@ -32,7 +32,7 @@ export function fileIdFor(foreignId: string): string {
 export function toFileId(id: string): string {
   const lower = id.toLowerCase()
   if (isUuid(lower)) return lower
-  if (/^[0-]{36}$/.test(lower)) throw new CodedError('PAYLOAD_INVALID', 'the nil UUID is nobody’s id')
+  if (/^[0-]{36}$/.test(lower)) throw new CodedError('PAYLOAD_INVALID', 'the nil UUID is no one’s id')
   return fileIdFor(id)
 }
 

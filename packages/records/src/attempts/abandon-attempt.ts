@@ -5,8 +5,8 @@ import { WORKER_DIED } from './worker-death.js'
 import { coveredByLease } from './live-lease.js'
 
 /**
- * Maintenance's first step with an attempt that nobody finishes: OPEN → ABANDONED by compare-and-set, and only when no
- * live lease covers it. A lease that has run out is never revived, so the attempt can not commit afterwards; only then
+ * Maintenance's first step with an attempt that no one finishes: OPEN → ABANDONED by compare-and-set, and only when no
+ * live lease covers it. A lease that has run out is never revived, so the attempt cannot commit afterwards; only then
  * may what it left in the store be deleted.
  * @returns false when it is not OPEN, is still covered, or does not exist
  */

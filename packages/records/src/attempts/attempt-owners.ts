@@ -4,7 +4,7 @@ import { coveredByLease } from './live-lease.js'
 import type { AttemptState, FileState } from '../db/terms.js'
 import type { CommittedObject } from './orphaned-objects.js'
 
-/** What the register says of an attempt whose key was found in the store. */
+/** What the records say of an attempt whose key was found in the store. */
 export interface AttemptOwner {
   readonly attemptId: string
   readonly fileId: string

@@ -24,7 +24,7 @@ export interface FailInput extends LeaseInput {
 /**
  * Ends a claim without success, in one statement: the attempt's row (if it was opened) becomes FAILED, or ABANDONED on
  * release; the failure goes into the file's history; the file goes back to the queue, or is dead with a dead letter.
- * The lease may have run out, as long as nobody else has taken the file. Idempotent.
+ * The lease may have run out, as long as no one else has taken the file. Idempotent.
  * @returns fenced when the file is another's by now; then nothing was written
  */
 export async function failAttempt(db: Queryable, input: FailInput): Promise<'recorded' | 'fenced'> {

@@ -45,9 +45,9 @@ export async function listAuditBatches(
  * Rows that are in no batch and that no transaction can add to any more, at most `limit` of them: those of transactions
  * that had ended before the oldest that is still under way. They are taken in the order of their transactions, so that
  * everything before the last batch's newest transaction is known to be sealed and is not looked at again, however large
- * the log is. Numbers of transactions begin anew when a dump is restored into another cluster: one that lies in the future
+ * the log is. Numbers of transactions begin again when a dump is restored into another cluster: one that lies in the future
  * is an old one. Those are sealed first: as long as the last batch holds nothing else there is no horizon and the log is looked
- * through, and once it does they are done with for ever.
+ * through, and once it does they are done with forever.
  */
 function unsealedRows(db: Queryable, last: bigint, limit: number): Promise<ChainRow[]> {
   return db.query<ChainRow>(Prisma.sql`

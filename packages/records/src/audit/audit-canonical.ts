@@ -1,5 +1,5 @@
 /**
- * The bytes of an audit row that its batch's digest covers, and the digests of batches. Whoever checks the log with other
+ * The bytes of an audit row that its batch's digest covers, and the digests of batches. Anyone who checks the log with other
  * means needs this file alone (docs/OPERATIONS.md, "The audit log").
  *
  * - text: u32 length in bytes ‖ UTF-8

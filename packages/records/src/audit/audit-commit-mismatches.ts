@@ -17,7 +17,7 @@ export interface CommitBesideEvent {
 /**
  * Compares each STORED file, after one id and at most `limit` of them, with the last event that gave it an attempt. What
  * is compared is the whole detail, so a record that names the right attempt with another object is found as well; the
- * KEK's version alone may have changed since (nonces are wrapped anew).
+ * KEK's version alone may have changed since (nonces are wrapped again).
  */
 export async function auditCommitMismatches(
   db: Queryable,

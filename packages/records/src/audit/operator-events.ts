@@ -1,7 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 
-/** A row of the log that enrolled or revoked somebody, with what it names. */
+/** A row of the log that enrolled or revoked someone, with what it names. */
 export interface OperatorEvent {
   readonly eventId: string
   readonly action: 'operators.add' | 'operators.revoke'

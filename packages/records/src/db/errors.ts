@@ -1,6 +1,6 @@
 /** Every code that this package throws. */
 export const RECORDS_ERROR_CODES = [
-  /** The database can not be reached, ended the connection, or did not answer in time. Try again later. */
+  /** The database cannot be reached, ended the connection, or did not answer in time. Try again later. */
   'DB_UNAVAILABLE',
   /** The database answered and refused the user, the password or the database's name. Trying again does not help. */
   'DB_ACCESS_DENIED',

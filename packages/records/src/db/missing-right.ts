@@ -40,7 +40,7 @@ function rightIn(sql: string, table: string): MissingRight['right'] {
   return /\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b/i.test(sql) ? 'UPDATE' : 'SELECT'
 }
 
-/** The refusal, said so that whoever reads it knows whose rights to look at. @param cause the server's own sentence */
+/** The refusal, said so that anyone who reads it knows whose rights to look at. @param cause the server's own sentence */
 export function lacksRight({ right, object }: MissingRight, cause?: string): RecordsError {
   const message = `the user in SEALFLEET_DATABASE_URL lacks a right: ${right ?? 'use'} on ${object}`
   return new RecordsError('DB_ACCESS_DENIED', message, {

@@ -1,6 +1,6 @@
 import type { FileState } from './terms.js'
 
-/** More than once or twice only when a file is sealed anew in the very moment of each try. */
+/** More than once or twice only when a file is sealed again in the very moment of each try. */
 const TRIES = 10
 
 /**

@@ -41,7 +41,7 @@ export class Records implements Queryable, AsyncDisposable {
   }
 
   /**
-   * Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement can not say. What `run`
+   * Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement cannot say. What `run`
    * itself throws comes out as it is; what the database does to the transaction as a whole is a RecordsError.
    */
   async transaction<T>(run: (tx: Queryable) => Promise<T>, options: { readonly timeoutMs?: number } = {}): Promise<T> {
@@ -64,8 +64,8 @@ export class Records implements Queryable, AsyncDisposable {
   }
 
   /**
-   * The same records with every transaction rolled back at its end: whoever is given them does all that they would do, meets every
-   * refusal, and changes nothing. What is written outside of a transaction is written: give them to nobody who does that.
+   * The same records with every transaction rolled back at its end: anyone who is given them does all that they would do, meets every
+   * refusal, and changes nothing. What is written outside of a transaction is written: give them to no one who does that.
    */
   rehearsal(): Records {
     return new Rehearsal(this.#prisma, this.#pool)

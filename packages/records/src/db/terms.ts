@@ -1,5 +1,5 @@
 /**
- * Terms. A *file* is what somebody asked us to keep; a row for it is what *accepted* means. An *attempt* is one try at
+ * Terms. A *file* is what someone asked us to keep; a row for it is what *accepted* means. An *attempt* is one try at
  * storing it. A *claim* gives a worker the *lease* on a file: the right to make attempt number `attemptNo` until a time
  * by the database's clock. A *fenced* worker has lost its lease and may no longer commit. A *domain* is a retention class
  * with its own master keys; its id is `default` or a UUID. A *generation* counts replays of a file by on-call.
@@ -42,11 +42,11 @@ export interface DomainPolicy {
   readonly segLog2: number
   /** The age in days at which a rotation of the active enc and sig keys is due; null: never. */
   readonly rotationDays: number | null
-  /** How many days after it was stored a file is kept; null: until somebody removes it. */
+  /** How many days after it was stored a file is kept; null: until someone removes it. */
   readonly retentionDays: number | null
 }
 
-/** Why a file is DELETED: removed by somebody, past its retention, or its nonces were shredded. */
+/** Why a file is DELETED: removed by someone, past its retention, or its nonces were shredded. */
 export type DeletionKind = 'REMOVED' | 'EXPIRED' | 'SHREDDED'
 
 export interface FileRow {

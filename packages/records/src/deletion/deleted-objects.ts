@@ -11,7 +11,7 @@ import {
 
 /**
  * The attempts that DELETED files were kept by, of files that were not swept yet, the longest deleted first; there is no grace.
- * Somebody, or the file's retention, has decided: a DELETED file of which nobody wrote down when and by whom is not listed.
+ * Someone, or the file's retention, has decided: a DELETED file of which no one wrote down when and by whom is not listed.
  */
 export async function listDeletedObjects(
   db: Queryable,

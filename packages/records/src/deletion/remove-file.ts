@@ -25,7 +25,7 @@ export interface RemovalInput {
 }
 
 /**
- * STORED → DELETED at somebody's wish, with its row in the audit log, in one transaction; the row stays as a tombstone. Holds are
+ * STORED → DELETED at someone's wish, with its row in the audit log, in one transaction; the row stays as a tombstone. Holds are
  * looked for under the domain's lock, so none is placed in between.
  * @throws RecordsError INVALID
  */
@@ -43,7 +43,7 @@ export async function removeFile(records: Records, input: RemovalInput): Promise
     const [gone] = await tx.query<{ attemptId: string }>(Prisma.sql`
       UPDATE files SET state = 'DELETED', deletion = 'REMOVED', deleted_at = clock_timestamp(), deleted_by = ${input.actor}
       WHERE id = ${id}::uuid AND state = 'STORED' RETURNING committed_attempt_id::text AS "attemptId"`)
-    // Somebody else was faster: from STORED there is one way only.
+    // Someone else was faster: from STORED there is one way only.
     if (gone === undefined) return { outcome: 'deleted' }
     const subject = { subjectKind: 'file', subjectId: id }
     await appendAudit(tx, { ...subject, actor: input.actor, action: 'files.remove', detail: { reason, ...gone } })

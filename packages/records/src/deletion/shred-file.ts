@@ -45,7 +45,7 @@ function signedOfDomain({ domain, domainName }: Pick<ShreddableFile, 'domain' | 
 /**
  * Makes sure that a file may be shredded, and locks its domain against new holds and its row. STORED files may, and DELETED
  * ones whose wrapped nonces are still there.
- * @throws RecordsError NOT_FOUND; HELD; BAD_STATE: inline nonces, being sealed or sealed anew, never stored, shredded before
+ * @throws RecordsError NOT_FOUND; HELD; BAD_STATE: inline nonces, being sealed or sealed again, never stored, shredded before
  */
 export async function lockForShredding(tx: Queryable, fileId: string): Promise<ShreddableFile> {
   const id = uuid(fileId, 'the file id')
@@ -61,7 +61,7 @@ export async function lockForShredding(tx: Queryable, fileId: string): Promise<S
   if (hold !== undefined) {
     const others = more.length === 0 ? '' : ` (and ${more.length} more)`
     const on = hold.fileId === null ? `its domain ${domain}` : 'it'
-    throw new RecordsError('HELD', `file ${id} can not be shredded: a hold is on ${on}: ${hold.reason}${others}`, {
+    throw new RecordsError('HELD', `file ${id} cannot be shredded: a hold is on ${on}: ${hold.reason}${others}`, {
       fix: `ask ${hold.placedBy}, who placed it; nothing goes before it is released`,
     })
   }
@@ -92,8 +92,8 @@ export interface ShredInput {
 
 /**
  * Shreds a file of detached nonces, inside the caller's transaction: the wrapped nonces of all of its attempts are forgotten,
- * however they ended, and the file is DELETED as SHREDDED. The audit log has a row. Its objects are left to be swept; nobody can
- * open them. What this can not reach: copies of the database that were made before.
+ * however they ended, and the file is DELETED as SHREDDED. The audit log has a row. Its objects are left to be swept; no one can
+ * open them. What this cannot reach: copies of the database that were made before.
  * @throws RecordsError as lockForShredding and consumeRequest throw
  */
 export async function shredFile(tx: Queryable, input: ShredInput): Promise<ShreddableFile> {

@@ -4,7 +4,7 @@ import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { FileState, Source } from '../db/terms.js'
 
-/** What somebody asks us to keep. */
+/** What someone asks us to keep. */
 export interface FileRequest {
   readonly fileId: string
   readonly domain: string

@@ -35,7 +35,7 @@ export type ClaimOutcome =
     }
   /** Nothing is left to do. */
   | { readonly outcome: 'stored' | 'dead' | 'discarded' | 'deleted'; readonly file: FileRow }
-  /** Somebody else's lease; it ends in so many milliseconds unless it is renewed. */
+  /** Someone else's lease; it ends in so many milliseconds unless it is renewed. */
   | { readonly outcome: 'leased'; readonly expiresInMs: number; readonly file: FileRow }
   /** The id stands for another request. That file is untouched. */
   | { readonly outcome: 'conflict'; readonly file: FileRow }
@@ -92,7 +92,7 @@ function outcomeOf(row: Row, input: ClaimInput): ClaimOutcome {
       return { outcome: 'discarded', file }
     case 'DELETED':
       return { outcome: 'deleted', file }
-    // QUEUED: somebody gave it back in the middle of our statement; the job may as well come again at once.
+    // QUEUED: someone gave it back in the middle of our statement; the job may as well come again at once.
     case 'QUEUED':
       return { outcome: 'leased', expiresInMs: 0, file }
     case 'RUNNING':

@@ -4,7 +4,7 @@ import { domainToUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
 /**
- * Taken by whoever deletes files of a domain, or destroys its keys, *before* it looks for holds: until the transaction ends no
+ * Taken by anyone who deletes files of a domain, or destroys its keys, *before* it looks for holds: until the transaction ends no
  * hold is placed on the domain or on a file of it, so a hold is either seen or comes after. Deletions do not wait for each
  * other, nor do files that are accepted or stored wait for them.
  * @throws RecordsError NOT_FOUND
@@ -15,7 +15,7 @@ export async function lockDomainForDeletion(tx: Queryable, domain: string): Prom
 }
 
 /**
- * Taken by whoever places a hold: waits for deletions under way in the domain, and keeps new ones waiting until the
+ * Taken by anyone who places a hold: waits for deletions under way in the domain, and keeps new ones waiting until the
  * transaction ends.
  * @throws RecordsError NOT_FOUND
  */

@@ -13,11 +13,11 @@ export interface DomainInput {
   readonly nonceMode?: 'inline' | 'detached' | undefined
   /** 16 to 24; default 20. */
   readonly segLog2?: number | undefined
-  /** Required for detached nonces: whoever loses the database then loses the files. */
+  /** Required for detached nonces: anyone who loses the database then loses the files. */
   readonly lossAcknowledged?: boolean | undefined
   /** Whole days from 1; null, the default: never. */
   readonly rotationDays?: number | null | undefined
-  /** Whole days from 1; null, the default: for ever. */
+  /** Whole days from 1; null, the default: forever. */
   readonly retentionDays?: number | null | undefined
 }
 

@@ -15,9 +15,9 @@ export interface DomainChange {
   readonly segLog2?: number | undefined
   /** Whole days from 1; null: never. */
   readonly rotationDays?: number | null | undefined
-  /** Whole days from 1; null: for ever. */
+  /** Whole days from 1; null: forever. */
   readonly retentionDays?: number | null | undefined
-  /** Required for detached nonces: whoever loses the database then loses the files. */
+  /** Required for detached nonces: anyone who loses the database then loses the files. */
   readonly lossAcknowledged?: boolean | undefined
 }
 
@@ -42,7 +42,7 @@ export async function setDomain(
   const next = { ...before, ...defined(change) }
   if (next.nonceMode === 'detached' && before.nonceMode === 'inline') {
     if (change.lossAcknowledged !== true)
-      throw new RecordsError('INVALID', 'with detached nonces, whoever loses the database loses the files')
+      throw new RecordsError('INVALID', 'with detached nonces, anyone who loses the database loses the files')
     await assertActiveKek(tx, domainId, before.name)
   }
   const mode = next.nonceMode === 'detached' ? 'DETACHED' : 'INLINE'

@@ -3,7 +3,7 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
 /**
- * Writes down that tokens are about to be told, before they are: after a crash nobody takes the destruction back without
+ * Writes down that tokens are about to be told, before they are: after a crash no one takes the destruction back without
  * having looked. Not in the transaction that carries it out, whose rollback must not take this along. False when it was
  * cancelled or carried out meanwhile.
  */
@@ -42,7 +42,7 @@ export interface CompletionInput {
   readonly storeKey: string
 }
 
-/** The key is DESTROYED, for ever, and here is the record. Call it in the transaction that holds the key's row. */
+/** The key is DESTROYED, forever, and here is the record. Call it in the transaction that holds the key's row. */
 export async function completeDestruction(tx: Queryable, input: CompletionInput): Promise<boolean> {
   const rows = await tx.query<{ id: string }>(Prisma.sql`
     WITH d AS (

@@ -26,7 +26,7 @@ export function holdsOnKey(db: Queryable, keyId: string): Promise<KeyHold[]> {
 }
 
 /**
- * Until the transaction ends nobody places or releases a hold; one that is being placed is waited for. Nothing else is
+ * Until the transaction ends no one places or releases a hold; one that is being placed is waited for. Nothing else is
  * held up.
  */
 export async function keepHoldsStill(tx: Queryable): Promise<void> {

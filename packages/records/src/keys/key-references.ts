@@ -24,7 +24,7 @@ export interface KeyReferences {
 }
 
 /**
- * An attempt needs its keys while something of it may be in the store and somebody may want to open it: OPEN, COMMITTED or
+ * An attempt needs its keys while something of it may be in the store and someone may want to open it: OPEN, COMMITTED or
  * SUPERSEDED, not seen to be gone, its nonces not forgotten. What FAILED or ABANDONED attempts left is the header scan's.
  */
 const MAY_BE_OPENED = Prisma.sql`
@@ -65,9 +65,9 @@ export interface ObjectStanding {
   readonly attemptId: string
   /** Among those that {@link countKeyReferences} counts. */
   readonly counted: boolean
-  /** It can be opened, or nobody wants it, without that key: wrapped anew under another KEK, or shredded. */
+  /** It can be opened, or no one wants it, without that key: wrapped again under another KEK, or shredded. */
   readonly independent: boolean
-  /** Its file is STORED under other keys, deleted or discarded: nothing that somebody wants would be lost with the object. */
+  /** Its file is STORED under other keys, deleted or discarded: nothing that someone wants would be lost with the object. */
   readonly keptElsewhere: boolean
   /** Its file is among those that {@link countKeyReferences} counts as lost. */
   readonly fileCounted: boolean

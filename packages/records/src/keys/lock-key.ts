@@ -6,7 +6,7 @@ import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
 import type { KeyRow } from '../db/terms.js'
 
 /**
- * The key's row, which nobody else locks or changes until the transaction ends: no attempt is opened or committed under it,
+ * The key's row, which no one else locks or changes until the transaction ends: no attempt is opened or committed under it,
  * and those that were at it have ended and are seen by what follows.
  * @throws RecordsError NOT_FOUND
  */

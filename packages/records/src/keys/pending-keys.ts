@@ -3,7 +3,7 @@ import type { Queryable } from '../db/records.js'
 import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
 import type { KeyRow } from '../db/terms.js'
 
-/** More than any rotation makes; a rebuilt database may hold thousands of old versions that nobody is about to activate. */
+/** More than any rotation makes; a rebuilt database may hold thousands of old versions that no one is about to activate. */
 const AT_MOST = 200
 
 /** Key versions that are registered and not active yet, the youngest first: what workers look for before anybody seals with it. */

@@ -8,7 +8,7 @@ export interface PinName {
 }
 
 export interface PinLockoutRow extends PinName {
-  /** proven: a login has succeeded. rejected: the token refused it; nobody tries again until it is cleared. */
+  /** proven: a login has succeeded. rejected: the token refused it; no one tries again until it is cleared. */
   readonly state: 'proven' | 'rejected'
   /** The token's answer, as in 0xA0. */
   readonly ckr: number | null
@@ -60,7 +60,7 @@ export async function setPinLockout(
   return standing ?? setPinLockout(db, input)
 }
 
-/** Lifts a latch, after somebody made sure of the PIN. @returns whether there was one */
+/** Lifts a latch, after someone made sure of the PIN. @returns whether there was one */
 export async function clearPinLockout(db: Queryable, name: PinName): Promise<boolean> {
   const rows = await db.query<{ pinId: string }>(Prisma.sql`
     DELETE FROM hsm_latches WHERE token_serial = ${name.tokenSerial} AND pin_id = ${name.pinId}

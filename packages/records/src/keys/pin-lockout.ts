@@ -7,10 +7,10 @@ export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 
 /**
  * The latch that a fleet shares: structurally the PinLockout of packages/hsm. A PIN that the token rejected is tried by
- * nobody until `clearPinLockout`; one that was never accepted is tried by one process at a time. Rejects with
- * RecordsError when the database is out of reach: then nobody logs in. With a user of the database that only reads (an auditor's) it is
+ * no one until `clearPinLockout`; one that was never accepted is tried by one process at a time. Rejects with
+ * RecordsError when the database is out of reach: then no one logs in. With a user of the database that only reads (an auditor's) it is
  * asked and not kept: such a user must not be able to latch the fleet's PINs, and each of its processes tries a PIN of its own once.
- * @param setBy who asks, for whoever looks at a latch later
+ * @param setBy who asks, for anyone who looks at a latch later
  */
 export function fleetPinLockout(
   records: Records,

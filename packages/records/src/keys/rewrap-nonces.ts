@@ -17,7 +17,7 @@ interface Row {
 }
 
 /**
- * Exchanges wrapped nonces, each only where they still are what was opened: whoever was faster (another rewrap, a shred)
+ * Exchanges wrapped nonces, each only where they still are what was opened: anyone who was faster (another rewrap, a shred)
  * keeps what it wrote. The KEK is locked FOR SHARE in ACTIVE, so that a rotation or a destruction comes before or after.
  * @returns the ids of the attempts that were exchanged
  * @throws RecordsError NO_ACTIVE_KEY when that KEK is not, or no longer, the active one; nothing was written then

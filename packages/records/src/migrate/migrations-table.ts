@@ -40,7 +40,7 @@ export async function readMigrationRows(client: pg.ClientBase): Promise<Migratio
   return { finished, unfinished: rows.filter((row) => !row.finished && !finished.has(row.name)).map((row) => row.name) }
 }
 
-/** Tables of somebody else's, where there is no table of migrations yet. Prisma refuses such a schema (P3005), and so do we. */
+/** Tables of someone else's, where there is no table of migrations yet. Prisma refuses such a schema (P3005), and so do we. */
 export async function foreignTables(client: pg.ClientBase): Promise<string[]> {
   if (await tableExists(client)) return []
   const { rows } = await client.query<{ name: string }>(

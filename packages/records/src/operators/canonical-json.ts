@@ -50,7 +50,7 @@ function isPlain(value: object): boolean {
 }
 
 function refused(what: string): RecordsError {
-  return new RecordsError('INVALID', `${what} can not be part of what is signed`)
+  return new RecordsError('INVALID', `${what} cannot be part of what is signed`)
 }
 
 /**

@@ -55,7 +55,7 @@ export async function consumeRequest(tx: Queryable, input: ConsumeInput): Promis
 }
 
 /**
- * A request that was used, believed anew for a deed that comes later than its use: as consumeRequest checks it, but it must be
+ * A request that was used, believed again for a deed that comes later than its use: as consumeRequest checks it, but it must be
  * USED, and who was revoked since its use still signed it. The row is locked.
  * @throws RecordsError NOT_FOUND, REQUEST_MISMATCH (also when it was never used), REQUEST_UNSIGNED
  */
@@ -66,7 +66,7 @@ export async function assertUsedRequest(tx: Queryable, input: Omit<ConsumeInput,
   if (request === undefined) throw notOpen(request, id)
   assertFits(request, input)
   if (request.state !== 'USED')
-    throw new RecordsError('REQUEST_MISMATCH', `request ${id} is ${request.state}; nobody used it for this`, {
+    throw new RecordsError('REQUEST_MISMATCH', `request ${id} is ${request.state}; no one used it for this`, {
       fix: 'somebody wrote to the database: find out who',
     })
   await assertSigned(tx, request)

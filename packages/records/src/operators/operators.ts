@@ -22,13 +22,13 @@ export interface NewOperator {
 /** From then on enrolment and revocation need signatures, and so many always stay. */
 export const FREE_OFFICERS = 2
 
-/** What officers sign when somebody is to be enrolled (kind `operators.add`, subject `operator NAME`). */
+/** What officers sign when someone is to be enrolled (kind `operators.add`, subject `operator NAME`). */
 export function enrolmentDetail(input: Pick<NewOperator, 'role' | 'publicKey'>): CanonicalObject {
   return { publicKey: Buffer.from(input.publicKey).toString('hex'), role: input.role }
 }
 
 /**
- * Whether a person of that name and key may be enrolled at all; nobody is asked to sign what would be refused. Operators are locked
+ * Whether a person of that name and key may be enrolled at all; no one is asked to sign what would be refused. Operators are locked
  * until the transaction ends. @throws RecordsError INVALID (name or key), CONFLICT (name taken, or the key was enrolled before)
  */
 export async function assertEnrollable(tx: Queryable, input: Pick<NewOperator, 'name' | 'publicKey'>): Promise<void> {
@@ -43,7 +43,7 @@ export async function assertEnrollable(tx: Queryable, input: Pick<NewOperator, '
 
 /**
  * Enrols an operator, inside the caller's transaction; the audit log has a row. While there are fewer than two officers it needs
- * nobody's signature (an empty house has nobody to ask), afterwards a request that officers signed for this name, key and role.
+ * no one's signature (an empty house has no one to ask), afterwards a request that officers signed for this name, key and role.
  * @throws RecordsError INVALID (name or key), CONFLICT (name taken, or the key was enrolled before), REQUEST_NEEDED, and what
  * consumeRequest throws
  */
@@ -82,7 +82,7 @@ export interface Revocation {
   readonly requestId?: string | undefined
 }
 
-/** What officers sign when somebody is to be revoked (kind `operators.revoke`, subject `operator ID`). */
+/** What officers sign when someone is to be revoked (kind `operators.revoke`, subject `operator ID`). */
 export function revocationDetail({ name, publicKey }: OperatorRow, reason: string): CanonicalObject {
   return { name, publicKey: publicKey.toString('hex'), reason }
 }

@@ -21,7 +21,7 @@ const SMALL_ORDER = new Set([
 ])
 
 /**
- * 32 raw bytes that are an Ed25519 public key somebody can hold a private key of: y is below p, the point is on the curve and
+ * 32 raw bytes that are an Ed25519 public key someone can hold a private key of: y is below p, the point is on the curve and
  * not of small order.
  * @throws RecordsError INVALID
  */

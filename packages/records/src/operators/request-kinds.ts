@@ -1,5 +1,5 @@
 /**
- * Terms. An *operator* is a person who was enrolled with an Ed25519 public key; a name typed on a command line is nobody. A
+ * Terms. An *operator* is a person who was enrolled with an Ed25519 public key; a name typed on a command line is no one. A
  * *request* says in bytes that never change what is to be done to one *subject*; operators *sign* those bytes away from the
  * server. Who carries it out *consumes* it: it is used once, and not after it has expired.
  */

@@ -27,7 +27,7 @@ export interface RequestRow {
   readonly detail: CanonicalObject
   /** The bytes that operators sign, after the label. */
   readonly body: Buffer
-  /** Whether the columns say what the body says. If not, somebody wrote to the database, and the request is good for nothing. */
+  /** Whether the columns say what the body says. If not, someone wrote to the database, and the request is good for nothing. */
   readonly intact: boolean
   readonly required: number
   readonly state: RequestState

@@ -120,21 +120,21 @@ export function notOpen(request: RequestRow | undefined, id: string): RecordsErr
     return new RecordsError('NOT_FOUND', `there is no request ${id}`, { fix: 'see `sealfleet requests list`' })
   }
   const { state, consumedAt, cancelledAt, expiresAt } = request
-  const anew = { fix: 'make a new request, and have it signed' }
+  const again = { fix: 'make a new request, and have it signed' }
   if (state === 'USED') {
-    return new RecordsError('REQUEST_USED', `request ${id} was used at ${consumedAt?.toISOString() ?? '-'}`, anew)
+    return new RecordsError('REQUEST_USED', `request ${id} was used at ${consumedAt?.toISOString() ?? '-'}`, again)
   }
   if (state === 'CANCELLED') {
     return new RecordsError(
       'REQUEST_CANCELLED',
       `request ${id} was cancelled at ${cancelledAt?.toISOString() ?? '-'}`,
-      anew,
+      again,
     )
   }
-  return new RecordsError('REQUEST_EXPIRED', `request ${id} expired at ${expiresAt.toISOString()}`, anew)
+  return new RecordsError('REQUEST_EXPIRED', `request ${id} expired at ${expiresAt.toISOString()}`, again)
 }
 
-/** A row that somebody wrote to. */
+/** A row that someone wrote to. */
 export function notIntact(id: string): RecordsError {
   return new RecordsError('REQUEST_MISMATCH', `the row of request ${id} does not say what its signed bytes say`, {
     fix: 'somebody wrote to the database: find out who; cancel the request and make a new one',

@@ -22,7 +22,7 @@ export interface Action {
 
 /**
  * Why a request does not bear out what was done in its name, as the end of a sentence; undefined: it was used for exactly that, in its
- * time, and as many operators signed it as it takes, each signature verified anew. As `assertUsedRequest`, for whoever may only read.
+ * time, and as many operators signed it as it takes, each signature verified again. As `assertUsedRequest`, for anyone who may only read.
  */
 export async function usedRequestProblem(db: Queryable, action: Action): Promise<string | undefined> {
   const { requestId: id, kind, subject, detail = {} } = action

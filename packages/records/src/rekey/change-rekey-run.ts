@@ -28,7 +28,7 @@ export async function changeRekeyRun(
   if (row !== undefined) return { changed: true, run: rekeyRun(row) }
   const run = await getRekeyRun(db, id)
   if (run.state === to) return { changed: false, run }
-  throw new RecordsError('BAD_STATE', `that run is ${run.state}: it can not be ${PAST[change]}`, {
+  throw new RecordsError('BAD_STATE', `that run is ${run.state}: it cannot be ${PAST[change]}`, {
     fix: 'see `npx sealfleet rekey status`',
   })
 }

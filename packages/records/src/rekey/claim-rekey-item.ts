@@ -114,7 +114,7 @@ function claim(
       FROM open o WHERE i.id = o.id AND NOT EXISTS (SELECT FROM fit)
       RETURNING i.id
     ), put_back AS (
-      -- Whoever resumes the run finds it due at once.
+      -- Anyone who resumes the run finds it due at once.
       UPDATE rekey_items i SET not_before = clock_timestamp() FROM item WHERE i.id = item.id AND item.halted AND item.state = 'QUEUED'
       RETURNING i.id
     )

@@ -26,7 +26,7 @@ interface Locked {
 
 /**
  * Makes the items of a run, a page of files at a time in the order of their ids: those that have an attempt under the version
- * which somebody may want to open, from the index of these, and no others. `seed_cursor` remembers how far, so it goes
+ * which someone may want to open, from the index of these, and no others. `seed_cursor` remembers how far, so it goes
  * on wherever it was cut off. `seeded_at` is set when a pass has come to its end.
  *
  * When all items have ended it looks at all of them once more, since an ingest that began under the version may have been

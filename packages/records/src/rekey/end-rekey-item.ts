@@ -19,7 +19,7 @@ export interface EndRekeyInput extends RekeyLease {
 /**
  * Ends a claim of an item without success, in one statement: its attempt, if it was opened, becomes FAILED (ABANDONED on
  * release), so that a sweep takes what it left; the item goes back to be given again, or is FAILED; what burned goes into
- * the file's history. The file itself is not touched: it stays STORED. The lease may have run out, as long as nobody else
+ * the file's history. The file itself is not touched: it stays STORED. The lease may have run out, as long as no one else
  * has the item. Idempotent.
  * @returns fenced when the item is another's by now; then nothing was written
  */

@@ -7,12 +7,12 @@ export interface RekeyScope {
   readonly files: number
   /** Their plaintext. */
   readonly bytes: number
-  /** Those that can not be opened any more: their enc or sig master is DESTROYED. */
+  /** Those that cannot be opened any more: their enc or sig master is DESTROYED. */
   readonly lost: number
 }
 
 /**
- * What a rekey from this version would have to seal anew. Reads the attempts that need the version's keys, and no others: the keys
+ * What a rekey from this version would have to seal again. Reads the attempts that need the version's keys, and no others: the keys
  * are looked up first, so that the planner knows how few there may be.
  */
 export async function rekeyScope(db: Queryable, domain: string, version: number): Promise<RekeyScope> {

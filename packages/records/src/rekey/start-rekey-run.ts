@@ -12,7 +12,7 @@ export interface RekeyRequest {
 }
 
 /**
- * Refuses a rekey that could not end: files are sealed anew under the active versions, so the version they leave may be
+ * Refuses a rekey that could not end: files are sealed again under the active versions, so the version they leave may be
  * active in no role.
  * @throws RecordsError NOT_FOUND (no enc or sig key of that version), BAD_STATE (active, or not in use yet), NO_ACTIVE_KEY
  */

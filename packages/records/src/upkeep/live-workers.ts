@@ -27,7 +27,7 @@ export interface LiveWorker {
 
 /**
  * Workers that may seal: READY or DRAINING, or STARTING with a word on keys already, and heard of within their time by the
- * database's clock. Maintenance, which is in the register too, seals nothing.
+ * database's clock. Maintenance, which is in the records too, seals nothing.
  */
 export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
   const rows = await db.query<{ id: string; host: string; keys: unknown }>(Prisma.sql`

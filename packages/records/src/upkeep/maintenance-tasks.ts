@@ -23,8 +23,8 @@ export interface MaintenanceTaskRow {
 const RETRY_S = 15
 
 /**
- * Takes a task on, when it was last begun so many seconds ago and nobody is at it (by the database's clock): of any number
- * of maintenance processes one does it. False: not due, or somebody else has it.
+ * Takes a task on, when it was last begun so many seconds ago and no one is at it (by the database's clock): of any number
+ * of maintenance processes one does it. False: not due, or someone else has it.
  */
 export async function startTask(db: Queryable, task: TaskLease & { readonly everySeconds: number }): Promise<boolean> {
   const rows = await db.query<{ name: string }>(Prisma.sql`
@@ -41,7 +41,7 @@ export async function startTask(db: Queryable, task: TaskLease & { readonly ever
   return rows.length === 1
 }
 
-/** Says that the task is still being done. False: somebody else has it by now. */
+/** Says that the task is still being done. False: someone else has it by now. */
 export async function renewTask(db: Queryable, task: TaskLease): Promise<boolean> {
   const rows = await db.query<{ name: string }>(Prisma.sql`
     UPDATE maintenance_tasks SET lease_expires_at = clock_timestamp() + make_interval(secs => ${task.leaseSeconds}::float8)

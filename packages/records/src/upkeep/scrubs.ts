@@ -56,7 +56,7 @@ export async function currentScrub(db: Queryable, everyDays: number): Promise<Sc
 }
 
 /**
- * Writes down how one object fared, and when it was found whole. Once a pass, whoever looks at the object a second time: another run, or one
+ * Writes down how one object fared, and when it was found whole. Once a pass, anyone who looks at the object a second time: another run, or one
  * that goes on after it was cut off.
  */
 export async function recordScrubbed(
@@ -98,7 +98,7 @@ export async function finishScrub(db: Queryable, id: string): Promise<ScrubRow |
   return row === undefined ? undefined : scrubRow(row)
 }
 
-/** What was given up with a key without which nobody can verify it is not looked at: each pass would find it again. */
+/** What was given up with a key without which no one can verify it is not looked at: each pass would find it again. */
 const GIVEN_UP = Prisma.sql`EXISTS (SELECT FROM master_keys k WHERE k.state = 'DESTROYED'
   AND (k.id = a.sig_key_id OR k.id = a.kek_key_id AND a.wrapped_nonces IS NOT NULL))`
 

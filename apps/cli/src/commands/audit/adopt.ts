@@ -23,10 +23,10 @@ export function auditAdoptVerb(audit: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-A restored database ends with an older checkpoint than the store, and maintenance refuses to sign (AUDIT_BEHIND) so that nobody
+A restored database ends with an older checkpoint than the store, and maintenance refuses to sign (AUDIT_BEHIND) so that no one
 can roll it back unseen. Without --request this makes the request: have it signed by an officer and an auditor (\`requests show\`,
 \`sign\`, \`approve\`). With it, a checkpoint is made above the store's last one that names it and the request. The gap between
-is reported by \`audit verify\` for ever.`,
+is reported by \`audit verify\` forever.`,
     )
   perform<AdoptOptions>(commonOptions(adopt, { changes: true }), runner, adoptAction)
 }

@@ -27,7 +27,7 @@ interface LogOptions extends CommonOptions {
 export function auditVerbs(program: Command, runner: Runner): void {
   const audit = program
     .command('audit')
-    .description('the audit log: who did what, and the proof that nobody changed it')
+    .description('the audit log: who did what, and the proof that no one changed it')
   auditVerifyVerb(audit, runner)
 
   const log = audit
@@ -53,7 +53,7 @@ where the log is long.`,
       'after',
       `
 Maintenance does this by itself every SEALFLEET_AUDIT_CHECKPOINT_SECONDS. The line NO:SHA256 is what \`audit verify --expect\`
-takes: write it down where nobody reaches it who writes to the database or the store. Needs the audit key in the HSM.`,
+takes: write it down where no one reaches it who writes to the database or the store. Needs the audit key in the HSM.`,
     )
   perform<CommonOptions>(commonOptions(checkpoint, { changes: true }), runner, checkpointAction)
 

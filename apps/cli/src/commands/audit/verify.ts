@@ -34,7 +34,7 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
     .description('recompute the chain, check every signature and copy, compare records with the log')
     .option(
       '--anchor <file>',
-      'compare with what the last verification left in this file; written anew after a success',
+      'compare with what the last verification left in this file; written again after a success',
     )
     .option(
       '--expect <NO:SHA256...>',
@@ -54,7 +54,7 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
 Finds rows, batches and checkpoints that were changed, taken away or added; a database or a store that was rolled back alone;
 a file's record that is not what the log says was committed last; a file that is gone without an event that deleted it, or is there
 although one did; a key that was destroyed, or is not, otherwise than the log and its signed record say. Both rolled back together are found only with --anchor or
---expect: keep that file, or those lines, where nobody reaches them who writes to the database or the store. Rows that are in
+--expect: keep that file, or those lines, where no one reaches them who writes to the database or the store. Rows that are in
 no batch yet are protected by nothing; they are counted. Writes nothing but the anchor. Exit status: 3 when anything was found.`,
     )
   perform<VerifyOptions>(commonOptions(verify, { changes: false }), runner, verifyAction)
@@ -134,7 +134,7 @@ async function kept(file: string): Promise<readonly Anchor[]> {
   }
 }
 
-/** Said before the log is read: an hour later nobody wants to hear that the result can not be kept. */
+/** Said before the log is read: an hour later no one wants to hear that the result cannot be kept. */
 async function assertWritable(file: string): Promise<void> {
   const folder = path.dirname(file)
   try {

@@ -6,7 +6,7 @@ import { emptyTally, type Replayed, type ReplayTally } from './replay.js'
 
 /**
  * What a replay of these letters would do: each one's statement is run and rolled back, so that what the run refuses is
- * refused here. Which files die again nobody can know before.
+ * refused here. Which files die again no one can know before.
  */
 export async function rehearseReplay(
   records: Records,

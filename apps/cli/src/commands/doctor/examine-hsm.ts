@@ -86,7 +86,7 @@ function latchFinding({ seen, known }: ReadOnlyPinLockout, records: Records | un
   if (known === undefined) return [ok('latch', `${name}: not tried by a worker yet`)]
   const when = `${known.setAt.toISOString()} by ${known.setBy}`
   if (known.state === 'proven') return [ok('latch', `${name}: proven ${when}`)]
-  const error = new CliError('HSM_ACCESS_DENIED', `${name}: rejected ${when}; nobody tries it again`, {
+  const error = new CliError('HSM_ACCESS_DENIED', `${name}: rejected ${when}; no one tries it again`, {
     exitStatus: statusOfCode('HSM_ACCESS_DENIED'),
     fix: `correct the PIN, then: sealfleet hsm unlatch ${seen.serial} ${seen.pinId} --reason TEXT`,
   })
@@ -146,7 +146,7 @@ async function keyFindings(admin: KeyAdmin, records: Records, findings: Finding[
 }
 
 function nothingToCompare({ label, state }: KeyRow): CliError {
-  return new CliError('KEY_MISMATCH', `${label} is ${state} without a check value: nobody can tell if it is right`, {
+  return new CliError('KEY_MISMATCH', `${label} is ${state} without a check value: no one can tell if it is right`, {
     exitStatus: statusOfCode('KEY_MISMATCH'),
     fix: 'find out where the record came from; register the key again from its evidence',
   })

@@ -4,7 +4,7 @@ import type { Records } from '@sealfleet/records'
 
 /**
  * A latch for trying things out: looks at the fleet's and never writes it. A PIN that the fleet has latched is not tried; one
- * that is rejected here is not tried again by this command, and latches nobody, since a person's shell may hold another PIN
+ * that is rejected here is not tried again by this command, and latches no one, since a person's shell may hold another PIN
  * than the workers.
  */
 export class ReadOnlyPinLockout implements PinLockout {

@@ -290,7 +290,7 @@ async function isListed(list: AsyncIterable<{ readonly key: string }>, key: stri
   return false
 }
 
-/** As somebody meant it, most often: said, since deletions then take longer than they are asked for. */
+/** As someone meant it, most often: said, since deletions then take longer than they are asked for. */
 function lockedFinding(until: Date): Finding {
   const found = `the bucket keeps what it gets: what was last tried out is locked until ${humanTime(until)}`
   return ok('object lock', `${found}; rm, sweep and retention leave objects until their own date`)
@@ -307,7 +307,7 @@ async function checkSecret(context: CommandContext, config: Config<'s3'>): Promi
     const { code } = classify(error, { during: 's3' })
     return code === 'S3_ACCESS_DENIED' ? [ok(check, 'another secret is refused')] : []
   }
-  const fix = 'make the store check signatures: whoever reaches it can read, replace and delete every object'
+  const fix = 'make the store check signatures: anyone who reaches it can read, replace and delete every object'
   return [warning(check, 'the store accepts any secret for this access key', fix)]
 }
 

@@ -31,7 +31,7 @@ export function policyOptions(command: Command, words: { readonly suite: string 
         'forever',
       ),
     )
-    .option('--accept-loss-with-database', 'for detached nonces: whoever loses the database loses the files')
+    .option('--accept-loss-with-database', 'for detached nonces: anyone who loses the database loses the files')
 }
 
 /** What the options say of the policy; what they do not say is undefined. */
@@ -46,10 +46,10 @@ export function policyOf(o: PolicyOptions) {
   } satisfies { readonly [P in Exclude<keyof DomainPolicy, 'id' | 'name'>]: DomainPolicy[P] | undefined }
 }
 
-/** Throws USAGE for detached nonces whose danger nobody has accepted. */
+/** Throws USAGE for detached nonces whose danger no one has accepted. */
 export function assertLossAccepted(o: PolicyOptions): void {
   if (o.nonces !== 'detached' || o.acceptLossWithDatabase === true) return
-  const message = 'with detached nonces, whoever loses the database loses every file of the domain'
+  const message = 'with detached nonces, anyone who loses the database loses every file of the domain'
   throw new CliError('USAGE', message, {
     exitStatus: EXIT.usage,
     fix: 'if that is wanted: --accept-loss-with-database',
@@ -60,7 +60,7 @@ export function assertLossAccepted(o: PolicyOptions): void {
 export function assertDomainName(name: string): void {
   if (name === '' || name === 'default' || name.length > 100 || name !== printable(name.trim()))
     throw usageError(
-      `a domain can not be called ${JSON.stringify(name.slice(0, 120))}`,
+      `a domain cannot be called ${JSON.stringify(name.slice(0, 120))}`,
       'a name has 1 to 100 characters, none that steers a terminal, and no blanks around it',
     )
 }

@@ -28,7 +28,7 @@ export function domainsSetVerb(domains: Command, runner: Runner): void {
   policyOptions(set, { suite: '1: AES-128-CTR, 2: AES-256-CTR; from the next `keys rotate` on' }).addHelpText(
     'after',
     `
-A new suite takes effect with the next \`keys rotate\`, which then makes enc and sig anew together; until then files are sealed
+A new suite takes effect with the next \`keys rotate\`, which then makes enc and sig again together; until then files are sealed
 under the keys that are active. Nonces and segment size apply to files that workers take up from now on. Detached nonces want an
 active KEK first (\`keys init --domain NAME --with-kek\`). A shorter retention makes files due at once: \`retention list\` shows them.`,
   )

@@ -184,7 +184,7 @@ function openBatch(
   return name === undefined ? batchOfFiles(records, planned, createdBy) : namedBatch(records, name, createdBy)
 }
 
-/** All of them at once, and nothing is accepted: half a folder is worse than none where nobody looks. */
+/** All of them at once, and nothing is accepted: half a folder is worse than none where no one looks. */
 async function badNames({ print, io }: CommandContext, { files, skipped, unnameable }: Expansion): Promise<ExitStatus> {
   const report = {
     code: 'SOURCE_NAME',

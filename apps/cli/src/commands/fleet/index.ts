@@ -40,7 +40,7 @@ export function fleetVerbs(program: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-For a database that was recovered or made anew. Stop the other fleet first: its workers take no more jobs afterwards. Jobs
+For a database that was recovered or made again. Stop the other fleet first: its workers take no more jobs afterwards. Jobs
 that it left in the queues become jobs of this fleet.`,
     )
   perform<AdoptOptions>(commonOptions(adopt, { changes: true }), runner, adoptAction)

@@ -38,7 +38,7 @@ export function holdsVerbs(program: Command, runner: Runner): void {
     .description('place a hold on a whole key domain or on one file')
     .option('--domain <id|name>', 'every file of this domain, those to come included')
     .option('--file <id>', 'one file, by its id or the text it was enqueued with by --id')
-    .requiredOption('--reason <text>', 'why, for whoever meets the hold, and for the audit log')
+    .requiredOption('--reason <text>', 'why, for anyone who meets the hold, and for the audit log')
     .addHelpText(
       'after',
       `

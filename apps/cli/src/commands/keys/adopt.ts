@@ -7,7 +7,7 @@ import { unsoundAttributes } from './token-keys.js'
 
 /**
  * What the record of a key says that is in the token already: its check value as the token computes it now (a KEK: a new
- * check record). Throws KEY_MISMATCH unless there is exactly one of that label, HSM_ACCESS_DENIED for a key that somebody
+ * check record). Throws KEY_MISMATCH unless there is exactly one of that label, HSM_ACCESS_DENIED for a key that someone
  * could have read.
  */
 export async function registrationOf(

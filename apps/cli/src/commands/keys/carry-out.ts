@@ -14,7 +14,7 @@ type Preparation = Exclude<KeyStep, { readonly kind: 'activate' }>
 
 /**
  * Carries out one step, the record of a key together with its row in the audit log; returns the row of the key as it is
- * afterwards. `there` has nothing to carry out. Token first, records second: a key that nobody recorded is found by the next
+ * afterwards. `there` has nothing to carry out. Token first, records second: a key that no one recorded is found by the next
  * run, a record without a key is a lie.
  */
 export async function carryOut(

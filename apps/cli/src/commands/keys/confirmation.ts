@@ -63,7 +63,7 @@ export async function waitForWorkers(
     const missing = unconfirmed(workers, keys)
     if (missing.length === 0) {
       const all = workers.length === 1 ? 'the worker that runs' : `all ${workers.length} workers that run`
-      await context.print.note(workers.length === 0 ? 'no worker runs: nobody to wait for' : `confirmed by ${all}`)
+      await context.print.note(workers.length === 0 ? 'no worker runs: no one to wait for' : `confirmed by ${all}`)
       return workers.map(({ id }) => id)
     }
     if (performance.now() - began >= seconds * 1000) throw notEverywhere(workers, missing, keys, seconds)

@@ -46,7 +46,7 @@ async function retireAction(context: CommandContext, _args: readonly string[], o
   const actor = `cli:${context.io.user}`
   const effect =
     o.role === 'audit'
-      ? 'checkpoints and destructions can not be signed until a new audit key is made'
+      ? 'checkpoints and destructions cannot be signed until a new audit key is made'
       : `domain ${domain.name} takes no new files (NO_ACTIVE_KEY) until it is given a new ${o.role} key`
   if (o.dryRun === true) {
     await retireMasterKey(records.rehearsal(), { ref: { domain: domain.id, role: o.role }, actor, reason })

@@ -43,12 +43,12 @@ export function rotateVerb(keys: Command, runner: Runner): void {
         .choices(['files', 'enc', 'sig', 'kek', 'audit'])
         .default('files'),
     )
-    .option('--reason <text>', 'for the audit log: on schedule, or since somebody may have used the old version')
+    .option('--reason <text>', 'for the audit log: on schedule, or since someone may have used the old version')
     .addHelpText(
       'after',
       `
 The new version is made and registered as PENDING first. Every worker that runs looks for it on every token it uses, primary
-and secondaries, and when all have found the right key there it becomes active: nobody seals with a key that is not everywhere
+and secondaries, and when all have found the right key there it becomes active: no one seals with a key that is not everywhere
 yet. With secondary tokens, copy the new key to them while this waits. When the time runs out the version stays PENDING and
 the error names which worker lacks what; the same command goes on with it later.
 
@@ -122,7 +122,7 @@ function assertBothWhenSuiteChanges(domain: DomainPolicy, active: KeyRow, { role
   })
 }
 
-/** All plans before anything is done: nothing is made when one of them can not be. */
+/** All plans before anything is done: nothing is made when one of them cannot be. */
 async function plan(
   records: Records,
   admin: KeyAdmin,

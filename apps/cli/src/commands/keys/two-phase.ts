@@ -45,8 +45,8 @@ export function waitOptions(command: Command): Command {
     .addOption(
       new Option(
         '--no-wait',
-        'activate at once. Dangerous: a worker or a secondary token without the key can not seal, and what is sealed ' +
-          'while others can not read it is lost with the one token that holds it',
+        'activate at once. Dangerous: a worker or a secondary token without the key cannot seal, and what is sealed ' +
+          'while others cannot read it is lost with the one token that holds it',
       ),
     )
     .option(
@@ -63,7 +63,7 @@ export function underKeysLock<T>(
   run: (tx: Queryable) => Promise<T>,
 ): Promise<T> {
   return underLoginLock(records, { tokenSerial: 'keys init', pinId: domain }, (tx) => {
-    // Somebody who waited for a turn may have been stopped meanwhile.
+    // Someone who waited for a turn may have been stopped meanwhile.
     signal.throwIfAborted()
     return run(tx)
   })
@@ -106,7 +106,7 @@ export async function prepare(
   return prepared
 }
 
-/** Between the phases. Resolves with the workers that confirmed; null: nobody was asked. Throws KEY_NOT_EVERYWHERE. */
+/** Between the phases. Resolves with the workers that confirmed; null: no one was asked. Throws KEY_NOT_EVERYWHERE. */
 export async function confirmed(
   context: CommandContext,
   records: Records,
@@ -118,7 +118,7 @@ export async function confirmed(
   context.ifStopped(staysPending(keys))
   if (wait !== false) return waitForWorkers(context, records, keys, wait)
   await context.print.note(
-    'warning: not waiting. A worker or a secondary token without the key can not seal with it, nor read what others seal',
+    'warning: not waiting. A worker or a secondary token without the key cannot seal with it, nor read what others seal',
   )
   return null
 }

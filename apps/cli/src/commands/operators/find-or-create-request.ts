@@ -108,7 +108,7 @@ export function quoted(text: string): string {
   return /^[\w./@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
-/** The reason that was signed, so that nobody has to type it twice. @throws NOT_FOUND for a request that is not there */
+/** The reason that was signed, so that no one has to type it twice. @throws NOT_FOUND for a request that is not there */
 export async function signedReason(records: Records, request: string | undefined): Promise<string> {
   if (request === undefined) return ''
   const found = await getRequest(records, request)

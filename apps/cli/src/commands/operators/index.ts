@@ -36,7 +36,7 @@ interface AddOptions extends SignedOptions {
 export function operatorsVerbs(program: Command, runner: Runner): void {
   const operators = program
     .command('operators')
-    .description('people whose signatures allow what nobody may do alone: destroying, shredding, enrolling')
+    .description('people whose signatures allow what no one may do alone: destroying, shredding, enrolling')
 
   const list = operators.command('list').description('who is enrolled, with which key, by whose signatures')
   perform<CommonOptions>(commonOptions(list, { changes: false }), runner, listAction)
@@ -60,7 +60,7 @@ export function operatorsVerbs(program: Command, runner: Runner): void {
 }
 
 const ENROLMENT = `
-The first two officers are enrolled as they are: an empty house has nobody to ask. Enrol them in one sitting, and a third one
+The first two officers are enrolled as they are: an empty house has no one to ask. Enrol them in one sitting, and a third one
 at once. From then on this makes a request that officers sign (see \`requests\`), and with --request ID uses it.
 The private key never comes here: it is made with \`operators keygen\` or openssl on a machine of the operator’s own.`
 

@@ -81,7 +81,7 @@ async function newPassphrase(context: CommandContext, o: KeygenOptions): Promise
   const file = o.passphraseFile === undefined ? undefined : path.resolve(io.cwd, o.passphraseFile)
   const passphrase = await readPassphrase(io, file, 'passphrase for the new key: ')
   if (passphrase.length < SHORTEST_PASSPHRASE) {
-    const fix = 'take several words at random; whoever gets the file can try as many as they like'
+    const fix = 'take several words at random; anyone who gets the file can try as many as they like'
     throw usageError(`a passphrase has at least ${SHORTEST_PASSPHRASE} characters`, fix)
   }
   if (file !== undefined) return passphrase

@@ -7,7 +7,7 @@ import { readSmallFile } from './small-file.js'
 import { askSecret } from './terminal.js'
 import { printable } from '../../output/printable.js'
 
-/** A passphrase shorter than this is a matter of hours to whoever has the file: PKCS#8 as OpenSSL writes it stretches little. */
+/** A passphrase shorter than this is a matter of hours to anyone who has the file: PKCS#8 as OpenSSL writes it stretches little. */
 export const SHORTEST_PASSPHRASE = 12
 
 export interface SigningKey {

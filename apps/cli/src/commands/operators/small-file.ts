@@ -11,14 +11,14 @@ const WHY: Readonly<Record<string, string>> = {
   EISDIR: 'is a folder',
 }
 
-/** A file that was named and can not be read: status 4 when it is not there. What is no error of the file system is thrown as it is. */
+/** A file that was named and cannot be read: status 4 when it is not there. What is no error of the file system is thrown as it is. */
 export function unreadable(file: string, error: unknown): CliError {
   const errno = errnoOf(error)
   if (errno === undefined) throw error
   const refuses = isDenied(error) ? (refusesReading(file) ?? file) : undefined
   const message =
     refuses === undefined
-      ? `${printable(file)} ${WHY[errno] ?? `can not be read (${errno})`}`
+      ? `${printable(file)} ${WHY[errno] ?? `cannot be read (${errno})`}`
       : `${mayNotBeRead(refuses)} (${errno})`
   return new CliError('INPUT', message, {
     exitStatus: hasCode(error, 'ENOENT', 'ENOTDIR') ? EXIT.missing : EXIT.failed,

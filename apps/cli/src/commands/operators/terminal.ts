@@ -12,7 +12,7 @@ interface RawInput {
   setRawMode?(on: boolean): unknown
 }
 
-/** Whether somebody sits there and can be asked. */
+/** Whether someone sits there and can be asked. */
 export function canAsk(io: Io): boolean {
   const input = io.stdin as RawInput
   return input.isTTY === true && input.setRawMode !== undefined

@@ -53,7 +53,7 @@ export async function readDestructions(
     } catch (error) {
       signal.throwIfAborted()
       const { code, message, exitStatus } = describeError(error)
-      // Whatever bytes somebody put there are no reason to stop; an HSM or a store out of reach is.
+      // Whatever bytes someone put there are no reason to stop; an HSM or a store out of reach is.
       if (exitStatus === EXIT.unreachable) throw error
       const why = error instanceof DestructionUnproven ? error.message : message
       unproven.push({

@@ -116,7 +116,7 @@ function misplaced({ entry, info }: Sealed, place: ReturnType<typeof parseObject
 
 function unfit({ entry, info }: Sealed): Unplaced | undefined {
   if (info.nonceMode === 'detached')
-    return unplaced(entry, info, 'E_NONCES_ABSENT', 'its nonces were in the lost records alone: nobody can open it')
+    return unplaced(entry, info, 'E_NONCES_ABSENT', 'its nonces were in the lost records alone: no one can open it')
   if (info.attemptNo < 1 || info.attemptNo > MAX_ATTEMPT_NO)
     return unplaced(entry, info, 'INVALID', `no record holds the attempt number ${info.attemptNo}`)
   if (entry.version === undefined && !entry.latest)
@@ -164,7 +164,7 @@ async function place(
   }
 }
 
-/** What the register refuses of one file, and not of the next. */
+/** What the records refuse of one file, and not of the next. */
 const REFUSALS: ReadonlySet<string> = new Set(['NONCE_REUSE', 'CONFLICT', 'INVALID', 'NOT_FOUND', 'E_KEY_DESTROYED'])
 
 function countFile(report: RecoveryReport, { losers, claim }: Selection, winner: Intact, group: Group): void {

@@ -16,7 +16,7 @@ export interface KeyRecovered {
   readonly state: 'ACTIVE' | 'DECRYPT_ONLY'
 }
 
-/** A key of the token that is not trusted: what is sealed under it can not be placed. */
+/** A key of the token that is not trusted: what is sealed under it cannot be placed. */
 export interface KeyRefused {
   readonly label: string
   readonly code: string
@@ -94,7 +94,7 @@ function planRoleKeys(role: Role, suite: Suite, own: readonly MasterKeyRef[], ro
 
 /**
  * Writes the records of domains and keys that are missing, each key with an audit row in the same transaction. Under the lock of
- * `keys init`, so that nobody makes a key meanwhile. A key that is not fit is refused and left out.
+ * `keys init`, so that no one makes a key meanwhile. A key that is not fit is refused and left out.
  */
 export async function recoverKeys(
   { records, admin }: { readonly records: Records; readonly admin: KeyAdmin },

@@ -2,7 +2,7 @@ import { keyLabel, type HsmPool } from '@sealfleet/hsm'
 import { listMasterKeys } from '@sealfleet/records/keys'
 import type { KeyRow, MasterKeyRef, Records } from '@sealfleet/records'
 
-/** The register's keys, as judging and placing objects asks for them. */
+/** The records' keys, as judging and placing objects asks for them. */
 export interface KnownKeys {
   state(key: MasterKeyRef): Promise<'usable' | 'unknown' | 'destroyed'>
   /** Undefined for a key without a record. */
@@ -25,7 +25,7 @@ export async function knownKeys(records: Records, pool: HsmPool): Promise<KnownK
   }
 }
 
-/** For a dry run into a register without keys: those of the token, by their labels, and those that are destroyed. */
+/** For a dry run into records without keys: those of the token, by their labels, and those that are destroyed. */
 export function withTokenKeys(
   known: KnownKeys,
   labels: ReadonlySet<string>,

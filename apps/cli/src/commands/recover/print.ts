@@ -25,7 +25,7 @@ export function reportJson({ fileId, outcome, attempt, claim, unplaced }: FileOu
   return { fileId: fileId ?? null, outcome, ...won, ...named, unplaced }
 }
 
-/** The end of a run: what was recovered, what was not and why, and what nobody can bring back. */
+/** The end of a run: what was recovered, what was not and why, and what no one can bring back. */
 export async function printRecovery(
   context: CommandContext,
   report: RecoveryReport,

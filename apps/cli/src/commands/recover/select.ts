@@ -20,7 +20,7 @@ export interface Selection {
   readonly highest: number
 }
 
-/** A number that nobody vouches for raises the file's own only so far: it must not be used up by a forged header. */
+/** A number that no one vouches for raises the file's own only so far: it must not be used up by a forged header. */
 const BELIEVABLE = 1_000_000
 /** What a record can hold. */
 export const MAX_ATTEMPT_NO = 2_147_483_647
@@ -68,8 +68,8 @@ export async function select(ports: JudgePorts, found: readonly Sealed[], o: Jud
   for (const sealed of below) if (sealed !== undefined) judged.push(await judgeHeader(ports, sealed, options))
   const lost = judged.filter((one) => one !== winner)
   const losers = o.quick || winner === undefined ? [] : withNumbersOfTheirOwn(lost.filter(isAuthentic), winner)
-  // Below the winner nothing is missed, but what has not even a true header belongs to nobody. (Under a key that was
-  // destroyed after its files were sealed anew, nobody can tell any more, and nothing is wrong.)
+  // Below the winner nothing is missed, but what has not even a true header belongs to no one. (Under a key that was
+  // destroyed after its files were sealed again, no one can tell any more, and nothing is wrong.)
   const strays = lost.filter((one) => isStray(one) && below.includes(one.sealed))
   problems.push(...strays.flatMap(problemOf))
   const claim = winner === undefined ? {} : claimOf({ ...winner.info, metadata: winner.head.metadata }, metadata)

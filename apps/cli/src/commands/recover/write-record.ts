@@ -22,7 +22,7 @@ export interface PlaceOptions {
  * Writes one file with its attempts and an audit row, in one transaction. The fingerprint is that of a request for the file
  * below the root of recovered ones, also where its source is claimed: a producer that enqueues the same id again is told
  * REQUEST_CONFLICT, since nothing authentic says any more whether it is the same request.
- * @returns whether it was written: false when somebody else wrote it meanwhile
+ * @returns whether it was written: false when someone else wrote it meanwhile
  * @throws RecordsError, CliError NO_ACTIVE_KEY
  */
 export async function placeFile(

@@ -40,7 +40,7 @@ interface StatusOptions extends CommonOptions {
 }
 
 const HELP = `
-A file stays stored and readable all the time: its object is opened, every byte of it checked, sealed anew under the domain's
+A file stays stored and readable all the time: its object is opened, every byte of it checked, sealed again under the domain's
 active keys and present policy (suite, nonce mode, segment size), and exchanged in the record; the old object goes after its
 grace. Rotate first: the version that files leave may not be active. Workers do the work (SEALFLEET_REKEY_CONCURRENCY), the
 maintenance process hands it out: at least one of it must run. A run survives anything, and starting it again resumes it.
@@ -144,7 +144,7 @@ async function startAction(context: CommandContext, _args: readonly string[], o:
   return report.state === 'DONE' ? statusOf(report) : EXIT.failed
 }
 
-/** What is said when somebody stops waiting. */
+/** What is said when someone stops waiting. */
 function goesOnAlone(id: string): string {
   return `run ${id} goes on without this command: \`sealfleet rekey status ${id}\` shows how far it is, \`sealfleet rekey pause ${id}\` stops it`
 }
@@ -154,7 +154,7 @@ function assertOpenable(version: number, { files, lost }: RekeyScope): void {
   if (files === 0 || lost < files) return
   throw new CliError(
     'E_KEY_DESTROYED',
-    `version ${version} was destroyed: ${count(files, 'file')} under it can not be opened`,
+    `version ${version} was destroyed: ${count(files, 'file')} under it cannot be opened`,
     {
       exitStatus: EXIT.key,
       fix: 'nothing can be done for these files; see `sealfleet keys list`',
@@ -174,7 +174,7 @@ async function statusAction(context: CommandContext, [id]: readonly string[], o:
   const reports: RunReport[] = []
   for (const run of await listRekeyRuns(records, { limit: o.limit })) reports.push(await reportOf(records, run))
   await context.print.document({ runs: reports })
-  await context.print.text(reports.length === 0 ? 'no file was ever sealed anew here' : runsText(reports))
+  await context.print.text(reports.length === 0 ? 'no file was ever sealed again here' : runsText(reports))
   return EXIT.done
 }
 

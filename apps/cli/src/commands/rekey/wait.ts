@@ -8,7 +8,7 @@ import { endedOf, reportOf, type RunReport } from './report.js'
 /** Between two looks, milliseconds; a count of very many items takes longer, and then so does this. */
 const LOOK_MS = 500
 
-/** Waits until the run is over, or paused by somebody; shows how far it is. Throws the signal's reason when stopped. */
+/** Waits until the run is over, or paused by someone; shows how far it is. Throws the signal's reason when stopped. */
 export async function waitForRun(
   context: CommandContext,
   records: Records,

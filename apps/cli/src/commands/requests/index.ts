@@ -126,7 +126,7 @@ async function showAction(context: CommandContext, [id = '']: readonly string[],
   if (body !== undefined) await context.print.note(`the bytes to sign are in ${printable(body)}`)
 }
 
-const TAMPERED = 'THE ROW OF THIS REQUEST DOES NOT SAY WHAT ITS SIGNED BYTES SAY: somebody wrote to the database'
+const TAMPERED = 'THE ROW OF THIS REQUEST DOES NOT SAY WHAT ITS SIGNED BYTES SAY: someone wrote to the database'
 
 function stateOf(request: RequestRow): string {
   const { state, signatures, createdBy, consumedAt, consumedBy, cancelledAt, cancelledBy } = request

@@ -46,7 +46,7 @@ async function signAction(context: CommandContext, [given = '']: readonly string
   const final = path.resolve(io.cwd, o.output ?? `${given}.sig`)
   const { body, request } = parse(file, await readSmallFile(file))
   const shown = describeRequest(request, body, io.stderr)
-  // Where it is read before the question, whatever stdout is: with --json too, nobody signs unseen.
+  // Where it is read before the question, whatever stdout is: with --json too, no one signs unseen.
   await write(io.stderr, `You are about to sign:\n\n${shown}\n\n`)
   if (request.expiresAt.getTime() <= Date.now()) {
     await print.note('note: by the clock of this machine the request has expired; the server decides by its own')

@@ -39,7 +39,7 @@ export function rewrapVerb(program: Command, runner: Runner): void {
       `
 Run it after \`keys rotate --role kek\`. Only the database is touched: objects, and the KEK version in their headers, stay as
 they are. Each attempt is exchanged by itself, under the eyes of readers and workers; stop it whenever you like, and run it again to go
-on. Several runs at once do no harm. With --dry-run it says what each version wraps. Nonces that can not be opened are
+on. Several runs at once do no harm. With --dry-run it says what each version wraps. Nonces that cannot be opened are
 left as they are and named (exit status 3, or 5 where the KEK is gone).`,
     )
   perform<RewrapOptions>(commonOptions(verb, { changes: true }), runner, rewrapAction)
@@ -144,7 +144,7 @@ async function summarise(
 ): Promise<ExitStatus> {
   const versions = await kekWraps(records, domain.id)
   await context.print.document({ domain: domain.id, dryRun: false, to: active.version, ...report, versions })
-  const raced = report.raced === 0 ? '' : `, ${report.raced} by somebody else meanwhile`
+  const raced = report.raced === 0 ? '' : `, ${report.raced} by someone else meanwhile`
   await say(context, versions, `${count(report.rewrapped, 'attempt')} wrapped under version ${active.version}${raced}`)
   if (report.failed.length > 0) {
     const rows = report.failed.map((one) => [one.attemptId, one.fileId, String(one.kekVersion), one.error.code])

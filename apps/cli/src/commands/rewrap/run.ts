@@ -42,7 +42,7 @@ export interface NotRewrapped {
 
 export interface RewrapReport {
   rewrapped: number
-  /** Somebody else was faster (another rewrap, a shred): nothing was left to do. */
+  /** Someone else was faster (another rewrap, a shred): nothing was left to do. */
   raced: number
   readonly failed: NotRewrapped[]
 }
@@ -134,8 +134,8 @@ async function rewrapOne(
   if (kekState === 'DESTROYED') throw new FormatError('E_KEY_DESTROYED', `kek ${kekVersion} was destroyed`)
   const nonces = await unwrapNonces(unwrapper, kekVersion, attempt, wrapped, { signal })
   try {
-    const anew = await wrapNonces(wrapper, active.version, attempt, nonces, { signal })
-    return { attemptId, from: { kekKeyId, wrapped }, wrapped: anew }
+    const again = await wrapNonces(wrapper, active.version, attempt, nonces, { signal })
+    return { attemptId, from: { kekKeyId, wrapped }, wrapped: again }
   } finally {
     wipe(nonces.nonceEnc, nonces.nonceSig)
   }

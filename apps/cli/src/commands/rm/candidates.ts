@@ -16,8 +16,8 @@ export interface Candidate {
 }
 
 /**
- * The files that were named, each once. All are looked at before the first is touched: when one of them can not be removed, none
- * is. @throws NOT_FOUND, HELD, BAD_STATE: the code of the first that can not, a sentence for each of them
+ * The files that were named, each once. All are looked at before the first is touched: when one of them cannot be removed, none
+ * is. @throws NOT_FOUND, HELD, BAD_STATE: the code of the first that cannot, a sentence for each of them
  */
 export async function examine(
   records: Records,

@@ -41,7 +41,7 @@ export function rmVerb(program: Command, runner: Runner): void {
       `
 Every version of every object of the file is deleted at once when the store is at hand, and by the next sweep otherwise. Its
 record says when and by whom (\`status\`, \`trace\`); its id is never free again. A file under a hold is refused (HELD), and so
-is one that is not stored: a dead file is given up with \`dlq discard\`. When one of several can not be removed, none is. Given
+is one that is not stored: a dead file is given up with \`dlq discard\`. When one of several cannot be removed, none is. Given
 again, the command finishes what was cut off.`,
     )
   perform<RmOptions>(commonOptions(rm, { changes: true }), runner, rmAction)
@@ -74,7 +74,7 @@ async function rmAction(context: CommandContext, given: readonly string[], o: Rm
       files.push(await removeOne(context, records, candidate, reason))
       counter.update(files.length)
     }
-    // Those removed before as well: whoever removed them may have been cut off.
+    // Those removed before as well: anyone who removed them may have been cut off.
     const gone = files.filter(({ outcome }) => outcome !== 'refused').map(({ fileId }) => fileId)
     const objects = await removeObjects(context, records, gone, (n) => counter.update(n))
     counter.stop()
@@ -116,7 +116,7 @@ async function removeOne(
     case 'removed':
       return result('removed', `${source.root}:${source.path}`)
     case 'deleted':
-      return result('removed before', 'by somebody else, just now')
+      return result('removed before', 'by someone else, just now')
     case 'held': {
       const [hold] = removal.holds
       const said = hold === undefined ? 'held' : heldError(id, hold).message

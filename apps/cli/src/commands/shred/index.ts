@@ -26,7 +26,7 @@ export function shredVerb(program: Command, runner: Runner): void {
   const shred = signedOptions(
     program
       .command('shred')
-      .description('make one file of a domain with detached nonces unreadable for ever; needs two officers')
+      .description('make one file of a domain with detached nonces unreadable forever; needs two officers')
       .argument(
         '<id>',
         'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
@@ -38,9 +38,9 @@ export function shredVerb(program: Command, runner: Runner): void {
 
 const HELP = `
 Without --request it makes a request for officers to sign (see \`requests\`); with it, the wrapped nonces of all attempts at the
-file are deleted, and nobody can derive its keys any more. Maintenance then deletes its objects. What it can not reach: backups and
+file are deleted, and no one can derive its keys any more. Maintenance then deletes its objects. What it cannot reach: backups and
 replicas of the database that hold the wrapped nonces, as long as the KEK they are wrapped under exists. Let them expire, or
-rewrap the domain under a new KEK and destroy the old one. A file with inline nonces can not be shredded: its object holds them.`
+rewrap the domain under a new KEK and destroy the old one. A file with inline nonces cannot be shredded: its object holds them.`
 
 async function shredAction(context: CommandContext, [given = '']: readonly string[], o: ShredOptions): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
@@ -69,7 +69,7 @@ async function ask(
   reason: string,
   o: ShredOptions,
 ): Promise<void> {
-  // Nobody is asked to sign what would be refused.
+  // No one is asked to sign what would be refused.
   const file = await records.transaction((tx) => lockForShredding(tx, fileId))
   const wanted = {
     kind: 'file.shred',

@@ -34,7 +34,7 @@ export function sweepVerb(program: Command, runner: Runner): void {
       'after',
       `
 An object goes only when its file is stored in another one that was just seen in the store, or was discarded or deleted;
-the old object of a file that was sealed anew goes so too, SEALFLEET_SUPERSEDED_GRACE_SECONDS later; unfinished uploads go
+the old object of a file that was sealed again goes so too, SEALFLEET_SUPERSEDED_GRACE_SECONDS later; unfinished uploads go
 when their attempt is over. Each deletion leaves a row in the audit log (\`trace ID\`). What the
 database does not know is never deleted. The maintenance process does the same by itself. Exit status 1: a stored file's
 object is missing or changed (docs/RUNBOOK.md).`,

@@ -1,4 +1,4 @@
-/** What sealing a stored file anew needs from the world; filled by the composition root, and by tests with the same. */
+/** What sealing a stored file again needs from the world; filled by the composition root, and by tests with the same. */
 import type { KeyDeriver, NonceWrapper, OpenOptions } from '@sealfleet/format'
 import type {
   CommitRekeyInput,

@@ -28,7 +28,7 @@ export type RekeyOutcome =
     }
 
 /**
- * One try at sealing a stored file anew (docs/ARCHITECTURE.md). Whatever happens, the file stays STORED and readable.
+ * One try at sealing a stored file again (docs/ARCHITECTURE.md). Whatever happens, the file stays STORED and readable.
  *
  * Never throws for what the closed list of failure codes knows: the failure is recorded and returned with the decision of
  * its policy. It throws only when the database is out of reach: the claim was not answered, or (then an UnrecordedError)
@@ -75,7 +75,7 @@ async function underClaim(
   try {
     return { kind: 'done', claim, object: await reseal(ports, { claim, owner, lease, signal }) }
   } catch (error) {
-    // Whoever aborted says why; what then fails underneath is only the echo.
+    // Anyone who aborted says why; what then fails underneath is only the echo.
     return await recordFailure(ports, claim, owner, signal.aborted ? signal.reason : error)
   } finally {
     await ports.step('rekey-wipe', 'after')

@@ -27,11 +27,11 @@ export interface ResealOptions {
 }
 
 /**
- * Seals a stored file anew, under an item's claim: opens the object that it is kept in, pinned to its version and checked
+ * Seals a stored file again, under an item's claim: opens the object that it is kept in, pinned to its version and checked
  * against its record; seals its plaintext, each segment once it is authentic, into a new object under the domain's active
  * keys and present policy; exchanges the two in the record. Plaintext is in memory alone, a few segments of it at a time.
  *
- * The new object can not be completed before the old one has proved whole: its trailer is written after the last check.
+ * The new object cannot be completed before the old one has proved whole: its trailer is written after the last check.
  * Until the exchange every reader finds the old object, afterwards the new one. Throws whatever stopped it; then the file is
  * as it was. Keys, nonces, plaintext and part buffers are wiped or released on every path.
  */

@@ -82,7 +82,7 @@ function termsOf(o: AskOptions, least: number) {
   )
 }
 
-/** What --shred loses is typed: by --confirm, or by whoever sits at the terminal. @throws USAGE, CANCELLED, the signal's reason */
+/** What --shred loses is typed: by --confirm, or by anyone who sits at the terminal. @throws USAGE, CANCELLED, the signal's reason */
 async function assertTyped(
   context: CommandContext,
   needs: KeyNeeds,
@@ -91,7 +91,7 @@ async function assertTyped(
   if (typed === word) return
   await context.print.note(needsText(needs))
   if (typed === undefined && canAsk(context)) return confirm(context, word)
-  throw usageError(`--shred loses ${needs.lost} files for ever, and wants that typed`, `--confirm "${word}"`)
+  throw usageError(`--shred loses ${needs.lost} files forever, and wants that typed`, `--confirm "${word}"`)
 }
 
 function refusalOf(check: () => void): DestructionRefused | undefined {

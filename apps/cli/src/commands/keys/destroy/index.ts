@@ -28,7 +28,7 @@ interface DestroyOptions extends AskOptions {
 }
 
 const HELP = `
-Destroying a version makes every file sealed under it unreadable for ever. It takes four steps, on purpose:
+Destroying a version makes every file sealed under it unreadable forever. It takes four steps, on purpose:
 
   1. keys destroy … --reason TEXT --backups TEXT   counts what needs the key, and makes a request, or
                                                    finds the open one that says the same
@@ -159,7 +159,7 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
       codeOf,
       signal: context.signal,
       onProgress,
-      onStep: () => context.ifStopped(`the destruction of ${key.label} has begun and can not be taken back: ${goesOn}`),
+      onStep: () => context.ifStopped(`the destruction of ${key.label} has begun and cannot be taken back: ${goesOn}`),
     }),
   )
   if (result.outcome === 'refused') throw result.error

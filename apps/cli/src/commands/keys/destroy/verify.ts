@@ -26,7 +26,7 @@ export interface CheckedSigner {
   readonly name: string
   /** Hexadecimal. */
   readonly publicKey: string
-  /** unknown: the operators were lost with a database. Only whoever has that public key from elsewhere knows whose it is. */
+  /** unknown: the operators were lost with a database. Only anyone who has that public key from elsewhere knows whose it is. */
   readonly operator: 'enrolled' | 'revoked' | 'unknown'
 }
 
