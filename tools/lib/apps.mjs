@@ -12,7 +12,7 @@ import { Refusal } from './say.mjs'
 /** `worker-1` runs apps/worker, `maintenance` its second program, `ops` runs apps/ops. @param {string} name */
 const programOf = (name) =>
   name === 'maintenance'
-    ? join(checkout, 'apps', 'worker', 'dist', 'maintenance.js')
+    ? join(checkout, 'apps', 'maintenance', 'dist', 'main.js')
     : join(checkout, 'apps', name.replace(/-\d+$/, ''), 'dist', 'main.js')
 
 /** The variable that names the port of a program's own health. @type {Record<string, string>} */

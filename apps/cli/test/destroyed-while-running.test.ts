@@ -72,12 +72,12 @@ it(
       SEALFLEET_SCRUB_MIB_PER_SECOND: '1000',
     }
     await using workerProcess = await startProgram(
-      'main.js',
+      'worker',
       { ...world.env, SEALFLEET_WORKER_PORT: String(worker.port) },
       world.dir,
     )
     await using houseProcess = await startProgram(
-      'maintenance.js',
+      'maintenance',
       { ...world.env, ...fast, SEALFLEET_MAINTENANCE_PORT: String(maintenance.port) },
       world.dir,
     )

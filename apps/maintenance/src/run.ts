@@ -166,7 +166,7 @@ export async function runMaintenance({
       closers.defer(() => status.close())
       log.info({ port: status.port }, 'health and metrics')
     }
-    log.info({ worker: id }, 'keeping house')
+    log.info({ worker: id }, 'maintenance started')
     return closers
   } catch (error) {
     await closers[Symbol.asyncDispose]()

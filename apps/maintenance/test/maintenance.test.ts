@@ -62,7 +62,7 @@ test('a wiped queue fills again by itself, the files are stored, and SIGTERM end
   const port = maintenance.lines.find(({ msg }) => msg === 'health and metrics')?.['port']
   const metrics = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text()
   expect(metrics).toMatch(
-    /sealfleet_maintenance_things_total\{task="reconcile(-all)?",thing="requeued",program="maintenance"\} 30/,
+    /sealfleet_maintenance_actions_total\{task="reconcile(-all)?",thing="requeued",program="maintenance"\} 30/,
   )
   const workers = await listWorkers(fleet.records)
   expect(workers.filter(({ detail }) => (detail as { program?: string }).program === 'maintenance')).toMatchObject([

@@ -23,7 +23,7 @@ test('worker and maintenance say nothing on standard error while they store file
   const env = { PATH: process.env['PATH'], ...fleet.env, ...fleet.token.env }
   const worker = new WorkerProcess(env)
   const maintenance = new WorkerProcess({ ...env, SEALFLEET_SCRUB_MIB_PER_SECOND: '100' }, 'maintenance')
-  await Promise.all([worker.saying('taking jobs'), maintenance.saying('keeping house')])
+  await Promise.all([worker.saying('taking jobs'), maintenance.saying('maintenance started')])
   // One of many parts among small ones: parts in flight wait with the attempt's signal.
   const sizes = [0, 1, 12 * 2 ** 20, ...Array.from({ length: 17 }, (_, i) => i * 1_000)]
   await storeAll(fleet, new Map(sizes.map((size, i) => [`file-${i}`, randomBytes(size)])))

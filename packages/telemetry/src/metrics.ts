@@ -120,7 +120,7 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       ['task'],
     ),
     maintenanceCounts: counter(
-      'maintenance_things_total',
+      'maintenance_actions_total',
       'What maintenance found and did: jobs lost, requeued, objects deleted, uploads aborted, …',
       ['task', 'thing'],
     ),

@@ -41,7 +41,7 @@ export class Life implements AsyncDisposable {
   async startFleet(): Promise<void> {
     const env = { ...this.world.env, ...HASTE }
     this.#fleet = await Promise.all(
-      (['main.js', 'main.js', 'maintenance.js'] as const).map((program) => startProgram(program, env, this.world.dir)),
+      (['worker', 'worker', 'maintenance'] as const).map((program) => startProgram(program, env, this.world.dir)),
     )
   }
 

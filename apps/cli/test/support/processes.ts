@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 
-const DIST = path.resolve(import.meta.dirname, '../../../worker/dist')
-const READY = { 'main.js': '"taking jobs"', 'maintenance.js': '"keeping house"' } as const
+const APPS = path.resolve(import.meta.dirname, '../../..')
+const READY = { worker: '"taking jobs"', maintenance: '"maintenance started"' } as const
 
 export interface Running extends AsyncDisposable {
   /** What it has logged so far. */
@@ -12,19 +12,23 @@ export interface Running extends AsyncDisposable {
 
 /** Starts a built program of the fleet; resolves when it works. Disposing of it drains it. */
 export async function startProgram(
-  file: keyof typeof READY,
+  program: keyof typeof READY,
   env: Readonly<Record<string, string>>,
   cwd: string,
 ): Promise<Running> {
-  const child = spawn(process.execPath, [path.join(DIST, file)], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [path.join(APPS, program, 'dist/main.js')], {
+    cwd,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const closed = once(child, 'close')
   let log = ''
   await new Promise<void>((resolve, reject) => {
     child.stdout.on('data', (chunk: Buffer) => {
       log += chunk.toString()
-      if (log.includes(READY[file])) resolve()
+      if (log.includes(READY[program])) resolve()
     })
-    void closed.then(() => reject(new Error(`${file} ended: ${log}`)))
+    void closed.then(() => reject(new Error(`${program} ended: ${log}`)))
   })
   return {
     log: () => log,
