@@ -27,7 +27,7 @@ const step = (args) => {
   if (status !== 0) process.exit(1)
 }
 if (name === 'memory' || name === 'takeover') {
-  step([join(root, 'scripts', 'prisma-generate.mjs')])
+  step([join(root, 'tools', 'prisma-generate.mjs')])
   step([compiler, '-b', 'apps/worker', 'packages/testkit'])
 } else {
   step([compiler, '-b', 'packages/format'])

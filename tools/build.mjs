@@ -8,7 +8,7 @@ import { runMain } from './lib/say.mjs'
 import { waiting } from './lib/waiting.mjs'
 
 await runMain(async () => {
-  if (existsSync(join(checkout, 'scripts', 'prisma-generate.mjs'))) {
+  if (existsSync(join(checkout, 'tools', 'prisma-generate.mjs'))) {
     await runStep('generation of the database client', 'prisma-generate.mjs', [])
   }
   return await waiting('tsc: compiling what has changed (the first time a minute or two)', () =>

@@ -36,6 +36,6 @@ export async function runNode(args, { env = process.env } = {}) {
  * @param {string[]} args
  */
 export async function runStep(what, script, args) {
-  const status = await runNode([join(checkout, 'scripts', script), ...args])
+  const status = await runNode([join(checkout, 'tools', script), ...args])
   if (status !== 0) throw new Refusal(`The ${what} failed (exit status ${status}); see above.`)
 }

@@ -20,7 +20,7 @@ export async function chaosRun(o: { readonly minutes: number; readonly seed: str
   try {
     const json = join(folder, 'report.json')
     const args = [
-      join(checkout, 'scripts', 'chaos.mjs'),
+      join(checkout, 'tools', 'chaos.mjs'),
       '--minutes',
       String(o.minutes),
       '--seed',

@@ -53,7 +53,7 @@ describe('the search for keystream that was used twice', () => {
 
 describe('npm run chaos', () => {
   it('tells what it wants', async () => {
-    const child = spawn(process.execPath, [join(checkout, 'scripts', 'chaos.mjs'), '--minutes', 'many'])
+    const child = spawn(process.execPath, [join(checkout, 'tools', 'chaos.mjs'), '--minutes', 'many'])
     const [status] = (await once(child, 'close')) as [number]
     expect(status).toBe(1)
   })

@@ -11,7 +11,7 @@ const textOf = (document: string): string => readFileSync(path.join(ROOT, docume
 const filesOf = (folder: string): readonly string[] =>
   readdirSync(path.join(ROOT, folder)).map((name) => path.join(folder, name))
 
-const documents = ['.', 'docs', 'docs/decisions', 'scripts', ...filesOf('packages'), ...filesOf('apps')]
+const documents = ['.', 'docs', 'docs/decisions', 'tools', ...filesOf('packages'), ...filesOf('apps')]
   .flatMap(filesOf)
   .filter((file) => file.endsWith('.md'))
   .sort()
