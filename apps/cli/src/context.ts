@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
 import type { ViewOptions } from './output/view.js'
-import { Closers } from './services/closers.js'
+import { AsyncDisposableStack } from '@sealfleet/runtime'
 import { createSettings, type Settings } from './input/settings.js'
 
 /** What every verb is given. */
@@ -33,7 +33,7 @@ export function createContext(
   print = createPrinter(io, o.json === true),
   ifStopped: CommandContext['ifStopped'] = () => undefined,
 ): CommandContext {
-  const closers = new Closers()
+  const closers = new AsyncDisposableStack()
   // Each object that is read side by side listens to it; so many of them are meant.
   setMaxListeners(0, io.signal)
   const warnings: string[] = []

@@ -1,4 +1,5 @@
-import { openKeyAdmin, parseKeyLabel, type KeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
+import { openKeyAdmin, type KeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
+import { parseKeyLabel } from '@sealfleet/format'
 import { clearPinLockout, setPinLockout } from '@sealfleet/records/keys'
 import { openRecords } from '@sealfleet/records'
 import { Faulty, freshToken } from '@sealfleet/testkit'

@@ -13,7 +13,7 @@ import { combineStatuses, EXIT } from '../src/exit-status.js'
 import { readContext } from '../src/files/context.js'
 import { parseRange, resolveRange } from '../src/files/range.js'
 import { planRestore } from '../src/commands/restore/plan.js'
-import { sideBySide } from '@sealfleet/runtime'
+import { forEachConcurrent } from '@sealfleet/runtime'
 import { errorText } from '../src/verb.js'
 
 describe('--range', () => {
@@ -171,7 +171,7 @@ describe('work side by side', () => {
     let running = 0
     let most = 0
     const done: number[] = []
-    await sideBySide([1, 2, 3, 4, 5, 6, 7], 3, async (n) => {
+    await forEachConcurrent([1, 2, 3, 4, 5, 6, 7], 3, async (n) => {
       most = Math.max(most, (running += 1))
       await new Promise(setImmediate)
       running -= 1
@@ -184,11 +184,11 @@ describe('work side by side', () => {
 
   it('begins nothing new after a false or a throw, and throws what was thrown', async () => {
     const begun: number[] = []
-    await sideBySide([1, 2, 3], 1, (n) => {
+    await forEachConcurrent([1, 2, 3], 1, (n) => {
       begun.push(n)
       return Promise.resolve(n < 2)
     })
     expect(begun).toEqual([1, 2])
-    await expect(sideBySide([1, 2], 1, () => Promise.reject(new Error('stop')))).rejects.toThrow('stop')
+    await expect(forEachConcurrent([1, 2], 1, () => Promise.reject(new Error('stop')))).rejects.toThrow('stop')
   })
 })

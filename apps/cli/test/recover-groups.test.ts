@@ -2,7 +2,7 @@ import type { StoredHeader } from '@sealfleet/objects'
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { groupByFile } from '../src/commands/recover/groups.js'
-import { inLanes } from '../src/commands/recover/for-each-concurrent.js'
+import { forEachConcurrent } from '@sealfleet/runtime'
 
 const header = (key: string): StoredHeader => ({ entry: { key, latest: true, deleteMarker: false }, code: 'E_FORMAT' })
 
@@ -35,7 +35,7 @@ it('works on so many at a time, and after an error begins nothing and closes wha
       closed = true
     }
   }
-  const failing = inLanes(numbers(), 3, async (n) => {
+  const failing = forEachConcurrent(numbers(), 3, async (n) => {
     begun += 1
     running += 1
     most = Math.max(most, running)

@@ -18,14 +18,18 @@ import { openRecords } from '@sealfleet/records'
 import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
-import { redisProbe, storeProbe } from '@sealfleet/runtime'
-import { Disposals } from '@sealfleet/runtime'
+import {
+  AsyncDisposableStack,
+  LastResults,
+  redisProbe,
+  setHsmStates,
+  startHeartbeat,
+  startRounds,
+  startStatusServer,
+  storeOptions,
+  storeProbe,
+} from '@sealfleet/runtime'
 import { DESTROYED_KEYS_MS, watchDestroyedKeys, type DestroyedKeysPorts } from '@sealfleet/keys'
-import { LastResults, startRounds } from '@sealfleet/runtime'
-import { startHeartbeat } from '@sealfleet/runtime'
-import { setHsmStates } from '@sealfleet/runtime'
-import { startStatusServer } from '@sealfleet/runtime'
-import { storeOptions } from '@sealfleet/runtime'
 import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm, type MaintenanceHsm } from './hsm.js'
 import { watchKeyAges } from './key-ages.js'
 import { taskObserver } from './observe.js'
@@ -64,7 +68,7 @@ export async function runMaintenance({
   id,
   roundMs,
 }: MaintenanceOptions): Promise<AsyncDisposable> {
-  const closers = new Disposals()
+  const closers = new AsyncDisposableStack()
   try {
     const { url, connectTimeoutMs, statementTimeoutMs, tls } = config.database
     const records = await openRecords(url.reveal(), {

@@ -18,22 +18,26 @@ import type { FailInput } from './attempt/ports.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
 import { Breakers, pausesConsumer, type OpenBreaker } from './health/breakers.js'
 import { heedProbeRequests } from './health/probe-requests.js'
-import { hsmProbe, redisProbe, trackLastUsedKey, storeProbe, storeTakesObjects } from '@sealfleet/runtime'
+import {
+  AsyncDisposableStack,
+  hsmObserver,
+  hsmProbe,
+  redisProbe,
+  setHsmStates,
+  startHeartbeat,
+  startRounds,
+  startStatusServer,
+  storeOptions,
+  storeProbe,
+  storeTakesObjects,
+  trackLastUsedKey,
+} from '@sealfleet/runtime'
 import { breakerDetail, breakerObserver, describeOpen } from './health/breaker-report.js'
 import { UnavailableRoots } from './health/unavailable-roots.js'
-import { Disposals } from '@sealfleet/runtime'
-import { DESTROYED_KEYS_MS, watchDestroyedKeys } from '@sealfleet/keys'
-import { startRounds } from '@sealfleet/runtime'
-import { startHeartbeat } from '@sealfleet/runtime'
-import { hsmObserver } from '@sealfleet/runtime'
-import { setHsmStates } from '@sealfleet/runtime'
-import { startStatusServer } from '@sealfleet/runtime'
-import { startKeyWatch } from '@sealfleet/keys'
-import { keyProver, proveActiveKeys } from '@sealfleet/keys'
+import { DESTROYED_KEYS_MS, keyProver, proveActiveKeys, startKeyWatch, watchDestroyedKeys } from '@sealfleet/keys'
 import { startIngestWorker, type IngestWorker } from './consume/ingest-worker.js'
 import { ingestRecords, refuseRequest } from './records-port.js'
 import { startRekeying, type Rekeying } from './attempt/rekey/start.js'
-import { storeOptions } from '@sealfleet/runtime'
 import { Activity } from './health/activity.js'
 import { queueLook } from './health/queue-state.js'
 import { reportStall } from './health/report.js'
@@ -66,7 +70,7 @@ export interface RunningWorker extends AsyncDisposable {
  */
 export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   const { config, log, metrics, workerId } = options
-  const closers = new Disposals()
+  const closers = new AsyncDisposableStack()
   try {
     // A worker's own connection waits for Redis forever, which is right later on; at the start someone wants to hear.
     const redisTls = tlsOptions(config.redis.tls)

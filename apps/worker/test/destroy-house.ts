@@ -1,6 +1,7 @@
+import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
 import { createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
 
-import { allTokens, HsmPool, keyLabel, type TokenOptions } from '@sealfleet/hsm'
+import { allTokens, HsmPool, type TokenOptions } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
 import { requestFingerprint } from '@sealfleet/queue'
 import {
@@ -21,14 +22,14 @@ import { addOperator, addSignature, rawPublicKey, signedBytes, type RequestRow }
 import { claimFile } from '@sealfleet/records/files'
 import { commitAttempt, openAttempt, type CommitOutcome } from '@sealfleet/records/attempts'
 import { ensureDomain } from '@sealfleet/records/fleet'
-import { openRecords, type KeyRow, type MasterKeyRef } from '@sealfleet/records'
+import { openRecords, type KeyRow } from '@sealfleet/records'
 import { objectMetadata, openStore } from '@sealfleet/store'
 import { freshBucket, freshDatabase, freshToken, type FreshToken, type S3ServerKind } from '@sealfleet/testkit'
 import pg from 'pg'
 
 import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
 import { plantKey } from '../../../packages/hsm/test/plant-key.js'
-import { Disposals } from '@sealfleet/runtime'
+import { AsyncDisposableStack } from '@sealfleet/runtime'
 
 /** A house with two tokens that hold the same keys, two officers, and files that are sealed in form only. */
 export interface DestroyHouse extends AsyncDisposable, DestroyPorts {
@@ -72,7 +73,7 @@ export function tokenOptionsOf(token: FreshToken): TokenOptions {
 }
 
 export async function openDestroyHouse(o: { store?: S3ServerKind; audit?: boolean } = {}): Promise<DestroyHouse> {
-  const closers = new Disposals()
+  const closers = new AsyncDisposableStack()
   const own = <T extends AsyncDisposable>(thing: T): T => {
     closers.defer(() => thing[Symbol.asyncDispose]())
     return thing

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { keyLabel, openKeyAdmin } from '@sealfleet/hsm'
+import { keyLabel } from '@sealfleet/format'
+import { openKeyAdmin } from '@sealfleet/hsm'
 import {
   cancelScheduled,
   carryOutDestruction,

@@ -30,7 +30,7 @@ import type { IngestPorts } from '../src/attempt/ports.js'
 import { noStepHook, type StepHook } from '../src/attempt/steps.js'
 import type { CheckValues } from '@sealfleet/objects'
 import { ingestRecords } from '../src/records-port.js'
-import { Disposals } from '@sealfleet/runtime'
+import { AsyncDisposableStack } from '@sealfleet/runtime'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 
 /** A database, a token with keys, a bucket and a queue of their own, and workers on them. */
@@ -70,7 +70,7 @@ export interface Fleet extends AsyncDisposable {
 export async function startFleet(
   options: { s3?: S3ServerKind; versioning?: boolean; domains?: readonly DomainInput[] } = {},
 ): Promise<Fleet> {
-  const closers = new Disposals()
+  const closers = new AsyncDisposableStack()
   const own = <T extends AsyncDisposable>(thing: T): T => {
     closers.defer(() => thing[Symbol.asyncDispose]())
     return thing

@@ -1,3 +1,4 @@
+import type { MasterKeyRef } from '@sealfleet/format'
 import { randomUUID } from 'node:crypto'
 import { rename } from 'node:fs/promises'
 import path from 'node:path'
@@ -5,7 +6,6 @@ import path from 'node:path'
 import { openKeyAdmin } from '@sealfleet/hsm'
 import { listLiveWorkers, listWorkers, type KeyReport } from '@sealfleet/records/upkeep'
 import { registerMasterKey } from '@sealfleet/records/keys'
-import type { MasterKeyRef } from '@sealfleet/records'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 

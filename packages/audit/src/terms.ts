@@ -3,7 +3,8 @@
  * *checkpoint* says which batch was the last at some time, under a MAC of the audit key in the HSM; its *copy* lies in the
  * store. An *anchor* is a checkpoint that an auditor keeps where no one who writes to database or store can reach it.
  */
-import type { MasterKeyRef, Records } from '@sealfleet/records'
+import type { MasterKeyRef } from '@sealfleet/format'
+import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
 /** The HSM, as far as checkpoints go: structurally the pool of packages/hsm. */

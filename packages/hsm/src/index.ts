@@ -12,7 +12,6 @@ export type { ErrorClass, ProfileRow, TokenPattern, VendorName, VendorProfile } 
 export { classifyCkr, profileOf } from './errors/classify.js'
 export { ERROR_TABLE, VENDORS } from './errors/table.js'
 export type { CheckState, HsmEvent, RestartReason } from './events.js'
-export { keyLabel, parseKeyLabel } from './labels.js'
 export type { PinSource, PoolOptions, TokenOptions } from './options.js'
 export type { AgentHealth, KeyOnToken, PoolHealth, SessionState, TokenHealth } from './pool/health.js'
 export { HsmPool, type SealingHsm } from './pool/hsm-pool.js'

@@ -6,7 +6,7 @@ import { Faulty, freshToken, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { HsmPool } from '../src/pool/hsm-pool.js'
-import { keyLabel } from '../src/labels.js'
+import { keyLabel } from '@sealfleet/format'
 import type { PoolOptions, TokenOptions } from '../src/options.js'
 import { ENC, kcvOf, KEK, loadUntil, ObservedPool, SIG, tokenOptions } from './helpers.js'
 import { plantKey } from './plant-key.js'

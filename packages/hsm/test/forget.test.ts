@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FreshToken } from '@sealfleet/testkit'
 import { afterEach, expect, it } from 'vitest'
 
-import { keyLabel } from '../src/labels.js'
+import { keyLabel } from '@sealfleet/format'
 import { openKeyAdmin } from '../src/admin/key-admin.js'
 import type { MasterKeyRef } from '../src/contract.js'
 import { ENC, KEK, ObservedPool, SIG, tokenOptions, tokenWithKeys } from './helpers.js'

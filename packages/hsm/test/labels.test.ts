@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import type { MasterKeyRef } from '../src/contract.js'
-import { keyLabel, parseKeyLabel } from '../src/labels.js'
+import { keyLabel, parseKeyLabel } from '@sealfleet/format'
 import { isAllowedHmacInput, isAuditMessage, isNoncesAad, kekCheckInput } from '../src/inputs.js'
 
 const UUID = '0190b3c0-0000-7000-8000-000000000001'

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { LanePace } from '../src/agent/lane-pace.js'
 import { LaneRing, type LaneOutcome, type LaneWork } from '../src/agent/lane-ring.js'
-import { keyLabel } from '../src/labels.js'
+import { keyLabel } from '@sealfleet/format'
 import { ENC, knownAnswers, loadUntil, ObservedPool, tokenOptions, tokenWithKeys } from './helpers.js'
 
 const HANDLE = Buffer.from('0100000000000000', 'hex')

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 
-import { openObject, type MasterKeyRef } from '@sealfleet/format'
-import { HsmError, keyLabel, type HsmPool, type ProveKey } from '@sealfleet/hsm'
+import { keyLabel, type MasterKeyRef, openObject } from '@sealfleet/format'
+import { HsmError, type HsmPool, type ProveKey } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
 import { addKnownAnswer, committedUnderKey, getMasterKey, listMasterKeys } from '@sealfleet/records/keys'
 import { appendAudit } from '@sealfleet/records/audit'
@@ -11,7 +11,7 @@ import { RecordsError, type KeyRow, type Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 import type { Logger } from '@sealfleet/telemetry'
 
-import { expectKey, type CheckValues } from '@sealfleet/objects'
+import { expectKey, keyStateOf, type CheckValues } from '@sealfleet/objects'
 
 /** Files of a version whose headers are tried until one is right: a single object may be damaged. */
 const MOST_LOOKED_AT = 3
@@ -102,13 +102,7 @@ async function headerIsRight({ records, pool, store }: ProvePorts, fileId: strin
     expectedFileId: fileId,
     record: objectRecord(fileId, committed),
     ...(committed.wrappedNonces !== null && { wrappedNonces: committed.wrappedNonces }),
-    keyState: async (ref) => {
-      const row = await getMasterKey(records, ref)
-      if (row === undefined) return 'unknown'
-      if (row.state === 'DESTROYED') return 'destroyed'
-      expectKey(pool, row)
-      return 'usable'
-    },
+    keyState: keyStateOf(records, pool),
   })
   return true
 }

@@ -9,11 +9,9 @@ import {
 } from '@sealfleet/records/attempts'
 import { listDeletedObjects, listObjectsOfDeleted } from '@sealfleet/records/deletion'
 
-import { AUDIT_PREFIX, isProbe } from '@sealfleet/objects'
-import { eachOf, inBatches } from '@sealfleet/runtime'
-import { assertOwnBucket } from '@sealfleet/objects'
+import { assertOwnBucket, AUDIT_PREFIX, isProbe, parseObjectKey } from '@sealfleet/objects'
+import { forEachConcurrent, inBatches } from '@sealfleet/runtime'
 import { SweepActions } from './sweep-actions.js'
-import { parseObjectKey } from '@sealfleet/objects'
 import { sweepProbes } from './probes.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
@@ -120,7 +118,7 @@ async function sweepListed(
   do {
     const page = await list({ limit: PAGE, after })
     const gone: string[] = []
-    await eachOf(page, AT_ONCE, async (leftover) => {
+    await forEachConcurrent(page, AT_ONCE, async (leftover) => {
       progress()
       if (leftover.bucket !== ports.store.bucket) return
       if (leftover.kept !== null && !(await actions.isKept(leftover.kept, leftover.fileId))) return

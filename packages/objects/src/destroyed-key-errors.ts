@@ -1,11 +1,11 @@
-import { FormatError, type KeyDeriver, type MasterKeyRef, type NonceWrapper } from '@sealfleet/format'
-import { HsmError, keyLabel } from '@sealfleet/hsm'
+import { FormatError, type KeyDeriver, keyLabel, type MasterKeyRef, type NonceWrapper } from '@sealfleet/format'
+import { HsmError } from '@sealfleet/hsm'
 import { findDestroyedKeys } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 
 /**
- * The same HSM, of which a key that it does not know is asked for in the records: one that was destroyed between the look at
- * its state and its use is E_KEY_DESTROYED, and nothing to try again. All else passes through.
+ * Wraps the HSM: when a key is unknown there, looks up in the records whether it was destroyed. A key that was destroyed between the
+ * look at its state and its use is E_KEY_DESTROYED, which is not tried again. All other errors pass through.
  */
 export function withDestroyedKeyErrors(records: Records, hsm: KeyDeriver & NonceWrapper): KeyDeriver & NonceWrapper {
   const answered = async <T>(key: MasterKeyRef, answer: Promise<T>): Promise<T> => {

@@ -1,7 +1,7 @@
 export { withDestroyedKeyErrors } from './destroyed-key-errors.js'
 export { type CheckValues, expectKey } from './expected-keys.js'
 export { FLEET_MARK, assertOwnBucket, claimBucket, ownerOfBucket, takeOverBucket } from './fleet-mark.js'
-export { type KeyState, type RegisteredKeys, registeredKeys } from './key-states.js'
+export { type KeyState, keyStateOf, type RegisteredKeys, registeredKeys } from './key-states.js'
 export { objectKey, parseObjectKey } from './object-key.js'
 export { AUDIT_PREFIX, DOCTOR_PREFIX, PROBE_PREFIX, isProbe } from './prefixes.js'
 export { type StoredHeader, storedHeaders } from './store-headers.js'

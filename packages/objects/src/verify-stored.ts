@@ -1,7 +1,13 @@
-import { verifyObject, type KeyDeriver, type NonceWrapper, type OpenOptions } from '@sealfleet/format'
+import {
+  type KeyDeriver,
+  type MasterKeyRef,
+  type NonceWrapper,
+  type OpenOptions,
+  verifyObject,
+} from '@sealfleet/format'
 import { getMasterKey } from '@sealfleet/records/keys'
 import { objectRecord } from '@sealfleet/records/attempts'
-import type { CommittedAttempt, FileRow, MasterKeyRef, Records } from '@sealfleet/records'
+import type { CommittedAttempt, FileRow, Records } from '@sealfleet/records'
 import { recordedReader, type Store } from '@sealfleet/store'
 
 /** The HSM as far as verifying goes: structurally the pool of packages/hsm. Only signing masters (and KEKs) are asked. */

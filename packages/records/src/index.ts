@@ -13,8 +13,5 @@ export {
   type FileState,
   type HoldRow,
   type KeyRow,
-  type MasterKeyRef,
-  type Role,
-  type Suite,
 } from './db/terms.js'
 export { migrate, migrationStatus } from './migrate/migrate.js'

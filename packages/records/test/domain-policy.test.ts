@@ -1,3 +1,4 @@
+import type { Suite } from '@sealfleet/format'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { activateMasterKey, activateMasterKeyIn, activeKeys, registerMasterKey } from '../src/keys/master-keys.js'
@@ -5,7 +6,6 @@ import { claimFile } from '../src/files/claim-file.js'
 import { ensureDomain, getDomain } from '../src/fleet/domains.js'
 import { keyAges } from '../src/keys/key-ages.js'
 import { setDomain, type DomainChange } from '../src/fleet/set-domain.js'
-import type { Suite } from '../src/db/terms.js'
 import { addKey, gate, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture

@@ -1,8 +1,8 @@
+import type { MasterKeyRef } from '@sealfleet/format'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { addKnownAnswer, getMasterKey, registerMasterKey } from '../src/keys/master-keys.js'
 import { committedUnderKey } from '../src/keys/committed-under-key.js'
-import type { MasterKeyRef } from '../src/db/terms.js'
 import { openFixture, type Fixture } from './support.js'
 
 let f: Fixture

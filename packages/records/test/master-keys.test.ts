@@ -1,3 +1,4 @@
+import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -5,12 +6,10 @@ import {
   activeKeys,
   getKeyState,
   getMasterKey,
-  keyLabelOf,
   listMasterKeys,
   registerMasterKey,
 } from '../src/keys/master-keys.js'
 import { ensureDomain, listDomains } from '../src/fleet/domains.js'
-import type { MasterKeyRef } from '../src/db/terms.js'
 import { addKey, openFixture, type Fixture } from './support.js'
 
 let f: Fixture
@@ -104,7 +103,7 @@ describe('registration', () => {
     [ref('default', 'kek', 1), 'sealfleet/default/kek/1'],
     [ref('default', 'audit', 7), 'sealfleet/audit/7'],
   ])('labels follow from names', (name, label) => {
-    expect(keyLabelOf(name)).toBe(label)
+    expect(keyLabel(name)).toBe(label)
   })
 })
 

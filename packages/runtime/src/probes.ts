@@ -1,5 +1,5 @@
-import type { MasterKeyRef } from '@sealfleet/format'
-import { HsmError, keyLabel, type HsmPool } from '@sealfleet/hsm'
+import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
+import { HsmError, type HsmPool } from '@sealfleet/hsm'
 import { classify, CodedError } from '@sealfleet/failures'
 import { tryQueue } from '@sealfleet/queue'
 import type { Store } from '@sealfleet/store'

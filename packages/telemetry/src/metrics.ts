@@ -42,14 +42,10 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     /** outcome: stored, skipped, failed, fenced, released */
     attempts: counter('attempts_total', 'Ingest attempts that ended, by outcome and failure code', ['outcome', 'code']),
     attemptSeconds: histogram('attempt_duration_seconds', 'Duration of ingest attempts', LONG_S, ['outcome']),
-    stepSeconds: histogram('attempt_step_duration_seconds', 'Duration of the steps of an ingest attempt', LONG_S, [
-      'step',
-    ]),
     failures: counter('failures_total', 'Failures by code and class', ['code', 'class']),
     unclassified: counter('unclassified_failures_total', 'Failures without a code: each one wants a new code'),
     plaintextBytes: counter('plaintext_bytes_total', 'Bytes of files sealed and committed'),
     objectBytes: counter('object_bytes_total', 'Bytes of sealed objects committed'),
-    openedBytes: counter('opened_bytes_total', 'Bytes of files decrypted', ['purpose']),
 
     /** outcome: done, skipped, failed, retried, released, fenced */
     rekeyAttempts: counter(
@@ -76,7 +72,6 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'When this process last moved a byte or ended a job',
     ),
     workerReady: gauge('worker_ready', '1 when this process takes jobs'),
-    leaseRenewals: counter('lease_renewals_total', 'Renewals of claims: renewed, lost, failed', ['outcome']),
 
     queueJobs: gauge('queue_jobs', 'Jobs in a queue by state', ['queue', 'state']),
     queueOldestSeconds: gauge('queue_oldest_job_seconds', 'Age of the oldest waiting job', ['queue']),
@@ -98,14 +93,6 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     ),
 
     ...hsmMetrics({ counter, gauge, histogram }),
-
-    s3Requests: counter('s3_requests_total', 'Requests to the store by operation and outcome', [
-      'operation',
-      'outcome',
-    ]),
-    s3Seconds: histogram('s3_request_duration_seconds', 'Duration of requests to the store', LONG_S, ['operation']),
-    s3Bytes: counter('s3_bytes_total', 'Bytes sent to and read from the store', ['direction']),
-    s3Retries: counter('s3_retries_total', 'Requests to the store that were tried again', ['operation']),
 
     maintenanceRuns: counter('maintenance_runs_total', 'Tasks of maintenance that ended, by outcome', [
       'task',

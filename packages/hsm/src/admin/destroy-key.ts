@@ -1,6 +1,6 @@
 import type { MasterKeyRef } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
-import { keyLabel } from '../labels.js'
+import { keyLabel } from '@sealfleet/format'
 import type { TokenOptions } from '../options.js'
 import type { PinLockout } from '../pool/pin-lockout.js'
 import { openKeyAdmin, type KeyAdmin, type KeyListing } from './key-admin.js'

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 
 import type { KekRef, MasterKeyRef } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
-import { keyLabel, parseKeyLabel } from '../labels.js'
+import { keyLabel, parseKeyLabel } from '@sealfleet/format'
 import type { TokenOptions } from '../options.js'
 import type { PinLockout } from '../pool/pin-lockout.js'
 import type { RawEvidence, RawListing, TokenReport } from '../wire/admin-messages.js'

@@ -1,7 +1,6 @@
-import { secret, SLOT_LENGTH } from '@sealfleet/format'
+import { parseKeyLabel, secret, SLOT_LENGTH } from '@sealfleet/format'
 
 import { KCV_LENGTH, KCV_MESSAGE } from '../inputs.js'
-import { parseKeyLabel } from '../labels.js'
 import type { VendorProfile } from '../errors/classes.js'
 import { classifyCkr } from '../errors/classify.js'
 import type { AdminRequest, RawEvidence, RawListing } from '../wire/admin-messages.js'

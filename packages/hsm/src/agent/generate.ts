@@ -1,6 +1,6 @@
 import { CKR } from '../errors/ckr.js'
 import type { VendorProfile } from '../errors/classes.js'
-import { parseKeyLabel } from '../labels.js'
+import { parseKeyLabel } from '@sealfleet/format'
 import { readAttribute, ulongs } from './attributes.js'
 import { CKA, CKK_AES, CKK_GENERIC_SECRET, CKM, CKO_SECRET_KEY } from './constants.js'
 import { CkrError, type Handle } from './cryptoki.js'

@@ -1,11 +1,10 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 
-import { knownAnswerMessages, knownAnswerOf, secretCopy, wipe } from '@sealfleet/format'
+import { knownAnswerMessages, knownAnswerOf, parseKeyLabel, secretCopy, wipe } from '@sealfleet/format'
 
 import type { VendorProfile } from '../errors/classes.js'
 import { classifyCkr } from '../errors/classify.js'
 import { KCV_LENGTH, KCV_MESSAGE, kekCheckInput } from '../inputs.js'
-import { parseKeyLabel } from '../labels.js'
 import { implausibility, inWords, OUTPUT_LENGTH } from '../plausible.js'
 import type { Expect } from '../wire/messages.js'
 import { CkrError, WrongAnswer, type Cryptoki, type Handle } from './cryptoki.js'

@@ -1,7 +1,6 @@
-import { secretCopy, wipe } from '@sealfleet/format'
+import { parseKeyLabel, secretCopy, wipe } from '@sealfleet/format'
 
 import { isAllowedHmacInput, isNoncesAad, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
-import { parseKeyLabel } from '../labels.js'
 import type { FrameWriter } from '../wire/frame-writer.js'
 import { decodeJson, KIND, type Frame } from '../wire/frames.js'
 import { unpackAead, unpackKeyed, type Expect } from '../wire/messages.js'

@@ -2,7 +2,7 @@ import { KNOWN_ANSWER_LENGTH, type KekRef, type KeyDeriver, type MasterKeyRef, t
 import { HsmError } from '../errors/hsm-error.js'
 import type { HsmEvent } from '../events.js'
 import { KCV_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
-import { keyLabel } from '../labels.js'
+import { keyLabel } from '@sealfleet/format'
 import type { PoolOptions } from '../options.js'
 import { packKeyed } from '../wire/messages.js'
 import { agreed, computeTwice, wrapAndOpen } from './double-check.js'

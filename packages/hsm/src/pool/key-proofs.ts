@@ -1,5 +1,5 @@
 import type { MasterKeyRef } from '../contract.js'
-import { keyLabel } from '../labels.js'
+import { keyLabel } from '@sealfleet/format'
 
 /**
  * Shows that a key still derives what it once derived, before this process seals anything under it: resolves when it does, or when

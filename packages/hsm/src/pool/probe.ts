@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 
 import type { CheckState, HsmEvent } from '../events.js'
 import { HsmError } from '../errors/hsm-error.js'
-import { parseKeyLabel } from '../labels.js'
+import { parseKeyLabel } from '@sealfleet/format'
 import { packKeyed } from '../wire/messages.js'
 import type { TokenPool } from './token-pool.js'
 import type { Submission } from './request-factory.js'

@@ -1,7 +1,7 @@
 import type { KekRef, MasterKeyRef } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import { isAllowedHmacInput, isNoncesAad, NONCES_LENGTH, WRAPPED_LENGTH } from '../inputs.js'
-import { keyLabel } from '../labels.js'
+import { keyLabel } from '@sealfleet/format'
 import { packAead, packKeyed } from '../wire/messages.js'
 import type { Submission } from './request-factory.js'
 

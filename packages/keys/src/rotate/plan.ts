@@ -1,5 +1,6 @@
+import type { MasterKeyRef, Role, Suite } from '@sealfleet/format'
 import type { KeyListing } from '@sealfleet/hsm'
-import type { KeyRow, MasterKeyRef, Role, Suite } from '@sealfleet/records'
+import type { KeyRow } from '@sealfleet/records'
 
 /** What `keys init` does about one role of a domain. */
 export type KeyStep =

@@ -1,7 +1,8 @@
+import type { Suite } from '@sealfleet/format'
 import { RecordsError } from '../db/errors.js'
 import { domainFromUuid } from '../db/ids.js'
 import { bytesOf, damaged, numberOf, textOf } from '../rows/damaged.js'
-import type { AttemptRow, AttemptState, CommittedAttempt, Suite } from '../db/terms.js'
+import type { AttemptRow, AttemptState, CommittedAttempt } from '../db/terms.js'
 
 /** An attempt as Prisma reads it with the versions of its keys. */
 export interface RawAttempt {

@@ -1,3 +1,5 @@
+import type { MasterKeyRef, Suite } from '@sealfleet/format'
+
 /**
  * Terms. A *file* is what someone asked us to keep; a row for it is what *accepted* means. An *attempt* is one try at
  * storing it. A *claim* gives a worker the *lease* on a file: the right to make attempt number `attemptNo` until a time
@@ -15,17 +17,6 @@ export type DeadLetterState = 'OPEN' | 'REPLAYED' | 'DISCARDED'
 export type WorkerState = 'STARTING' | 'READY' | 'DRAINING' | 'STOPPED'
 
 export const FILE_STATES: readonly FileState[] = ['QUEUED', 'RUNNING', 'STORED', 'DEAD', 'DISCARDED', 'DELETED']
-
-/** Structurally the same as packages/format's types of these names. */
-export type Suite = 1 | 2
-export type Role = 'enc' | 'sig' | 'kek' | 'audit'
-export interface MasterKeyRef {
-  readonly role: Role
-  readonly domain: string
-  /** 1 for kek and audit. */
-  readonly suite: Suite
-  readonly version: number
-}
 
 export interface Source {
   /** A name from SEALFLEET_ROOTS. */

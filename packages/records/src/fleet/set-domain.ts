@@ -1,8 +1,9 @@
+import type { Suite } from '@sealfleet/format'
 import { RecordsError } from '../db/errors.js'
 import { Prisma } from '../generated/client.js'
 import { domainToUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
-import type { DomainPolicy, Suite } from '../db/terms.js'
+import type { DomainPolicy } from '../db/terms.js'
 import { domainPolicy, policyDays, POLICY_COLUMNS, type RawPolicy } from './domains.js'
 
 /** What is to be different; what is undefined stays. */

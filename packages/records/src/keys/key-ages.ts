@@ -1,7 +1,7 @@
+import type { Role, Suite } from '@sealfleet/format'
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
-import type { Role, Suite } from '../db/terms.js'
 
 /** How old an active key is, by the database's clock, and whether its domain wants another. */
 export interface KeyAge {

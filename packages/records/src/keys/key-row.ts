@@ -1,6 +1,7 @@
+import type { Role, Suite } from '@sealfleet/format'
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
-import type { KeyRow, KeyState, Role, Suite } from '../db/terms.js'
+import type { KeyRow, KeyState } from '../db/terms.js'
 
 export const KEY_COLUMNS = Prisma.raw(`
   k.id, k.domain_id AS "domainId", k.role::text AS role, k.suite, k.version, k.state::text AS state, k.label,

@@ -1,10 +1,11 @@
+import { keyLabel, type MasterKeyRef, type Role } from '@sealfleet/format'
 import { randomUUID } from 'node:crypto'
 import { RecordsError } from '../db/errors.js'
 import { Prisma } from '../generated/client.js'
 import { domainToUuid } from '../db/ids.js'
 import type { Queryable, Records } from '../db/records.js'
 import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
-import type { KeyRow, KeyState, MasterKeyRef, Role } from '../db/terms.js'
+import type { KeyRow, KeyState } from '../db/terms.js'
 
 export interface KeyRegistration {
   readonly ref: MasterKeyRef
@@ -16,13 +17,6 @@ export interface KeyRegistration {
   readonly knownAnswer?: Uint8Array | undefined
   /** What the token said when it made the key; JSON, nothing secret. */
   readonly evidence?: unknown
-}
-
-/** The label of a key in the token, which follows from its name alone. */
-export function keyLabelOf(ref: MasterKeyRef): string {
-  if (ref.role === 'audit') return `sealfleet/audit/${ref.version}`
-  const role = ref.role === 'kek' ? 'kek' : `${ref.role}/s${ref.suite}`
-  return `sealfleet/${ref.domain}/${role}/${ref.version}`
 }
 
 /**
@@ -40,7 +34,7 @@ export async function registerMasterKey(
     INSERT INTO master_keys AS k (id, domain_id, role, suite, version, label, check_value, check_record, known_answer,
       evidence)
     VALUES (${randomUUID()}::uuid, ${domainToUuid(ref.domain)}::uuid, ${ref.role.toUpperCase()}::key_role, ${ref.suite}::int,
-      ${ref.version}::int, ${keyLabelOf(ref)}, ${bytes(input.checkValue)}::bytea, ${bytes(input.checkRecord)}::bytea,
+      ${ref.version}::int, ${keyLabel(ref)}, ${bytes(input.checkValue)}::bytea, ${bytes(input.checkRecord)}::bytea,
       ${bytes(input.knownAnswer)}::bytea, ${JSON.stringify(input.evidence ?? {})}::jsonb)
     ON CONFLICT (domain_id, role, version) DO NOTHING
     RETURNING ${KEY_COLUMNS}`)
@@ -48,7 +42,7 @@ export async function registerMasterKey(
   const key = await getMasterKey(db, ref)
   const same =
     key?.suite === ref.suite && (key.checkValue === null || key.checkValue.equals(input.checkValue ?? Buffer.of()))
-  if (!same) throw new RecordsError('CONFLICT', `${keyLabelOf(ref)} is registered with another suite or check value`)
+  if (!same) throw new RecordsError('CONFLICT', `${keyLabel(ref)} is registered with another suite or check value`)
   return { created: false, key }
 }
 
@@ -61,10 +55,10 @@ export async function assertOwnAnswers(
   { ref, checkValue, knownAnswer }: KeyRegistration,
 ): Promise<void> {
   const [other] = await db.query<{ label: string }>(Prisma.sql`
-    SELECT label FROM master_keys WHERE label <> ${keyLabelOf(ref)}
+    SELECT label FROM master_keys WHERE label <> ${keyLabel(ref)}
       AND (check_value = ${bytes(checkValue)}::bytea OR known_answer = ${bytes(knownAnswer)}::bytea) LIMIT 1`)
   if (other === undefined) return
-  const message = `${keyLabelOf(ref)} answers as ${other.label} does: the token computes nonsense, or holds one key twice`
+  const message = `${keyLabel(ref)} answers as ${other.label} does: the token computes nonsense, or holds one key twice`
   throw new RecordsError('CONFLICT', message, {
     fix: 'seal nothing with this token; have it examined (`npx sealfleet doctor hsm`)',
   })

@@ -1,9 +1,10 @@
+import type { MasterKeyRef } from '@sealfleet/format'
 import { RecordsError } from '../db/errors.js'
 import { Prisma } from '../generated/client.js'
 import { domainToUuid } from '../db/ids.js'
 import type { Records } from '../db/records.js'
 import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
-import type { KeyRow, MasterKeyRef } from '../db/terms.js'
+import type { KeyRow } from '../db/terms.js'
 import { appendAudit } from '../audit/append-audit.js'
 import { getMasterKey } from './master-keys.js'
 

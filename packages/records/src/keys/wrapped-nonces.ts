@@ -1,7 +1,8 @@
+import type { Suite } from '@sealfleet/format'
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid, domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
-import type { AttemptState, KeyState, Suite } from '../db/terms.js'
+import type { AttemptState, KeyState } from '../db/terms.js'
 
 /** An attempt whose nonces are wrapped: what opening them needs (FORMAT §5), and where they stand. */
 export interface WrappedNonces {

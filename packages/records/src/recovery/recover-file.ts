@@ -1,8 +1,9 @@
+import type { Suite } from '@sealfleet/format'
 import { Prisma } from '../generated/client.js'
 import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { commitEventDetail } from '../attempts/commit-event.js'
-import type { Source, Suite } from '../db/terms.js'
+import type { Source } from '../db/terms.js'
 
 /** An attempt as its object tells of it: everything here is authenticated by the header's tag, but the place. */
 export interface RecoveredAttempt {

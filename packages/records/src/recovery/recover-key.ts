@@ -1,3 +1,4 @@
+import { keyLabel } from '@sealfleet/format'
 import { randomUUID } from 'node:crypto'
 import { RecordsError } from '../db/errors.js'
 import { Prisma } from '../generated/client.js'
@@ -5,7 +6,7 @@ import { domainToUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { KEY_COLUMNS, keyRow, type RawKey } from '../keys/key-row.js'
 import type { KeyRow } from '../db/terms.js'
-import { assertOwnAnswers, getMasterKey, keyLabelOf, type KeyRegistration } from '../keys/master-keys.js'
+import { assertOwnAnswers, getMasterKey, type KeyRegistration } from '../keys/master-keys.js'
 
 export interface KeyRecovery extends KeyRegistration {
   /**
@@ -34,7 +35,7 @@ export async function recoverMasterKey(
     INSERT INTO master_keys AS k (id, domain_id, role, suite, version, state, label, check_value, check_record, evidence,
       activated_at, retired_at, destroyed_at)
     VALUES (${randomUUID()}::uuid, ${domainToUuid(ref.domain)}::uuid, ${ref.role.toUpperCase()}::key_role, ${ref.suite}::int,
-      ${ref.version}::int, ${state}::key_state, ${keyLabelOf(ref)}, ${bytes(input.checkValue)}::bytea,
+      ${ref.version}::int, ${state}::key_state, ${keyLabel(ref)}, ${bytes(input.checkValue)}::bytea,
       ${bytes(input.checkRecord)}::bytea, ${JSON.stringify(input.evidence ?? {})}::jsonb,
       ${now}, ${state === 'ACTIVE' ? Prisma.sql`NULL` : now}, ${input.destroyedAt ?? null}::timestamptz)
     ON CONFLICT (domain_id, role, version) DO NOTHING
@@ -44,7 +45,7 @@ export async function recoverMasterKey(
   const same =
     key?.suite === ref.suite &&
     (key.checkValue === null || input.checkValue === undefined || key.checkValue.equals(input.checkValue))
-  if (!same) throw new RecordsError('CONFLICT', `${keyLabelOf(ref)} is recorded with another suite or check value`)
+  if (!same) throw new RecordsError('CONFLICT', `${keyLabel(ref)} is recorded with another suite or check value`)
   return { created: false, key }
 }
 

@@ -1,6 +1,6 @@
 import type { Config } from '@sealfleet/config'
-import { createSealer, freshNonces, wipe } from '@sealfleet/format'
-import { keyLabel, type HsmPool, type KeyAdmin } from '@sealfleet/hsm'
+import { createSealer, freshNonces, keyLabel, wipe } from '@sealfleet/format'
+import type { HsmPool, KeyAdmin } from '@sealfleet/hsm'
 import { activeKeys, listMasterKeys } from '@sealfleet/records/keys'
 import { listDomains } from '@sealfleet/records/fleet'
 import type { DomainPolicy, Records } from '@sealfleet/records'

@@ -1,4 +1,5 @@
-import type { DomainPolicy, Suite } from '@sealfleet/records'
+import type { Suite } from '@sealfleet/format'
+import type { DomainPolicy } from '@sealfleet/records'
 import { Option, type Command } from 'commander'
 import { CliError, usageError } from '../../cli-error.js'
 import { EXIT } from '../../exit-status.js'

@@ -1,6 +1,6 @@
-import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
+import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
+import type { KeyAdmin, KeyListing } from '@sealfleet/hsm'
 import type { KeyRegistration } from '@sealfleet/records/keys'
-import type { MasterKeyRef } from '@sealfleet/records'
 import { CliError } from '../../cli-error.js'
 import { EXIT } from '../../exit-status.js'
 import { unsoundAttributes } from './token-keys.js'

@@ -1,4 +1,4 @@
-import { keyLabel } from '@sealfleet/hsm'
+import { keyLabel } from '@sealfleet/format'
 import { listLiveWorkers, type LiveWorker } from '@sealfleet/records/upkeep'
 import type { KeyRow, Records } from '@sealfleet/records'
 import { setTimeout as delay } from 'node:timers/promises'

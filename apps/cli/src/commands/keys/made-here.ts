@@ -1,6 +1,6 @@
-import { keyLabel } from '@sealfleet/hsm'
+import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
 import { appendAudit, listAudit } from '@sealfleet/records/audit'
-import type { MasterKeyRef, Queryable } from '@sealfleet/records'
+import type { Queryable } from '@sealfleet/records'
 import { CliError } from '../../cli-error.js'
 import { EXIT } from '../../exit-status.js'
 import type { RolePlan } from './role-plan.js'

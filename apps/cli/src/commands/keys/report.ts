@@ -1,5 +1,5 @@
-import { keyLabel } from '@sealfleet/hsm'
-import type { KeyRow, Role } from '@sealfleet/records'
+import { keyLabel, type Role } from '@sealfleet/format'
+import type { KeyRow } from '@sealfleet/records'
 import { table } from '../../output/table.js'
 import type { KeyStep } from '@sealfleet/keys'
 

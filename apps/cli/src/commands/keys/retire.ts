@@ -1,5 +1,5 @@
+import type { Role } from '@sealfleet/format'
 import { getMasterKey, listMasterKeys, retireMasterKey } from '@sealfleet/records/keys'
-import type { Role } from '@sealfleet/records'
 import { Option, type Command } from 'commander'
 import { CliError, usageError } from '../../cli-error.js'
 import type { CommandContext, CommonOptions } from '../../context.js'

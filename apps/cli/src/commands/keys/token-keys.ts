@@ -1,5 +1,6 @@
-import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
-import type { KeyRow, MasterKeyRef } from '@sealfleet/records'
+import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
+import type { KeyAdmin, KeyListing } from '@sealfleet/hsm'
+import type { KeyRow } from '@sealfleet/records'
 import { CliError } from '../../cli-error.js'
 import { describeError } from '../../describe-error.js'
 import { EXIT } from '../../exit-status.js'

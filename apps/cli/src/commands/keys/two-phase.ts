@@ -1,4 +1,5 @@
-import { keyLabel, type KeyAdmin, type KeyListing } from '@sealfleet/hsm'
+import { keyLabel } from '@sealfleet/format'
+import type { KeyAdmin, KeyListing } from '@sealfleet/hsm'
 import { activateMasterKeyIn, getMasterKey, underLoginLock } from '@sealfleet/records/keys'
 import { appendAudit } from '@sealfleet/records/audit'
 import type { KeyRow, Queryable, Records } from '@sealfleet/records'

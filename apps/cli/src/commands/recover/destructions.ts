@@ -1,4 +1,5 @@
-import { parseKeyLabel, type HsmPool } from '@sealfleet/hsm'
+import { type MasterKeyRef, parseKeyLabel } from '@sealfleet/format'
+import type { HsmPool } from '@sealfleet/hsm'
 import { AUDIT_PREFIX } from '@sealfleet/objects'
 import {
   DestructionUnproven,
@@ -6,7 +7,6 @@ import {
   verifyDestructionRecord,
   type VerifiedDestruction,
 } from '@sealfleet/keys'
-import type { MasterKeyRef } from '@sealfleet/records'
 import type { RecoveredDestruction } from '@sealfleet/records/recovery'
 import type { ListedVersion, Store } from '@sealfleet/store'
 import { describeError } from '../../describe-error.js'

@@ -1,6 +1,7 @@
-import { keyLabel, type HsmPool } from '@sealfleet/hsm'
+import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
+import type { HsmPool } from '@sealfleet/hsm'
 import { listMasterKeys } from '@sealfleet/records/keys'
-import type { KeyRow, MasterKeyRef, Records } from '@sealfleet/records'
+import type { KeyRow, Records } from '@sealfleet/records'
 
 /** The records' keys, as judging and placing objects asks for them. */
 export interface KnownKeys {

@@ -1,7 +1,7 @@
 import { storedHeaders } from '@sealfleet/objects'
 import { recoverGroup, type FileOptions, type FileOutcome, type FilePorts } from './file.js'
 import { groupByFile } from './groups.js'
-import { inLanes } from './for-each-concurrent.js'
+import { forEachConcurrent } from '@sealfleet/runtime'
 import type { RecoveryReport } from './terms.js'
 
 /** Files examined at once; each reads one object at a time. */
@@ -19,7 +19,7 @@ export interface RunOptions extends FileOptions {
  */
 export async function recoverFiles(ports: FilePorts, o: RunOptions, report: RecoveryReport): Promise<void> {
   const headers = storedHeaders(ports.store, { prefix: o.prefix, signal: o.signal })
-  await inLanes(groupByFile(headers), WIDTH, async (group) => {
+  await forEachConcurrent(groupByFile(headers), WIDTH, async (group) => {
     o.signal.throwIfAborted()
     const outcome = await recoverGroup(ports, group, o, report)
     await o.onEnd(

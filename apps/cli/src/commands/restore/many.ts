@@ -11,7 +11,7 @@ import type { Progress } from '../../output/progress.js'
 import { printable } from '../../output/printable.js'
 import { humanSize } from '../../output/units.js'
 import { openObjectReader } from '../../services/reading.js'
-import { sideBySide } from '@sealfleet/runtime'
+import { forEachConcurrent } from '@sealfleet/runtime'
 import type { SelectedFile } from '../../input/selection.js'
 import type { FileStore } from '../../services/stored.js'
 
@@ -58,7 +58,7 @@ export async function restoreMany(
   let stopped: string | undefined
   const giveUp = new AbortController()
   const signal = AbortSignal.any([context.signal, giveUp.signal])
-  await sideBySide(files, WIDTH, async (file) => {
+  await forEachConcurrent(files, WIDTH, async (file) => {
     const { outcome, reason } = await restoreOne(library, file, progress, o, signal)
     context.signal.throwIfAborted()
     // Given up for what another one met: it is as if it had not begun.

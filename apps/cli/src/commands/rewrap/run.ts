@@ -10,7 +10,7 @@ import type { Records } from '@sealfleet/records'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeError, type ErrorReport } from '../../describe-error.js'
 import { EXIT } from '../../exit-status.js'
-import { sideBySide } from '@sealfleet/runtime'
+import { forEachConcurrent } from '@sealfleet/runtime'
 
 export interface RewrapPorts {
   readonly records: Records
@@ -105,7 +105,7 @@ async function rewrapBatch(
   report: RewrapReport,
 ): Promise<number> {
   const ready: Rewrapped[] = []
-  await sideBySide(batch, WIDTH, async (attempt) => {
+  await forEachConcurrent(batch, WIDTH, async (attempt) => {
     o.signal.throwIfAborted()
     try {
       ready.push(await rewrapOne(hsm, o, attempt))

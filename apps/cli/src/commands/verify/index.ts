@@ -9,7 +9,7 @@ import { table } from '../../output/table.js'
 import { count, humanSize } from '../../output/units.js'
 import { verifyStored } from '../../services/reading.js'
 import { choosesMany, selectStored, type SelectedFile, type SelectionOptions } from '../../input/selection.js'
-import { sideBySide } from '@sealfleet/runtime'
+import { forEachConcurrent } from '@sealfleet/runtime'
 import { openFileStore, type FileStore } from '../../services/stored.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 
@@ -72,7 +72,7 @@ async function many(context: CommandContext, library: FileStore, o: VerifyOption
   const progress = createProgress(context.io, bar)
   const outcomes: Outcome[] = []
   try {
-    await sideBySide(files, WIDTH, async (file) => {
+    await forEachConcurrent(files, WIDTH, async (file) => {
       const error = await verifyOne(context, library, file, (done, total) => progress.update(file.path, done, total))
       outcomes.push(error === undefined ? { file } : { file, error })
       const how = error === undefined ? 'verified' : `failed (${error.code})`

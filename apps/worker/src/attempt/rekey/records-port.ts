@@ -1,10 +1,10 @@
 import { nonceId } from '@sealfleet/format'
-import { activeKeys, getMasterKey } from '@sealfleet/records/keys'
+import { activeKeys } from '@sealfleet/records/keys'
 import { claimRekeyItem, commitRekey, endRekeyItem, openRekeyAttempt, renewRekeyLease } from '@sealfleet/records/rekey'
 import { getFile } from '@sealfleet/records/files'
 import type { Records } from '@sealfleet/records'
 
-import { expectKey, type CheckValues } from '@sealfleet/objects'
+import { expectKey, keyStateOf, type CheckValues } from '@sealfleet/objects'
 import { deathsOf } from '../../records-port.js'
 import type { RekeyRecords } from './ports.js'
 
@@ -43,13 +43,7 @@ export function rekeyRecords(records: Records, pool: CheckValues): RekeyRecords 
     commit: (input) => commitRekey(records, input),
     deaths: (fileId) => deathsOf(records, fileId),
     fail: (end) => endRekeyItem(records, end),
-    // Asked for each file: a version may be destroyed while a run goes on.
-    keyState: async (key) => {
-      const row = await getMasterKey(records, key)
-      if (row === undefined) return 'unknown'
-      if (row.state === 'DESTROYED') return 'destroyed'
-      expectKey(pool, row)
-      return 'usable'
-    },
+    // Asked for each file: a version may be destroyed while a run is under way.
+    keyState: keyStateOf(records, pool),
   }
 }
