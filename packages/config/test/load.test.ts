@@ -98,7 +98,7 @@ test('an empty environment names every required variable at once, with what it w
     'SEALFLEET_PKCS11_PIN',
     'SEALFLEET_ROOTS',
   ])
-  for (const problem of problems) expect(problem).toMatchObject({ fault: 'is not set', wants: /./, example: /./ })
+  for (const problem of problems) expect(problem).toMatchObject({ fault: 'is not set', expects: /./, example: /./ })
 })
 
 test('variables of sections that are not needed are not looked at', () => {
@@ -144,7 +144,7 @@ test.each([
   ['SEALFLEET_ROOTS', 'a=/x,', /without a name/],
 ])('%s=%s is named as the one problem', (variable, value, fault) => {
   const problems = problemsOf({ ...ENV, [variable]: value })
-  expect(problems).toMatchObject([{ variable, fault, wants: /./, example: /./ }])
+  expect(problems).toMatchObject([{ variable, fault, expects: /./, example: /./ }])
   expect(JSON.stringify(problems)).not.toContain('hidden')
 })
 
