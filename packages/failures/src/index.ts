@@ -16,3 +16,4 @@ export {
   decide,
 } from './policy.js'
 export type { ClassifyContext, Dependency, ExitStatus, Failure, FailureClass, Owner, Policy } from './terms.js'
+export { POSTGRES_KINDS, POSTGRES_STATES, PRISMA_CODES } from './foreign/postgres-codes.js'

@@ -1,57 +1,6 @@
 import { textOf, type ErrorNode } from '../chain.js'
 import type { FailureCode } from '../list.js'
-
-/** SQLSTATE (appendix A of PostgreSQL's manual), whole or by its class of two characters. */
-const BY_SQLSTATE: Readonly<Record<string, FailureCode>> = {
-  '08': 'DB_UNAVAILABLE', // connection exceptions
-  '25006': 'DB_UNAVAILABLE', // read-only transaction: a standby answered during a failover
-  '28': 'DB_ACCESS_DENIED', // invalid authorization
-  '3D000': 'DB_SCHEMA', // no such database
-  '3F000': 'DB_SCHEMA',
-  '40001': 'DB_UNAVAILABLE', // serialization failure
-  '40P01': 'DB_UNAVAILABLE', // deadlock
-  '42501': 'DB_ACCESS_DENIED', // insufficient privilege
-  '42703': 'DB_SCHEMA', // no such column
-  '42704': 'DB_SCHEMA',
-  '42883': 'DB_SCHEMA',
-  '42P01': 'DB_SCHEMA', // no such table
-  '53': 'DB_UNAVAILABLE', // insufficient resources: connections, memory, disk
-  '55P03': 'DB_UNAVAILABLE', // lock not available
-  '57014': 'DB_UNAVAILABLE', // statement time-out
-  '57P': 'DB_UNAVAILABLE', // shut down, crashed, starting up
-  '58': 'DB_UNAVAILABLE', // system error
-}
-
-const BY_PRISMA_CODE: Readonly<Record<string, FailureCode>> = {
-  P1000: 'DB_ACCESS_DENIED',
-  P1001: 'DB_UNAVAILABLE',
-  P1002: 'DB_UNAVAILABLE',
-  P1003: 'DB_SCHEMA',
-  P1008: 'DB_UNAVAILABLE',
-  P1010: 'DB_ACCESS_DENIED',
-  P1017: 'DB_UNAVAILABLE',
-  P2021: 'DB_SCHEMA',
-  P2022: 'DB_SCHEMA',
-  P2024: 'DB_UNAVAILABLE',
-  P2028: 'DB_UNAVAILABLE',
-  P2034: 'DB_UNAVAILABLE',
-  P2037: 'DB_UNAVAILABLE',
-}
-
-/** `kind` of what Prisma's driver adapters carry as `cause`. */
-const BY_ADAPTER_KIND: Readonly<Record<string, FailureCode>> = {
-  DatabaseNotReachable: 'DB_UNAVAILABLE',
-  ConnectionClosed: 'DB_UNAVAILABLE',
-  SocketTimeout: 'DB_UNAVAILABLE',
-  TooManyConnections: 'DB_UNAVAILABLE',
-  TransactionWriteConflict: 'DB_UNAVAILABLE',
-  TransactionAlreadyClosed: 'DB_UNAVAILABLE',
-  AuthenticationFailed: 'DB_ACCESS_DENIED',
-  DatabaseAccessDenied: 'DB_ACCESS_DENIED',
-  DatabaseDoesNotExist: 'DB_SCHEMA',
-  TableDoesNotExist: 'DB_SCHEMA',
-  ColumnNotFound: 'DB_SCHEMA',
-}
+import { POSTGRES_KINDS, POSTGRES_STATES, PRISMA_CODES } from './postgres-codes.js'
 
 /** pg gives these no code at all (lib/client.js, pg-pool of 8.23). */
 const PG_MESSAGE =
@@ -63,13 +12,14 @@ const SQLSTATE = /^[0-9A-Z]{5}$/
 export function postgresFailure(node: ErrorNode): FailureCode | undefined {
   const code = textOf(node, 'code')
   const prisma = code === '' ? textOf(node, 'errorCode') : code
-  if (Object.hasOwn(BY_PRISMA_CODE, prisma)) return BY_PRISMA_CODE[prisma]
+  if (Object.hasOwn(PRISMA_CODES, prisma)) return PRISMA_CODES[prisma]
   const kind = textOf(node, 'kind')
-  if (Object.hasOwn(BY_ADAPTER_KIND, kind)) return BY_ADAPTER_KIND[kind]
+  if (Object.hasOwn(POSTGRES_KINDS, kind)) return POSTGRES_KINDS[kind]
   // `severity` tells a SQLSTATE from an errno of five letters (EPIPE).
   const isSqlState = SQLSTATE.test(code) && textOf(node, 'severity') !== ''
   const state = isSqlState ? code : originalState(node)
-  if (state !== undefined) return BY_SQLSTATE[state] ?? BY_SQLSTATE[state.slice(0, 3)] ?? BY_SQLSTATE[state.slice(0, 2)]
+  if (state !== undefined)
+    return POSTGRES_STATES[state] ?? POSTGRES_STATES[state.slice(0, 3)] ?? POSTGRES_STATES[state.slice(0, 2)]
   if (textOf(node, 'name') === 'PrismaClientInitializationError') return 'DB_UNAVAILABLE'
   return PG_MESSAGE.test(textOf(node, 'message')) ? 'DB_UNAVAILABLE' : undefined
 }

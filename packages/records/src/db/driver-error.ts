@@ -1,4 +1,5 @@
 import { tlsFault, type TlsFault } from '@sealfleet/config'
+import { POSTGRES_KINDS, POSTGRES_STATES, PRISMA_CODES } from '@sealfleet/failures'
 import { said } from '@sealfleet/telemetry/text'
 import { connectionFailure } from './connection-failure.js'
 import { RecordsError, type RecordsErrorCode } from './errors.js'
@@ -14,32 +15,20 @@ interface Findings {
   message?: string
 }
 
-/** SQLSTATE, whole or by its beginning; the longest match wins. */
+/** SQLSTATE, whole or by its beginning; the longest match wins. Beside what a connection's error means, rules of the schema. */
 const BY_SQL_STATE: Readonly<Record<string, RecordsErrorCode>> = {
-  '08': 'DB_UNAVAILABLE', // connection exceptions
+  ...POSTGRES_STATES,
   '22': 'INVALID', // a value out of range, not a UUID, a NUL in text
   '23502': 'INVALID',
   '23503': 'NOT_FOUND', // a foreign key: what it names does not exist
   '23505': 'CONFLICT',
   '23514': 'INVALID',
-  '25006': 'DB_UNAVAILABLE', // read-only: a standby answered during a failover
-  '28': 'DB_ACCESS_DENIED',
-  '3D000': 'DB_SCHEMA', // no such database
-  '3F000': 'DB_SCHEMA',
-  '40': 'DB_UNAVAILABLE', // serialization failure, deadlock
-  '42501': 'DB_ACCESS_DENIED',
-  '42703': 'DB_SCHEMA',
-  '42704': 'DB_SCHEMA',
-  '42883': 'DB_SCHEMA',
-  '42P01': 'DB_SCHEMA',
-  '53': 'DB_UNAVAILABLE', // connections, memory, disk
-  '55P03': 'DB_UNAVAILABLE', // lock time-out
-  '57': 'DB_UNAVAILABLE', // statement time-out, shutdown, crash, starting up
-  '58': 'DB_UNAVAILABLE', // the server's own I/O
 }
 
-/** Node's errno, Prisma's codes (https://www.prisma.io/docs/orm/reference/error-reference) and the adapter's kinds. */
+/** Node's errno, Prisma's codes and the adapter's kinds. */
 const BY_CODE: Readonly<Record<string, RecordsErrorCode>> = {
+  ...PRISMA_CODES,
+  ...POSTGRES_KINDS,
   ECONNREFUSED: 'DB_UNAVAILABLE',
   ECONNRESET: 'DB_UNAVAILABLE',
   EPIPE: 'DB_UNAVAILABLE',
@@ -56,32 +45,6 @@ const BY_CODE: Readonly<Record<string, RecordsErrorCode>> = {
   ENETUNREACH: 'DB_UNAVAILABLE',
   ENOENT: 'DB_UNAVAILABLE', // a socket's path
   EACCES: 'DB_ACCESS_DENIED', // a socket that is not ours
-  DatabaseNotReachable: 'DB_UNAVAILABLE',
-  ConnectionClosed: 'DB_UNAVAILABLE',
-  SocketTimeout: 'DB_UNAVAILABLE',
-  TooManyConnections: 'DB_UNAVAILABLE',
-  TransactionWriteConflict: 'DB_UNAVAILABLE',
-  TransactionAlreadyClosed: 'DB_UNAVAILABLE',
-  TlsConnectionError: 'DB_TLS',
-  P1011: 'DB_TLS',
-  AuthenticationFailed: 'DB_ACCESS_DENIED',
-  DatabaseAccessDenied: 'DB_ACCESS_DENIED',
-  DatabaseDoesNotExist: 'DB_SCHEMA',
-  TableDoesNotExist: 'DB_SCHEMA',
-  ColumnNotFound: 'DB_SCHEMA',
-  P1000: 'DB_ACCESS_DENIED',
-  P1001: 'DB_UNAVAILABLE',
-  P1002: 'DB_UNAVAILABLE',
-  P1003: 'DB_SCHEMA',
-  P1008: 'DB_UNAVAILABLE',
-  P1010: 'DB_ACCESS_DENIED',
-  P1017: 'DB_UNAVAILABLE',
-  P2021: 'DB_SCHEMA',
-  P2022: 'DB_SCHEMA',
-  P2024: 'DB_UNAVAILABLE',
-  P2028: 'DB_UNAVAILABLE',
-  P2034: 'DB_UNAVAILABLE',
-  P2037: 'DB_UNAVAILABLE',
   P2032: 'RECORD_DAMAGED', // NULL, or a value of another type, where the schema wants one
   P2023: 'RECORD_DAMAGED',
 }
