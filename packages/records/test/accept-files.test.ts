@@ -6,6 +6,7 @@ import { claimFile } from '../src/files/claim-file.js'
 import { failAttempt } from '../src/attempts/fail-attempt.js'
 import { fileStates } from '../src/files/file-states.js'
 import { getFile } from '../src/files/get-file.js'
+import { listFiles } from '../src/files/list-files.js'
 import type { Queryable } from '../src/db/records.js'
 import { openFixture, request, type Fixture } from './support.js'
 
@@ -124,4 +125,12 @@ test('nothing of a list is accepted when one of it is refused', async () => {
   const good = request()
   await expect(acceptFiles(f.records, [good, request({ context: Buffer.alloc(2_000) })])).rejects.toThrow()
   expect(await getFile(f.records, good.fileId)).toBeUndefined()
+})
+
+test('takes a path of 4,096 bytes that does not compress, and finds it', async () => {
+  const path = randomBytes(2048).toString('hex').slice(0, 1024) + randomBytes(2304).toString('base64url').slice(0, 3072)
+  const file = request({ source: { root: 'inbox', path } })
+  expect(await acceptFile(f.records, file)).toMatchObject({ outcome: 'accepted' })
+  expect((await listFiles(f.records, { path })).files.map((one) => one.file.id)).toEqual([file.fileId])
+  expect((await listFiles(f.records, { prefix: path.slice(0, 3000) })).files).toHaveLength(1)
 })
