@@ -15,7 +15,7 @@ const KEK = new RegExp(`^sealfleet/([^/]+)/kek/${VERSION}$`)
 const AUDIT = new RegExp(`^sealfleet/audit/${VERSION}$`)
 const MAX_VERSION = 0xffff_ffff
 
-/** Throws TypeError when a part is outside its domain: nothing unchecked ever becomes a search in the token. */
+/** Throws TypeError when a part is outside its range: no unchecked text ever becomes a search in the token. */
 export function keyLabel(ref: MasterKeyRef): string {
   if (!Number.isInteger(ref.version) || ref.version < 1 || ref.version > MAX_VERSION) {
     throw new TypeError(`a key version is an integer from 1 to 2^32-1, not ${String(ref.version)}`)
@@ -30,7 +30,7 @@ export function keyLabel(ref: MasterKeyRef): string {
   return `sealfleet/${ref.domain}/${role}/s${suite}/${ref.version}`
 }
 
-/** The inverse of {@link keyLabel}; null for any label that is not one of ours, to the byte. */
+/** The inverse of {@link keyLabel}; null for any label that is not exactly one of ours. */
 export function parseKeyLabel(label: string): MasterKeyRef | null {
   const ref = parseParts(label)
   return ref !== null && ref.version <= MAX_VERSION && (ref.role === 'audit' || DOMAIN.test(ref.domain)) ? ref : null

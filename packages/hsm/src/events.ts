@@ -3,7 +3,7 @@ import type { HsmErrorCode } from './errors/hsm-error.js'
 import type { OperationName } from './wire/operations.js'
 import type { FailoverReason } from './pool/failover-policy.js'
 
-/** `surplus`: the token no longer serves, and one agent is enough to stand by. */
+/** `surplus`: the token no longer serves; one agent is enough on standby. */
 export type RestartReason = 'died' | 'failed-start' | 'hung' | 'silent' | 'error' | 'stale' | 'memory' | 'surplus'
 
 /**
@@ -17,7 +17,7 @@ type EventBody =
       readonly type: 'operation'
       readonly operation: OperationName
       readonly role: Role
-      /** `moved`: this token failed, and another one was given the operation. */
+      /** `moved`: this token failed, and the operation went to another one. */
       readonly outcome: 'ok' | 'aborted' | 'moved' | HsmErrorCode
       readonly queueMs: number
       readonly runMs: number
@@ -30,14 +30,14 @@ type EventBody =
   | { readonly type: 'login'; readonly agent: number; readonly accepted: boolean }
   /** An agent works with `sessions` sessions, fewer than the `wanted`: the token gave no more. */
   | { readonly type: 'capacity'; readonly agent: number; readonly sessions: number; readonly wanted: number }
-  /** An agent wants more sessions than the token says an application may have. */
+  /** An agent wants more sessions than the token's limit for one application. */
   | { readonly type: 'over-limit'; readonly agent: number; readonly wanted: number; readonly limit: number }
   /** `token` serves from now on, instead of `from`. */
   | { readonly type: 'failover'; readonly from: string; readonly token: string; readonly reason: FailoverReason }
   | { readonly type: 'session-replaced' | 'sessions-reopened'; readonly agent: number }
   | { readonly type: 'breaker'; readonly state: 'closed' | 'open' | 'half-open' }
   | { readonly type: 'check-value'; readonly label: string; readonly state: CheckState }
-  /** Two computations of the same thing differed: the HSM computes wrongly. */
+  /** Two computations of the same value differed: the HSM computes wrongly. */
   | { readonly type: 'disagreement'; readonly role: Role }
   | { readonly type: 'latched'; readonly serial: string; readonly pinId: string }
 

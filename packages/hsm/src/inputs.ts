@@ -1,8 +1,8 @@
 import { isWellFormedDerivation, type MasterKeyRef } from './contract.js'
 
 /**
- * Which bytes may reach a key at all. Checked in the client, and again in the agent: a signing master that MACs bytes of
- * someone's choice would *be* an oracle for other files' keys (FORMAT §3).
+ * Decides which bytes may reach a key at all. Checked in the client, and again in the agent: a signing master that MACs
+ * chosen bytes would be an oracle for other files' keys (FORMAT §3).
  */
 
 /** The message of every key check value. 11 bytes: it can equal neither a nonce (32) nor a suite 2 input (106). */
@@ -26,7 +26,7 @@ function paddedLabel(text: string): Buffer {
   return label
 }
 
-/** An audit message begins with a 16-byte label, says something after it, and is never as long as a digest. */
+/** An audit message begins with a 16-byte label, continues after it, and never has the length of a digest. */
 export function isAuditMessage(message: Uint8Array): boolean {
   if (message.length <= 16 || message.length === SHA256_LENGTH || message.length > AUDIT_MAX) return false
   const label = Buffer.from(message.buffer, message.byteOffset, 16).toString('latin1')
@@ -39,14 +39,16 @@ export function isAllowedHmacInput(key: MasterKeyRef, message: Uint8Array): bool
   return (key.role === 'enc' || key.role === 'sig') && isWellFormedDerivation(key, message)
 }
 
-/** Whether `aad` is the associated data of wrapped nonces (FORMAT §5): the only thing a KEK ever protects for callers. */
+/**
+ * Whether `aad` is the associated data of wrapped nonces (FORMAT §5): the only data a KEK ever protects for callers.
+ */
 export function isNoncesAad(aad: Uint8Array): boolean {
   return aad.length === NONCES_AAD_LENGTH && NONCES_LABEL.equals(aad.subarray(0, 16))
 }
 
 /**
- * What a KEK's check record holds: a fixed text of 64 bytes under associated data that names the key. Its label differs
- * from that of nonces, so that neither can pass for the other.
+ * The content of a KEK's check record: a fixed text of 64 bytes, under associated data that names the key. Its label
+ * differs from that of nonces, so that neither can pass for the other.
  */
 export function kekCheckInput(label: string): { plaintext: Buffer; aad: Buffer } {
   const plaintext = Buffer.alloc(NONCES_LENGTH)

@@ -1,7 +1,8 @@
 /**
- * Whether 32 bytes could be the output of an HMAC. A token that answers CKR_OK with zeros, a constant fill, a counter or a pattern
- * would otherwise seal files under keys that anyone can guess. Each test refuses a random output with the probability given;
- * together, and with the comparisons of sealing-guard.ts, less than 2^-61.1 (docs/HSM.md, "Nonsense with CKR_OK").
+ * Whether 32 bytes could be the output of an HMAC. A token that answers CKR_OK with zeros, a constant fill, a counter
+ * or a pattern would otherwise seal files under keys that can be guessed. Each test refuses a random output with the
+ * given probability; together, and with the comparisons of sealing-guard.ts, less than 2^-61.1 (docs/HSM.md, "Nonsense
+ * with CKR_OK").
  */
 
 export const OUTPUT_LENGTH = 32
@@ -12,12 +13,12 @@ export const MIN_DISTINCT = 14
 export const MIN_DIFFERENCES = 13
 /** Fewer bits set of 256 than this, or fewer not set: 2^-68.3. */
 export const MIN_BITS = 55
-/** Two of the four blocks of so many bytes are equal: 2^-61.4. Equal halves are a case of it. */
+/** Two of the four blocks of this length are equal: 2^-61.4. Equal halves are one case of it. */
 const BLOCK = 8
 
 export type Implausible = 'length' | 'zero' | 'repeated' | 'few-values' | 'pattern' | 'few-bits'
 
-/** What speaks against these bytes; undefined: nothing. */
+/** The fault of these bytes; undefined: none found. */
 export function implausibility(output: Uint8Array): Implausible | undefined {
   if (output.length !== OUTPUT_LENGTH) return 'length'
   let any = 0

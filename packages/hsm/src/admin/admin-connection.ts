@@ -27,7 +27,7 @@ const START_MS = 30_000
 /** Generating a key in a slow HSM, with its evidence, takes seconds. */
 const ASK_MS = 60_000
 
-/** An agent in admin mode. Whatever goes wrong on the way ends it; nothing is ever sent twice. */
+/** An agent in admin mode. Any failure ends it; no request is ever sent twice. */
 export class AdminConnection {
   readonly #token: TokenOptions
   readonly #latch: PinLockout
@@ -87,7 +87,9 @@ export class AdminConnection {
     return link
   }
 
-  /** Rejects with HsmError. After a time-out no one knows whether the request took effect: look before you repeat it. */
+  /**
+   * Rejects with HsmError. After a time-out the request may or may not have taken effect: look before you repeat it.
+   */
   async ask<T>(label: string, request: AdminRequest): Promise<T> {
     if (this.#ended !== undefined) throw this.#ended
     const id = this.#nextId++
@@ -111,7 +113,7 @@ export class AdminConnection {
   async #guardLogin({ pin, token: { serial } }: WantLogin): Promise<void> {
     if (pin === 'locked') return this.#kill(pinLocked())
     if (pin === 'final-try') return this.#kill(pinFinalTry())
-    // Waiting for one's turn is not the token's slowness.
+    // Waiting for a turn does not count as the token's slowness.
     clearTimeout(this.#startTimer)
     const id = { serial, token: this.#token.token, pinId: this.#token.pinId ?? 'default' }
     try {

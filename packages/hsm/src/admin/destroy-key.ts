@@ -5,49 +5,49 @@ import type { TokenOptions } from '../options.js'
 import type { PinLockout } from '../pool/pin-lockout.js'
 import { openKeyAdmin, type KeyAdmin, type KeyListing } from './key-admin.js'
 
-/** A key as it was registered, by which the one in a token is known again. */
+/** A key as it was registered, to recognise the one in a token. */
 export interface RegisteredKey {
   readonly ref: MasterKeyRef
   /** 8 bytes; null for a KEK. */
   readonly checkValue: Uint8Array | null
-  /** A KEK's: the record that it opens. */
+  /** For a KEK: the record that it opens. */
   readonly checkRecord: Uint8Array | null
 }
 
-/** What one token shows of a key. */
+/** The state of a key in one token. */
 export interface KeySighting {
   /** The token's label and serial number. */
   readonly token: string
   readonly serial: string
   readonly present: boolean
-  /** Hexadecimal; null when it is not there. */
+  /** Hexadecimal; null when the key is absent. */
   readonly ckaId: string | null
 }
 
-/** What one token said after a key was destroyed in it, to a process that had not seen the key. */
+/** Evidence of one token after a key was destroyed in it, taken by a process that had not seen the key. */
 export interface DestructionProof extends KeySighting {
-  /** absent: it was not there any more when its turn came. */
+  /** absent: the key was already gone at this token's turn. */
   readonly was: 'destroyed' | 'absent'
-  /** Keys of that label that a search finds. */
+  /** Number of keys of that label that a search finds. */
   readonly found: 0
-  /** How the token answers to a derivation with it. */
+  /** The token's answer to a derivation with the key. */
   readonly derivation: 'E_KEY_UNKNOWN'
 }
 
 export interface DestroyOptions {
   readonly latch?: PinLockout | undefined
   /**
-   * Other registered keys that should be in every token. A token without the key is only believed when it shows one of these
-   * with its check value: else it may be another token altogether.
+   * Other registered keys that should be in every token. A token without the key is believed only if it holds one of
+   * these with its check value: otherwise it may be another token altogether.
    */
   readonly witnesses: readonly RegisteredKey[]
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Looks for a key in every token, each in a process of its own, and changes nothing. Rejects when one cannot be reached
- * (HSM_UNAVAILABLE, HSM_ACCESS_DENIED), when one holds another key of that label or two (KEY_MISMATCH), or lacks it and holds
- * none of the witnesses either (KEY_MISMATCH).
+ * Looks for a key in every token, each in its own process, and changes nothing. Rejects when a token cannot be reached
+ * (HSM_UNAVAILABLE, HSM_ACCESS_DENIED), when it holds another key of that label or two (KEY_MISMATCH), or when it lacks
+ * the key and holds none of the witnesses (KEY_MISMATCH).
  */
 export async function lookForKey(
   tokens: readonly TokenOptions[],
@@ -64,12 +64,12 @@ export async function lookForKey(
 }
 
 /**
- * Destroys a key in every token, forever, and proves it: to a fresh process the token shows no key of that label, and a
- * derivation with it fails. Every token is looked at before the first is told, so that one that is out of reach, or holds
- * something else, leaves all as they were. What stops half-way leaves the key on some tokens; calling it again finishes.
+ * Permanently destroys a key in every token, and proves it: a fresh process finds no key of that label in the token,
+ * and a derivation with it fails. All tokens are checked before the first deletion: if one is out of reach or holds
+ * another key, all stay unchanged. A failure half-way leaves the key on some tokens; another call finishes the work.
  * Rejects like {@link lookForKey}, and with HSM_UNAVAILABLE when a token still shows the key afterwards.
  *
- * @param beforeFirst called when all tokens have been looked at and the first is about to be told; may reject
+ * @param beforeFirst called after all tokens have been checked and before the first deletion; may reject
  */
 export async function destroyKeyEverywhere(
   tokens: readonly TokenOptions[],
@@ -142,7 +142,7 @@ async function proveGone(token: TokenOptions, key: RegisteredKey, options: Destr
   })
 }
 
-/** A derivation with the key by its name, as any reader would ask for it. */
+/** A derivation with the key by its name, as any reader would request it. */
 async function derivationFails(admin: KeyAdmin, { ref, checkRecord }: RegisteredKey): Promise<boolean> {
   try {
     if (ref.role === 'kek') await admin.checkKekRecord(ref, checkRecord ?? Buffer.alloc(92))

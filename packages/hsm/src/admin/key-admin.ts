@@ -18,31 +18,35 @@ export interface KeyListing extends RawListing {
 }
 
 export interface GenerateOptions {
-  /** Keep a key whose attributes or refusals are not as they must be; its evidence names the problems. Default false. */
+  /** Keep a key with wrong attributes or missing refusals; its evidence names the problems. Default false. */
   readonly acceptUnsound?: boolean
 }
 
 export interface KeyAdmin extends AsyncDisposable {
   /**
    * Makes a master key in the token, confirms in a fresh process that it is the only one of its label, and returns the
-   * evidence: attributes read back, what was refused, the check value and the known answer, which that process computes too (a
-   * KEK: the check record, which it opens). Rejects with KEY_MISMATCH when the two contradict each other. Rejects with KEY_EXISTS when the label is taken; an unsound key is destroyed again and
-   * rejected with HSM_ACCESS_DENIED. Never repeated by itself: after a time-out look with {@link list}.
+   * evidence: attributes read back, refused operations, check value and known answer (for a KEK: the check record). The
+   * fresh process computes the known answer too (for a KEK: it opens the record); rejects with KEY_MISMATCH when the
+   * two processes contradict each other. Rejects with KEY_EXISTS when the label is taken. An unsound key is destroyed
+   * again and rejected with HSM_ACCESS_DENIED. Never repeated automatically: after a time-out look with {@link list}.
    */
   generate(ref: MasterKeyRef, options?: GenerateOptions): Promise<KeyEvidence>
   /** All keys with a label of ours. Two entries of one label are a problem to solve. */
   list(): Promise<KeyListing[]>
   /** First 8 bytes of HMAC(M, "SFV1-KCV-v1"). */
   checkValue(ref: MasterKeyRef): Promise<Buffer>
-  /** The known answer as the token computes it now: 32 bytes (docs/FORMAT.md §3). Rejects with KEY_MISMATCH for nonsense. */
+  /**
+   * The known answer as the token computes it now: 32 bytes (docs/FORMAT.md §3). Rejects with KEY_MISMATCH for
+   * nonsense.
+   */
   knownAnswer(ref: MasterKeyRef): Promise<Buffer>
   /** A new check record (92 bytes) of a KEK. */
   makeKekRecord(kek: KekRef): Promise<Buffer>
   /** Rejects with KEY_MISMATCH when the KEK does not open the record. */
   checkKekRecord(kek: KekRef, record: Uint8Array): Promise<void>
   /**
-   * Destroys exactly one key, forever, and confirms in a fresh process that it is gone (one token was seen to bring objects
-   * back). `ckaId` (hex) picks one of two with the same label.
+   * Permanently destroys exactly one key, and confirms in a fresh process that it is gone (one token was seen to bring
+   * objects back). `ckaId` (hex) picks one of two with the same label.
    */
   destroy(ref: MasterKeyRef, options?: { ckaId?: string }): Promise<{ confirmed: true }>
   tokenInfo(): Promise<TokenReport>
@@ -52,8 +56,8 @@ export interface KeyAdmin extends AsyncDisposable {
 const CKA_ID_LENGTH = 16
 
 /**
- * Key administration in a process of its own with a read-write session, apart from the pool's agents. Rejects like
- * HsmPool.open. One login, guarded by the same latch.
+ * Key administration in its own process with a read-write session, apart from the pool's agents. Rejects like
+ * HsmPool.open. One login, guarded by the same lock-out.
  */
 export async function openKeyAdmin(token: TokenOptions, options: { latch?: PinLockout } = {}): Promise<KeyAdmin> {
   return new TokenAdmin(token, options.latch, await AdminConnection.open(token, options.latch))
@@ -80,13 +84,15 @@ class TokenAdmin implements KeyAdmin {
       await this.#lookAfresh(label, evidence)
       sound = true
     } finally {
-      // Anyone who counts last sees both keys, so at most one is left, and none without a count.
+      // The process that counts last sees both keys: so at most one key is left, and none without a count.
       if (!sound) await this.#link.ask(label, { op: 'destroy', label, ckaId })
     }
     return { ...evidence, ref }
   }
 
-  /** In a process of its own. Throws KEY_EXISTS unless the key is alone, KEY_MISMATCH unless it is as the evidence says. */
+  /**
+   * Runs in its own process. Throws KEY_EXISTS unless the key is alone, KEY_MISMATCH unless it matches the evidence.
+   */
   async #lookAfresh(label: string, { kcv, answer, record }: RawEvidence): Promise<void> {
     const fresh = await AdminConnection.open(this.#token, this.#latch)
     try {
@@ -105,7 +111,7 @@ class TokenAdmin implements KeyAdmin {
     }
   }
 
-  /** In a process of its own: two that write to SoftHSM at once may both miss the other's key for good (seen). */
+  /** Runs in its own process: two that write to SoftHSM at once may permanently miss each other's keys (seen). */
   async #countAfresh(label: string, ckaId?: string): Promise<number> {
     const fresh = await AdminConnection.open(this.#token, this.#latch)
     try {

@@ -9,7 +9,7 @@ import {
   type RegisteredKey,
 } from './destroy-key.js'
 
-/** Every token of a house, for anyone who destroys keys and signs that it was done. */
+/** Every configured token, for destroying keys and signing that it was done. */
 export interface TokenSet {
   look(key: RegisteredKey, witnesses: readonly RegisteredKey[], signal?: AbortSignal): Promise<KeySighting[]>
   destroy(
@@ -21,7 +21,7 @@ export interface TokenSet {
   mac(audit: RegisteredKey, message: Uint8Array): Promise<Buffer>
 }
 
-/** Looking and destroying go through key administration, a process a token; MACs through the pool. */
+/** Looking and destroying go through key administration, one process per token; MACs go through the pool. */
 export function allTokens(
   tokens: readonly TokenOptions[],
   pool: Pick<HsmPool, 'confirmed' | 'expectCheckValue'>,

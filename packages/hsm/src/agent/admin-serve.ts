@@ -21,7 +21,7 @@ import { tokenReport } from './token-report.js'
 const MAX_LISTED = 10_000
 
 /**
- * Key administration on one read-write session, one request after another. Nothing here is ever replayed: making and
+ * Key administration on one read-write session, one request after another. No request is ever replayed: making and
  * destroying keys are not idempotent.
  */
 export class AdminServer {
@@ -90,7 +90,7 @@ export class AdminServer {
     }
   }
 
-  /** Nothing is tried again here: what the token said is passed on as what it means. */
+  /** Nothing is retried here: the token's return value is passed on as the verdict it stands for. */
   #failureOf(error: unknown): OperationFailure {
     if (!(error instanceof CkrError)) return failureOf(error)
     const errorClass = classifyCkr(error.ckr, error.fn, this.#profile?.rows)
@@ -117,7 +117,7 @@ export class AdminServer {
       const { token } = this.#module.identity()
       return { label, ckaId: ckaId.toString('hex'), kcv, record, answer, attributes, refusals, problems, token }
     } catch (error) {
-      // Without evidence there is no key: nothing has used it yet.
+      // Without evidence the key does not count: nothing has used it yet.
       destroyHandle(this.#module, handle, key)
       throw error
     }
@@ -140,7 +140,7 @@ export class AdminServer {
     return listed
   }
 
-  /** Says which one it destroyed, so that a fresh process can look for exactly that. */
+  /** Returns the id of the destroyed key, so that a fresh process can look for exactly that key. */
   #destroy(label: string, ckaId?: string): { ckaId: string | undefined } {
     const { handle } = this.#session
     const key = this.#find(label, ckaId)
@@ -172,7 +172,7 @@ export class AdminServer {
   }
 }
 
-/** Eight equal bytes are what a token answers that computes nothing: nothing is registered with such a value. */
+/** A token that computes nothing answers with eight equal bytes: no key is registered with such a value. */
 function assertCheckValue(label: string, kcv: string): void {
   if (kcv !== kcv.slice(0, 2).repeat(KCV_LENGTH)) return
   throw new OperationFailure('mismatch', `the token computes nonsense with ${label}: the check value ${kcv}`)

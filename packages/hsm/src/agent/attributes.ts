@@ -6,7 +6,7 @@ import type { Pkcs11Module } from './module.js'
 
 type Kind = 'bool' | 'ulong' | 'ulongs' | 'text' | 'hex'
 
-/** What is read back of a key. Never CKA_VALUE; no dates, which some modules answer with garbage. */
+/** The attributes that are read back from a key. Never CKA_VALUE; no dates, which some modules answer with garbage. */
 const READ: Readonly<Record<string, Kind>> = {
   CLASS: 'ulong',
   KEY_TYPE: 'ulong',
@@ -36,7 +36,7 @@ const READ: Readonly<Record<string, Kind>> = {
 
 const ULONG = 8
 
-/** One call an attribute: C_GetAttributeValue is all or nothing, and tokens differ in what they know. */
+/** One call per attribute: C_GetAttributeValue is all or nothing, and tokens know different attributes. */
 export function readAttributes(module: Pkcs11Module, session: Handle, key: Handle): KeyAttributes {
   const entries = Object.entries(READ).map(([name, kind]) => {
     const bytes = readAttribute(module, session, key, CKA[name as keyof typeof CKA])
@@ -45,7 +45,7 @@ export function readAttributes(module: Pkcs11Module, session: Handle, key: Handl
   return Object.fromEntries(entries)
 }
 
-/** The raw value, or null when the token does not know or tell it. */
+/** The raw value, or null when the token does not know or reveal it. */
 export function readAttribute(module: Pkcs11Module, session: Handle, key: Handle, type: number): Buffer | null {
   try {
     const [attribute] = module.call('C_GetAttributeValue', (raw) => raw.C_GetAttributeValue(session, key, [{ type }]))
@@ -74,7 +74,7 @@ function decode(bytes: Buffer, kind: Kind): AttributeValue {
   }
 }
 
-/** CK_ULONG array as the bytes an attribute holds. */
+/** A CK_ULONG array as the bytes of an attribute. */
 export function ulongs(values: readonly number[]): Buffer {
   const bytes = Buffer.alloc(values.length * ULONG)
   values.forEach((value, i) => bytes.writeBigUInt64LE(BigInt(value), i * ULONG))

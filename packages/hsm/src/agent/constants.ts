@@ -1,4 +1,4 @@
-/** Numbers of pkcs11t.h that we use. Our own, for the same reason as the return values: see errors/ckr.ts. */
+/** Numbers of pkcs11t.h that we use. A table of our own, for the reason given in errors/ckr.ts. */
 export const CKM = {
   GENERIC_SECRET_KEY_GEN: 0x350,
   SHA256_HMAC: 0x251,

@@ -16,7 +16,7 @@ export class CkrError extends Error {
   }
 }
 
-/** What the module did is no answer at all: 31 bytes of HMAC, for one. The agent is not to be trusted any more. */
+/** The module's result is not a valid answer, for example 31 bytes of HMAC. The agent is no longer trusted. */
 export class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer'
 }
@@ -29,19 +29,19 @@ export interface KeyQuery {
 export interface Cryptoki {
   openSession(readWrite: boolean): Handle
   closeSession(session: Handle): void
-  /** Undefined PIN: typed on the device. A user who is logged in already is no error. */
+  /** Undefined PIN: typed on the device. A user who is already logged in is no error. */
   login(session: Handle, pin: string | undefined): void
   /** Whether the user is logged in, by the state of this session. */
   loggedIn(session: Handle): boolean
-  /** Secret keys of the token with exactly this label (and id); two at most. */
+  /** Secret keys of the token with exactly this label (and id); at most two. */
   findKeys(session: Handle, query: KeyQuery): Handle[]
   /**
    * HMAC-SHA-256 of `message` into the first 32 bytes of `out`, which has 64: a short buffer overflows the heap in some
-   * modules and truncates in others. Resolves when 32 bytes came, rejects with WrongAnswer otherwise.
-   * The caller keeps both buffers alive and untouched until this settles.
+   * modules and truncates in others. Resolves if the module wrote 32 bytes, else rejects with WrongAnswer. The caller
+   * keeps both buffers alive and unchanged until this settles.
    */
   hmac(session: Handle, key: Handle, message: Buffer, out: Buffer): Promise<void>
-  /** AES-GCM, 128-bit tag. Resolves to the bytes written into `out`. */
+  /** AES-GCM, 128-bit tag. Resolves to the number of bytes written into `out`. */
   encrypt(session: Handle, key: Handle, gcm: GcmInput, out: Buffer): Promise<number>
   decrypt(session: Handle, key: Handle, gcm: GcmInput, out: Buffer): Promise<number>
 }

@@ -11,7 +11,7 @@ import type { Pkcs11Module, Template } from './module.js'
 
 type Refusals = RawEvidence['refusals']
 
-/** Mechanisms a throw-away key could wrap a master under, with the parameter they want. */
+/** Mechanisms by which a throw-away key could wrap a master key, with their parameters. */
 const WRAPPING: readonly { name: string; mechanism: number; parameter?: Buffer }[] = [
   { name: 'CKM_AES_KEY_WRAP', mechanism: CKM.AES_KEY_WRAP },
   { name: 'CKM_AES_KEY_WRAP_PAD', mechanism: CKM.AES_KEY_WRAP_PAD },
@@ -22,8 +22,8 @@ const WRAPPED_MAX = 256
 const CKA_ID_LENGTH = 16
 
 /**
- * Tries what must fail with this key: reading its value, loosening its attributes, exporting it under a throw-away key.
- * Attributes are claims (one module exports keys it calls unextractable), so they are tried, not only read.
+ * Tries the operations that must fail with this key: reading its value, loosening its attributes, exporting it under a
+ * throw-away key. Attributes are only claims (one module exports keys it calls unextractable), so they are tested, too.
  */
 export function tryForbidden(module: Pkcs11Module, session: Handle, key: Handle): Refusals {
   const set = (type: number, value: boolean) =>
@@ -61,7 +61,7 @@ function tryWrapping(module: Pkcs11Module, session: Handle, key: Handle): Refusa
   const wrapper = module.call('C_GenerateKey', (raw) =>
     raw.C_GenerateKey(session, { mechanism: CKM.AES_KEY_GEN }, template),
   )
-  // Another key in its place would be destroyed for it below.
+  // If the handle is another key's, the code below would destroy that key.
   if (readAttribute(module, session, wrapper, CKA.ID)?.equals(id) !== true) {
     throw new OperationFailure('denied', 'the token said that it made a throw-away key, and handed out another key')
   }
@@ -91,7 +91,7 @@ function attempt(forbidden: () => void): Refusal {
   }
 }
 
-/** What a master key must be; attributes a token does not answer for (null) are not held against it. */
+/** The required attributes of a master key; an attribute the token does not answer for (null) is not a problem. */
 const REQUIRED: KeyAttributes = {
   TOKEN: true,
   PRIVATE: true,
@@ -110,7 +110,7 @@ const REQUIRED: KeyAttributes = {
 /** …except for these, which every token answers. */
 const MUST_ANSWER = ['SENSITIVE', 'EXTRACTABLE', 'PRIVATE', 'TOKEN']
 
-/** In words, what speaks against this key; empty when nothing does. */
+/** The problems of this key, in words; empty for a sound key. */
 export function problemsOf(label: string, attributes: KeyAttributes, refusals: Refusals): string[] {
   const sign = usageOf(label) === 'sign'
   const required = { ...REQUIRED, SIGN: sign, ENCRYPT: !sign, DECRYPT: !sign }

@@ -2,7 +2,7 @@ import { ckrName } from '../errors/ckr.js'
 import type { OperationError, Verdict } from '../wire/messages.js'
 import { CkrError } from './cryptoki.js'
 
-/** An operation's final failure inside the agent: what goes back over the pipe. */
+/** An operation's final failure inside the agent: it is sent over the pipe. */
 export class OperationFailure extends Error {
   override readonly name = 'OperationFailure'
   readonly verdict: Verdict
@@ -19,7 +19,7 @@ export class OperationFailure extends Error {
   }
 }
 
-/** A sentence about any failure, without values: for events and start-up messages. */
+/** One sentence about any failure, without values: for events and start-up messages. */
 export function describe(error: unknown): string {
   if (error instanceof CkrError) return `${error.fn} returned ${ckrName(error.ckr)}`
   return error instanceof Error ? error.message : String(error)

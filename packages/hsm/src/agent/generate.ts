@@ -12,12 +12,12 @@ const KEY_LENGTH = 32
 type Usage = 'sign' | 'encrypt'
 type SigningKey = NonNullable<VendorProfile['signingKey']>
 
-/** What every token takes but those whose vendor's profile says otherwise. */
+/** The default of every token whose vendor profile does not say otherwise. */
 const GENERIC_SECRET: SigningKey = { mechanism: CKM.GENERIC_SECRET_KEY_GEN, keyType: CKK_GENERIC_SECRET }
 
 /**
- * Makes one master key inside the token. Refuses a second key under the same label: before, and again afterwards, when the
- * new one is destroyed (two operators may have begun at once).
+ * Makes one master key inside the token. Refuses a second key under the same label: before making it, and again
+ * afterwards (two operators may have begun at once). In the second case it destroys the new key.
  */
 export function generateMaster(
   module: Pkcs11Module,
@@ -51,8 +51,8 @@ export function generateMaster(
 }
 
 /**
- * A token that answers CKR_OK with the handle of another key has made none; what is done to a new key (tried, destroyed when
- * it is unfit) would be done to that one. The new one alone has the random CKA_ID that was just drawn for it.
+ * A token that answers CKR_OK with the handle of another key has made none. The tests of a new key, and its destruction
+ * if it is unfit, would then hit that other key. Only the new key has the random CKA_ID that was just drawn for it.
  */
 function assertOurs(module: Pkcs11Module, session: Handle, key: Handle, label: string, ckaId: Buffer): void {
   const [itsLabel, itsId] = [CKA.LABEL, CKA.ID].map((type) => readAttribute(module, session, key, type))

@@ -33,12 +33,12 @@ function hexOf(answer: Buffer | string): string {
 
 const IV_LENGTH = 12
 const TAG_LENGTH = 16
-/** Room for an HMAC: a module that writes more must not write beyond it. */
+/** Size of an HMAC output buffer: a module that writes more than an HMAC must not write beyond the buffer. */
 const OUT_LENGTH = 128
 
 /**
- * Key handles by label. A handle is *bound*: searched for, found exactly once, and its check value compared with the one
- * expected, or else with the one first seen by this agent. Handles of an older epoch are found again.
+ * Key handles by label. A handle is *bound* when the key was found exactly once and its check value compared with the
+ * expected one, or else with the one first seen by this agent. Handles of an older generation are looked up again.
  */
 export class Keys {
   readonly #module: Cryptoki
@@ -54,7 +54,7 @@ export class Keys {
     this.#onBound = onBound
   }
 
-  /** Takes over what is known about a key; a handle bound under the same knowledge stays bound. */
+  /** Stores the expected values of a key; a handle bound with the same values stays bound. */
   expect({ label, kcv, answer, ckaId, record }: Expect): void {
     const known = this.#known.get(label) ?? {}
     const news = { kcv: fromHex(kcv), answer: fromHex(answer), ckaId: fromHex(ckaId), record: fromHex(record) }
@@ -68,7 +68,7 @@ export class Keys {
     if (changed.length > 0) this.#bound.delete(label)
   }
 
-  /** Drops the handle, unless a later epoch has found it again already. */
+  /** Drops the handle, unless a later generation has already found it again. */
   forget(label: string, epoch: number): void {
     const bound = this.#bound.get(label)
     if (bound !== undefined && bound.epoch <= epoch) this.#bound.delete(label)
@@ -80,8 +80,9 @@ export class Keys {
   }
 
   /**
-   * Finds and checks the key on this session; callers of one label share one search. Rejects with OperationFailure
-   * `unknown` (none) or `mismatch` (two, or another check value), or with what the module threw.
+   * Finds and checks the key on this session; concurrent callers for one label share one search. Rejects with
+   * OperationFailure `unknown` (no key) or `mismatch` (two keys, or another check value), or with the module's own
+   * error.
    */
   async bind(label: string, session: Session): Promise<Handle> {
     const flight = this.#flights.get(label)
@@ -109,8 +110,8 @@ export class Keys {
   }
 
   /**
-   * The key's check value, compared with the known one; the first one seen becomes known. Anything unexpected is computed
-   * again, so that one flipped bit is not taken for a wrong key. Rejects with `mismatch`, or WrongAnswer.
+   * The key's check value, compared with the known one; the first value seen becomes the known one. An unexpected value
+   * is computed again, so that one flipped bit is not taken for a wrong key. Rejects with `mismatch`, or WrongAnswer.
    */
   async comparedValue(label: string, session: Session, handle: Handle): Promise<Buffer> {
     const kcv = await this.checkValue(session, handle)
@@ -128,9 +129,9 @@ export class Keys {
   }
 
   /**
-   * Compares the key's known answer with the registered one, if there is one: it has the shape of the inputs of files, so it
-   * finds a token that is right about check values and wrong about those. Anything unexpected is computed again. Rejects with
-   * `mismatch`, or WrongAnswer. `session.out` stays as it is.
+   * Compares the key's known answer with the registered one, if there is one. Its inputs have the shape of a file's
+   * inputs, so it finds a token that is right about check values and wrong about files. An unexpected answer is
+   * computed again. Rejects with `mismatch`, or WrongAnswer. `session.out` stays as it is.
    */
   async compareAnswer(label: string, session: Session, handle: Handle): Promise<void> {
     const registered = this.#known.get(label)?.answer
@@ -144,7 +145,10 @@ export class Keys {
     throw new OperationFailure('mismatch', `the key ${label} does not answer as it did when it was registered: ${why}`)
   }
 
-  /** The known answer as the token computes it now: a digest of 32 bytes. Rejects with `mismatch` for what no HMAC gives. */
+  /**
+   * The known answer as the token computes it now: a digest of 32 bytes. Rejects with `mismatch` for a value that no
+   * HMAC gives.
+   */
   async knownAnswer(label: string, session: Session, handle: Handle): Promise<Buffer> {
     const answer = await this.#answerOrWhy(label, session, handle)
     if (typeof answer !== 'string') return answer
@@ -191,8 +195,8 @@ export class Keys {
   }
 
   /**
-   * A new check record of this KEK (92 bytes): what {@link checkRecord} opens. Rejects with `mismatch` for a token that does not
-   * encrypt, does not open what it encrypted, or opens what was changed.
+   * A new check record of this KEK (92 bytes), which {@link checkRecord} opens. Rejects with `mismatch` for a token
+   * that does not encrypt, does not open its own record, or opens a changed one.
    */
   async makeRecord(session: Session, handle: Handle, label: string): Promise<Buffer> {
     const { plaintext, aad } = kekCheckInput(label)
@@ -212,7 +216,7 @@ export class Keys {
     return record
   }
 
-  /** A token that opens a record whose tag is wrong does not check tags at all. Rejects with `mismatch`. */
+  /** A token that opens a record with a wrong tag does not check tags at all. Rejects with `mismatch`. */
   async #refusesForgery(session: Session, handle: Handle, label: string, record: Buffer): Promise<void> {
     const { aad } = kekCheckInput(label)
     const forged = Buffer.from(record)
@@ -233,7 +237,7 @@ export class Keys {
     if (record !== undefined) await this.checkRecord(session, handle, label, record)
   }
 
-  /** Whether this KEK decrypts the record registered with it. Rejects with `mismatch` when it does not. */
+  /** Checks that this KEK decrypts the record registered with it. Rejects with `mismatch` when it does not. */
   async checkRecord(session: Session, handle: Handle, label: string, record: Buffer): Promise<void> {
     const { plaintext, aad } = kekCheckInput(label)
     try {

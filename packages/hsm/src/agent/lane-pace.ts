@@ -1,19 +1,21 @@
-/** So many operations within so long are a load that is worth a lane: 1,000 a second. */
+/** Operations of one sample. A sample within SAMPLE_MS is a load that is worth a lane: 1,000 a second. */
 const SAMPLE = 256
 const SAMPLE_MS = 256
-/** Calls that take longer than this are better made side by side by libuv's threads: to hand one over costs half of it. */
+/**
+ * Calls that take longer than this run better in parallel on libuv's threads: handing one over costs half of this time.
+ */
 const SLOW_MICROS = 100
-/** Half of the last calls or so must be slow: one says little, the operating system may have taken the thread off its core. */
+/** About half of the last calls must be slow: a single slow one says little, the thread may have been descheduled. */
 const WEIGHT = 1 / 16
 const MOST_SLOW = 1 / 2
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 64_000
-/** Having been used for so long, the lane is tried again soon. */
+/** After this time of use, the lane is soon tried again. */
 const STEADY_MS = 10_000
 
 /**
- * When derivations take the lane: under a load of many a second, of a token that answers each within microseconds. Where
- * they turn out to take longer, or fail, they don't, for a pause that doubles each time.
+ * Decides when derivations take the lane: under a load of many a second, on a token that answers each within
+ * microseconds. When they take longer there, or fail, the lane pauses; the pause doubles each time.
  */
 export class LanePace {
   readonly #now: () => number
@@ -35,7 +37,7 @@ export class LanePace {
     return this.#on
   }
 
-  /** Counts an operation; true when it is to take the lane. */
+  /** Counts an operation; true when it should take the lane. */
   count(): boolean {
     this.#counted += 1
     if (this.#counted < SAMPLE) return this.#on
@@ -52,13 +54,13 @@ export class LanePace {
     return this.#on
   }
 
-  /** A call on the lane took so long. */
+  /** Records the duration of a call on the lane. */
   took(micros: number): void {
     this.#slow += ((micros > SLOW_MICROS ? 1 : 0) - this.#slow) * WEIGHT
     if (this.#slow > MOST_SLOW) this.leave()
   }
 
-  /** A call on the lane failed, or does not come back. */
+  /** Records that a call on the lane failed or does not return. */
   leave(): void {
     if (!this.#on) return
     const now = this.#now()

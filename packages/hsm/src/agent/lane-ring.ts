@@ -1,14 +1,14 @@
 import type { Handle } from './cryptoki.js'
 
 /**
- * Derivations on their way to the lane (lane.ts) and back, in memory that the agent's loop and the lane's thread share: a
- * ring of slots that the loop fills in order and the thread works through in that order.
+ * Derivations on their way to the lane (lane.ts) and back, in memory that the agent's loop and the lane's thread share:
+ * a ring of slots that the loop fills in order and the thread works through in that order.
  *
- * FREE → QUEUED → TAKEN → DONE → FREE. What the thread has not taken yet the loop may have back: QUEUED → WITHDRAWN → FREE.
- * Word 0 counts the requests ever put, and the thread sleeps on it; word 1 says that the loop was told of answers and has
- * not looked yet. Each slot has six words (state, bytes in, bytes out,
- * return value, function, microseconds) and the bytes: two handles, the message, the output. The loop wipes message and
- * output as soon as a request is settled.
+ * FREE → QUEUED → TAKEN → DONE → FREE. The loop may take back requests that the thread has not taken yet: QUEUED →
+ * WITHDRAWN → FREE. Word 0 counts all requests ever put; the thread sleeps on it. Word 1 is set while the loop has been
+ * notified of answers and has not looked yet. Each slot has six words (state, bytes in, bytes out, return value,
+ * function, microseconds) and the bytes: two handles, the message, the output. The loop wipes message and output as
+ * soon as a request has settled.
  */
 const SLOTS = 64
 const STATE = { free: 0, queued: 1, taken: 2, done: 3, withdrawn: 4 } as const
@@ -19,7 +19,7 @@ const HEAD_WORDS = 2
 const HANDLE = 8
 /** A derivation input has 32 or 106 bytes; longer messages don't take the lane. */
 const MAX_MESSAGE = 112
-/** Room for what a careless module writes beyond the 32 bytes, as sessions.ts has it. */
+/** Room for bytes that a careless module writes beyond the 32, as in sessions.ts. */
 const OUT = 128
 const SLOT_BYTES = 2 * HANDLE + MAX_MESSAGE + OUT
 const FIRST_SLOT = Math.ceil(((HEAD_WORDS + SLOTS * WORDS) * 4) / 64) * 64
@@ -29,7 +29,7 @@ const FUNCTIONS = ['C_SignInit', 'C_Sign'] as const
 
 export type LaneFunction = (typeof FUNCTIONS)[number]
 
-/** What the thread does: its buffers are the slot's own memory. */
+/** One request for the thread: its buffers are the slot's own memory. */
 export interface LaneWork {
   readonly slot: number
   readonly session: Buffer
@@ -52,10 +52,10 @@ export class LaneRing {
   readonly #words: Int32Array
   readonly #bytes: Uint8Array
   readonly #handlers: (Handler | undefined)[] = Array.from({ length: SLOTS }, () => undefined)
-  /** The loop's: requests put, and requests it is through with, in order. */
+  /** The loop's counters: requests put, and requests finished, in order. */
   #put = 0
   #seen = 0
-  /** The thread's: requests it is through with. */
+  /** The thread's counter: requests finished. */
   #next = 0
   readonly #works: LaneWork[] = []
 
@@ -65,14 +65,14 @@ export class LaneRing {
     this.#bytes = new Uint8Array(memory)
   }
 
-  // The loop's end
+  // Called by the loop
 
-  /** Requests that were put and are not settled. */
+  /** Requests that were put and have not settled. */
   get waiting(): number {
     return this.#handlers.reduce((sum, handler) => (handler === undefined ? sum : sum + 1), 0)
   }
 
-  /** False: there is no room, or the message is too long. `handler` is called once, by {@link reap} or {@link withdraw}. */
+  /** False: the ring is full, or the message is too long. {@link reap} or {@link withdraw} calls `handler` once. */
   put(session: Handle, key: Handle, message: Uint8Array, handler: Handler): boolean {
     const slot = this.#put % SLOTS
     if (this.#put - this.#seen >= SLOTS || this.#state(slot) !== STATE.free) return false
@@ -90,7 +90,7 @@ export class LaneRing {
     return true
   }
 
-  /** Settles what the thread has done; returns how many that were. */
+  /** Settles the requests that the thread has finished; returns their number. */
   reap(): number {
     let reaped = 0
     Atomics.store(this.#words, HEAD.told, 0)
@@ -108,7 +108,7 @@ export class LaneRing {
     return reaped
   }
 
-  /** Takes back what the thread has not begun. */
+  /** Takes back the requests that the thread has not begun. */
   withdraw(): void {
     for (let count = this.#seen; count < this.#put; count += 1) {
       const slot = count % SLOTS
@@ -118,9 +118,9 @@ export class LaneRing {
     }
   }
 
-  // The thread's end
+  // Called by the thread
 
-  /** The next request, now the thread's own; undefined when there is none. */
+  /** Takes the next request; undefined when there is none. */
   next(): LaneWork | undefined {
     while (this.#next !== Atomics.load(this.#words, HEAD.put)) {
       const slot = (this.#next >>> 0) % SLOTS
@@ -134,7 +134,7 @@ export class LaneRing {
     return undefined
   }
 
-  /** Sleeps until there is something that {@link next} has not seen. */
+  /** Sleeps until there is a request that {@link next} has not seen. */
   wait(): void {
     Atomics.wait(this.#words, HEAD.put, this.#next)
   }
@@ -147,7 +147,7 @@ export class LaneRing {
     Atomics.store(this.#words, word(slot, WORD.state), STATE.done)
   }
 
-  /** Whether the loop must be told of what is done: not while it has yet to look after it was told before. */
+  /** Whether the loop must be notified of answers: not if it was notified before and has not looked yet. */
   mustTell(): boolean {
     return Atomics.exchange(this.#words, HEAD.told, 1) === 0
   }

@@ -7,19 +7,21 @@ import { ckrOf } from '../errors/ckr.js'
 import { CKM } from './constants.js'
 import { LaneRing, type LaneFunction, type LaneWork } from './lane-ring.js'
 
-/** What lane.ts gives its thread. */
+/** The data that lane.ts gives its thread. */
 export interface LaneData {
   readonly lane: SharedArrayBuffer
   readonly library: string
 }
 
-/** The loop is told at the latest after so many answers, so that it works on them while the next ones are computed. */
+/**
+ * The loop is notified after at most this number of answers, so that it handles them while the next ones are computed.
+ */
 const TELL = 4
 
 /**
- * The lane's thread. It loads the module that the agent has initialised (most have one state per process: no C_Initialize, no
- * login here; for others there is no lane) and only ever calls C_SignInit and C_Sign, on sessions that are leased to the
- * request at hand.
+ * The lane's thread. It loads the module that the agent has initialised. Most modules have one state per process, so
+ * this thread calls neither C_Initialize nor C_Login; for other modules there is no lane. It only calls C_SignInit and
+ * C_Sign, on sessions leased to the current request.
  */
 function serve({ lane, library }: LaneData, port: MessagePort): void {
   const binding = createRequire(import.meta.url)('pkcs11js') as { PKCS11: typeof PKCS11 }
@@ -44,7 +46,7 @@ function serve({ lane, library }: LaneData, port: MessagePort): void {
   }
 }
 
-/** p11-kit's client gives everybody who loads it a state, and a connection, of their own: ours would not be initialised. */
+/** p11-kit's client gives each loader its own state and connection: the thread's copy would not be initialised. */
 function knowsUs(raw: InstanceType<typeof PKCS11>): boolean {
   try {
     raw.C_GetInfo()

@@ -5,15 +5,18 @@ import { LanePace } from './lane-pace.js'
 import { LaneRing } from './lane-ring.js'
 import type { LaneData } from './lane-thread.js'
 
-/** Looks at the lane; one that has requests at two of them and answered none between is stuck. Milliseconds. */
+/**
+ * Interval of the checks for a stuck lane, milliseconds: requests waiting at two checks in a row, and no answer between
+ * them.
+ */
 const WATCH_MS = 50
 
 /**
- * One thread that derives, for tokens that do so in microseconds: handing each call to a thread of its own costs far more
- * than the call there. Requests queue in shared memory, so that under load neither side waits for the other.
+ * One thread for derivations, for tokens that answer in microseconds: a thread hand-over per call costs far more than
+ * such a call. Requests queue in shared memory, so that under load neither side waits for the other.
  *
- * It changes nothing of what a call that hangs may cost: the request at hand hangs with its session, those behind it are
- * taken back and made as without a lane. Which calls take the lane at all says {@link LanePace}.
+ * The cost of a hanging call is the same as without a lane: the current request hangs with its session, and the
+ * requests behind it are withdrawn and run without the lane. {@link LanePace} decides which calls take the lane.
  */
 export class Lane {
   readonly #library: string
@@ -21,7 +24,7 @@ export class Lane {
   readonly #pace: LanePace
   #state: 'none' | 'starting' | 'ready' | 'stuck' | 'failed' = 'none'
   #watch: NodeJS.Timeout | undefined
-  /** Whether something was waiting at the last look, and whether anything was answered since. */
+  /** Whether a request was waiting at the last check, and whether one was answered since. */
   #waited = false
   #moved = false
 
@@ -31,8 +34,8 @@ export class Lane {
   }
 
   /**
-   * C_SignInit and C_Sign. Resolves to the length of what the module wrote into `out`, or to undefined when the call was not
-   * made; returns undefined when it does not take the call. Rejects with CkrError.
+   * C_SignInit and C_Sign. Resolves to the length that the module wrote into `out`, or to undefined when the call was
+   * not made. Returns undefined when the lane does not take the call. Rejects with CkrError.
    */
   sign(session: Handle, key: Handle, message: Buffer, out: Buffer): Promise<number | undefined> | undefined {
     if (!this.#pace.count()) return undefined
@@ -44,7 +47,7 @@ export class Lane {
       if (outcome.state === 'withdrawn') settle(undefined)
       else if (outcome.state === 'failed') {
         this.#pace.leave()
-        // Nothing was begun: made again without the lane, it shows whether the module or the lane was at fault.
+        // No operation had begun. Running it again without the lane shows whether the module or the lane was at fault.
         if (outcome.fn === 'C_SignInit') settle(undefined)
         else fail(new CkrError(outcome.ckr, outcome.fn))
       } else {
@@ -65,7 +68,7 @@ export class Lane {
 
   #start(): void {
     this.#state = 'starting'
-    // As for the lifeline: a thread that runs a loop and holds next to nothing.
+    // As for the parent watch: a thread that runs one loop and needs almost no memory.
     const limits = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 4, stackSizeMb: 1 }
     const data: LaneData = { lane: this.#ring.memory, library: this.#library }
     const thread = new Worker(new URL('./lane-thread.js', import.meta.url), {
@@ -79,7 +82,7 @@ export class Lane {
       else this.#reap()
     })
     thread.on('error', (error) => {
-      // Where no thread can be had, nothing was given to it. One that worked and broke leaves its requests hanging.
+      // If the thread could not start, it had no requests. If a working thread broke, its requests hang.
       if (this.#state !== 'starting') throw error
       this.#state = 'failed'
     })
@@ -92,7 +95,7 @@ export class Lane {
   }
 
   #look(): void {
-    // The thread may have told no one yet of what it did before the call that hangs.
+    // The thread may not have reported the answers before the call that hangs.
     this.#reap()
     if (this.#ring.waiting === 0) {
       clearInterval(this.#watch)

@@ -11,12 +11,12 @@ import { describe, OperationFailure } from './failure.js'
 import type { Pkcs11Module } from './module.js'
 import type { PinReader } from './pin.js'
 
-/** Before the second try of a login, milliseconds; spread, since those who collided would collide again. */
+/** Milliseconds before the second try of a login; spread, since processes that collided would collide again. */
 const AGAIN_MS = 100
 
 /**
- * Logs in only when the parent says so: it holds the latch that keeps a rejected PIN from being tried again by anybody.
- * WANT_LOGIN → (parent) LOGIN → C_Login → LOGGED_IN.
+ * Logs in only when the parent allows it: the parent has the PIN lock-out, which stops every process from trying a
+ * rejected PIN again. WANT_LOGIN → (parent) LOGIN → C_Login → LOGGED_IN.
  */
 export class LoginGate {
   readonly #module: Pkcs11Module
@@ -32,7 +32,7 @@ export class LoginGate {
     this.#writer = writer
   }
 
-  /** The parent's LOGIN frame came. */
+  /** Handles the parent's LOGIN frame. */
   allow(): void {
     this.#allowed?.()
     this.#allowed = undefined
@@ -41,9 +41,9 @@ export class LoginGate {
   /**
    * Resolves when the user is logged in on this session; rejects with verdict `login` when the token refused the PIN.
    *
-   * GENERAL_ERROR is tried once more, as everywhere (HSM.md's table): SoftHSM answers so when another process writes the
-   * token's file at that moment. It is no word on the PIN; all the same the second try asks the parent again, which looks at
-   * the token's counters and the latch. A rejected PIN is never tried twice.
+   * GENERAL_ERROR is tried once more, as everywhere (HSM.md's table): SoftHSM answers so when another process writes
+   * the token's file at that moment. It says nothing about the PIN. Still, the second try asks the parent again, which
+   * checks the token's counters and the lock-out. A rejected PIN is never tried twice.
    */
   async login(session: Handle): Promise<void> {
     try {
@@ -85,7 +85,7 @@ export class LoginGate {
   }
 }
 
-/** What the token's flags say about the user PIN. */
+/** The state of the user PIN by the token's flags. */
 export function pinState(flags: number): WantLogin['pin'] {
   if ((flags & CKF.USER_PIN_LOCKED) !== 0) return 'locked'
   if ((flags & CKF.PROTECTED_AUTHENTICATION_PATH) !== 0) return 'on-device'

@@ -19,21 +19,21 @@ import { PoolServer } from './serve.js'
 import { usableMechanisms } from './token-report.js'
 
 /**
- * The agent: the only process that loads a PKCS#11 module. Inherited descriptors: 3 frames, 4 the PIN, 5 the lifeline.
- * It ends with its pipe, and only there: signals to a process group are the parent's business.
+ * The agent: the only process that loads a PKCS#11 module. Inherited descriptors: 3 frames, 4 the PIN, 5 the parent
+ * watch. It ends only when its pipe ends: signals to a process group are the parent's business.
  */
 const FD = { frames: 3, pin: 4, lifeline: 5 } as const
 
-/** As much as one read of the pipe takes in. */
+/** Bytes of one read from the pipe. */
 const READ_LENGTH = 64 * 1024
 
-/** Looks for the token at a start, and the pause between two, milliseconds. */
+/** Tries to find the token at a start, and the pause between two, milliseconds. */
 const TOKEN_LOOKS = 3
 const TOKEN_LOOK_MS = 150
 
 interface Serving {
   handle(frame: Frame): boolean
-  /** Closes sessions; false when a call is still in flight, which forbids finalising the module. */
+  /** Closes sessions; false while a call is in flight: then the module must not be finalised. */
   close(): boolean
 }
 
@@ -102,8 +102,9 @@ class Agent {
   }
 
   /**
-   * Loads the module and selects the token. SoftHSM writes a token's file at every login, and a process that initialises at
-   * that very moment sees no token (seen under load, with several agents starting); only a new C_Initialize looks again.
+   * Loads the module and selects the token. SoftHSM writes a token's file at every login, and a process that
+   * initialises at that moment sees no token (seen under load, with several agents starting); only a new C_Initialize
+   * looks again.
    */
   async #moduleWithToken(config: AgentConfig, reached: (stage: StartStage) => void): Promise<Pkcs11Module> {
     for (let look = 1; ; look++) {
@@ -173,7 +174,7 @@ class Agent {
     return this.#module
   }
 
-  /** The parent closes when nothing is in flight; with a call still out the module must not be finalised (it crashes). */
+  /** The parent closes when no call is in flight; during a call the module must not be finalised (it crashes). */
   #close(): void {
     try {
       if (this.#serving?.close() !== false) this.#module?.finalize()
@@ -183,7 +184,7 @@ class Agent {
   }
 }
 
-/** Reads into one buffer, which the parser wipes: without it Node leaves copies of what came, nonces among them. */
+/** Reads into one buffer, which the parser wipes: Node's own reading leaves copies of the data, nonces among them. */
 function openFrames(push: (bytes: Buffer) => void): Socket {
   const options: SocketConstructorOpts & ConnectOpts = {
     fd: FD.frames,
@@ -200,14 +201,14 @@ function openFrames(push: (bytes: Buffer) => void): Socket {
   return new Socket(options)
 }
 
-/** `process.exit` waits for calls that hang in the module, SIGKILL does not. */
+/** `process.exit` waits for calls that hang in the module; SIGKILL does not. */
 function die(): void {
   process.kill(process.pid, 'SIGKILL')
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    // The parent drains and then ends the pipe.
+    // The parent reads the rest and then ends the pipe.
   })
 }
 watchParent(FD.lifeline)

@@ -21,7 +21,7 @@ export class NoToken extends Error {
 }
 
 /**
- * One loaded PKCS#11 module and one token in it. A process holds one: modules keep a single state per process, and two
+ * One loaded PKCS#11 module and one token in it. A process has one: modules keep a single state per process, and two
  * owners that each initialise and log in race (seen on SoftHSM). Never finalised while a call is in flight.
  */
 export class Pkcs11Module implements Cryptoki {
@@ -34,7 +34,7 @@ export class Pkcs11Module implements Cryptoki {
     this.#raw = raw
   }
 
-  /** Loads and initialises. Throws the loader's error as it is, or, after `loaded` was called, CkrError. */
+  /** Loads and initialises. Throws the loader's error unchanged, or CkrError after `loaded` was called. */
   static load(library: string, libraryParameters?: string, loaded?: () => void): Pkcs11Module {
     const binding = createRequire(import.meta.url)('pkcs11js') as { PKCS11: typeof PKCS11 }
     const raw = new binding.PKCS11()
@@ -52,7 +52,7 @@ export class Pkcs11Module implements Cryptoki {
     return module
   }
 
-  /** Runs one call of the binding and turns what it throws into CkrError. */
+  /** Runs one call of the binding and turns its errors into CkrError. */
   call<T>(fn: string, run: (raw: Raw) => T): T {
     try {
       return run(this.#raw)
@@ -196,7 +196,7 @@ export class Pkcs11Module implements Cryptoki {
     return (await this.#callAsync('C_Decrypt', (raw) => raw.C_DecryptAsync(session, gcm.input, out))).length
   }
 
-  /** Modules take one of two parameter layouts; the one that worked is tried first from then on. */
+  /** Modules take one of two parameter layouts; the one that worked is then tried first. */
   #gcmInit(fn: string, { iv, aad }: GcmInput, init: (raw: Raw, mechanism: GcmMechanism) => void): void {
     const other = this.#gcmParams === 'v240' ? 'draft' : 'v240'
     const attempt = (layout: keyof typeof GCM_PARAMS) => {
@@ -216,7 +216,7 @@ export class Pkcs11Module implements Cryptoki {
     }
   }
 
-  /** Ends the module. Only with no call in flight: it crashes otherwise. */
+  /** Ends the module. Only while no call is in flight: it crashes otherwise. */
   finalize(): void {
     this.call('C_Finalize', (raw) => {
       raw.C_Finalize()

@@ -13,10 +13,10 @@ import { Sessions, type Session } from './sessions.js'
 export interface OperationsOptions {
   readonly sessions: number
   readonly hardTimeoutMs: number
-  /** Asks the owner of the PIN for a login on the anchor session; resolves when it is done. */
+  /** Asks the owner of the PIN for a login on the login session; resolves when it is done. */
   readonly login: (anchor: Handle) => Promise<void>
   readonly notice: (notice: Notice) => void
-  /** What the token's vendor does in its own way. */
+  /** Peculiarities of the token's vendor. */
   readonly profile?: VendorProfile | undefined
   readonly now?: () => number
   readonly sleep?: (ms: number) => Promise<void>
@@ -27,8 +27,8 @@ const GENERAL_WINDOW_MS = 30_000
 const SESSION_WINDOW_MS = 1_000
 
 /**
- * Runs operations on leased sessions and heals what can be healed inside this process: the actions of the error table.
- * Everything else leaves as OperationFailure with a verdict for the other side of the pipe.
+ * Runs operations on leased sessions and repairs what can be repaired inside this process: the actions of the error
+ * table. Every other failure leaves as OperationFailure, with a verdict for the pool.
  */
 export class Operations {
   readonly sessions: Sessions
@@ -62,15 +62,16 @@ export class Operations {
     })
   }
 
-  /** Opens the anchor, logs in, opens the sessions; returns how many there are. */
+  /** Opens the login session, logs in, opens the other sessions; returns their number. */
   async start(): Promise<number> {
     await this.#options.login(this.sessions.openLoginSession())
     return this.sessions.openAll()
   }
 
   /**
-   * Leases a session, binds the key and runs `use` on them, again after each healing: `use` must not spoil its inputs, and
-   * it puts the buffers it hands to the module into `session.input` to keep them alive. The caller wipes them afterwards.
+   * Leases a session, binds the key and runs `use` on them, again after each repair. So `use` must not change its
+   * inputs. It puts the buffers it hands to the module into `session.input` to keep them alive; the caller wipes them
+   * afterwards.
    */
   async run<T>(label: string, use: (session: Session, key: Handle) => Promise<T>): Promise<T> {
     const tries: Tries = { retry: 0, session: 0, rebind: 0 }
@@ -92,7 +93,7 @@ export class Operations {
     }
   }
 
-  /** Whether a session still answers: a search for a key that is never there. Rejects with OperationFailure. */
+  /** Checks that a session answers, by a search for a key that never exists. Rejects with OperationFailure. */
   async ping(): Promise<void> {
     let session: Session | undefined
     try {
@@ -106,7 +107,7 @@ export class Operations {
     this.sessions.release(session)
   }
 
-  /** Returns the session to go on with, if it is to be the same; undefined for a new one; throws to give up. */
+  /** Returns the session to continue with if it stays the same, undefined for a new one; throws to give up. */
   async #recover(
     error: unknown,
     at: { label: string; tries: Tries; session: Session | undefined; epoch: number },
@@ -115,7 +116,7 @@ export class Operations {
     const errorClass = this.#blind(error) ? 'rebind' : this.#classify(error)
     const waits = errorClass === 'retry' && tries.retry < 3
     if (session !== undefined && !waits) {
-      // A search that ended with an answer leaves a clean session; anything thrown by a call leaves a dirty one.
+      // A search that ended with an answer leaves a clean session; an error of a call leaves a dirty one.
       if (error instanceof OperationFailure) this.sessions.release(session)
       else this.sessions.discard(session)
     }
@@ -147,8 +148,8 @@ export class Operations {
   }
 
   /**
-   * Whether "no such key" was said while the login was lost: a token shows private keys to its user alone. Others come by
-   * here while the first who noticed waits for the login, which the latch may take its time to allow.
+   * Whether "no such key" was answered while the login was lost: a token shows private keys to its logged-in user
+   * alone. Other operations reach this point while the first one waits for the new login, which the lock-out may delay.
    */
   #blind(error: unknown): boolean {
     if (!(error instanceof OperationFailure && error.verdict === 'unknown')) return false
@@ -183,11 +184,11 @@ export class Operations {
     this.#options.notice({ what: 'sessions-reopened' })
   }
 
-  /** One healing at a time, and none for a failure that an earlier one has already answered. */
+  /** Runs one repair at a time, and none for a failure that an earlier repair has covered. */
   async #heal(epoch: number, heal: () => Promise<void>): Promise<void> {
     if (this.#healing !== undefined) return this.#healing
     if (epoch < this.sessions.generation) return
-    // Anyone who joins gets what the first one gets: a failure with a verdict, never the bare error.
+    // Callers that join get the first one's result: a failure with a verdict, never the bare error.
     this.#healing = heal()
       .catch((error: unknown) => {
         throw asFailure(error)
@@ -207,7 +208,7 @@ export class Operations {
   }
 }
 
-/** The session is gone. The other codes of its class speak of an operation on it, and say nothing about its neighbours. */
+/** The session is gone. Other codes of its class concern an operation on it and say nothing about other sessions. */
 function isSessionLost(error: unknown): boolean {
   return error instanceof CkrError && (error.ckr === CKR.SESSION_HANDLE_INVALID || error.ckr === CKR.SESSION_CLOSED)
 }
@@ -216,7 +217,7 @@ function isDeviceMemory(error: unknown): boolean {
   return error instanceof CkrError && error.ckr === CKR.DEVICE_MEMORY
 }
 
-/** A failure on the way to an operation: of healing, or of a kind no table knows. The agent is replaced. */
+/** A failure before the operation itself: of a repair, or of a kind that no table knows. The agent is replaced. */
 function asFailure(error: unknown): OperationFailure {
   return error instanceof OperationFailure ? error : new OperationFailure('recycle', describe(error), error)
 }

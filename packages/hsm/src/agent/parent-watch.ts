@@ -2,9 +2,9 @@ import { readSync } from 'node:fs'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 
 /**
- * A thread that does nothing but wait for the end of a pipe whose other end the parent holds. When the parent dies, even
- * by SIGKILL, the kernel closes it and this kills the process: also when the main thread hangs in a synchronous call of the
- * module, where no handler would ever run.
+ * A thread that only waits for the end of a pipe whose other end the parent holds. When the parent dies, even by
+ * SIGKILL, the kernel closes the pipe and this thread kills the process. It works also while the main thread hangs in a
+ * synchronous call of the module, where no handler would ever run.
  */
 export function watchParent(fd: number): void {
   const limits = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 4, stackSizeMb: 1 }
@@ -18,7 +18,7 @@ function waitForEnd(fd: number): void {
     try {
       if (readSync(fd, byte, 0, 1, null) === 0) break
     } catch (error) {
-      // Not blocking after all: look again in a while.
+      // Not blocking after all: look again after a pause.
       if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) break
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
     }

@@ -3,10 +3,10 @@ import { closeSync, fstatSync, readSync } from 'node:fs'
 const MAX_PIN = 256
 
 /**
- * The PIN behind an inherited file descriptor. A regular file is read again for each login and nothing is kept; what comes
- * through a pipe can be read only once and is kept for the logins that a lost session may need.
+ * The PIN behind an inherited file descriptor. A regular file is read again for each login, and the PIN is not kept. A
+ * PIN that comes through a pipe can be read only once; it is kept for the logins that a lost session may need.
  *
- * The binding takes the PIN as a string, which can't be wiped; it lives no longer than the call.
+ * The binding takes the PIN as a string, which cannot be wiped; it lives no longer than the call.
  */
 export class PinReader {
   readonly #fd: number
@@ -50,7 +50,7 @@ export class PinReader {
   }
 }
 
-/** Files of secrets usually end with a newline that is not part of them. */
+/** Files of secrets usually end with a newline that is not part of the secret. */
 function trimmedLength(bytes: Buffer): number {
   let end = bytes.length
   while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end -= 1

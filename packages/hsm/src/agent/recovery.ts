@@ -1,7 +1,7 @@
 import type { ErrorClass } from '../errors/classes.js'
 import type { Verdict } from '../wire/messages.js'
 
-/** What an operation has already tried. One record per operation; {@link nextStep} counts in it. */
+/** The steps that an operation has already tried. One object per operation; {@link nextStep} counts in it. */
 export interface Tries {
   retry: number
   session: number
@@ -9,7 +9,7 @@ export interface Tries {
 }
 
 export type Step =
-  /** Wait, then the same session again. */
+  /** Wait, then use the same session again. */
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'replace-session' }
   | { readonly do: 'rebind' }
@@ -35,7 +35,7 @@ export function nextStep(error: ErrorClass, tries: Tries, generalBefore: boolean
     case 'general':
       return generalBefore ? { do: 'give-up', verdict: 'recycle' } : replaceOnce(tries)
     case 'session':
-    // The token refuses one more session: others will come back to the pool.
+    // The token refuses one more session: another one will come back to the pool.
     // falls through
     case 'capacity':
       return replaceOnce(tries)
@@ -44,7 +44,7 @@ export function nextStep(error: ErrorClass, tries: Tries, generalBefore: boolean
       tries.rebind += 1
       return { do: 'rebind' }
     case 'fine':
-    // Success codes are never thrown by an operation; a module that does is not to be trusted.
+    // Success codes are never thrown by an operation; a module that throws one is not to be trusted.
     // falls through
     case 'recycle':
       return { do: 'give-up', verdict: 'recycle' }

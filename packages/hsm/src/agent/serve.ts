@@ -12,8 +12,8 @@ import type { Operations } from './operations.js'
 const HMAC_LENGTH = 32
 
 /**
- * Answers the operations of the pool: one OK or ERROR frame for each request, in any order. A frame is wiped when its handler
- * returns, so what the module works on is copied first.
+ * Answers the operations of the pool: one OK or ERROR frame for each request, in any order. A frame is wiped when its
+ * handler returns, so the module's inputs are copied first.
  */
 export class PoolServer {
   readonly #operations: Operations
@@ -59,7 +59,7 @@ export class PoolServer {
     }
   }
 
-  /** `reply` sends its own OK frame, while the bytes still lie in the session's buffer. */
+  /** `reply` sends its own OK frame while the bytes still lie in the session's buffer. */
   #answer(id: number, reply: Promise<void>): void {
     reply.catch((error: unknown) => {
       this.#writer.sendJson(KIND.ERROR, id, failureOf(error).toMessage())
@@ -71,8 +71,8 @@ export class PoolServer {
   }
 
   /**
-   * `sealing`: the answer is handed out only if the key's known answer is right afterwards, on the same session. A token that
-   * began to compute wrongly before this derivation is found before anything is sealed with it.
+   * `sealing`: the answer is sent only if the key's known answer is right afterwards, on the same session. This finds a
+   * token that began to compute wrongly before this derivation, before its output is used for sealing.
    */
   async #hmac({ id, kind, payload }: Frame, sealing = false): Promise<void> {
     const { label, message } = unpackKeyed(payload.subarray(padLength(kind)))
@@ -93,7 +93,7 @@ export class PoolServer {
     }
   }
 
-  /** Finds the key and checks it, a KEK's record also where the key was found before; an empty answer. */
+  /** Finds the key and checks it; a KEK's record is checked even if the key was found before. The answer is empty. */
   async #bind({ id, payload }: Frame): Promise<void> {
     const { label } = unpackKeyed(payload)
     if (parseKeyLabel(label) === null) throw refused('not the label of a master key')
@@ -101,7 +101,7 @@ export class PoolServer {
     this.#ok(id)
   }
 
-  /** One round trip through a session of the token; an empty answer. */
+  /** One round trip through a session of the token. The answer is empty. */
   async #ping({ id }: Frame): Promise<void> {
     await this.#operations.ping()
     this.#ok(id)
@@ -119,7 +119,7 @@ export class PoolServer {
     this.#ok(id, kcv)
   }
 
-  /** The known answer as it is now, for a key of which none is registered yet. */
+  /** The known answer as the token computes it now, for a key without a registered one. */
   async #knownAnswer({ id, payload }: Frame): Promise<void> {
     const { label } = unpackKeyed(payload)
     const { keys } = this.#operations

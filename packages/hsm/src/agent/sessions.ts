@@ -4,17 +4,19 @@ import { CKR } from '../errors/ckr.js'
 import { CkrError, type Cryptoki, type Handle } from './cryptoki.js'
 
 /**
- * OPENING → IDLE → LEASED → IDLE | CLOSED | HUNG. A session that failed in any way is closed, never reused; one that came
- * back after the hard time-out is HUNG: never closed, never reused, it dies with the agent.
+ * OPENING → IDLE → LEASED → IDLE | CLOSED | HUNG. A session that failed in any way is closed, never reused. A session
+ * that came back after the hard time-out is HUNG: never closed, never reused; it dies with the agent.
  */
 export interface Session {
   readonly handle: Handle
-  /** The pool's epoch when it was opened; a login or re-opening bumps that, and older sessions are dropped on return. */
+  /**
+   * The pool's generation when it was opened. A login or re-opening raises it; older sessions are dropped on return.
+   */
   readonly generation: number
   leasedAt: number
   /** For outputs; wiped when the session goes back. */
   readonly out: Buffer
-  /** Keeps alive what the module reads from; its owner wipes it, since a retry needs it once more. */
+  /** Keeps the module's inputs alive; their owner wipes them, since a retry needs them again. */
   input: readonly Buffer[]
 }
 
@@ -29,12 +31,12 @@ export interface SessionsOptions {
 }
 
 const OUT_LENGTH = 64
-/** Room for GCM outputs as well: 64 bytes of nonces, a tag, and what a careless module writes beyond. */
+/** Room for GCM outputs as well: 64 bytes of nonces, a tag, and the bytes that a careless module writes beyond. */
 const OUT_ALLOCATED = OUT_LENGTH + 64
 
 /**
- * The read-only sessions of one agent: at most `size`, last in first out, none closed for idleness. Plus the *anchor*, one
- * session that stays open so that the login lasts (a token logs out when its last session closes).
+ * The read-only sessions of one agent: at most `size`, last in first out, none closed when idle. In addition the *login
+ * session*, which stays open so that the login lasts (a token logs out when its last session closes).
  */
 export class Sessions {
   readonly #module: Cryptoki
@@ -93,7 +95,10 @@ export class Sessions {
     return this.#idle.length
   }
 
-  /** Leases a session: an idle one, a new one below the limit, or the next to come back. Throws what opening throws. */
+  /**
+   * Leases a session: an idle one, a new one below the limit, or the next to come back. Throws the error of opening
+   * one.
+   */
   async lease(): Promise<Session> {
     const session = this.#takeIdle() ?? (this.#live() < this.#target ? this.#openOrWait() : undefined)
     if (session !== undefined) return this.#grant(session)
@@ -135,13 +140,13 @@ export class Sessions {
     while (this.#idle.length > 0 && this.#live() > this.#target) this.#close(this.#idle.pop())
   }
 
-  /** A login changed what sessions see: those of before are dropped as they come back. */
+  /** A login changed the keys that sessions see: earlier sessions are dropped when they come back. */
   invalidateSessions(): void {
     this.#epoch += 1
     for (const session of this.#idle.splice(0)) this.#close(session)
   }
 
-  /** All sessions are lost: a new anchor, everything older is dropped. Throws when none can be opened. */
+  /** All sessions are lost: opens a new login session and drops all older sessions. Throws when none can be opened. */
   reopenLoginSession(): Handle {
     this.invalidateSessions()
     if (this.#loginSession !== undefined) this.#closeHandle(this.#loginSession)
@@ -149,7 +154,7 @@ export class Sessions {
     return this.openLoginSession()
   }
 
-  /** Closes what is idle; call it when nothing is leased. */
+  /** Closes idle sessions; call it when none is leased. */
   closeAll(): void {
     for (const session of this.#idle.splice(0)) this.#close(session)
     if (this.#loginSession !== undefined) this.#closeHandle(this.#loginSession)
@@ -173,7 +178,7 @@ export class Sessions {
     return { handle, generation: this.#epoch, leasedAt: 0, out: secret(OUT_ALLOCATED), input: [] }
   }
 
-  /** When the token has no more sessions but some of ours are out, wait for one of those. */
+  /** When the token has no more sessions but some of ours are leased, wait for one of those. */
   #openOrWait(): Session | undefined {
     try {
       return this.#open()
@@ -222,11 +227,11 @@ export class Sessions {
   #close(session: Session | undefined): void {
     if (session === undefined) return
     this.#closeHandle(session.handle)
-    // No call is out on it: one that hangs is never closed, and keeps its buffer.
+    // No call is running on it: a hanging session is never closed and keeps its buffer.
     wipe(session.out)
   }
 
-  /** Closing what the token has already forgotten fails; the handle is gone either way. */
+  /** Closing a session that the token has already forgotten fails; the handle is gone either way. */
   #closeHandle(handle: Handle): void {
     try {
       this.#module.closeSession(handle)

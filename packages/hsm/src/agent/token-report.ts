@@ -14,7 +14,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
   ),
 )
 
-/** What the token says of itself, for people: who it is, what it can do and how much of it. */
+/** The token's description of itself, for people: its identity, its mechanisms and its limits. */
 export function tokenReport(module: Pkcs11Module, profile: VendorProfile | undefined): TokenReport {
   const { token, flags } = module.identity()
   return {
@@ -26,7 +26,7 @@ export function tokenReport(module: Pkcs11Module, profile: VendorProfile | undef
   }
 }
 
-/** The token's mechanisms, less those that its vendor makes in a way we can't use. */
+/** The token's mechanisms, without those that its vendor implements in a way we cannot use. */
 export function usableMechanisms(listed: TokenMechanisms, profile: VendorProfile | undefined): TokenMechanisms {
   return profile?.gcmIv === 'from-token' ? { ...listed, gcm: false } : listed
 }

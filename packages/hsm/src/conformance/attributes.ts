@@ -2,10 +2,10 @@ import type { KeyEvidence } from '../admin/key-admin.js'
 import { CKM } from '../agent/constants.js'
 import type { AttributeValue } from '../wire/admin-messages.js'
 
-/** `ignored`: the key says something else than was asked for. `unknown`: the token does not answer for it. */
+/** `ignored`: the key has another value than the requested one. `unknown`: the token does not answer for it. */
 export type Honoured = 'honoured' | 'ignored' | 'unknown'
 
-/** What a signing master is asked to be (agent/generate.ts), and what follows from that. */
+/** The requested attributes of a signing master (agent/generate.ts), and those that follow from them. */
 const ASKED: Readonly<Record<string, AttributeValue>> = {
   TOKEN: true,
   PRIVATE: true,
@@ -26,7 +26,7 @@ const ASKED: Readonly<Record<string, AttributeValue>> = {
   ALLOWED_MECHANISMS: [CKM.SHA256_HMAC],
 }
 
-/** What became of each attribute, by the key that was made; names without `CKA_`. */
+/** The outcome for each attribute, by the key that was made; names without `CKA_`. */
 export function attributesHonoured({ label, ckaId, attributes }: KeyEvidence): Readonly<Record<string, Honoured>> {
   const asked = { LABEL: label, ID: ckaId, ...ASKED }
   return Object.fromEntries(

@@ -14,17 +14,17 @@ const CALLERS = [1, 4, 16]
 const DERIVES = 'derives 32 bytes, the same on every session'
 
 export interface ConformanceOptions {
-  /** How long each rate is measured. Default 1,000 ms. */
+  /** Measuring time of each rate. Default 1,000 ms. */
   readonly measureMs?: number
 }
 
-/** Thrown by a check whose token lacks what it needs. */
+/** Thrown by a check if the token lacks a feature it needs. */
 class Absent extends Error {}
 
 /**
- * Tries a token with everything Sealfleet does to one: makes keys in a key domain of its own, uses them through a pool,
- * contradicts it, and destroys them again. Rejects with HsmError when the token can't be opened at all; everything later is
- * in the report.
+ * Tests a token with everything Sealfleet does to one: makes keys in its own key domain, uses them through a pool,
+ * provokes errors, and destroys the keys again. Rejects with HsmError when the token cannot be opened at all; later
+ * failures are in the report.
  */
 export async function conformance(token: TokenOptions, options: ConformanceOptions = {}): Promise<ConformanceReport> {
   await using admin = await openKeyAdmin(token)
@@ -59,7 +59,7 @@ class Run {
     return this.#checks.some(({ outcome }) => outcome === 'failed')
   }
 
-  /** Whether there is anything to measure. */
+  /** Whether the throughput can be measured. */
   get derives(): boolean {
     return this.#outcomeOf(DERIVES) === 'ok'
   }
@@ -176,7 +176,7 @@ class Run {
     return { token, vendor, attributes, checks: this.#checks, rates, usable, passed: !this.failed }
   }
 
-  /** Destroys what it made; a key that is gone already is no failure, anything else is the caller's to see. */
+  /** Destroys the keys it made. A key that is already gone is no failure; other failures are thrown. */
   async cleanUp(): Promise<void> {
     const left = (await this.#admin.list()).filter(({ ref }) => ref.domain === this.#domain)
     for (const { ref, ckaId } of left) await this.#admin.destroy(ref, { ckaId })

@@ -3,26 +3,26 @@ import type { Honoured } from './attributes.js'
 
 export interface Check {
   readonly name: string
-  /** `absent`: the token lacks what this needs; that alone fails nothing. */
+  /** `absent`: the token lacks a feature this check needs; that alone is no failure. */
   readonly outcome: 'ok' | 'failed' | 'absent'
   readonly detail: string
 }
 
 export interface ConformanceReport {
-  /** Who it is, its limits, its mechanisms. */
+  /** Its identity, limits and mechanisms. */
   readonly token: TokenReport
   /** The vendor whose profile is used; null: the standard error table alone. */
   readonly vendor: { readonly title: string; readonly tried: boolean; readonly notes: readonly string[] } | null
-  /** What became of the attributes that a master key is asked to have; empty when none could be made. */
+  /** The outcome for each requested attribute of a master key; empty when no key could be made. */
   readonly attributes: Readonly<Record<string, Honoured>>
   readonly checks: readonly Check[]
-  /** HMAC operations a second with so many callers, through a pool of two agents. */
+  /** HMAC operations per second by number of callers, through a pool of two agents. */
   readonly rates: Readonly<Record<string, number>>
-  /** What Sealfleet can use of this token. */
+  /** The features of this token that Sealfleet can use. */
   readonly usable: {
     readonly sealing: boolean
     readonly detachedNonces: boolean
-    /** Whether the token refused all that it must refuse. */
+    /** Whether the token refused everything that it must refuse. */
     readonly evidence: boolean
   }
   readonly passed: boolean
@@ -72,7 +72,7 @@ function mechanismName({ number, name }: TokenReport['mechanismList'][number]): 
   return name?.slice('CKM_'.length) ?? `0x${number.toString(16)}`
 }
 
-/** A heading and words below it, wrapped; nothing when there are no words. */
+/** A heading with wrapped words below it; empty when there are no words. */
 function list(heading: string, words: readonly string[]): string[] {
   const lines: string[] = []
   for (const word of words) {

@@ -8,7 +8,7 @@
  * - `general`        replace the session and retry once; the second time in 30 s as `recycle`
  * - `recycle`        answer from the other agent; this one is replaced
  * - `capacity`       serve with the sessions that opened, and alert
- * - `login`          fatal: no retry, latch the PIN, page
+ * - `login` fatal: no retry, lock the PIN out, page
  * - `configuration`  fatal: HSM_ACCESS_DENIED; intake pauses, page
  * - `data`           integrity failure of that one record
  */
@@ -26,19 +26,19 @@ export const ERROR_CLASSES = [
 ] as const
 export type ErrorClass = (typeof ERROR_CLASSES)[number]
 
-/** One code (of one function, where named) that a vendor, or one function, means differently. */
+/** One code that a vendor, or one function, uses with another meaning; `fn` limits it to that function. */
 export interface ProfileRow {
   readonly class: ErrorClass
   readonly code: number
-  /** As the vendor's header has it. */
+  /** The name in the vendor's header. */
   readonly name: string
-  /** The only Cryptoki function it holds for. */
+  /** The only Cryptoki function that the row applies to. */
   readonly fn?: string
 }
 
 export type VendorName = 'softhsm' | 'opencryptoki' | 'nss' | 'aws-cloudhsm' | 'luna' | 'nshield' | 'yubihsm2'
 
-/** Every pattern that is given must match. */
+/** Every given pattern must match. */
 export interface TokenPattern {
   readonly manufacturer?: RegExp
   readonly model?: RegExp
@@ -46,24 +46,24 @@ export interface TokenPattern {
   readonly library?: RegExp
 }
 
-/** What a vendor's module does in its own way. Codes without a row are as in the standard table. */
+/** Peculiarities of a vendor's module. Codes without a row are as in the standard table. */
 export interface VendorProfile {
   readonly name: VendorName
   readonly title: string
-  /** The tokens it is for, in any of these words of the token and its library about themselves. */
+  /** The tokens of this vendor, recognised by words in the descriptions of the token and its library. */
   readonly match: readonly TokenPattern[]
-  /** Whether we had one to try; all others are from the vendor's public documents alone. */
+  /** Whether we tested one; all other profiles come from the vendor's public documents alone. */
   readonly tried: boolean
   readonly source: string
   readonly rows: readonly ProfileRow[]
   /** `read-write`: the module refuses read-only sessions. */
   readonly sessions?: 'read-write'
-  /** `from-token`: AES-GCM encrypts under an IV of the token's making only, which wrapped nonces can't use. */
+  /** `from-token`: AES-GCM encrypts only under an IV that the token makes, which wrapped nonces cannot use. */
   readonly gcmIv?: 'from-token'
-  /** How a signing master is made, where a generic secret does not sign HMAC-SHA-256. */
+  /** How a signing master is made if a generic secret does not sign HMAC-SHA-256. */
   readonly signingKey?: { readonly mechanism: number; readonly keyType: number }
-  /** `false`: the module fails on CKA_ALLOWED_MECHANISMS in a template instead of saying that it does not know it. */
+  /** `false`: the module fails on CKA_ALLOWED_MECHANISMS in a template instead of reporting it as unknown. */
   readonly allowedMechanisms?: false
-  /** What an operator must know before trusting it with this pool. */
+  /** Facts that an operator must know before using it with this pool. */
   readonly notes: readonly string[]
 }

@@ -7,8 +7,9 @@ const BY_CODE: ReadonlyMap<number, ErrorClass> = new Map(
 )
 
 /**
- * The class of a return value. `fn` is the Cryptoki function that returned it. A vendor's row for one function goes before
- * its row for all, and both before the standard table. Codes without a row, vendor-defined ones among them, are `general`.
+ * The class of a return value. `fn` is the Cryptoki function that returned it. A vendor's row for one function precedes
+ * its row for all functions; both precede the standard table. Codes without a row, vendor-defined ones among them, are
+ * `general`.
  */
 export function classifyCkr(code: number, fn: string, profile: readonly ProfileRow[] = []): ErrorClass {
   const row = rowOf(profile, code, fn) ?? rowOf(BY_FUNCTION, code, fn)
@@ -22,7 +23,7 @@ function rowOf(rows: readonly ProfileRow[], code: number, fn: string): ProfileRo
   )
 }
 
-/** The profile of the token's vendor, by what token and library say of themselves; undefined: the standard table alone. */
+/** The profile of the token's vendor, by the descriptions of token and library; undefined: the standard table alone. */
 export function profileOf(token: Pick<TokenIdentity, 'manufacturer' | 'model' | 'module'>): VendorProfile | undefined {
   const fits = (pattern: RegExp | undefined, text: string) => pattern?.test(text) ?? true
   return VENDORS.find(({ match }) =>

@@ -14,11 +14,11 @@ export const HSM_ERROR_CODES = [
 export type HsmErrorCode = (typeof HSM_ERROR_CODES)[number]
 
 export interface HsmErrorDetail {
-  /** The PKCS#11 return value behind it, if one is. */
+  /** The PKCS#11 return value, if one caused the failure. */
   readonly ckr?: number | undefined
   /** The Cryptoki function that returned it. */
   readonly fn?: string | undefined
-  /** One sentence for an operator: what to do now. */
+  /** One sentence for an operator: the action to take. */
   readonly fix?: string | undefined
   readonly cause?: unknown
 }
@@ -41,7 +41,7 @@ export class HsmError extends Error {
   }
 }
 
-/** All waiting places are taken: delay the job and try again, no attempt is burned. */
+/** All waiting places are taken: delay the job and try again; this does not count as an attempt. */
 export class HsmBusy extends HsmError {
   constructor(waiters: number) {
     super('HSM_BUSY', `${waiters} operations already wait for an HSM session`, {

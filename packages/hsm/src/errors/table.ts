@@ -2,8 +2,8 @@ import { CKR } from './ckr.js'
 import type { ErrorClass, ProfileRow, VendorProfile } from './classes.js'
 
 /**
- * What to do about every return value: the whole policy of the pool as data. One row a class; a code stands in exactly one
- * row (a test says so). Below it, what vendors mean differently; how all of it is looked up is in classify.ts.
+ * The action for every return value: the whole policy of the pool as data. One row per class; a code stands in exactly
+ * one row (a test checks this). Below the table, the vendors' deviations; the look-up is in classify.ts.
  */
 export const ERROR_TABLE: Readonly<Record<ErrorClass, readonly number[]>> = {
   fine: [CKR.USER_ALREADY_LOGGED_IN, CKR.CRYPTOKI_ALREADY_INITIALIZED],
@@ -88,7 +88,7 @@ function rows(...all: readonly Row[]): readonly ProfileRow[] {
   }))
 }
 
-/** The first that matches is taken. A code stands here only if a public document of the vendor, or its source, has it. */
+/** The first match is taken. A code stands here only if a public document of the vendor, or its source, has it. */
 export const VENDORS: readonly VendorProfile[] = [
   {
     name: 'softhsm',
@@ -140,7 +140,7 @@ export const VENDORS: readonly VendorProfile[] = [
     tried: false,
     source: 'AWS CloudHSM User Guide: known issues of the PKCS #11 library, HSM throttling, mechanism annotations',
     rows: rows(
-      // "Busy": Client SDK 5 and 3. FUNCTION_FAILED is retried for everybody.
+      // "Busy": Client SDK 5 and 3. FUNCTION_FAILED is retried for all vendors.
       ['retry', CKR.FUNCTION_FAILED, 'CKR_FUNCTION_FAILED'],
       ['retry', CKR.OPERATION_ACTIVE, 'CKR_OPERATION_ACTIVE'],
       ['retry', CKR.DEVICE_ERROR, 'CKR_DEVICE_ERROR', 'C_GetAttributeValue'],
@@ -203,14 +203,15 @@ export const VENDORS: readonly VendorProfile[] = [
     match: [{ manufacturer: /^nCipher Corp\. Ltd$/ }],
     tried: false,
     source: 'pkcs11extra.h of nCipher (CKR_VENDOR_DEFINED | standard code); Security World documentation',
-    // In a strict FIPS world some operations want a card: nothing heals that but the card.
+    // In a strict FIPS world some operations need a card: only the card helps.
     rows: rows(
       ['configuration', 0x8000_0054, 'CKR_FIPS_FUNCTION_NOT_SUPPORTED'],
       ['configuration', 0x8000_0070, 'CKR_FIPS_MECHANISM_INVALID'],
       ['configuration', 0x8000_00d1, 'CKR_FIPS_TEMPLATE_INCONSISTENT'],
       ['configuration', 0x8000_00e0, 'CKR_FIPS_TOKEN_NOT_PRESENT'],
     ),
-    // CKM_NC_SHA256_HMAC_KEY_GEN, CKK_SHA256_HMAC: "Spec inconsistently allows HMAC with generic secret keys; we don't."
+    // CKM_NC_SHA256_HMAC_KEY_GEN, CKK_SHA256_HMAC: "Spec inconsistently allows HMAC with generic secret keys; we
+    // don't."
     signingKey: { mechanism: 0xde43_6997, keyType: 0x2b },
     notes: [
       'Set CKNFAST_ASSUME_SINGLE_PROCESS=0 (cknfastrc): without it agents do not see keys made after they started.',
@@ -224,11 +225,11 @@ export const VENDORS: readonly VendorProfile[] = [
     tried: false,
     source: 'yubihsm-shell, pkcs11/util_pkcs11.c (yrc_to_rv, parse_hmac_template)',
     rows: rows(
-      // The audit log is full, or the flash is: sessions have nothing to do with it.
+      // The audit log or the flash is full: sessions are not the cause.
       ['configuration', CKR.DEVICE_MEMORY, 'CKR_DEVICE_MEMORY'],
       // Capabilities, a disabled algorithm.
       ['configuration', CKR.FUNCTION_REJECTED, 'CKR_FUNCTION_REJECTED'],
-      // The encrypted session with the device is broken; the device decrypts nothing of ours.
+      // The encrypted session with the device is broken; the device decrypts none of our data.
       ['recycle', CKR.ENCRYPTED_DATA_INVALID, 'CKR_ENCRYPTED_DATA_INVALID'],
     ),
     signingKey: { mechanism: 0x350, keyType: 0x2b },

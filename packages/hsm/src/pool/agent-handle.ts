@@ -14,7 +14,7 @@ import type { AgentEvents, AgentConnection, Clock } from './agent-connection.js'
 /** starting → ready → (retiring: finishes what it has) → gone */
 export type AgentState = 'starting' | 'ready' | 'retiring' | 'gone'
 
-/** One operation of a caller, from submission until its promise is settled and its agent has let go of it. */
+/** One operation of a caller, from submission until its promise has settled and its agent has released it. */
 export interface PoolRequest {
   readonly id: number
   readonly name: OperationName
@@ -27,15 +27,15 @@ export interface PoolRequest {
   startedAt: number
   slowReported: boolean
   replays: number
-  /** The life of an agent that must not get it again. */
+  /** The agent process that must not receive the request again. */
   avoid: object | undefined
-  /** Only this life of an agent may get it (probes). */
+  /** Only this agent process may receive the request (probes). */
   readonly targetAgent: object | undefined
-  /** Told who answered; a record that an agent refuses to open is an answer. */
+  /** Called with the agent that answered; an agent's refusal to open a record is an answer. */
   readonly answeredBy: ((agent: AgentHandle) => void) | undefined
   readonly canFailOver?: ((error: HsmError) => boolean) | undefined
   readonly otherTokenHasKey?: (() => boolean) | undefined
-  /** Set once: the caller has its answer. */
+  /** Set once: the caller's promise has settled. */
   settled: boolean
   readonly resolve: (bytes: Buffer) => void
   readonly reject: (error: unknown) => void
@@ -64,7 +64,7 @@ export interface AgentListener {
   refused(agent: AgentHandle, request: PoolRequest, error: OperationError): void
   late(agent: AgentHandle, request: PoolRequest): void
   bound(agent: AgentHandle, label: string, kcv: string | null): void
-  /** The last call. `lost` are the requests it had, settled ones not among them. */
+  /** The last call. `lost` holds the requests the agent still had, without those that had settled. */
   gone(agent: AgentHandle, reason: RestartReason, failure: HsmError | undefined, lost: readonly PoolRequest[]): void
 }
 
@@ -89,7 +89,7 @@ export class AgentHandle {
   #beatAt = 0
   #loginDone: ((outcome: LoginOutcome) => void) | undefined
 
-  /** Throws HsmError when the agent can't even be started (its PIN file is missing). */
+  /** Throws HsmError when the agent cannot be started (its PIN file is missing). */
   constructor(options: AgentHandleOptions, host: AgentListener) {
     this.#options = options
     this.#host = host
@@ -109,12 +109,12 @@ export class AgentHandle {
     return this.#connection.ended
   }
 
-  /** Operations it has not answered. */
+  /** Operations that the agent has not answered. */
   requests(): PoolRequest[] {
     return [...this.#inFlight.values()]
   }
 
-  /** Operations it is working on; those past the hard time-out are not counted, nor their sessions. */
+  /** Operations in progress. Those past the hard time-out are not counted, nor are their sessions. */
   get busy(): number {
     return this.#inFlight.size - this.#timedOut.size
   }
@@ -134,7 +134,7 @@ export class AgentHandle {
     this.#connection.send(KIND.EXPECT, 0, [Buffer.from(JSON.stringify(expected), 'utf8')])
   }
 
-  /** Takes no more operations; ends when it has none. */
+  /** Takes no more operations; ends when none is left. */
   retire(reason: RestartReason, failure?: HsmError): void {
     if (this.state !== 'ready') return
     this.state = 'retiring'
@@ -143,7 +143,10 @@ export class AgentHandle {
   }
   #retired: { reason: RestartReason; failure: HsmError | undefined } | undefined
 
-  /** Ends it for good, politely if it is quiet. Resolves when the process is gone; what it still had is the caller's. */
+  /**
+   * Ends the agent for good, politely if it is quiet. Resolves when the process is gone; the caller gets its
+   * operations.
+   */
   async close(): Promise<void> {
     const quiet = this.state !== 'starting' && this.#inFlight.size === 0 && this.hung === 0
     if (this.state !== 'gone') {
@@ -161,7 +164,7 @@ export class AgentHandle {
     this.state = 'gone'
     this.#finishLogin('failed')
     this.#connection.kill()
-    // What passed the hard time-out was given to another agent then.
+    // A request past the hard time-out went to another agent at that time.
     const lost = this.requests().filter((request) => !request.settled && !this.#timedOut.has(request.id))
     this.#inFlight.clear()
     this.#timedOut.clear()
@@ -169,7 +172,7 @@ export class AgentHandle {
   }
 
   /**
-   * Looks at the clock. `stalled`: our own loop was blocked, so whatever seems late may only be unread.
+   * Looks at the clock. `stalled`: our own loop was blocked, so an answer that seems late may only be unread.
    */
   check(stalled: boolean): void {
     const now = this.#options.clock.now()
@@ -271,7 +274,7 @@ export class AgentHandle {
   }
 
   #loggedIn({ accepted, rejected, ckr }: LoggedIn): void {
-    // Without a return value the token was not asked: there was no PIN to try.
+    // Without a return value the token was not asked: no PIN was tried.
     if (accepted || ckr !== undefined) this.#options.emit({ type: 'login', agent: this.index, accepted })
     this.#finishLogin(accepted ? 'accepted' : rejected ? 'rejected' : 'failed')
   }
@@ -291,7 +294,7 @@ export class AgentHandle {
     const agent = this.index
     const { sessions, emit } = this.#options
     emit({ type: 'ready', agent, sessions: ready.sessions, startMs: now - this.startedAt })
-    // By the standard the token's number is what one application, here one agent, may have: with the anchor one more.
+    // By the standard, the token's number is the limit for one application, here one agent; the login session counts.
     const [wanted, limit] = [sessions + 1, ready.token.maxSessions]
     if (limit > 0 && wanted > limit) emit({ type: 'over-limit', agent, wanted, limit })
     this.#host.ready(this)
@@ -301,7 +304,7 @@ export class AgentHandle {
     this.end('failed-start', startFailure(failed, this.#options.token))
   }
 
-  /** `given`: it passed the hard time-out and another agent has it too. */
+  /** `given`: the request passed the hard time-out, and another agent has it too. */
   #take(id: number): { request: PoolRequest | undefined; given: boolean } {
     const request = this.#inFlight.get(id)
     this.#inFlight.delete(id)
@@ -329,7 +332,7 @@ export class AgentHandle {
     this.#let()
   }
 
-  /** A session came free. */
+  /** A session became free. */
   #let(): void {
     this.#endIfQuiet()
     this.#host.progressed(this)
@@ -361,13 +364,13 @@ export class AgentHandle {
   }
 }
 
-/** The answer, the caller's to wipe: where it is secret, in the arena. A MAC under the audit key is none. */
+/** The answer, which the caller wipes: in the arena if it is secret. A MAC under the audit key is not secret. */
 function answerOf({ name, role }: PoolRequest, payload: Buffer): Buffer {
   const isSecret = name === 'unwrap' || ((name === 'hmac' || name === 'sealing') && role !== 'audit')
   return isSecret ? secretCopy(payload) : dedicatedCopy(payload)
 }
 
-/** The one with most free sessions, not `avoid`; undefined when none has any. */
+/** The agent with the most free sessions, except `avoid`; undefined when none has a free one. */
 export function freest(
   slots: readonly { readonly agent: AgentHandle | undefined }[],
   avoid: object | undefined,

@@ -14,15 +14,15 @@ import type { AgentConfig } from '../wire/messages.js'
 import { Pads } from '../wire/pads.js'
 import type { AgentEvents, AgentConnection } from './agent-connection.js'
 
-/** Room for hung calls beside the sessions: a hung call keeps its thread for good. */
+/** Threads for hung calls, beside those of the sessions: a hung call keeps its thread permanently. */
 const SPARE_THREADS = 4
-/** A module that takes longer to close its sessions is killed. */
+/** A module that takes longer than this to close its sessions is killed. */
 const CLOSE_MS = 2_000
 
-/** Our own settings, and what could open the agent to a debugger or load code into it. */
+/** Our own settings, and variables that could open the agent to a debugger or load code into it. */
 const WITHHELD = /^(?:SEALFLEET|NODE)_/
 
-/** The agent's environment: the parent's and the token's, less what is withheld. */
+/** The agent's environment: the parent's and the token's, without the withheld variables. */
 export function agentEnvironment(
   parent: Readonly<Record<string, string | undefined>>,
   token: Pick<TokenOptions, 'env'>,
@@ -36,7 +36,7 @@ export function agentEnvironment(
 }
 
 /**
- * Starts one agent. Throws HsmError when its PIN file can't be opened; everything later arrives as an event.
+ * Starts one agent. Throws HsmError when its PIN file cannot be opened; every later failure arrives as an event.
  */
 export function startAgent(
   token: TokenOptions,
@@ -72,7 +72,7 @@ function openPin(pin: PinSource): number | undefined {
       fix: 'Create the file, readable by the user this process runs as and by no one else, and put the PIN into it.',
     })
   }
-  // Of the descriptor that the agent gets: what the path means may have changed since the configuration was checked.
+  // Checks the descriptor that the agent gets: the path may point elsewhere since the configuration was checked.
   const fault = trustFault(pin.path, fstatSync(fd), 'secret', pin.sharedFolders)
   if (fault === undefined) return fd
   closeSync(fd)
@@ -84,7 +84,7 @@ function openPin(pin: PinSource): number | undefined {
 function sendPin(child: ChildProcess, value: Uint8Array): void {
   const pipe = child.stdio[4] as Socket
   const copy = dedicatedCopy(value)
-  // The agent may be gone before it has read: its exit is reported by the process itself.
+  // The agent may exit before it reads the PIN; the process itself reports its exit.
   pipe.on('error', () => copy.fill(0))
   pipe.end(copy, () => copy.fill(0))
 }
@@ -110,11 +110,11 @@ class AgentProcess implements AgentConnection {
       this.#handle(frame)
     })
     socket.on('data', (chunk: Buffer) => {
-      // After a kill nothing counts any more: its requests were given to another agent.
+      // After a kill no answer counts: the requests went to another agent.
       if (this.#ended) chunk.fill(0)
       else parser.push(chunk)
     })
-    // A broken pipe means the process is gone or going; its exit event says how.
+    // A broken pipe means the process is gone or about to be; its exit event says how it ended.
     const broken = () => {
       this.kill()
     }

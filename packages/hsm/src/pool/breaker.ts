@@ -2,13 +2,14 @@ export type BreakerState = 'closed' | 'open' | 'half-open'
 
 const IN_A_ROW = 5
 const WINDOW_S = 10
-/** Half of the window says nothing before so many operations ended in it. */
+/** The window decides nothing until this number of operations has ended in it. */
 const WINDOW_MIN = 10
 const HALF_OPEN_AFTER_MS = 2_000
 
 /**
- * Open after 5 infrastructure failures in a row, or when half of the last 10 s failed. While it is open nothing is sent to
- * the token but one probe at a time (`half-open`), whose success closes it. Failures of one record don't count.
+ * Opens after 5 infrastructure failures in a row, or when half of the last 10 s failed. While it is open, the token
+ * gets one probe at a time and nothing else (`half-open`); a successful probe closes it. Failures of one record don't
+ * count.
  */
 export class Breaker {
   #state: BreakerState = 'closed'
@@ -54,7 +55,10 @@ export class Breaker {
     }
   }
 
-  /** True once per pause: the caller then probes and reports success or failure. `now` skips the wait (an agent is back). */
+  /**
+   * True once per pause: the caller then probes and reports success or failure. `now` skips the wait (an agent is
+   * back).
+   */
   takeProbe(now = false): boolean {
     if (this.#state !== 'open' || (!now && this.#now() - this.#openedAt < HALF_OPEN_AFTER_MS)) return false
     this.#change('half-open')

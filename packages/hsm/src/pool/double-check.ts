@@ -10,7 +10,7 @@ import type { Computed, SealingGuard } from './sealing-guard.js'
 import type { AgentHandle } from './agent-handle.js'
 import type { FailoverPool } from './failover-pool.js'
 
-/** Who looks at what was computed, and what from. */
+/** The guard, and the inputs of the outputs it checks. */
 export interface Guarding {
   readonly guard: SealingGuard
   readonly computed: Computed
@@ -19,10 +19,10 @@ export interface Guarding {
 type Submitter = Pick<FailoverPool, 'submit' | 'replaceAgents'>
 
 /**
- * Derives twice, the second time on another agent where one is ready, and hands out the answer only when both agree. One
- * flipped bit while sealing would make a file that no one can ever open (docs/HSM.md says what this costs). When they
- * differ neither agent is trusted any more: both are replaced, and the call rejects with HSM_UNAVAILABLE. The second derivation
- * counts only if that agent gives the key's known answer afterwards, and the answer has to pass the guard: KEY_MISMATCH.
+ * Derives twice, the second time on another agent where one is ready, and returns the answer only when both agree. A
+ * flipped bit while sealing would make a file that can never be opened (docs/HSM.md states the cost of this check).
+ * When the answers differ, both agents are replaced and the call rejects with HSM_UNAVAILABLE. The second derivation
+ * counts only if its agent then gives the key's known answer. The answer must also pass the guard (KEY_MISMATCH).
  */
 export async function computeTwice(
   tokens: Submitter,
@@ -63,7 +63,7 @@ export async function agreed(
   }
 }
 
-/** Wraps, and opens the record again before it counts. */
+/** Wraps, and opens the record again before returning it. */
 export async function wrapAndOpen(
   tokens: Submitter,
   wrap: Submission,
@@ -83,7 +83,7 @@ export async function wrapAndOpen(
     })
   try {
     if (!timingSafeEqual(opened, plaintext)) throw disagreement(tokens, agents, wrap, emit)
-    // Encrypting and opening by doing nothing agree, too.
+    // A token that neither encrypts nor decrypts passes the round trip, too.
     guard.check(wrapped.subarray(IV_LENGTH, IV_LENGTH + NONCES_LENGTH), { label: wrap.label, input: plaintext })
     return wrapped
   } finally {

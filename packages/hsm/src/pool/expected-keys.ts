@@ -1,6 +1,6 @@
 import type { Expect } from '../wire/messages.js'
 
-/** Adds what `news` says of its key to what is known; what it leaves open stays known. @returns whether anything is new */
+/** Merges `news` about its key into `known`; absent fields keep their known values. @returns whether anything is new */
 export function rememberExpectedKey(known: Map<string, Expect>, news: Expect): boolean {
   const { label } = news
   const before = known.get(label) ?? { label }

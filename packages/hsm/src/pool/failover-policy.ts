@@ -1,7 +1,7 @@
-/** Why a token can't serve: its breaker is open, no agent of it is ready, or it lets no one in. */
+/** Why a token cannot serve: its breaker is open, none of its agents is ready, or it denies access. */
 export type Outage = 'breaker' | 'agents' | 'denied'
 
-/** Why another token serves from now on. `start`: the primary was not there when the pool was opened. */
+/** Why another token serves from now on. `start`: the primary was not available when the pool was opened. */
 export type FailoverReason = Outage | 'start' | 'returned'
 
 export interface Switch {
@@ -13,11 +13,11 @@ export interface Switch {
 const PASSES = 3
 
 /**
- * Which of several tokens that hold the same keys serves. FailoverPool are numbered by preference, 0 is the *primary*. A plain
- * state machine: no clock, no timer, no I/O.
+ * Chooses which of several tokens with the same keys serves. Tokens are numbered by preference; 0 is the *primary*. A
+ * plain state machine: no clock, no timer, no I/O.
  *
- * A token serves until it can't; then the most preferred one that can takes over, and keeps serving until it can't either,
- * or until a more preferred one has passed three probes in a row. When none can, nothing changes.
+ * A token serves until it cannot. Then the most preferred token that can serve takes over. It serves until it cannot
+ * either, or until a more preferred token has passed three probes in a row. When no token can serve, nothing changes.
  */
 export class FailoverPolicy {
   readonly #passes: number[]
@@ -33,7 +33,7 @@ export class FailoverPolicy {
     return this.#active
   }
 
-  /** How the tokens are now, by number; undefined: it can serve. Returns the switch that follows from it, if one does. */
+  /** Takes the state of each token, by number (undefined: it can serve). Returns the switch that follows, if any. */
   look(outages: readonly (Outage | undefined)[], opening = false): Switch | undefined {
     this.#outages = outages
     for (const [index, outage] of outages.entries()) if (outage !== undefined) this.#passes[index] = 0
@@ -43,7 +43,7 @@ export class FailoverPolicy {
     return next < 0 ? undefined : this.#switch(next, opening ? 'start' : outage)
   }
 
-  /** A round of probes on a token ended. Returns the switch to it when that was the third good one in a row. */
+  /** Records a round of probes on a token. Returns the switch to that token after its third good round in a row. */
   probed(index: number, passed: boolean): Switch | undefined {
     this.#passes[index] = passed ? (this.#passes[index] ?? 0) + 1 : 0
     const preferred = index < this.#active && this.#outages[index] === undefined

@@ -30,9 +30,9 @@ export interface FailoverPoolOptions {
 const DRAIN_MS = 5_000
 
 /**
- * The tokens of a pool, in order of preference, all holding the same keys. One serves; an operation that fails by it is run
- * again on another one that can, within its deadline: deriving is deterministic and changes nothing. A secondary uses a key
- * only with a known check value, which its agents compare before the first use.
+ * The tokens of a pool, in order of preference, all holding the same keys. One token serves. An operation that this
+ * token fails runs again on another token, within the operation's deadline: deriving is deterministic and changes
+ * nothing. A secondary uses a key only with a known check value, which its agents compare before the first use.
  */
 export class FailoverPool {
   readonly list: readonly PoolToken[]
@@ -40,10 +40,10 @@ export class FailoverPool {
   readonly #choice: FailoverPolicy
   /** Labels of keys whose check value (or check record) is known. */
   readonly #known = new Set<string>()
-  /** Until the start is decided, a secondary that was quicker is no reason to leave the primary. */
+  /** Until the start is decided, the pool does not leave the primary for a secondary that was quicker. */
   #started = false
 
-  /** `open` makes one token's parts; `bound` must be told what its agents found first. */
+  /** `open` makes one token's parts; `bound` must receive the check values that its agents found first. */
   constructor(
     count: number,
     open: (index: number, bound: (label: string, kcv: string) => void) => PoolToken,
@@ -53,7 +53,7 @@ export class FailoverPool {
     this.#choice = new FailoverPolicy(count)
     this.list = Array.from({ length: count }, (_, index) => {
       return open(index, (label, kcv) => {
-        // What the primary's agents saw first is what secondaries must have.
+        // Secondaries must have the values that the primary's agents saw first.
         this.#known.add(label)
         this.list.forEach(({ core }, other) => {
           if (other !== index) core.expectKey({ label, kcv })
@@ -73,8 +73,8 @@ export class FailoverPool {
   }
 
   /**
-   * Starts the agents of all tokens. Resolves when the primary is ready or, if it does not start, the first secondary that
-   * does; rejects with what kept the primary from starting.
+   * Starts the agents of all tokens. Resolves when the primary is ready or, if it does not start, the first secondary
+   * that does; rejects with what kept the primary from starting.
    */
   async start(): Promise<void> {
     const starts = this.list.map(({ core }) =>
@@ -90,14 +90,14 @@ export class FailoverPool {
     }
     this.#started = true
     if (serves < 0) throw failure
-    // Anyone who comes later is someone to go back to: its probes count from now on.
+    // A more preferred token that starts later may take over again: its probes count from now on.
     if (serves > 0) this.#became(this.#choice.look(this.#outages(), true))
   }
 
   expectKey(expected: Expect): void {
     this.#known.add(expected.label)
     for (const [index, { core }] of this.list.entries()) {
-      // A copy of a key need not have kept its CKA_ID; its check value tells.
+      // A copy of a key may have another CKA_ID; the check value identifies the key.
       core.expectKey(index === 0 ? expected : { ...expected, ckaId: undefined })
     }
   }
@@ -160,7 +160,9 @@ export class FailoverPool {
     this.#review()
   }
 
-  /** Takes nothing more, waits a while for what runs, ends all agents. Resolves when no process is left. */
+  /**
+   * Takes no more operations, waits a while for those in progress, ends all agents. Resolves when no process is left.
+   */
   async close(beforeEnd: () => void): Promise<void> {
     for (const { core } of this.list) core.stop()
     const until = performance.now() + DRAIN_MS
@@ -173,7 +175,7 @@ export class FailoverPool {
     if (this.#started && this.list.length > 1) this.#became(this.#choice.look(this.#outages()))
   }
 
-  /** A token is good to go back to when every key is right there that is right on the one that serves. */
+  /** The pool may return to a token when every key that is right on the serving token is right on this one. */
   #judge(index: number, checks: readonly KeyCheck[], answered: boolean): void {
     if (index >= this.#choice.active) return
     const right = new Set(this.active.prober.checks.flatMap(({ label, state }) => (state === 'ok' ? [label] : [])))
@@ -189,17 +191,17 @@ export class FailoverPool {
     to.core.serve(true)
     from.core.serve(false)
     this.#options.emit({ type: 'failover', from: from.name, token: to.name, reason: change.reason })
-    // What waits for a token that is out is moved to the other; what a good one has, it finishes.
+    // Waiting operations of a token that is out move to the other; a good token finishes the operations it has.
     if (change.reason !== 'returned') from.core.failWaiters()
   }
 
-  /** Where an operation goes that failed on `tried`: to a token that is known to hold its key, if there is one. */
+  /** The token for an operation that failed on `tried`: one that is known to hold its key, if there is one. */
   #next(tried: ReadonlySet<number>, label: string): number | undefined {
     const able = this.#able(tried)
     return able.find((index) => this.#at(index).prober.isRight(label)) ?? able[0]
   }
 
-  /** FailoverPool that could serve, the one that does first. */
+  /** Tokens that can serve, the serving one first. */
   #able(tried: ReadonlySet<number>): number[] {
     const outages = this.#outages()
     const { active } = this.#choice
@@ -219,7 +221,7 @@ export class FailoverPool {
   }
 }
 
-/** Whether the token failed, not the key or the caller. */
+/** Whether the failure is the token's, not the key's or the caller's. */
 function isOutage(error: HsmError, core: TokenPool): boolean {
   if (error.code === 'HSM_UNAVAILABLE' || error.code === 'HSM_SESSION_LOST') return true
   if (error.code === 'HSM_ACCESS_DENIED') return core.outage === 'denied'

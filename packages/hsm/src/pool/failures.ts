@@ -3,9 +3,9 @@ import { HsmError } from '../errors/hsm-error.js'
 import type { TokenOptions } from '../options.js'
 import type { Failed, OperationError } from '../wire/messages.js'
 
-/** Every failure that leaves the package, with the sentence that says what to do about it. */
+/** Every failure that leaves the package, with its fix. */
 
-/** An agent did not get ready. */
+/** An agent did not become ready. */
 export function startFailure(failed: Failed, token: TokenOptions): HsmError {
   const { ckr, fn } = failed
   const source = { ckr, fn }
@@ -52,7 +52,7 @@ const LOGIN_CODES: readonly number[] = [
   CKR.USER_ANOTHER_ALREADY_LOGGED_IN,
 ]
 
-/** C_Login (or what comes before it) failed. `rejected`: by a code that says so in its vendor's words alone. */
+/** C_Login (or a step before it) failed. `rejected`: by a vendor's own return value. */
 export function loginFailure(ckr: number, fn: string | undefined, rejected = false): HsmError {
   if (!rejected && !LOGIN_CODES.includes(ckr)) {
     return new HsmError('HSM_UNAVAILABLE', 'logging in to the token failed', {
@@ -89,7 +89,7 @@ export function pinFinalTry(): HsmError {
   })
 }
 
-/** The agent's verdict on one operation as the caller's error. */
+/** Turns the agent's verdict on one operation into the caller's error. */
 export function operationFailure(label: string, error: OperationError): HsmError {
   const source = { ckr: error.ckr, fn: error.fn }
   switch (error.verdict) {
@@ -143,7 +143,7 @@ export function keyExists(label: string): HsmError {
   })
 }
 
-/** Two processes computed different things with a key that was just made. */
+/** Two processes computed different values with a key that was just made. */
 export function contradiction(label: string): HsmError {
   return new HsmError('KEY_MISMATCH', `two processes computed different things with ${label}; it was destroyed again`, {
     fix: 'Take this HSM out of service and have it examined: it computes wrongly. Nothing was sealed with the key.',
@@ -156,7 +156,7 @@ export function keyUnknown(label: string): HsmError {
   })
 }
 
-/** A secondary holds no such key. Never "unknown" to the caller: the primary may well have it. */
+/** A secondary does not hold the key. Callers never get "unknown" for this: the primary may well hold it. */
 export function notThere(label: string, cause: HsmError): HsmError {
   return new HsmError('KEY_MISMATCH', `the secondary token that serves now holds no key ${label}`, {
     cause,
@@ -164,7 +164,7 @@ export function notThere(label: string, cause: HsmError): HsmError {
   })
 }
 
-/** A secondary was asked for a key that has nothing to be compared with. */
+/** A secondary was asked for a key whose check value is not known. */
 export function notConfirmed(label: string): HsmError {
   return new HsmError('KEY_MISMATCH', `no check value is known of ${label}: a secondary token does not use it`, {
     fix: 'Bring the primary token back, or register the key with its check value (`sealfleet keys check` shows it).',
@@ -183,7 +183,7 @@ export function agentDied(how: string): HsmError {
   })
 }
 
-/** An agent did not see a key that a fresh process found. */
+/** An agent did not find a key that a fresh process found. */
 export function agentBlind(label: string): HsmError {
   return new HsmError('HSM_SESSION_LOST', `the HSM agent no longer saw ${label}, which is there`, {
     fix: 'Nothing to repair: the agent is replaced and the job is tried again. If it recurs, look at the connection to the token.',

@@ -15,9 +15,9 @@ export interface AgentHealth {
   readonly state: AgentState
   readonly busy: number
   readonly hung: number
-  /** Sessions it has, the anchor apart. */
+  /** The sessions of the agent, without the login session. */
   readonly sessions: number
-  /** Of them by state, as of its last heartbeat. */
+  /** These sessions by state, as of the last heartbeat. */
   readonly sessionStates: Readonly<Record<SessionState, number>> | undefined
   readonly rssBytes: number | undefined
 }
@@ -36,7 +36,7 @@ export interface TokenHealth {
   readonly name: string
   /** Whether operations go to it now. */
   readonly serving: boolean
-  /** Why it could not serve; undefined: it could. */
+  /** Why the token cannot serve; undefined if it can. */
   readonly outage: Outage | undefined
   readonly breaker: BreakerState
   readonly waiting: number
@@ -45,9 +45,9 @@ export interface TokenHealth {
   readonly probeAgeMs: number
 }
 
-/** `breaker`, `token`, `keys` and `probeAgeMs` are those of the token that serves; `agents` are those of all. */
+/** `breaker`, `token`, `keys` and `probeAgeMs` describe the serving token; `agents` holds the agents of all tokens. */
 export interface PoolHealth {
-  /** Whether an operation submitted now has a chance. */
+  /** Whether an operation submitted now can succeed. */
   readonly ready: boolean
   readonly breaker: BreakerState
   readonly waiting: number

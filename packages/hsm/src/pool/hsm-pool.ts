@@ -31,14 +31,14 @@ const DEFAULTS = {
 
 /** What {@link HsmPool.confirmed} gives. */
 export interface SealingHsm extends KeyDeriver, NonceWrapper {
-  /** Resolves when the key has been proved right, and rejects as its first derivation would. */
+  /** Resolves when the key has been proved right; rejects as its first derivation would. */
   proven(key: MasterKeyRef): Promise<void>
 }
 
 /**
- * The HSM of one process: derivation and nonce wrapping for all of its jobs, off its event loop. Every method rejects with
- * HsmError (or the signal's reason, or TypeError for an input that may not reach a key); what it resolves to is dedicated
- * memory that belongs to the caller: derived bytes and nonces lie in the arena, and go back with `wipe` of packages/format.
+ * The HSM of one process: derivation and nonce wrapping for all of its jobs, off its event loop. Every method rejects
+ * with HsmError (or the signal's reason, or TypeError for an input that may not reach a key). Every result is dedicated
+ * memory that the caller owns: derived bytes and nonces lie in the arena; `wipe` of packages/format returns them.
  *
  * @example
  * await using pool = await HsmPool.open({ tokens: [{ module, token: 'sealfleet', pin: { kind: 'file', path } }] })
@@ -64,9 +64,9 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   /**
-   * Starts the agents; resolves when the primary's first is logged in and has its sessions or, if the primary does not
-   * start, a secondary's. Rejects with what kept the primary from starting when no token does: HSM_ACCESS_DENIED (module,
-   * PIN), or HSM_UNAVAILABLE (token absent, HSM out of reach) unless `startWithoutToken`.
+   * Starts the agents. Resolves when the first agent of the primary is logged in and has its sessions, or one of a
+   * secondary if the primary does not start. When no token starts, rejects with the primary's failure:
+   * HSM_ACCESS_DENIED (module, PIN), or HSM_UNAVAILABLE (token absent, HSM out of reach) unless `startWithoutToken`.
    */
   static async open(options: PoolOptions): Promise<HsmPool> {
     const settings = { ...DEFAULTS, ...defined(options) }
@@ -95,10 +95,11 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   /**
-   * The same pool for sealing: every derivation is computed twice, on two agents where two are ready, and every wrapped
-   * record is opened again, before it is handed out. Every place that seals derives through this: it is where an HSM that
-   * computes nonsense is stopped (docs/HSM.md). `prove` is asked once a key before the first derivation under it. Rejects with
-   * HSM_UNAVAILABLE when the HSM contradicts itself, with KEY_MISMATCH when it computes nonsense or not what it once did.
+   * The same pool for sealing. Every derivation is computed twice, on two agents where two are ready; every wrapped
+   * record is opened again; only then is the result returned. All sealing code derives through this method: it stops an
+   * HSM that computes nonsense (docs/HSM.md). `prove` is called once per key before the first derivation under it.
+   * Rejects with HSM_UNAVAILABLE when the HSM contradicts itself, with KEY_MISMATCH when it computes nonsense or no
+   * longer derives as before.
    */
   confirmed({ prove }: { readonly prove?: ProveKey } = {}): SealingHsm {
     const proofs = new KeyProofs(prove)
@@ -129,7 +130,9 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     return this.#tokens.submit(wrapOf(kek, plaintext, aad, options))
   }
 
-  /** The inverse of {@link wrap}: 64 bytes. Rejects with E_NONCE_UNWRAP when record, data and key don't belong together. */
+  /**
+   * The inverse of {@link wrap}: 64 bytes. Rejects with E_NONCE_UNWRAP when record, data and key don't belong together.
+   */
   async unwrap(kek: KekRef, wrapped: Uint8Array, aad: Uint8Array, options?: CallOptions): Promise<Buffer> {
     return this.#tokens.submit(unwrapOf(kek, wrapped, aad, options))
   }
@@ -143,8 +146,8 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   /**
-   * The key's known answer as the token computes it now, the same on two agents where two are ready: what is registered with a
-   * version that has none yet. 32 bytes. Not for KEKs.
+   * The key's known answer as the token computes it now, the same on two agents where two are ready: the value to
+   * register for a version that has none yet. 32 bytes. Not for KEKs.
    */
   async knownAnswer(key: MasterKeyRef, options?: CallOptions): Promise<Buffer> {
     if (key.role === 'kek') throw new TypeError('a KEK has no known answer: its check is the record registered with it')
@@ -154,8 +157,8 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   /**
-   * From now on this key is used only with this check value and, if one was registered, this known answer: anything else is
-   * KEY_MISMATCH. Checked at each probe too.
+   * From now on this key is used only with this check value and, if given, this known answer; any other value is
+   * KEY_MISMATCH. Each probe checks this too.
    */
   expectCheckValue(key: MasterKeyRef, kcv: Uint8Array, knownAnswer?: Uint8Array | null): void {
     if (key.role === 'kek') throw new TypeError('a KEK has no check value: use expectKekRecord')
@@ -179,8 +182,9 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   /**
-   * For a key that was destroyed: no probe asks for it from now on, and health() does not name it; saying again what to expect
-   * of it changes nothing. What is known of it stays: should a key come back under that label, only the very same is used.
+   * For a destroyed key: probes no longer ask for it, and health() does not name it. A later call of an `expect…`
+   * method does not change this. Its check value stays known: a key that reappears under this label is used only if it
+   * is the same.
    */
   forget(key: MasterKeyRef): void {
     const label = keyLabel(key)
@@ -188,9 +192,9 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   }
 
   /**
-   * How a key of which a check value or record is expected stands on each token: asked of the token now, unless it was right
-   * there at its last comparison and the token can serve. Only `ok` on every token means that the fleet may seal with it.
-   * Never rejects for the token's sake; throws RangeError when nothing is expected of the key.
+   * The state of an expected key on each token. Asks the token now, unless the key was right at its last comparison and
+   * the token can serve. The fleet may seal with the key only if every token answers `ok`. Never rejects because of a
+   * token; throws RangeError when no check value or record is expected of the key.
    */
   async keyOnTokens(key: MasterKeyRef): Promise<readonly KeyOnToken[]> {
     const label = keyLabel(key)
@@ -213,7 +217,10 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     return structuredClone(this.#stats)
   }
 
-  /** Takes nothing more, waits up to 5 s for what runs, then ends the agents. Resolves when no process of it is left. */
+  /**
+   * Takes no more operations, waits up to 5 s for those in progress, then ends the agents. Resolves when all have
+   * ended.
+   */
   async close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -235,7 +242,7 @@ function hex(bytes: Uint8Array | undefined): string | undefined {
   return bytes === undefined ? undefined : Buffer.from(bytes).toString('hex')
 }
 
-/** Options that are absent or undefined leave the default. */
+/** Absent and undefined options keep their defaults. */
 function defined(options: PoolOptions): Partial<typeof DEFAULTS> {
   const names = Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]
   return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])))

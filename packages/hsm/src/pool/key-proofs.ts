@@ -2,15 +2,16 @@ import type { MasterKeyRef } from '../contract.js'
 import { keyLabel } from '@sealfleet/format'
 
 /**
- * Shows that a key still derives what it once derived, before this process seals anything under it: resolves when it does, or when
- * there is nothing to show it with; rejects with HsmError KEY_MISMATCH when it does not, or with what kept it from looking.
+ * Proves that a key still derives the same values as before, before this process seals under it. Resolves when it does,
+ * or when there is nothing to compare with. Rejects with HsmError KEY_MISMATCH when it does not, or with the failure to
+ * look.
  */
 export type ProveKey = (key: MasterKeyRef) => Promise<void>
 
-/** How long a proof that failed is not tried again, milliseconds: many files ask at once, and each look reads the store. */
+/** Milliseconds before a failed proof is tried again: many files ask at once, and each try reads the store. */
 const FAILED_MS = 5_000
 
-/** One proof a key and process: those who come meanwhile wait for it, those who come later have it. */
+/** One proof per key and process: concurrent callers wait for it, later callers get its result. */
 export class KeyProofs {
   readonly #prove: ProveKey | undefined
   readonly #now: () => number
@@ -22,7 +23,7 @@ export class KeyProofs {
     this.#now = now
   }
 
-  /** Keys of files alone: nothing is sealed under others. */
+  /** Only for keys of files: no file is sealed under other keys. */
   async of(key: MasterKeyRef, signal?: AbortSignal): Promise<void> {
     if (this.#prove === undefined || (key.role !== 'enc' && key.role !== 'sig')) return
     const label = keyLabel(key)
@@ -44,7 +45,7 @@ export class KeyProofs {
   }
 }
 
-/** Settles as `running` does, or rejects with the signal's reason; `running` goes on then, for others. */
+/** Settles as `running` does, or rejects with the signal's reason; `running` then continues for other callers. */
 async function unlessAborted(running: Promise<void>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   let abort: () => void = () => undefined

@@ -16,22 +16,22 @@ type Timings = Omit<
   readonly probeIntervalMs: number
 }
 
-/** `primary`, then `secondary-1` and so on: the names of metrics and logs, whatever labels the tokens carry. */
+/** `primary`, then `secondary-1` and so on: the names in metrics and logs, independent of the tokens' labels. */
 export function tokenName(index: number): string {
   return index === 0 ? 'primary' : `secondary-${index}`
 }
 
-/** The machinery of each configured token, with agents that are real processes; nothing is started yet. */
+/** The parts of each configured token, with agents that are real processes; nothing is started yet. */
 export function openTokens(options: PoolOptions, timings: Timings, emit: (event: HsmEvent) => void): FailoverPool {
   const clock = { now: () => performance.now() }
-  // One for all tokens: they may share a PIN's name, never a serial.
+  // One for all tokens: they may share a PIN's name, but never a serial number.
   const latch = options.latch ?? memoryPinLockout()
   const { sessions, hardTimeoutMs, probeIntervalMs, deadlineMs } = timings
   const open = (index: number, onBound: (label: string, kcv: string) => void) => {
     const token = options.tokens[index] as TokenOptions
     const name = tokenName(index)
     const named = (event: HsmEvent) => {
-      // Each event is an object of its own; copying one an operation would cost more than all else that is done with it.
+      // Each event is a new object; copying it would cost more per operation than all other handling of it.
       emit(Object.assign(event, { token: name }))
     }
     const core = new TokenPool({

@@ -1,6 +1,6 @@
 /**
- * Guards against the token's retry counter. A PIN that the token has rejected is never tried again, by no one, until an
- * operator unlatches it; one that was never accepted is tried by one process at a time.
+ * Protects the token's retry counter. A PIN that the token has rejected is not tried again by any process until an
+ * operator unlatches it. A PIN that was never accepted is tried by one process at a time.
  */
 export interface PinIdentity {
   /** Of the token. */
@@ -10,19 +10,19 @@ export interface PinIdentity {
   readonly pinId: string
 }
 
-/** `failed`: the login did not get as far as an answer about the PIN. */
+/** `failed`: the login ended without an answer about the PIN. */
 export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 
 export interface PinLockout {
   /**
-   * Runs `login` and records its outcome; resolves to `latched` without running it when this PIN was rejected before.
-   * Calls for a PIN that was never accepted run one after another. Rejects when the latch itself is out of reach, in which
-   * case no one logs in.
+   * Runs `login` and records its outcome. Resolves to `latched` without running it when this PIN was rejected before.
+   * Calls for a PIN that was never accepted run one after another. Rejects when the state of the lock-out cannot be
+   * read or written; then no login runs.
    */
   guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'>
 }
 
-/** The latch of one process. A fleet shares one in its database instead. */
+/** The lock-out of one process. A fleet shares one in its database instead. */
 export function memoryPinLockout(): PinLockout & { unlatch(id: PinIdentity): void } {
   const states = new Map<string, 'proven' | 'latched'>()
   const queues = new Map<string, Promise<unknown>>()
@@ -41,7 +41,7 @@ export function memoryPinLockout(): PinLockout & { unlatch(id: PinIdentity): voi
       const key = keyOf(id)
       if (states.get(key) === 'proven') return attempt(key, login)
       const turn = (queues.get(key) ?? Promise.resolve()).then(() => attempt(key, login))
-      // The queue goes on whatever became of this turn; its caller hears of it through `turn`.
+      // The queue continues after a failed turn; the caller gets the failure through `turn`.
       queues.set(
         key,
         turn.then(

@@ -11,7 +11,7 @@ import type { AgentHandle } from './agent-handle.js'
 export interface KeyCheck {
   readonly label: string
   state: CheckState
-  /** When it was last compared, on the pool's clock; undefined: never. */
+  /** Time of the last comparison, on the pool's clock; undefined: never. */
   at: number | undefined
 }
 
@@ -21,8 +21,9 @@ interface Expected {
 }
 
 /**
- * Recomputes the check value of every expected key, on every agent, at an interval; and decides by one round trip whether
- * an open breaker may close. Validation is by operation: a session's own status says "fine" while the token is gone.
+ * Recomputes the check value of every expected key, on every agent, at an interval. Also decides by one round trip
+ * whether an open breaker may close. Validation is by operation: a session's own status says "fine" while the token is
+ * gone.
  */
 export class Prober {
   readonly #core: TokenPool
@@ -31,7 +32,7 @@ export class Prober {
   readonly #emit: (event: HsmEvent) => void
   readonly #expected = new Map<string, Expected>()
   readonly #forgotten = new Set<string>()
-  /** Told how all expected keys are after each round, and whether the token answered at all. */
+  /** Called after each round with the state of all expected keys, and whether the token answered at all. */
   onRound: ((checks: readonly KeyCheck[], answered: boolean) => void) | undefined
   #lastAt: number
   #running = false
@@ -44,7 +45,10 @@ export class Prober {
     this.#lastAt = options.now()
   }
 
-  /** `kcv` is undefined for a KEK, whose check is its record. What came of a key's last comparison stays when it is said again. */
+  /**
+   * `kcv` is undefined for a KEK, whose check is its record. Adding a key again keeps the result of its last
+   * comparison.
+   */
   add(label: string, kcv: Buffer | undefined): void {
     if (this.#forgotten.has(label)) return
     const known = this.#expected.get(label)
@@ -52,18 +56,21 @@ export class Prober {
     if (!same) this.#expected.set(label, { check: { label, state: 'pending', at: undefined }, kcv })
   }
 
-  /** Asks for this key no more, also when someone who had not heard yet expects it again. */
+  /** Stops asking for this key, even if a later {@link add} names it. */
   forget(label: string): void {
     this.#forgotten.add(label)
     this.#expected.delete(label)
   }
 
-  /** How an expected key is on this token: as of its last comparison if that was right, else compared now. Never rejects. */
+  /**
+   * The state of an expected key on this token: that of its last comparison if it was right, else of one now. Never
+   * rejects.
+   */
   async stateOf(label: string): Promise<CheckState> {
     const expected = this.#expected.get(label)
     if (expected === undefined) throw new RangeError(`nothing is expected of ${label}`)
     const lives = this.#ready()
-    // What was right a moment ago is no answer of a token that has no one to ask now.
+    // The last right comparison says nothing about a token without agents.
     if (lives.length === 0 || this.#core.outage !== undefined) return 'unreachable'
     if (expected.check.state !== 'ok') await this.#compareOn(lives, label, expected)
     return expected.check.state
@@ -91,7 +98,7 @@ export class Prober {
     if (!this.#running && due && this.ageMs >= this.#intervalMs) void this.run()
   }
 
-  /** One round now. Resolves when all agents have answered for all keys; failures are in {@link checks}. */
+  /** Runs one round now. Resolves when all agents have answered for all keys; failures are in {@link checks}. */
   async run(): Promise<void> {
     this.#running = true
     let answered = false
@@ -113,14 +120,14 @@ export class Prober {
   async #compareOn(lives: readonly AgentHandle[], label: string, { check, kcv }: Expected): Promise<void> {
     const states = await Promise.all(lives.map((life) => this.#compare(life, label, kcv)))
     const worst = WORST_FIRST.find((state) => states.includes(state)) ?? 'unreachable'
-    // Destroyed while it was asked for: what came of it is no one's concern.
+    // Destroyed in the meantime: the result is dropped.
     if (this.#forgotten.has(label)) return
     if (worst !== check.state) this.#emit({ type: 'check-value', label, state: worst })
     check.state = worst
     check.at = this.#now()
   }
 
-  /** With no key to compare: whether every agent gets an answer of the token. */
+  /** Used when there is no key to compare: whether every agent gets an answer from the token. */
   async #pinged(lives: readonly AgentHandle[]): Promise<boolean> {
     const pings = await Promise.allSettled(lives.map((life) => this.#core.submit(ping(life))))
     return pings.length > 0 && pings.every(({ status }) => status === 'fulfilled')
@@ -143,7 +150,7 @@ export class Prober {
       await this.#core.submit(label === undefined ? ping(life) : probeOf(label, life))
       this.#core.breaker.success()
     } catch (error) {
-      // An answer about a key is an answer of the token.
+      // An answer about a key is an answer from the token.
       const answered = error instanceof HsmError && (error.code === 'E_KEY_UNKNOWN' || error.code === 'KEY_MISMATCH')
       if (answered) this.#core.breaker.success()
       else this.#core.breaker.failure()

@@ -1,4 +1,4 @@
-/** A map of digests that forgets the oldest: bounded, whatever is put into it. */
+/** A bounded map of digests; the oldest entries are dropped. */
 export class RecentDigests {
   readonly #limit: number
   readonly #entries = new Map<string, string>()

@@ -13,29 +13,29 @@ export interface Submission {
   readonly label: string
   readonly parts: readonly Uint8Array[]
   readonly signal?: AbortSignal | undefined
-  /** Run on this life alone, past the breaker: probes. */
+  /** Run on this agent process alone, past the breaker: probes. */
   readonly targetAgent?: AgentHandle | undefined
-  /** Run on another one if one is free. */
+  /** Run on another agent if one is free. */
   readonly excludeAgent?: AgentHandle | undefined
-  /** When it must be settled, on the pool's clock; default: the pool's deadline from now. */
+  /** When the request must have settled, on the pool's clock; default: the pool's deadline from now. */
   readonly deadlineAt?: number | undefined
-  /** Another token failed it: it waits for a session even where the queue is full. */
+  /** Another token failed the operation: it waits for a session even if the queue is full. */
   readonly failedOver?: boolean | undefined
-  /** Whether another token takes the operation if it fails like this. */
+  /** Whether another token takes the operation after this failure. */
   readonly canFailOver?: ((error: HsmError) => boolean) | undefined
-  /** Whether another token could take it now and is known to hold its key. */
+  /** Whether another token can take the operation now and is known to hold its key. */
   readonly otherTokenHasKey?: (() => boolean) | undefined
-  /** Told which life answered. */
+  /** Called with the agent that answered. */
   readonly answeredBy?: ((life: AgentHandle) => void) | undefined
 }
 
 export type Outcome = (HsmEvent & { type: 'operation' })['outcome']
 
 function noListener(): void {
-  // Nothing listens to a signal that was not given.
+  // Without a signal there is no listener to remove.
 }
 
-/** Opens and closes requests: their numbers, their bytes, the one answer each of them gets. */
+/** Opens and closes requests: their numbers, their bytes, and the one answer to each. */
 export class RequestFactory {
   readonly #clock: Clock
   readonly #deadlineMs: number
@@ -48,7 +48,7 @@ export class RequestFactory {
     this.#emit = options.emit
   }
 
-  /** Copies the parts, so that a replay sends what the first try sent. */
+  /** Copies the parts, so that a replay sends the same bytes as the first try. */
   open(
     {
       name,
@@ -112,7 +112,7 @@ export class RequestFactory {
     }
   }
 
-  /** The caller's answer, once; whatever comes later is no one's. */
+  /** Settles the request once; late answers are dropped. */
   settle(request: PoolRequest, outcome: Outcome, tell: () => void): void {
     if (request.settled) return
     request.settled = true

@@ -7,22 +7,22 @@ import { RecentDigests } from './recent-digests.js'
 const HALF = OUTPUT_LENGTH / 2
 const CKV_LENGTH = 8
 
-/** Halves of outputs that are remembered: of the last 2,048 files, as a file takes two derivations (suite 2: three). */
+/** Remembered halves of outputs: those of the last 2,048 files, as a file takes two derivations (suite 2: three). */
 const REMEMBERED = 8_192
 
-/** What an output was computed from. */
+/** The inputs of an output. */
 export interface Computed {
   readonly label: string
   /** The input: a nonce, or a suite 2 message; for a wrapped record its iv. */
   readonly input: Uint8Array
-  /** The key's check value, where it is known: the output of another input. */
+  /** The key's check value if it is known: it is the output for another input. */
   readonly checkValue?: Uint8Array | undefined
 }
 
 /**
- * Looks at what the HSM computed before anything is sealed with it. Refused with KEY_MISMATCH: what no HMAC gives (plausible.ts),
- * a half that was seen in the output of another input (so also one key's output for another's, and equal outputs of the
- * encryption and the signing master), the input itself, and the check value.
+ * Checks the HSM's outputs before they are used for sealing. Refuses with KEY_MISMATCH: values that no HMAC gives
+ * (plausible.ts); a half that was seen in the output for another input (this includes one key's output returned for
+ * another key, and equal outputs of the encryption and the signing master); the input itself; and the check value.
  *
  * It remembers keyed digests of halves, never outputs, under a random key of this process that {@link wipe} forgets.
  */
@@ -35,7 +35,7 @@ export class SealingGuard {
     this.#seen = new RecentDigests(remembered)
   }
 
-  /** Throws HsmError KEY_MISMATCH unless every 32 bytes of `output` may be sealed with. */
+  /** Throws HsmError KEY_MISMATCH unless all 32-byte parts of `output` may be used for sealing. */
   check(output: Uint8Array, computed: Computed): void {
     if (this.#wiped) throw new TypeError('the guard was wiped: its pool is closed')
     for (let at = 0; at < output.length; at += OUTPUT_LENGTH) {
@@ -55,7 +55,7 @@ export class SealingGuard {
     this.#remember(output, computed)
   }
 
-  /** Forgets everything; nothing can be checked afterwards. */
+  /** Forgets everything; {@link check} throws afterwards. */
   wipe(): void {
     this.#wiped = true
     this.#key.fill(0)
@@ -66,7 +66,7 @@ export class SealingGuard {
     const halves: string[] = []
     for (let at = 0; at < output.length; at += HALF) halves.push(this.#digest(output.subarray(at, at + HALF)))
     halves.forEach((half, place) => {
-      // The same input may come again, and must then answer the same.
+      // The same input may come again, and must then give the same output.
       const source = this.#digest(Buffer.from(`${label}\0${place}\0`, 'latin1'), input)
       const before = this.#seen.get(half)
       if (before !== undefined && before !== source) {

@@ -16,7 +16,7 @@ export interface PoolStats {
   errors: Record<string, number>
   breakerOpened: number
   disagreements: number
-  /** Operations that one token failed and another one was given. */
+  /** Operations that failed on one token and were given to another. */
   moves: number
   failovers: Record<string, number>
 }

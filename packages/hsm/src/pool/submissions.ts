@@ -5,7 +5,7 @@ import { keyLabel } from '@sealfleet/format'
 import { packAead, packKeyed } from '../wire/messages.js'
 import type { Submission } from './request-factory.js'
 
-/** A caller's request, checked: what does not pass here never reaches the token. All throw TypeError. */
+/** Checked requests of callers: a request that fails a check never reaches the token. All functions throw TypeError. */
 
 export type CallOptions = { readonly signal?: AbortSignal } | undefined
 
@@ -20,7 +20,7 @@ export function wrapOf(kek: KekRef, plaintext: Uint8Array, aad: Uint8Array, opti
   return aeadOf('wrap', kek, plaintext, aad, options)
 }
 
-/** Also throws E_NONCE_UNWRAP: a record of another length is one that was changed. */
+/** Also throws E_NONCE_UNWRAP: a record of another length was changed. */
 export function unwrapOf(kek: KekRef, wrapped: Uint8Array, aad: Uint8Array, options: CallOptions): Submission {
   if (wrapped.length !== WRAPPED_LENGTH) {
     throw new HsmError('E_NONCE_UNWRAP', `wrapped nonces have ${WRAPPED_LENGTH} bytes, not ${wrapped.length}`, {

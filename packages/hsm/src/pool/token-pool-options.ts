@@ -1,7 +1,7 @@
 import type { AgentHandleOptions } from './agent-handle.js'
 import type { AgentEvents, AgentConnection } from './agent-connection.js'
 
-/** How the pool of one token is run. Times in milliseconds. */
+/** Options of the pool of one token. Times in milliseconds. */
 export interface TokenPoolOptions extends Omit<AgentHandleOptions, 'index' | 'start'> {
   readonly agents: number
   readonly maxWaiters: number
@@ -11,6 +11,6 @@ export interface TokenPoolOptions extends Omit<AgentHandleOptions, 'index' | 'st
   readonly start: (events: AgentEvents, sessions: number) => AgentConnection
   /** False: this token only stands by, with one agent, until `TokenPool.serve`. Default true. */
   readonly serving?: boolean
-  /** Told the check value that an agent found first, of a key nothing was known of. */
+  /** Called with the check value that an agent found first, for a key without a known one. */
   readonly onKeyBound?: (label: string, kcv: string) => void
 }

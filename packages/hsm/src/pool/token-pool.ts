@@ -17,19 +17,19 @@ interface Slot {
   readonly index: number
   readonly budget: RestartBudget
   agent: AgentHandle | undefined
-  /** Why the last start did not work; undefined once one has. */
+  /** Why the last start failed; undefined after a successful one. */
   failure: HsmError | undefined
   restartWanted: boolean
 }
 
 const STALL_MS = 1_000
-/** An agent that is being replaced is back before this; a token without any for longer is out. */
+/** An agent that is being replaced is back within this time; a token without agents for longer is out. */
 const AWAY_MS = 2_000
 const REPLAYS = 1
 
 /**
- * The pool as a plain state machine: it owns no timer, no process and no clock. Anyone who drives it calls {@link tick} a few
- * times a second; agents report through their links.
+ * The pool as a plain state machine: it owns no timer, no process and no clock. Its owner calls {@link tick} a few
+ * times a second; agents report through their connections.
  */
 export class TokenPool implements AgentListener {
   readonly #options: TokenPoolOptions
@@ -39,7 +39,7 @@ export class TokenPool implements AgentListener {
   readonly #expected = new Map<string, Expect>()
   readonly #unknown: UnknownKeys
   readonly breaker: Breaker
-  /** Killed processes that are not gone yet. */
+  /** Killed processes that have not ended yet. */
   readonly #ending = new Set<Promise<void>>()
   readonly #requests: RequestFactory
   #closed = false
@@ -69,7 +69,7 @@ export class TokenPool implements AgentListener {
     })
   }
 
-  /** Starts the agents. Resolves when the first is ready, rejects with what kept it from starting. */
+  /** Starts the agents. Resolves when the first is ready; rejects with the failure that keeps them from starting. */
   async start(): Promise<void> {
     const [first] = this.#slots
     if (first === undefined) throw new RangeError('a pool needs an agent')
@@ -90,7 +90,7 @@ export class TokenPool implements AgentListener {
     return this.#lastFailure
   }
 
-  /** Why this token can't serve; undefined while it can. */
+  /** Why this token cannot serve; undefined while it can. */
   get outage(): Outage | undefined {
     if (this.#hopeless() !== undefined) return 'denied'
     if (this.breaker.state !== 'closed') return 'breaker'
@@ -99,7 +99,7 @@ export class TokenPool implements AgentListener {
     return failed || this.#clock.now() - this.#readyAt >= AWAY_MS ? 'agents' : undefined
   }
 
-  /** With all agents, or with one that stands by and takes what a failing token had. */
+  /** Serving: runs all agents. Standing by: runs one agent, which takes the operations of a failing token. */
   serve(serving: boolean): void {
     this.#serving = serving
     for (const slot of this.#slots.slice(this.#wanted)) {
@@ -110,24 +110,24 @@ export class TokenPool implements AgentListener {
     if (this.lives.some(({ state }) => state === 'ready')) this.#startOthers()
   }
 
-  /** Fails anyone who waits, for another token to take them. */
+  /** Fails the waiting operations, so that another token takes them. */
   failWaiters(): void {
     const failure = this.#lastFailure ?? agentDied('this token does not serve now')
     for (const request of this.#waiters.takeAll()) this.#fail(request, failure)
   }
 
   expectKey(expected: Expect): void {
-    // Every attempt says again what its keys must be: agents hear only what is new.
+    // Every operation states its expected keys again: agents receive only news.
     if (!rememberExpectedKey(this.#expected, expected)) return
     for (const agent of this.lives) if (agent.state === 'ready') agent.expect(expected)
   }
 
-  /** Settles with the answer (dedicated bytes, the caller's to wipe) or an HsmError, or the signal's reason. */
+  /** Settles with the answer (dedicated bytes that the caller wipes), an HsmError, or the signal's reason. */
   async submit(submission: Submission): Promise<Buffer> {
     const { signal, targetAgent: only, excludeAgent: notOn, failedOver: moved } = submission
     signal?.throwIfAborted()
     if (this.#closed) throw poolClosed()
-    // A probe of an agent that has gone meanwhile would wait forever.
+    // A probe of an agent that is gone would wait forever.
     if (only !== undefined && only.state !== 'ready') throw agentDied('it is being replaced')
     if (only === undefined && this.breaker.state !== 'closed') throw breakerOpen(this.#lastFailure)
     const agent = only ?? this.#choose(notOn) ?? this.#choose(undefined)
@@ -144,7 +144,7 @@ export class TokenPool implements AgentListener {
     })
   }
 
-  /** Looks at clocks and budgets. Call it a few times a second. */
+  /** Checks clocks and budgets. Call it a few times a second. */
   tick(): void {
     const now = this.#clock.now()
     const stalled = now - this.#tickedAt > STALL_MS
@@ -161,7 +161,7 @@ export class TokenPool implements AgentListener {
     this.#dispatch()
   }
 
-  /** Takes nothing more; waiters fail, running operations go on. */
+  /** Takes no more operations; waiting ones fail, running ones continue. */
   stop(): void {
     this.#closed = true
     this.#unknown.stop()
@@ -180,7 +180,7 @@ export class TokenPool implements AgentListener {
     return this.lives.reduce((sum, agent) => sum + agent.busy, 0)
   }
 
-  /** Replaces agents whose answers are not believed; what they still have is given to others. */
+  /** Replaces agents whose answers are not trusted; their remaining operations go to other agents. */
   replaceAgents(lives: readonly AgentHandle[], failure: HsmError): void {
     this.#lastFailure = failure
     this.breaker.failure()
@@ -235,7 +235,7 @@ export class TokenPool implements AgentListener {
   }
 
   bound(agent: AgentHandle, label: string, kcv: string | null): void {
-    // What one agent saw first, all agents must see.
+    // All agents must see the value that one agent saw first.
     if (kcv === null || this.#expected.get(label)?.kcv !== undefined) return
     this.#expected.set(label, { ...this.#expected.get(label), label, kcv })
     for (const other of this.lives) if (other !== agent && other.state === 'ready') other.expect({ label, kcv })
@@ -267,7 +267,7 @@ export class TokenPool implements AgentListener {
     this.#failHopeless()
   }
 
-  /** How many agents there are to be. */
+  /** The target number of agents. */
   get #wanted(): number {
     return this.#serving ? this.#slots.length : 1
   }
@@ -300,7 +300,7 @@ export class TokenPool implements AgentListener {
   }
 
   #choose(avoid: object | undefined): AgentHandle | undefined {
-    // A pool of one agent has no one else: a session that hangs says little about the others.
+    // A pool of one agent has no other; and a session that hangs says little about the others.
     return freest(this.#slots, this.#wanted > 1 ? avoid : undefined)
   }
 
@@ -308,13 +308,13 @@ export class TokenPool implements AgentListener {
     this.#waiters.dispatch((avoid) => this.#choose(avoid))
   }
 
-  /** A token that hangs once is not given the time to do so twice where another one has the key. */
+  /** A token that hangs gets no second try where another token has the key: a second hang would use up the deadline. */
   #move(agent: AgentHandle, request: PoolRequest, failure: HsmError): void {
     if (request.otherTokenHasKey?.() === true) this.#fail(request, failure)
     else this.#replay(agent, request, failure)
   }
 
-  /** On the other agent, or a later life of this one; ahead of those who have not run at all. */
+  /** Runs on another agent or on the restarted one; ahead of the operations that have not run yet. */
   #replay(agent: AgentHandle, request: PoolRequest, failure: HsmError): void {
     if (request.replays >= REPLAYS || request.targetAgent !== undefined || this.#closed || !this.#serving) {
       this.#fail(request, failure)
@@ -327,7 +327,7 @@ export class TokenPool implements AgentListener {
     else this.#waiters.unshift(request)
   }
 
-  /** A key that is not there may be a token that is not there: only a fresh process can tell. */
+  /** A missing key may be a missing token: only a fresh process can tell. */
   async #confirmUnknown(agent: AgentHandle, request: PoolRequest, failure: HsmError): Promise<void> {
     if (agent.readyAt > request.submittedAt || request.targetAgent !== undefined) {
       this.#fail(request, failure)
@@ -339,7 +339,7 @@ export class TokenPool implements AgentListener {
       this.#fail(request, failure)
       return
     }
-    // A key that was found is never "unknown" to a caller, however often this token has not seen it.
+    // A key that was found is never "unknown" to a caller, even if this token's agents keep missing it.
     this.#lastFailure = finding === 'found' ? undefined : finding
     agent.retire('stale', this.#lastFailure)
     this.#replay(agent, request, finding === 'found' ? agentBlind(request.label) : finding)
@@ -372,7 +372,7 @@ export class TokenPool implements AgentListener {
     large?.retire('memory')
   }
 
-  /** The failure that no waiting will cure: all agents are down for a reason that is a matter of configuration. */
+  /** A failure that waiting cannot cure: all agents are down because of the configuration. */
   #hopeless(): HsmError | undefined {
     if (this.#slots.some(({ agent: agent }) => agent !== undefined)) return undefined
     return this.#slots.find(({ failure }) => failure?.code === 'HSM_ACCESS_DENIED')?.failure

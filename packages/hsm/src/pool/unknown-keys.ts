@@ -5,7 +5,7 @@ import { agentDied, operationFailure } from './failures.js'
 import { AgentHandle, type AgentListener, type PoolRequest } from './agent-handle.js'
 import type { AgentEvents } from './agent-connection.js'
 
-/** `unknown`: a process that began after the question does not find it either. An error: it could not be asked. */
+/** `unknown`: a process started after the question does not find the key either. An error: the search failed. */
 export type Finding = 'unknown' | 'found' | HsmError
 
 interface Question {
@@ -15,9 +15,9 @@ interface Question {
 }
 
 /**
- * Confirms in a fresh process that a key is not in the token: a module that lost its token finds nothing either (seen on
- * SoftHSM), and "unknown key" is a verdict that kills jobs. One process at a time answers all questions asked before it
- * started; questions that come later wait for the next.
+ * Confirms in a fresh process that a key is not in the token: a module that lost its token finds no keys either (seen
+ * on SoftHSM), and "unknown key" is a verdict that ends jobs. One process at a time answers all questions asked before
+ * it started; later questions wait for the next process.
  */
 export class UnknownKeys implements AgentListener {
   readonly #options: TokenPoolOptions
@@ -52,7 +52,7 @@ export class UnknownKeys implements AgentListener {
     this.#life?.end('error', agentDied('the pool is closing'))
   }
 
-  /** Resolves when no process of it is left. */
+  /** Resolves when none of its processes is left. */
   async ended(): Promise<void> {
     await this.#last
   }
@@ -67,7 +67,7 @@ export class UnknownKeys implements AgentListener {
   }
 
   refused(_life: AgentHandle, request: PoolRequest, error: OperationError): void {
-    // A key that is there but wrong is found: the pool's own agent then says what is wrong with it.
+    // A wrong key counts as found: the pool's own agent then says what is wrong with it.
     const finding = { unknown: 'unknown', mismatch: 'found', exists: 'found' } as const
     const { verdict } = error
     const known = verdict === 'unknown' || verdict === 'mismatch' || verdict === 'exists'
@@ -79,7 +79,7 @@ export class UnknownKeys implements AgentListener {
   }
 
   progressed(): void {
-    // Its capacity is no one's concern.
+    // Its capacity is not used.
   }
 
   bound(): void {

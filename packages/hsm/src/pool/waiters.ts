@@ -1,6 +1,6 @@
 import type { AgentHandle, PoolRequest } from './agent-handle.js'
 
-/** Operations that wait for a session, in order; those whose agent failed them stand in front. */
+/** Operations that wait for a session, in order; those whose agent failed come first. */
 export class Waiters {
   readonly #requests: PoolRequest[] = []
 
@@ -16,7 +16,7 @@ export class Waiters {
     this.#requests.unshift(request)
   }
 
-  /** Whether it was waiting. */
+  /** Returns whether the request was waiting. */
   remove(request: PoolRequest): boolean {
     const index = this.#requests.indexOf(request)
     if (index >= 0) this.#requests.splice(index, 1)
@@ -31,13 +31,13 @@ export class Waiters {
     return this.#requests.splice(0)
   }
 
-  /** Gives sessions to those in front, as long as `choose` finds one that is free. */
+  /** Gives sessions to the first operations, as long as `choose` finds an agent with a free one. */
   dispatch(choose: (avoid: object | undefined) => AgentHandle | undefined): void {
     for (let i = 0; i < this.#requests.length;) {
       const request = this.#requests[i]
       const life = request === undefined ? undefined : choose(request.avoid)
       if (request === undefined || life === undefined) {
-        // Only a replay may be passed over: the one agent it must avoid is the one that is free.
+        // Only a replay may be skipped: the only free agent may be the one it must avoid.
         if (request?.avoid === undefined) return
         i += 1
         continue

@@ -18,7 +18,7 @@ export type AttributeValue = boolean | number | string | readonly number[] | nul
 /** By the name of the attribute without `CKA_`. */
 export type KeyAttributes = Readonly<Record<string, AttributeValue>>
 
-/** What the token answered to something that must fail. */
+/** The token's answer to an operation that must fail. */
 export interface Refusal {
   readonly refused: boolean
   /** The return value, by name; `allowed` when there was none. */
@@ -37,10 +37,10 @@ export interface RawEvidence {
     readonly readValue: Refusal
     readonly makeExtractable: Refusal
     readonly makeInsensitive: Refusal
-    /** One entry a wrapping mechanism the token has; empty when it has none. */
+    /** One entry per wrapping mechanism of the token; empty when it has none. */
     readonly wrap: readonly (Refusal & { readonly mechanism: string })[]
   }
-  /** What is not as it must be, in words; empty for a sound key. */
+  /** Problems of the key, in words; empty for a sound key. */
   readonly problems: readonly string[]
   readonly token: TokenIdentity
 }
@@ -52,7 +52,7 @@ export interface RawListing {
   readonly attributes: KeyAttributes
 }
 
-/** What the token names as its limits; null: it names none. */
+/** The token's stated limits; null: it states none. */
 export interface TokenLimits {
   readonly maxSessions: number | null
   /** Open now, by all users of the token that its library knows of. */
@@ -67,16 +67,16 @@ export interface TokenLimits {
 
 export interface MechanismListing {
   readonly number: number
-  /** CKM_…; null for one that is not the standard's. */
+  /** CKM_…; null for a number that is not in the standard. */
   readonly name: string | null
 }
 
 export interface TokenReport {
   readonly token: TokenIdentity
-  /** What of it Sealfleet can use. */
+  /** The mechanisms that Sealfleet can use. */
   readonly mechanisms: TokenMechanisms
   readonly limits: TokenLimits
-  /** Everything it lists, by number. */
+  /** All listed mechanisms, by number. */
   readonly mechanismList: readonly MechanismListing[]
   readonly pin: WantLogin['pin']
 }

@@ -2,11 +2,11 @@ import type { Writable } from 'node:stream'
 
 import { frameSize, putFrame, type Kind } from './frames.js'
 
-/** What the operations of one turn need, with room to spare; a larger frame gets a buffer of its own. */
+/** Enough for the operations of one turn; a larger frame gets its own buffer. */
 const BATCH = 8 * 1024
 
 /**
- * Writes frames. Those of one turn of the event loop are put into one buffer and leave in one system call; a buffer is
+ * Writes frames. The frames of one turn of the event loop go into one buffer and leave in one system call. A buffer is
  * filled with zeros, and used again, once the kernel has its bytes or never will.
  */
 export class FrameWriter {
@@ -40,7 +40,7 @@ export class FrameWriter {
     this.send(kind, id, [Buffer.from(JSON.stringify(value), 'utf8')])
   }
 
-  /** Writes what was sent in this turn: at its end by itself, and by anyone who ends the stream. */
+  /** Writes the frames of this turn. Runs by itself at the end of the turn; code that ends the stream calls it, too. */
   flush(): void {
     if (this.#length === 0) return
     const batch = this.#batch

@@ -44,7 +44,7 @@ export const MAX_FRAME = 1 << 20
 export interface Frame {
   readonly kind: number
   readonly id: number
-  /** A view into a buffer that is wiped when the handler returns: copy what must last. */
+  /** A view into a buffer that is wiped when the handler returns: copy bytes that must last. */
   readonly payload: Buffer
 }
 
@@ -80,14 +80,14 @@ export function encodeFrame(kind: Kind, id: number, parts: readonly Uint8Array[]
   return frame
 }
 
-/** The JSON payload of a frame. Both ends are built together, so its shape is the sender's word. */
+/** The JSON payload of a frame. Both ends are built together, so its shape is not checked. */
 export function decodeJson<T>(frame: Frame): T {
   return JSON.parse(frame.payload.toString('utf8')) as T
 }
 
 /**
- * Cuts a byte stream into frames. `push` calls the handler once per complete frame and wipes the chunk it was given; it
- * throws RangeError on a length that no writer of ours sends, after which the stream is useless.
+ * Cuts a byte stream into frames. `push` calls the handler once per complete frame and wipes the chunk it was given. It
+ * throws RangeError on a length that our writers never send; the stream is useless afterwards.
  */
 export class FrameParser {
   #pending: Buffer = Buffer.allocUnsafeSlow(256)
@@ -110,7 +110,7 @@ export class FrameParser {
     }
   }
 
-  /** Hands on the frames that lie completely in `chunk`, without a copy; returns what is left. */
+  /** Passes on the frames that lie completely in `chunk`, without a copy; returns the rest. */
   #takeWhole(chunk: Buffer): Buffer {
     let rest = chunk
     while (rest.length >= HEADER) {
@@ -122,7 +122,7 @@ export class FrameParser {
     return rest
   }
 
-  /** Adds to the frame begun in an earlier chunk; returns what comes after it. */
+  /** Adds to the frame begun in an earlier chunk; returns the bytes after it. */
   #fill(chunk: Buffer): Buffer {
     const wanted = this.#length < 4 ? 4 : frameLength(this.#pending)
     this.#reserve(wanted)

@@ -1,4 +1,4 @@
-/** The JSON bodies of frames (frames.ts), one type a kind, and the binary layout of operations. */
+/** The JSON bodies of frames (frames.ts), one type per kind, and the binary layout of operations. */
 
 export interface AgentConfig {
   readonly mode: 'pool' | 'admin'
@@ -19,7 +19,7 @@ export interface TokenIdentity {
   readonly model: string
   readonly firmware: string
   readonly hardware: string
-  /** 0: the token names no limit. */
+  /** 0: the token states no limit. */
   readonly maxSessions: number
   readonly module: string
   readonly moduleVersion: string
@@ -37,7 +37,7 @@ export interface WantLogin {
   readonly pin: 'ok' | 'final-try' | 'locked' | 'on-device'
 }
 
-/** What C_Login said. `rejected`: the token refused the PIN, which must not be tried again. */
+/** C_Login's result. `rejected`: the token refused the PIN, which must not be tried again. */
 export interface LoggedIn {
   readonly accepted: boolean
   readonly rejected: boolean
@@ -49,7 +49,7 @@ export interface Ready {
   readonly pid: number
   readonly token: TokenIdentity
   readonly mechanisms: TokenMechanisms
-  /** Sessions that opened, the anchor apart; fewer than asked for when the token has no more. */
+  /** Opened sessions, without the login session; fewer than requested when the token has no more. */
   readonly sessions: number
 }
 
@@ -65,9 +65,9 @@ export interface Failed {
 }
 
 /**
- * What became of an operation, as the agent sees it:
- * `recycle` replay elsewhere and replace this agent; `unknown` no such key here; `mismatch` two keys or a wrong one;
- * `denied` a matter of configuration; `login` the PIN was rejected; `data` this one record; `refused` bad input.
+ * The agent's verdict on an operation: `recycle` replay elsewhere and replace this agent; `unknown` no such key here;
+ * `mismatch` two keys or a wrong one; `denied` a matter of configuration; `login` the PIN was rejected; `data` this one
+ * record; `refused` bad input.
  */
 export type Verdict = 'recycle' | 'unknown' | 'mismatch' | 'denied' | 'login' | 'data' | 'refused' | 'exists'
 
@@ -100,7 +100,7 @@ export interface Beat {
   readonly epoch: number
 }
 
-/** Something worth counting that happened inside the agent. */
+/** An event inside the agent that is worth counting. */
 export type Notice =
   | { readonly what: 'error'; readonly ckr: number; readonly fn: string; readonly class: string }
   | { readonly what: 'login' }

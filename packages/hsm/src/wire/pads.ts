@@ -5,12 +5,12 @@ import { secret, wipe } from '@sealfleet/format'
 import { KIND, type Kind } from './frames.js'
 
 /**
- * Secret answers cross the pipe under a one-time pad: the request brings as many random bytes as its answer has, and the
- * agent answers with the XOR of both.
+ * Secret answers cross the pipe under a one-time pad: the request carries as many random bytes as its answer has, and
+ * the agent answers with the XOR of both.
  *
- * Node reads a child's pipe into memory of its own, copies what came into another piece and frees the first unwiped
- * (stream_base.cc; child_process offers no buffer to read into). What is left there is of no use without the pad, which
- * lies in the arena until its answer is there. An agent reads into one buffer that it wipes.
+ * Node reads a child's pipe into its own memory, copies the data elsewhere and frees the first buffer unwiped
+ * (stream_base.cc; child_process offers no buffer to read into). The bytes left there are useless without the pad,
+ * which stays in the arena until the answer arrives. An agent reads into one buffer that it wipes.
  */
 const LENGTHS: ReadonlyMap<number, number> = new Map([
   [KIND.HMAC, 32],
@@ -18,12 +18,12 @@ const LENGTHS: ReadonlyMap<number, number> = new Map([
   [KIND.UNWRAP, 64],
 ])
 
-/** Bytes of the pad that a request of this kind starts with; 0: its answer is no secret. */
+/** Bytes of the pad that a request of this kind starts with; 0: its answer is not secret. */
 export function padLength(kind: number): number {
   return LENGTHS.get(kind) ?? 0
 }
 
-/** XORs `pad` into `bytes`, in place: on, and off again. */
+/** XORs `pad` into `bytes`, in place: applies the pad and removes it. */
 export function applyPad(bytes: Uint8Array, pad: Uint8Array): void {
   for (let i = 0; i < pad.length; i++) bytes[i] = (bytes[i] ?? 0) ^ (pad[i] ?? 0)
 }
@@ -32,7 +32,7 @@ export function applyPad(bytes: Uint8Array, pad: Uint8Array): void {
 export class Pads {
   readonly #pads = new Map<number, Buffer>()
 
-  /** A fresh pad for a request; undefined where its answer needs none. Sent once. */
+  /** A fresh pad for a request; undefined if its answer needs none. Sent once. */
   open(kind: Kind, id: number): Buffer | undefined {
     const length = padLength(kind)
     if (length === 0) return undefined
@@ -43,14 +43,14 @@ export class Pads {
     return pad
   }
 
-  /** Takes the pad off an answer, in place. An answer of another length stays as it is: it is refused anyway. */
+  /** Removes the pad from an answer, in place. An answer of another length stays as it is: it is refused anyway. */
   lift(id: number, answer: Uint8Array): void {
     const pad = this.#pads.get(id)
     if (pad?.length === answer.length) applyPad(answer, pad)
     this.close(id)
   }
 
-  /** There is no answer, or none that counts. */
+  /** Drops the pad of a request without an answer, or whose answer is ignored. */
   close(id: number): void {
     wipe(this.#pads.get(id))
     this.#pads.delete(id)
