@@ -1,28 +1,30 @@
-/** What a store was seen to do when it was opened. Nothing here comes from its name or its documentation. */
+/** The abilities of a store, as seen when it was opened. None is derived from its name or its documentation. */
 export interface Capabilities {
-  /** False when opened read-only: then the other fields are what is safe to assume, not what was seen. */
+  /** False when opened read-only: then the other fields are safe assumptions, not observations. */
   readonly probed: boolean
   /** `If-None-Match: *` on an existing key is refused with 412, so nothing can be overwritten. */
   readonly ifNoneMatch: { readonly put: boolean; readonly complete: boolean }
-  /** `If-Match` with another ETag is refused with 412. Where it isn't, readers compare the answer's ETag themselves. */
+  /**
+   * `If-Match` with another ETag is refused with 412. On other stores, readers compare the answer's ETag themselves.
+   */
   readonly ifMatch: boolean
-  /** The bucket keeps versions and tells their ids. */
+  /** The bucket keeps versions and returns their ids. */
   readonly versioning: boolean
-  /** Unfinished multipart uploads can be listed, and aborted. Where not, failed puts leave parts behind. */
+  /** Unfinished multipart uploads can be listed, and aborted. On other stores, failed puts leave parts behind. */
   readonly listUploads: boolean
   readonly abortUploads: boolean
   readonly listVersions: boolean
-  /** A HEAD tells the object's CRC-32. */
+  /** A HEAD returns the object's CRC-32. */
   readonly checksumInHead: boolean
   /** The ETag is the MD5 of the body; of a multipart object, the MD5 of its parts' MD5s, `-`, their number. */
   readonly etagIsMd5: { readonly put: boolean; readonly multipart: boolean }
-  /** Our credentials may delete. Workers need not. */
+  /** Our credentials may delete. Workers do not need this right. */
   readonly delete: boolean
-  /** What is written here can't be deleted for a while (object lock); until then what was tried out stays. */
+  /** Written objects cannot be deleted for a while (object lock); until then the objects of the trial stay. */
   readonly lockedUntil?: Date
 }
 
-/** For a store opened read-only: claim nothing, and let requests say what the store can't do. */
+/** For a store opened read-only: assumes no ability; failing requests report what the store cannot do. */
 export const UNPROBED: Capabilities = {
   probed: false,
   ifNoneMatch: { put: false, complete: false },

@@ -1,4 +1,6 @@
-/** Whether the store takes objects just now: asked by writing one, since a store can answer reads and refuse every write. */
+/**
+ * Whether the store accepts objects now: tested by writing one, since a store can answer reads and refuse every write.
+ */
 import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
@@ -18,7 +20,7 @@ export interface CheckOptions {
   readonly bucket: string
   readonly prefix: string
   readonly capabilities: Pick<Capabilities, 'delete' | 'abortUploads'>
-  /** What is written stays: nothing is to be written that an abort does not take away. */
+  /** Written objects stay: only an upload that can be aborted is written. */
   readonly locked: boolean
   readonly onWarning: (warning: StoreError) => void
   readonly signal?: AbortSignal | undefined
@@ -27,10 +29,10 @@ export interface CheckOptions {
 const BODY = Buffer.from('sealfleet looks whether this store takes objects; this one may be deleted\n')
 
 /**
- * Writes a small object below the probe prefix and deletes it again, by its version where there is one. Returns when the
- * store did both; throws the StoreError that stopped it, or the signal's reason. Credentials that may not delete write
- * to one key, again and again, so that at most one object stays (in a bucket with versions: its versions).
- * @returns `locked` when the store keeps what was written, from which on the caller says `locked`
+ * Writes a small object below the probe prefix and deletes it again, by its version where there is one. Returns when
+ * the store did both; otherwise throws the StoreError, or the signal's reason. With credentials that may not delete, it
+ * always writes to the same key, so that at most one object stays (in a bucket with versions: its versions).
+ * @returns `locked` when the store keeps written objects; from then on the caller passes `locked`
  */
 export async function check(link: S3Connection, options: CheckOptions): Promise<'gone' | 'stays' | 'locked'> {
   const { bucket, prefix, capabilities, signal } = options
@@ -52,7 +54,7 @@ export async function check(link: S3Connection, options: CheckOptions): Promise<
       options.onWarning(locked)
       return 'locked'
     }
-    // Workers need not delete: losing that right is worth a word and no reason to hold files back.
+    // Workers need not delete: a lost right to delete is worth a warning, but does not stop intake.
     if (!isStoreError(error, 'S3_ACCESS_DENIED')) throw error
     const fix = `delete it, and allow s3:DeleteObject on ${prefix}* for these credentials`
     options.onWarning(new StoreError(error.code, `the probe object ${key} stays in the bucket`, { fix, cause: error }))
@@ -60,7 +62,7 @@ export async function check(link: S3Connection, options: CheckOptions): Promise<
   }
 }
 
-/** Sends one part of an upload and aborts it: the store wrote bytes, and no object came of them that it would have to keep. */
+/** Sends one part of an upload and aborts it: the store wrote bytes, but made no object that it would have to keep. */
 async function checkByPart(link: S3Connection, options: CheckOptions): Promise<'locked'> {
   const { bucket, prefix, capabilities, signal, onWarning } = options
   const what = `checking that bucket ${bucket} takes objects`

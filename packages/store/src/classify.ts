@@ -3,16 +3,16 @@ import { tlsFault } from '@sealfleet/config'
 import { said } from '@sealfleet/telemetry/text'
 import { StoreError, type StoreErrorCode } from './errors.js'
 
-/** What the SDK's errors look like where we read them. Structural, because two copies of a class are never `instanceof`. */
+/** The fields that we read from the SDK's errors. Structural, because two copies of a class are never `instanceof`. */
 interface Symptoms {
   readonly name: string
   /** errno name of a socket error, or S3's code. */
   readonly code: string
   readonly status: number | undefined
   readonly requestId: string | undefined
-  /** What the store said of a refusal, cleaned; empty when it said nothing. */
+  /** The store's own words on a refusal, cleaned; empty when there are none. */
   readonly words: string
-  /** Where the bucket is, when the store said that it is not where it was asked for. */
+  /** The bucket's region, when the store answered that it is in another one. */
   readonly region: string | undefined
 }
 
@@ -36,7 +36,7 @@ const UNREACHABLE = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN'],
   ...['ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE', 'UND_ERR_SOCKET', 'EPROTO'],
 ])
-/** An answer that isn't HTTP: wrong address. What TLS says is looked at before. */
+/** An answer that isn't HTTP: wrong address. TLS errors are handled before. */
 const NOT_S3 = /^HPE_/
 const CLOCK = new Set(['RequestTimeTooSkewed'])
 
@@ -62,7 +62,8 @@ export function fixFor(code: keyof typeof FIXES): string {
 }
 
 /**
- * A StoreError stays what it is. `what` says what was being done, e.g. `put of default/…`; it must hold no secret.
+ * Turns an error into a StoreError; a StoreError passes unchanged. `what` names the operation, e.g. `put of default/…`;
+ * it must hold no secret.
  */
 export function toStoreError(error: unknown, what: string): StoreError {
   if (error instanceof StoreError) return error
@@ -90,7 +91,7 @@ function fixOf(symptoms: Symptoms, code: Classified): string {
   return FIXES[code]
 }
 
-/** Older stores name the header that they don't know, or the argument that they don't expect. */
+/** Older stores name the unknown header, or the unexpected argument. */
 function refusesChecksums({ status, words, code }: Symptoms): boolean {
   return (status === 400 || status === 501) && /x-amz-(sdk-)?checksum|x-amz-trailer/i.test(`${code} ${words}`)
 }
@@ -115,16 +116,17 @@ function codeFor(symptoms: Symptoms): Classified {
   if (code === 'InvalidRange' || status === 416) return 'LENGTH_MISMATCH'
   if (DENIALS.has(code) || CLOCK.has(code) || status === 401 || status === 403) return 'S3_ACCESS_DENIED'
   if (MISSING.has(code) || status === 404) return 'S3_NO_SUCH_OBJECT'
-  // A conflict with another write of the same key, says S3, is to be tried again.
+  // S3 says that a conflict with another write of the same key is to be retried.
   if (code === 'ConditionalRequestConflict' || code === 'OperationAborted') return 'S3_UNAVAILABLE'
   if (code === 'RequestTimeout' || code === 'ETIMEDOUT' || status === 408) return 'S3_TIMEOUT'
   if (UNREACHABLE.has(code) || NOT_S3.test(code)) return 'S3_UNAVAILABLE'
   if (name === 'TimeoutError') return 'S3_TIMEOUT'
   if (status !== undefined && status >= 500) return 'S3_UNAVAILABLE'
-  // Elsewhere: another region, or a proxy's own redirect.
+  // The bucket is elsewhere: another region, or a proxy's own redirect.
   if (status !== undefined && status >= 300 && status < 400) return 'S3_REJECTED'
-  // A good status whose body can't be read: the way to the store is at fault, not the request. Without any status it
-  // never left (a wrong argument): trying again would not help, so it must not look transient.
+  // A good status with an unreadable body: the path to the store is at fault, not the request. An error without any
+  // status is one of a request that was never sent (a wrong argument): a retry would not help, so it must not look
+  // transient.
   return status !== undefined && status < 400 ? 'S3_UNAVAILABLE' : 'S3_REJECTED'
 }
 
@@ -134,7 +136,8 @@ function symptomsOf(error: unknown): Symptoms {
   const status = metadata['httpStatusCode']
   const requestId = metadata['requestId']
   const name = text(top['name'])
-  // S3's own code is the name of the SDK's error; a socket's error has it as `code`, or has one inside (happy eyeballs).
+  // S3's own code is the name of the SDK's error; a socket's error has it as `code`, or has one inside (happy
+  // eyeballs).
   const errors = Array.isArray(top['errors']) ? top['errors'].map((one) => text(fields(one)['code'])) : []
   const code =
     text(top['code']) || text(top['Code']) || errors.find(Boolean) || (typeof status === 'number' ? name : '')
@@ -148,7 +151,7 @@ function symptomsOf(error: unknown): Symptoms {
   }
 }
 
-/** The store's `<Message>`, and the header or argument that it names; nothing where the SDK only made something up. */
+/** The store's `<Message>`, and the header or argument that it names; empty if the SDK made the message up. */
 function wordsOf(top: Partial<Record<string, unknown>>, name: string, code: string): string {
   const message = text(top['message'])
   const madeUp = message === '' || [name, code, 'UnknownError', 'Unknown'].includes(message) || NOT_XML.test(message)
@@ -156,10 +159,10 @@ function wordsOf(top: Partial<Record<string, unknown>>, name: string, code: stri
   return said([...(madeUp ? [] : [message]), ...named].join(' '))
 }
 
-/** What the SDK says when an answer is not XML: an error of a proxy, most often. */
+/** The SDK's message for an answer that is not XML: most often a proxy's error page. */
 const NOT_XML = /^(char '|Unencoded|unexpected|Deserialization error)/i
 
-/** From the header that comes with every answer about a bucket elsewhere, or from the answer's own body. */
+/** From the header in every answer about a bucket elsewhere, or from the answer's own body. */
 function regionOf(top: Partial<Record<string, unknown>>): string | undefined {
   const status = fields(top['$metadata'])['httpStatusCode']
   const elsewhere = status === 301 || status === 307 || status === 400

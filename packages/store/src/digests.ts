@@ -1,13 +1,13 @@
 /**
- * What a store's whole-object digests must be, computed from what it said about the parts: no byte is hashed twice.
- * Source: Amazon S3, "Checking object integrity" (composite checksums), and the ETag that S3 and Ceph give to multipart
+ * Computes a store's expected whole-object digests from its answers about the parts: no byte is hashed twice. Source:
+ * Amazon S3, "Checking object integrity" (composite checksums), and the ETag that S3 and Ceph give to multipart
  * objects: MD5 over the parts' binary MD5s, `-`, the number of parts.
  */
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { ObjectChecksum } from './types.js'
 
-/** What the answer to one part's upload said. */
+/** Digests from the answer to one part's upload. */
 export interface PartDigest {
   readonly etag: string | undefined
   /** Base64 of four bytes. */
@@ -27,7 +27,7 @@ export function etagOfParts(parts: readonly PartDigest[]): string | undefined {
   return `"${hash.digest('hex')}-${parts.length}"`
 }
 
-/** The composite checksum, or undefined when the store told none for some part. */
+/** The composite checksum, or undefined when the store returned none for some part. */
 export function checksumOfParts(parts: readonly PartDigest[]): ObjectChecksum | undefined {
   let value = 0
   for (const part of parts) {
@@ -45,7 +45,7 @@ export function checksumOfBytes(bytes: Uint8Array): ObjectChecksum {
   return { algorithm: 'CRC32', value: base64Of(crc32(bytes)), type: 'full-object' }
 }
 
-/** What an answer tells about the whole object; a composite one ends with the number of parts. */
+/** The whole object's checksum from an answer; a composite one ends with the number of parts. */
 export function checksumIn(answer: { ChecksumCRC32?: string | undefined }): ObjectChecksum | undefined {
   const value = answer.ChecksumCRC32
   if (value === undefined) return undefined

@@ -1,16 +1,16 @@
 /**
- * Everything that the store throws, but for two things that pass through unchanged: the reason of a caller's
- * AbortSignal and the errors of a caller's body.
+ * Every error that the store throws, except two that pass through unchanged: the reason of a caller's AbortSignal and
+ * the errors of a caller's body.
  *
- * An SDK error carries the string that was signed, headers, sometimes the access key's id; so none is ever a `cause`
- * as it is: only its name, code, status and request id are kept, and the store's own sentence, cleaned (`said`).
+ * An SDK error carries the string that was signed, headers, sometimes the access key's id. So it is never a `cause`
+ * itself: only its name, code, status and request id are kept, and the store's own sentence, cleaned (`said`).
  */
 export const STORE_ERROR_CODES = [
   'S3_THROTTLED',
   'S3_UNAVAILABLE',
   'S3_TIMEOUT',
   'S3_ACCESS_DENIED',
-  /** TLS could not be set up: one side does not take the other's certificate. */
+  /** TLS could not be set up: one side does not accept the other's certificate. */
   'S3_TLS',
   'S3_NO_BUCKET',
   'S3_NO_SUCH_OBJECT',
@@ -18,9 +18,9 @@ export const STORE_ERROR_CODES = [
   'S3_OBJECT_EXISTS',
   /** The store keeps the version until a date, or under a legal hold; the message says which. */
   'OBJECT_LOCKED',
-  /** The multipart upload was taken away under our hands. */
+  /** The multipart upload was removed while it was in progress. */
   'S3_NO_SUCH_UPLOAD',
-  /** The store can't do what this needs. */
+  /** The store lacks a feature that the operation needs. */
   'S3_UNSUPPORTED',
   /** Any other refusal (4xx). */
   'S3_REJECTED',

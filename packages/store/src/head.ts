@@ -11,7 +11,7 @@ export interface HeadRequest {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Throws S3_NO_SUCH_OBJECT when it isn't there (a HEAD can't tell a missing bucket from a missing object). */
+/** Throws S3_NO_SUCH_OBJECT when the object isn't there (a HEAD cannot tell a missing bucket from a missing object). */
 export async function head(link: S3Connection, { bucket, key, version, signal }: HeadRequest): Promise<ObjectHead> {
   const answer = await link.request({ what: `head of ${key}`, signal }, (client, options) =>
     client.send(
@@ -39,12 +39,12 @@ export async function head(link: S3Connection, { bucket, key, version, signal }:
   }
 }
 
-/** `null` is the id of what was written while the bucket kept no versions: nothing that an object could be pinned by. */
+/** `null` is the id of objects written while the bucket kept no versions: a reader cannot be pinned by it. */
 export function knownVersion(version: string | undefined): string | undefined {
   return version === 'null' || version === '' ? undefined : version
 }
 
-/** With its quotes, as HTTP wants it: radosgw leaves them out where the ETag stands in XML. */
+/** With its quotes, as HTTP requires: radosgw leaves them out when the ETag stands in XML. */
 export function quotedEtag(etag: string | undefined): string | undefined {
   return etag === undefined || etag === '' || etag.endsWith('"') ? etag : `"${etag}"`
 }

@@ -1,4 +1,7 @@
-/** Says so when requests are in flight and none of them settles for too long. Silent while none is: then the source is slow. */
+/**
+ * Reports when requests are in flight and none of them settles for too long. Silent while none is in flight: then the
+ * source is slow.
+ */
 export class InactivityWatch implements Disposable {
   readonly #timeoutMs: number
   readonly #onSilence: () => void

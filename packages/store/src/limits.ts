@@ -14,7 +14,7 @@ export const DEFAULT_IN_FLIGHT = 64 * MIB
 export const DEFAULT_MAX_OBJECT = 5 * 1024 * 1024 * MIB
 
 export interface Limits {
-  /** Smallest part that we use, bytes. */
+  /** The smallest part size that we use, bytes. */
   readonly partSize: number
   readonly queueSize: number
   /** Bytes of one put in flight at once. */
@@ -22,14 +22,14 @@ export interface Limits {
   readonly maxObjectLength: number
 }
 
-/** The largest object: what the store takes, and what 10,000 of its largest parts make. */
+/** The largest object: the store's limit, or 10,000 of its largest parts. */
 export function maxObjectLength(limits: Limits): number {
   return Math.min(limits.maxObjectLength, MAX_PART * MAX_PARTS)
 }
 
 /**
- * Bytes of every part but the last: the configured size, or the next whole MiB at which 10,000 parts are enough.
- * Throws SOURCE_TOO_LARGE when no size is. A length that isn't a whole number of bytes is a RangeError.
+ * Bytes of every part but the last: the configured size, or the next whole MiB at which 10,000 parts are enough. Throws
+ * SOURCE_TOO_LARGE when no size is enough, RangeError for a length that isn't a whole number of bytes.
  *
  * @example partSizeFor(64 * 2 ** 30, limits) // 8 MiB: 8,192 parts
  */
@@ -49,7 +49,9 @@ export function partCount(length: number, partSize: number): number {
   return Math.max(1, Math.ceil(length / partSize))
 }
 
-/** Parts in flight at once: as configured, fewer when parts are so big that they would burst the byte budget, never none. */
+/**
+ * Parts in flight at once: the configured number, fewer when large parts would exceed the byte budget, at least one.
+ */
 export function queueSizeFor(length: number, limits: Limits): number {
   const partSize = partSizeFor(length, limits)
   return Math.max(1, Math.min(limits.queueSize, Math.floor(limits.maxBytesInFlight / partSize)))

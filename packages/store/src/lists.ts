@@ -1,4 +1,4 @@
-/** What is in a bucket, page by page of up to 1,000, in the store's order. */
+/** The content of a bucket, in pages of up to 1,000, in the store's order. */
 import { ListMultipartUploadsCommand, ListObjectsV2Command, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { StoreError } from './errors.js'
 import { knownVersion, quotedEtag } from './head.js'
@@ -9,7 +9,7 @@ export interface ListRequest {
   readonly bucket: string
   readonly prefix: string
   readonly signal?: AbortSignal | undefined
-  /** Entries a request, at most 1,000, which is also the default. */
+  /** Entries per request, at most 1,000, which is also the default. */
   readonly pageSize?: number | undefined
 }
 
@@ -92,7 +92,7 @@ function mark(key: string | undefined, id: string | undefined): string | undefin
   return key === undefined ? undefined : JSON.stringify([key, id])
 }
 
-/** The next page's place. A store that says "there is more" without moving on would be asked forever. */
+/** The start of the next page. A store that reports more entries at the same place would be asked forever. */
 function onward(from: string | undefined, next: string | undefined): string {
   if (next !== undefined && next !== '' && next !== from) return next
   throw new StoreError('S3_UNSUPPORTED', 'the store cuts its list short and does not say where it goes on', {

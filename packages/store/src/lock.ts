@@ -1,7 +1,7 @@
-/** Object lock: a store that keeps a version until a date, or under a legal hold, anyone who asks for its deletion. */
+/** Object lock: the store refuses every deletion of a version until a date, or under a legal hold. */
 import type { ObjectLock } from './types.js'
 
-/** What a HEAD says of it; undefined: nothing keeps the version now (or these credentials may not see it). */
+/** The lock in a HEAD's answer; undefined: the version is not locked now (or these credentials may not see it). */
 export function lockIn(answer: {
   readonly ObjectLockRetainUntilDate?: Date | undefined
   readonly ObjectLockLegalHoldStatus?: string | undefined

@@ -1,4 +1,4 @@
-/** Stores refuse the deletion of a locked version as they refuse missing rights: a HEAD tells the two apart. */
+/** Stores refuse the deletion of a locked version in the same way as for missing rights: a HEAD tells the two apart. */
 import { fixFor, isStoreError } from './classify.js'
 import { StoreError } from './errors.js'
 import { head, type HeadRequest } from './head.js'
@@ -6,7 +6,7 @@ import type { S3Connection } from './s3-connection.js'
 import { lockText } from './lock.js'
 import type { ObjectLock } from './types.js'
 
-/** What keeps a version whose deletion was refused so; undefined: nothing that can be seen. Throws the signal's reason alone. */
+/** The lock of a version whose deletion was refused; undefined: none is visible. Throws only the signal's reason. */
 export async function lockOfRefused(
   link: S3Connection,
   request: HeadRequest,
@@ -21,7 +21,7 @@ export async function lockOfRefused(
   }
 }
 
-/** OBJECT_LOCKED for a refusal that was one. Throws the signal's reason alone. */
+/** Returns OBJECT_LOCKED if a lock caused the refusal. Throws only the signal's reason. */
 export async function lockedError(
   link: S3Connection,
   request: HeadRequest,

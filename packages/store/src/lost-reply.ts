@@ -1,7 +1,7 @@
 /**
- * The last request of a put may have succeeded although its answer says otherwise or never came: the connection broke
- * after the store had acted, and the SDK's next try met the finished object (412) or no upload any more (404). The object
- * tells: it carries the id of the attempt that wrote it.
+ * The last request of a put may have succeeded although its answer reports a failure or never came: the connection
+ * broke after the store had acted, and the SDK's next try found the finished object (412) or no upload any more (404).
+ * The object itself shows the outcome: it carries the id of the attempt that wrote it.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { fixFor, isStoreError } from './classify.js'
@@ -11,13 +11,13 @@ import type { S3Connection } from './s3-connection.js'
 import { ATTEMPT } from './metadata.js'
 import type { ObjectChecksum, ObjectHead, PutRequest } from './types.js'
 
-/** What our object must look like; digests only where this store is known to tell them in that form. */
+/** The expected properties of our object; digests only if this store is known to return them in that form. */
 export interface Expected {
   readonly etag: string | undefined
   readonly checksum: ObjectChecksum | undefined
 }
 
-/** Errors after which the object may be there all the same. */
+/** Errors after which the object may still be there. */
 export function mayHaveCommitted(error: unknown): boolean {
   return isStoreError(
     error,
@@ -31,9 +31,9 @@ export function mayHaveCommitted(error: unknown): boolean {
 }
 
 /**
- * The object at the key when it is this attempt's and whole; undefined when there is none, or it can't be looked at now
- * (then the put's own error stands). Throws S3_OBJECT_EXISTS for another's object, LENGTH_MISMATCH or CHECKSUM_MISMATCH
- * when it is this attempt's but damaged.
+ * The object at the key if it is this attempt's and whole. Undefined when there is none, or when it cannot be read now
+ * (then the put's own error stands). Throws S3_OBJECT_EXISTS for another attempt's object, LENGTH_MISMATCH or
+ * CHECKSUM_MISMATCH when it is this attempt's but damaged.
  */
 export async function findCommittedPut(
   link: S3Connection,
@@ -44,7 +44,8 @@ export async function findCommittedPut(
 ): Promise<ObjectHead | undefined> {
   const attempt = request.metadata[ATTEMPT]
   if (attempt === undefined) return undefined
-  // After a lost answer the store may still be at work: completing thousands of parts takes a while. After a refusal it is not.
+  // After a lost answer the store may still be at work: completing thousands of parts takes a while. After a refusal it
+  // is not.
   const looks = isStoreError(error, 'S3_TIMEOUT', 'S3_UNAVAILABLE') ? 3 : 1
   for (let look = 1; look <= looks; look++) {
     try {
@@ -64,7 +65,7 @@ export async function findCommittedPut(
   return undefined
 }
 
-/** Throws unless the object is this attempt's and has the length and digests that it must have. */
+/** Throws unless the object is this attempt's and has the expected length and digests. */
 export function assertCommittedPut(found: ObjectHead, attempt: string, length: number, expected: Expected): void {
   const { key } = found
   if (found.metadata[ATTEMPT] !== attempt) {

@@ -1,6 +1,6 @@
 /**
- * The user metadata of a sealed object. It says whose object this is to someone who has nothing else; it is not
- * authenticated, and anybody who may write to the bucket can change it. The sealed header decides.
+ * The user metadata of a sealed object. It identifies the object without any other data. It is not authenticated: every
+ * user with write access to the bucket can change it. The sealed header decides.
  */
 import type { ObjectMetadata } from './types.js'
 
@@ -9,7 +9,7 @@ export const ATTEMPT = 'sealfleet-attempt'
 export const FILE = 'sealfleet-file'
 export const SOURCE = 'sealfleet-source'
 
-/** Where a file came from: a root's name and a path below it. */
+/** A file's source: a root's name and a path below it. */
 export interface ObjectSource {
   readonly root: string
   readonly path: string
@@ -21,18 +21,23 @@ export interface ObjectIdentity {
   readonly attemptId: string
   /** 0 to 1,024 bytes that the caller bound to the file. */
   readonly context: Uint8Array
-  /** Given where the operators want it in the store (docs/decisions/0028); left out when it makes the metadata too long. */
+  /**
+   * Given if the operators want it in the store (docs/decisions/0028); left out when it makes the metadata too long.
+   */
   readonly source?: ObjectSource | undefined
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const BASE64URL = /^[A-Za-z0-9_-]*$/
 const MAX_CONTEXT = 1024
-/** Names and values of all user metadata together, bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
+/**
+ * Names and values of all user metadata together, bytes:
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+ */
 const MAX_METADATA = 2048
 const ROOT = /^[a-z0-9-]{1,64}$/
 
-/** Throws a RangeError for what can't be a file, an attempt or a context. */
+/** Throws a RangeError for values that cannot belong to a file, an attempt or a context. */
 export function objectMetadata({ fileId, attemptId, context, source }: ObjectIdentity): ObjectMetadata {
   if (!UUID.test(fileId)) throw new RangeError('the file id is not a lower-case UUID')
   if (!UUID.test(attemptId)) throw new RangeError('the attempt id is not a lower-case UUID')
@@ -57,8 +62,8 @@ function sourceText({ root, path }: ObjectSource): string {
 }
 
 /**
- * The source that the metadata claims, or why it is none; undefined where it names none. Anyone who may write to the bucket can
- * have written it: what comes back is of the form of a source and no more than a claim.
+ * The source that the metadata claims, or why it is not a valid one; undefined if it names none. A user with write
+ * access to the bucket may have written it: the result has the form of a source and is no more than a claim.
  */
 export function readObjectSource(metadata: ObjectMetadata): ObjectSource | { readonly refused: string } | undefined {
   const text = metadata[SOURCE]
@@ -66,7 +71,7 @@ export function readObjectSource(metadata: ObjectMetadata): ObjectSource | { rea
   const at = text.indexOf(':')
   const root = text.slice(0, Math.max(0, at))
   const path = decoded(text.slice(at + 1))
-  // No longer than what is written, so that the records can take it.
+  // At most the length that we write, so that the records accept it.
   if (text.length > MAX_METADATA) return { refused: `it is longer than ${MAX_METADATA} bytes` }
   if (at < 0 || path === undefined || sourceText({ root, path }) !== text)
     return { refused: 'it is not of the form of a source' }
@@ -84,11 +89,11 @@ function decoded(text: string): string | undefined {
   }
 }
 
-/** What the metadata says, each part only when it is well-formed. A missing context is the empty one. */
+/** The fields of the metadata, each only if it is well-formed. A missing context is the empty one. */
 export function readObjectMetadata(metadata: ObjectMetadata): {
   fileId: string | undefined
   attemptId: string | undefined
-  /** undefined: there is one, but it can't have been written by us. */
+  /** undefined: there is one, but we cannot have written it. */
   context: Buffer | undefined
 } {
   const wellFormed = (id: string | undefined) => (id !== undefined && UUID.test(id) ? id : undefined)

@@ -1,12 +1,12 @@
 /**
- * A multipart upload through lib-storage's `Upload`, with what it lacks (3.1173.0, read in its source):
+ * A multipart upload through lib-storage's `Upload`, with additions for its gaps (3.1173.0, read in its source):
  *
  * - Its chunker joins buffers of exactly one part in a copy of two (`Buffer.concat` in getChunkStream, which yields a
- *   part only when more than a part is there). So its uploaders get our parts as they are, and nothing is copied or
- *   read ahead. A test proves that the buffers that are sent are the caller's.
- * - `abort()` rejects at once while parts go on and before the server has aborted; and it never tells an `abortSignal`
- *   to a request. So it is not used: requests are sent through a client that knows the signal, `done()` ends when all of
- *   them have settled, and the upload is taken back by us (uploads.ts) with the server's answer awaited.
+ *   part only when more than a part is there). So its uploaders get our parts directly, and nothing is copied or read
+ *   ahead. A test proves that the sent buffers are the caller's.
+ * - `abort()` rejects at once, while parts continue and before the server has aborted; and it passes no `abortSignal`
+ *   to requests. So it is not used. Requests go through a client that knows the signal, `done()` ends when all of them
+ *   have settled, and we abort the upload ourselves (uploads.ts) and wait for the server's answer.
  * - Its parameters reach CompleteMultipartUpload whole, If-None-Match included; `MpuObjectSize`, by which a store
  *   checks the sum of the parts, is added here.
  */
@@ -35,9 +35,9 @@ export interface MultipartRequest {
   readonly onProgress: (confirmed: number) => void
 }
 
-/** How far an upload came, for those who clean up or look whether it succeeded. */
+/** The progress of an upload, for code that cleans up or checks whether it succeeded. */
 export class MultipartUpload {
-  /** CreateMultipartUpload was sent: an upload may exist even when its id never reached us. */
+  /** CreateMultipartUpload was sent: an upload may exist even if its id never reached us. */
   created: 'no' | 'asked' | 'once' | 'with-retries' = 'no'
   uploadId: string | undefined
   /** CompleteMultipartUpload was sent: the object may exist. */
@@ -73,7 +73,7 @@ export class MultipartUpload {
     return await upload.done()
   }
 
-  /** An uploader that fails by its source ends the others' requests too. */
+  /** An uploader whose source fails ends the others' requests, too. */
   async #orStop(uploader: Promise<void>): Promise<void> {
     try {
       await uploader

@@ -1,12 +1,10 @@
-/**
- * A caller's buffers on their way into requests: checked for size, and each given back exactly once.
- */
+/** A caller's buffers on their way into requests: checked for size, and each returned exactly once. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { fixFor } from './classify.js'
 import { StoreError } from './errors.js'
 import { partCount } from './limits.js'
 
-/** What lib-storage's uploaders take from their feeder. */
+/** The interface that lib-storage's uploaders expect of their feeder. */
 export interface Part {
   readonly partNumber: number
   readonly data: Uint8Array
@@ -25,8 +23,8 @@ export class PartSource {
   }
 
   /**
-   * Yields the parts in order, each when it is asked for: nothing is read ahead. Throws LENGTH_MISMATCH when the body
-   * has other bytes than announced, the body's own errors as they are, and the signal's reason at once, even while the
+   * Yields the parts in order, each on request: nothing is read ahead. Throws LENGTH_MISMATCH when the body's length
+   * differs from the announced one, the body's own errors unchanged, and the signal's reason at once, even while the
    * body hangs.
    */
   async *parts(length: number, partSize: number, signal: AbortSignal): AsyncGenerator<Part, void, undefined> {
@@ -44,12 +42,12 @@ export class PartSource {
     if (more !== undefined) throw mismatch(`the body goes on after its ${length} bytes`)
   }
 
-  /** Gives one buffer back: its request has settled. */
+  /** Returns one buffer: its request has settled. */
   settle(buffer: Uint8Array): void {
     if (this.#held.delete(buffer)) this.#onSettled(buffer)
   }
 
-  /** Gives back what is left, and ends the body; waits for its `finally`, but not forever. */
+  /** Returns the remaining buffers and ends the body; waits for its `finally`, but not forever. */
   async close(timeoutMs: number): Promise<void> {
     for (const buffer of [...this.#held]) this.settle(buffer)
     if (this.#ended) return
@@ -58,7 +56,7 @@ export class PartSource {
     if (returned === undefined) return
     const patience = new AbortController()
     const late = delay(timeoutMs, undefined, { signal: patience.signal, ref: false })
-    // allSettled: how a body ends that was cut short says nothing about the object.
+    // allSettled: an error while ending a cut-off body says nothing about the object.
     await Promise.race([Promise.allSettled([returned]), Promise.allSettled([late])])
     patience.abort()
   }

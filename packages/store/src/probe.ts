@@ -1,7 +1,8 @@
 /**
- * Trying a store out, with a probe object of its own key that is deleted afterwards. Two stores that call themselves S3
- * differ in nearly everything here, and a bucket's settings or a policy can differ on the same store. Where objects can't be deleted
- * (object lock), one trial is remembered instead of being made again by each process (remembered.ts).
+ * Tests a store's abilities, with a probe object under its own key that is deleted afterwards. Two stores that call
+ * themselves S3 differ in nearly everything here; on the same store a bucket's settings or a policy can differ. If
+ * objects cannot be deleted (object lock), one trial is remembered, so that not every process repeats it
+ * (remembered.ts).
  */
 import {
   CompleteMultipartUploadCommand,
@@ -32,7 +33,7 @@ export interface ProbeOptions {
   readonly onWarning: (warning: StoreError) => void
 }
 
-/** What the steps share. */
+/** State shared by the steps. */
 class Probe {
   readonly key: string
   readonly attempt = randomUUID()
@@ -57,8 +58,8 @@ class Probe {
 }
 
 /**
- * Throws what stands in the way of any use: S3_NO_BUCKET, S3_ACCESS_DENIED, S3_UNAVAILABLE, S3_TIMEOUT, or S3_UNSUPPORTED
- * for a store that loses metadata or has no multipart uploads.
+ * Throws for obstacles to any use: S3_NO_BUCKET, S3_ACCESS_DENIED, S3_UNAVAILABLE, S3_TIMEOUT, or S3_UNSUPPORTED for a
+ * store that loses metadata or has no multipart uploads.
  */
 export async function probe(link: S3Connection, options: ProbeOptions): Promise<Capabilities> {
   const known = await recall(link, options)
@@ -100,7 +101,7 @@ export async function probeReadOnly(link: S3Connection, options: ProbeOptions): 
     const answer = await link.request(trial.request('reading'), (client, o) => client.send(command, o))
     await answer.Body?.transformToByteArray()
   } catch (error) {
-    // Without the right to list, AWS answers 403 AccessDenied for what isn't there.
+    // Without the right to list, AWS answers 403 AccessDenied for a missing object.
     const mayBeAbsence = isStoreError(error, 'S3_ACCESS_DENIED') && causeCode(error) === 'AccessDenied'
     if (!isStoreError(error, 'S3_NO_SUCH_OBJECT') && !mayBeAbsence) throw error
   }
@@ -124,7 +125,7 @@ async function putTwice(trial: Probe): Promise<boolean> {
   try {
     await put(trial, { IfNoneMatch: '*' }, 'writing')
   } catch (error) {
-    // A lost answer of a try that succeeded meets its own object.
+    // A retry after a lost answer of a successful try finds its own object.
     if (isStoreError(error, 'S3_OBJECT_EXISTS')) return true
     if (!isStoreError(error, 'S3_UNSUPPORTED', 'S3_REJECTED')) throw error
     await put(trial, {}, 'writing')
@@ -183,10 +184,10 @@ async function tryMultipart(trial: Probe, conditional: boolean) {
       const answer = await link.request(trial.request('completion'), (client, o) => client.send(command, o))
       trial.versions.push(knownVersion(answer.VersionId))
     }
-    // The key exists by now, so where the condition holds the upload stays unfinished and can still be completed.
+    // The key exists by now, so if the condition holds, the upload stays unfinished and can still be completed.
     const ifNoneMatch = conditional && (await refused(complete({ IfNoneMatch: '*' })))
     if (ifNoneMatch || !conditional) await complete({})
-    // What is finished can't be aborted any more, but the answer tells whether the store knows the request.
+    // A finished upload cannot be aborted any more, but the answer shows whether the store knows the request.
     const finished = uploadId
     uploadId = undefined
     const aborted = await abortIsKnown(trial, finished)
@@ -201,7 +202,7 @@ async function tryMultipart(trial: Probe, conditional: boolean) {
   }
 }
 
-/** False when the store has no such request. A policy that forbids it is another matter: a warning says so. */
+/** False when the store has no such request. If only a policy forbids it, a warning says so. */
 async function abortIsKnown({ link, key, options }: Probe, uploadId: string): Promise<boolean> {
   try {
     await abortUpload(link, { bucket: options.bucket, key, uploadId }, options.signal)
@@ -244,7 +245,7 @@ async function refused(request: Promise<void>): Promise<boolean> {
   }
 }
 
-/** A question that a store may not understand, or a policy forbid: then the answer is no. Of a policy a warning tells. */
+/** A request that the store may not know, or a policy may forbid: both count as no. A policy also causes a warning. */
 async function answers({ options }: Probe, right: string, question: () => Promise<boolean>): Promise<boolean> {
   try {
     return await question()
@@ -259,8 +260,8 @@ async function answers({ options }: Probe, right: string, question: () => Promis
 }
 
 /**
- * Deletes every version that was written. When that is refused, they stay: until a date, in a bucket with object lock, or for
- * the sweep; a warning says so.
+ * Deletes every version that was written. If that is refused, the versions stay: until a date, in a bucket with object
+ * lock, or until the sweep; a warning says so.
  */
 async function cleanUp(trial: Probe): Promise<'nothing' | 'objects' | { readonly until: Date }> {
   const { link, options, key, target, versions } = trial
@@ -274,7 +275,7 @@ async function cleanUp(trial: Probe): Promise<'nothing' | 'objects' | { readonly
     }
     return 'nothing'
   } catch (error) {
-    // A store that says nothing is not waited for once more: what stays is for the sweep.
+    // A store that does not answer is not waited for again: the sweep removes the rest.
     const late = error instanceof DOMException && error.name === 'TimeoutError'
     if (!late && !(error instanceof StoreError)) throw error
     const head = { bucket: options.bucket, key, version: refused, signal: options.signal }

@@ -1,6 +1,6 @@
 /**
- * Writing one object: a single request when it fits into one part, else a multipart upload. When `put` throws, every
- * request has settled, every buffer has been given back and no unfinished upload is left (or a warning said so).
+ * Writes one object: a single request when it fits into one part, else a multipart upload. When `put` throws, every
+ * request has settled, every buffer has been returned and no unfinished upload is left (or a warning said so).
  */
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { setMaxListeners } from 'node:events'
@@ -26,7 +26,7 @@ export interface PutContext {
   readonly onWarning: (warning: StoreError) => void
 }
 
-/** What the store answers to the request that makes the object. */
+/** The store's answer to the request that makes the object. */
 interface Answer {
   readonly ETag?: string | undefined
   readonly VersionId?: string | undefined
@@ -40,15 +40,14 @@ interface Making {
 }
 
 /**
- * Throws SOURCE_TOO_LARGE before it asks the body for anything; the caller's abort reason; the body's own error; or a
- * StoreError.
+ * Throws SOURCE_TOO_LARGE before it reads the body; the caller's abort reason; the body's own error; or a StoreError.
  */
 export async function put(context: PutContext, request: PutRequest): Promise<PutResult> {
   const partSize = partSizeFor(request.length, context.limits)
   const { signal } = request
   signal?.throwIfAborted()
   const stop = new AbortController()
-  // Every part in flight listens; more than ten of them are no leak.
+  // Every part in flight listens; more than ten listeners are no leak.
   setMaxListeners(0, stop.signal)
   const onAbort = () => stop.abort(signal?.reason)
   signal?.addEventListener('abort', onAbort, { once: true })
@@ -87,7 +86,7 @@ async function putWhole(
   try {
     const answer = await link.request(options, (client, o) => client.send(command, o))
     request.onProgress?.({ confirmed: request.length, total: request.length })
-    // The store has checked the body's CRC-32; an MD5 of our own is only for when its answer is missing.
+    // The store has checked the body's CRC-32; our own MD5 is only for an answer that never comes.
     return await finished(context, request, answer, () => ({ etag: undefined, checksum: undefined }))
   } catch (error) {
     stop.signal.throwIfAborted()
@@ -152,7 +151,7 @@ function params({ bucket }: PutContext, request: PutRequest, ifNoneMatch: boolea
   }
 }
 
-/** The store said yes. Where it keeps versions it must also say which, or else a HEAD does. */
+/** After a success. If the store keeps versions, the answer or a HEAD must name the version. */
 async function finished(
   context: PutContext,
   request: PutRequest,
@@ -178,12 +177,12 @@ async function finished(
     ...(version !== undefined && { version }),
     ...(checksum && { checksum }),
   }
-  // Length and attempt are what was sent; this compares the digests.
+  // Length and attempt are those that were sent; this compares the digests.
   if (attempt !== undefined) assertCommittedPut(made, attempt, length, expected())
   return resultOf(made, false)
 }
 
-/** The store said no, or nothing. Throws the error unless the object turns out to be there and ours. */
+/** After a refusal or a lost answer. Throws the error unless the object turns out to be there and ours. */
 async function recovered(
   { link, bucket }: PutContext,
   request: PutRequest,

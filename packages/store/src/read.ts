@@ -1,6 +1,6 @@
 /**
- * ObjectReader ranges of one object, and only of that one: every request is pinned to the version, or else to the ETag. A
- * body that breaks is asked for again from the byte where it broke.
+ * Reads ranges of one object, and only of that one: every request is pinned to the version, or else to the ETag. A body
+ * that breaks is requested again from the byte where it broke.
  */
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -14,8 +14,8 @@ const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 5_000
 
 /**
- * A reader that asks the store for nothing until `read` is iterated. Throws a RangeError without a version or an ETag:
- * two ranges could then come from two objects.
+ * A reader that sends no request until `read` is iterated. Throws a RangeError without a version or an ETag: two ranges
+ * could then come from two objects.
  */
 export function reader(link: S3Connection, bucket: string, request: ReaderRequest): StoreReader {
   if (request.version === undefined && !request.etag) throw new RangeError('a reader needs a version or an ETag')
@@ -50,7 +50,7 @@ async function* readRange(
     const before = position
     try {
       for await (const chunk of await openRange(link, bucket, request, position, end, signal)) {
-        // s3rver 3.7 answers `bytes=0-0` with the whole object: take what was asked for and leave the rest.
+        // s3rver 3.7 answers `bytes=0-0` with the whole object: take the requested bytes and drop the rest.
         const wanted = chunk.subarray(0, end - position)
         position += wanted.byteLength
         heardAt = performance.now()
@@ -70,14 +70,14 @@ async function* readRange(
   }
 }
 
-/** A body that stopped before its end: worth another request, unlike what the store refused. */
+/** A body that stopped before its end: worth another request, unlike a refusal of the store. */
 class BrokenBody extends Error {
   constructor(cause: unknown) {
     super('broken body', { cause })
   }
 }
 
-/** Asks for [position, end) and returns its body, checked to be a piece of the right object. */
+/** Requests [position, end) and returns its body, checked to be a range of the right object. */
 async function openRange(
   link: S3Connection,
   bucket: string,
@@ -104,7 +104,7 @@ async function openRange(
   if (body === undefined) throw new BrokenBody(new Error('an answer without a body'))
   try {
     const other = version !== undefined ? answer.VersionId !== version : quotedEtag(answer.ETag) !== quotedEtag(etag)
-    // A store that leaves out the version in its answer has been asked for it all the same.
+    // If the store's answer omits the version, the request still named it.
     if (other && !(version !== undefined && answer.VersionId === undefined)) throw replaced(key)
     const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.ContentRange ?? '')
     const start = range ? Number(range[1]) : 0
@@ -118,7 +118,9 @@ async function openRange(
   return chunksOf(link, key, body, signal)
 }
 
-/** The body's chunks. Throws BrokenBody when it fails or falls silent; the consumer's own pauses don't count as silence. */
+/**
+ * The body's chunks. Throws BrokenBody when it fails or falls silent; the consumer's own pauses don't count as silence.
+ */
 async function* chunksOf(
   { inactivityTimeoutMs, maxAttempts, giveUpAfterMs: patienceMs, silence: watch }: S3Connection,
   key: string,

@@ -1,6 +1,6 @@
 import type { Store, StoreReader } from './types.js'
 
-/** Where a record says that its object lies. */
+/** The location of an object, as its record names it. */
 export interface RecordedPlace {
   readonly objectKey: string
   /** Null on stores without versions. */
@@ -8,10 +8,10 @@ export interface RecordedPlace {
 }
 
 /**
- * Reads the object of a record: pinned to the recorded version, on a store without versions to whatever lies under the key
- * now. Its length is the store's own word and never the record's, so that the two can be compared. Was the object replaced
- * since, the record and the header's tags say so with a code of their own, which is more than an ETag can: the recorded one
- * is used by no reader.
+ * Reads the object of a record: pinned to the recorded version, or on a store without versions the object that lies
+ * under the key now. Its length comes from the store and never from the record, so that the two can be compared. If the
+ * object was replaced, the record and the header's tags show it with their own code, which is more than an ETag can
+ * show: no reader uses the recorded ETag.
  *
  * @throws StoreError, S3_NO_SUCH_OBJECT when it isn't there
  */

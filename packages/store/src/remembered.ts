@@ -1,7 +1,7 @@
 /**
- * In a bucket that keeps every object for a while, trying it out leaves objects behind that can't be deleted. So what was
- * seen is remembered there, in the metadata of one object, and read by the next process instead of trying again: until that
- * object's own lock has run out, when it and what the trial left can go, and one process tries again.
+ * In a bucket with object lock, a trial leaves objects behind that cannot be deleted for a while. So its result is
+ * stored there, in the metadata of one object, and the next process reads it instead of repeating the trial. When that
+ * object's own lock has run out, it and the remains of the trial can be deleted, and one process repeats the trial.
  */
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { UNPROBED, type Capabilities } from './capabilities.js'
@@ -18,11 +18,11 @@ export interface RememberOptions {
 }
 
 const SEEN = 'seen'
-/** Its version changes when Capabilities do: what an earlier program remembered is then tried out again. */
+/** Changes with Capabilities: a result of an earlier program is then ignored, and the trial repeated. */
 const FIELD = 'sealfleet-seen-v1'
 const BODY = Buffer.from('what this store can do is in the metadata; this object may be deleted\n')
 
-/** What a process before saw; undefined: nothing that is still locked. @throws StoreError for an outage */
+/** The result of an earlier process; undefined: none is still locked. @throws StoreError for an outage */
 export async function recall(
   link: S3Connection,
   { bucket, prefix, signal }: Omit<RememberOptions, 'onWarning'>,
@@ -33,13 +33,13 @@ export async function recall(
     const capabilities = read(metadata[FIELD])
     return capabilities && { ...capabilities, lockedUntil: lock.until }
   } catch (error) {
-    // A HEAD has no body: whatever is wrong with bucket or rights is told by the first request that has one.
+    // A HEAD has no body: the first request with one reports a fault of bucket or rights.
     if (isStoreError(error, 'S3_NO_SUCH_OBJECT', 'S3_ACCESS_DENIED', 'S3_REJECTED', 'S3_UNSUPPORTED')) return undefined
     throw error
   }
 }
 
-/** A process that can't write it down has seen it all the same. */
+/** Never throws: a process that cannot store the result still has it. */
 export async function remember(
   link: S3Connection,
   { bucket, prefix, signal, onWarning }: RememberOptions,
@@ -60,7 +60,7 @@ export async function remember(
   }
 }
 
-/** Anyone who may write to the bucket can write there: only what has the very form is taken. */
+/** Every user with write access to the bucket can write there: only a value of exactly this form is accepted. */
 function read(text: string | undefined): Capabilities | undefined {
   try {
     const value: unknown = JSON.parse(text ?? '')

@@ -1,9 +1,9 @@
 /**
- * The one way to the store: an S3 client with nothing left to its environment, and a time limit on every request.
+ * The only way to the store: an S3 client that takes nothing from its environment, and a time limit on every request.
  *
- * What the SDK does of itself (versions as pinned in package.json, read in their sources):
- * - no time-outs by default; `requestTimeout` only warns without `throwOnRequestTimeout`; it ends with the answer's head,
- *   so a body that never comes needs a limit of our own;
+ * The SDK's own behaviour (versions as pinned in package.json, read in their sources):
+ * - no time-outs by default; `requestTimeout` only warns without `throwOnRequestTimeout`; it ends with the answer's
+ *   head, so a missing body needs a limit of our own;
  * - `socketTimeout` counts a reader's own pauses as the server's silence, so it is off;
  * - the connection time-out also counts waiting for a free socket of the agent, so sockets are not scarce;
  * - bodies over 2 MiB are sent with `Expect: 100-continue` over a new connection each, so that is off;
@@ -40,7 +40,7 @@ export class S3Connection implements Disposable {
   readonly checksums: 'when-supported' | 'when-required'
   readonly inactivityTimeoutMs: number
   readonly abortTimeoutMs: number
-  /** Without it, no one is in a hurry. */
+  /** Undefined: no limit for the answer. */
   readonly giveUpAfterMs: number
   readonly silence: UnresponsiveMonitor
   readonly #connectTimeoutMs: number
@@ -52,7 +52,7 @@ export class S3Connection implements Disposable {
     this.checksums = options.checksums ?? 'when-supported'
     this.giveUpAfterMs = options.giveUpAfterMs ?? Infinity
     this.silence = new UnresponsiveMonitor(options.silenceAfterMs ?? 5 * SECOND, options.onSilence)
-    // Anyone who is in a hurry tries twice at least: a connection may be dead, and another not.
+    // With a limit for the answer, at least two tries fit into it: one connection may be dead, and another not.
     const oneTry = this.giveUpAfterMs / 2
     this.abortTimeoutMs = Math.min(options.abortTimeoutMs ?? 30 * SECOND, oneTry)
     this.inactivityTimeoutMs = Math.min(options.inactivityTimeoutMs ?? 60 * SECOND, oneTry)
@@ -64,7 +64,7 @@ export class S3Connection implements Disposable {
 
   /**
    * Sends one request, with its retries, and returns the answer. Throws the signal's reason when it is aborted, else a
-   * StoreError; S3_TIMEOUT when all tries together take longer than they may.
+   * StoreError; S3_TIMEOUT when all tries together take longer than allowed.
    */
   async request<T>(options: RequestOptions, send: (client: S3Client, options: SendOptions) => Promise<T>): Promise<T> {
     const { what, signal, bytes = 0 } = options
@@ -81,7 +81,7 @@ export class S3Connection implements Disposable {
       late = true
       stop.abort()
     }, limit)
-    // Pauses between tries are short unless the store asks for them: it is the tries that take long.
+    // Pauses between tries are short unless the store asks for longer ones: the tries take the time.
     const question = this.silence.ask(what, Math.min(limit, this.maxAttempts * requestTimeout))
     try {
       const answer = await send(this.client, { abortSignal: stop.signal, requestTimeout })
@@ -122,7 +122,8 @@ function createClient(
   connectTimeout: number,
   requestTimeout: number,
 ): S3Client {
-  // Else the SDK tells every user on Node 20, on standard error, what they can't change; engines and CI tell us.
+  // Otherwise the SDK prints a warning about Node 20 on standard error, which users cannot act on; engines and CI cover
+  // it.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
   const agent = { keepAlive: true, maxSockets: 1024 }
   const client = new S3Client({
@@ -140,7 +141,7 @@ function createClient(
     requestChecksumCalculation: options.checksums === 'when-required' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     expectContinueHeader: false,
-    // Given, so that no AWS_* variable and no file below ~/.aws changes them.
+    // Given explicitly, so that no AWS_* variable and no file below ~/.aws changes them.
     defaultsMode: 'standard',
     useDualstackEndpoint: false,
     useFipsEndpoint: false,
@@ -159,7 +160,7 @@ function createClient(
   return client
 }
 
-/** The signer takes a payload hash that is there already (`getPayloadHash` of @smithy/signature-v4). */
+/** The signer accepts a payload hash that is already computed (`getPayloadHash` of @smithy/signature-v4). */
 function leaveBodiesUnsigned(client: S3Client): void {
   client.middlewareStack.add(
     (next, context) => async (args) => {

@@ -1,4 +1,4 @@
-/** A bucket opened: what it can do is known, and everything else hangs together here. */
+/** An open bucket with known abilities; the other modules are wired together here. */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { check } from './check.js'
 import type { StoreError } from './errors.js'
@@ -26,8 +26,8 @@ import type { Store, StoreOptions } from './types.js'
 import { abortUpload } from './uploads.js'
 
 /**
- * Opens a bucket and tries out what it can do (about a dozen small requests; one when read-only). Throws a RangeError
- * for impossible options, else a StoreError that says what stands in the way.
+ * Opens a bucket and tests its abilities (about a dozen small requests; one when read-only). Throws a RangeError for
+ * impossible options, else a StoreError that names the obstacle.
  *
  * @example
  * using store = await openStore({ endpoint, region, bucket, accessKeyId, secretAccessKey })
@@ -66,7 +66,7 @@ function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
       const request = { bucket, prefix, ...options }
       const objects = () => objectsAsVersions(listObjects(link, request))
       if (!capabilities.listVersions) return objects()
-      // Opened read-only, no one has tried yet.
+      // Opened read-only: the ability has not been tested yet.
       if (!capabilities.probed) return unlessUnsupported(listVersions(link, request), objects)
       return capabilities.versioning ? listVersions(link, request) : objects()
     },
@@ -83,13 +83,13 @@ function storeOf(context: Parameters<typeof put>[0], prefix: string): Store {
   }
 }
 
-/** The entries of a listing; those of another one where the store does not know the first. */
+/** The entries of a listing; those of another listing if the store does not know the first. */
 async function* unlessUnsupported<T>(wanted: AsyncGenerator<T>, instead: () => AsyncGenerator<T>): AsyncGenerator<T> {
   try {
     yield* wanted
     return
   } catch (error) {
-    // Only a listing's first answer says so.
+    // Only a listing's first answer shows that the store does not know it.
     if (!isStoreError(error, 'S3_UNSUPPORTED')) throw error
   }
   yield* instead()

@@ -4,7 +4,8 @@
  * - *Object*: one sealed file in a bucket, written once by one attempt, never changed.
  * - *Part*: a piece of a multipart upload; all of one size but the last. At most 10,000 of them.
  * - *Upload*: an unfinished multipart upload. It costs money and is invisible in listings of objects.
- * - *Version*: what the store calls an object's generation when the bucket keeps versions. `undefined` where it doesn't.
+ * - *Version*: what the store calls an object's generation when the bucket keeps versions. `undefined` where it
+ *   doesn't.
  * - *Pin*: the version, or else the ETag, by which all ranges of one reading come from the same object.
  * - *Settled*: a request with all its retries has ended, well or not, and nothing reads its body any more.
  *
@@ -16,7 +17,7 @@ import type { StoreError } from './errors.js'
 
 export type StoreTls = Pick<TlsConnectionOptions, 'ca' | 'cert' | 'key' | 'servername'>
 
-/** Where the store is and how patient we are with it. */
+/** The store's address and the time limits for it. */
 export interface StoreOptions {
   /** e.g. `http://127.0.0.1:9000`; without it the address of AWS for the region. */
   readonly endpoint?: string
@@ -25,30 +26,30 @@ export interface StoreOptions {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly sessionToken?: string
-  /** For an https endpoint: whom to trust and how to say who we are, in Node's own words. */
+  /** For an https endpoint: the trusted certificates and our own, in Node's terms. */
   readonly tls?: StoreTls | undefined
   /** `https://host/bucket/key` instead of `https://bucket.host/key`. Default: true when there is an endpoint. */
   readonly forcePathStyle?: boolean
   /** Until the connection stands. Default 5,000. */
   readonly connectTimeoutMs?: number
-  /** Until an answer's head is there, beyond the time that the body needs at `minBytesPerSecond`. Default 30,000. */
+  /** Until an answer's head arrives, beyond the time that the body needs at `minBytesPerSecond`. Default 30,000. */
   readonly requestTimeoutMs?: number
   /** Without a byte of a download's body, or without any part of an upload settling. Default 60,000. */
   readonly inactivityTimeoutMs?: number
-  /** For taking back a failed upload, all requests of it together. Default 30,000. */
+  /** For aborting a failed upload, all its requests together. Default 30,000. */
   readonly abortTimeoutMs?: number
-  /** The slowest link we want to work over, bytes per second. Default 256 KiB/s. */
+  /** The slowest supported link, bytes per second. Default 256 KiB/s. */
   readonly minBytesPerSecond?: number
   /** Tries of one request, the first included, with jittered exponential pauses between them. Default 4. */
   readonly maxAttempts?: number
   /**
-   * How long to wait for one answer, all tries together, on top of what the body needs; then two tries at least fit into it. For someone who
-   * sits before a screen. Default: as many tries as `maxAttempts` says, each as long as it may take.
+   * Time limit for one answer, all tries together, beyond the time that the body needs; at least two tries fit into it.
+   * For interactive use. Default: as many tries as `maxAttempts` says, each up to its own limit.
    */
   readonly giveUpAfterMs?: number
   /**
-   * Told when the store was asked and has said nothing at all for `silenceAfterMs`, again every 15 s as long as that lasts, and null
-   * when it answers again.
+   * Called when a request is pending and the store has sent nothing at all for `silenceAfterMs`, again every 15 s while
+   * that lasts, and with null when the store answers again.
    */
   readonly onSilence?: (silence: Unresponsive | null) => void
   /** Default 5,000. */
@@ -64,29 +65,29 @@ export interface StoreOptions {
   /** Over TLS only: don't hash bodies for the signature (SHA-256); CRC-32 and TLS still guard them. Default false. */
   readonly unsignedPayload?: boolean
   /**
-   * `when-supported` (default) sends a CRC-32 with every body (`x-amz-checksum-crc32`), and says so when an upload begins;
-   * `when-required` leaves it out, for stores that refuse headers they don't know.
+   * `when-supported` (default) sends a CRC-32 with every body (`x-amz-checksum-crc32`), and announces it when an upload
+   * begins; `when-required` leaves it out, for stores that refuse unknown headers.
    */
   readonly checksums?: 'when-supported' | 'when-required'
   /**
-   * `read-write` (default) tries out everything below `probePrefix`. `read-only` writes nothing, so it knows less: only
+   * `read-write` (default) tests all abilities below `probePrefix`. `read-only` writes nothing and so learns less: only
    * that address, bucket and keys are right.
    */
   readonly access?: 'read-write' | 'read-only'
-  /** Keys for trying the store out start so. Default `.sealfleet-probe/`. */
+  /** Prefix of the keys for testing the store. Default `.sealfleet-probe/`. */
   readonly probePrefix?: string
-  /** Told of trouble that spoils nothing but wants eyes, e.g. an upload that could not be taken back. */
+  /** Called with problems that fail no operation but need attention, e.g. an upload that could not be aborted. */
   readonly onWarning?: (warning: StoreError) => void
   readonly signal?: AbortSignal
 }
 
 /** A store that does not answer. */
 export interface Unresponsive {
-  /** What was asked first of all that is not answered, e.g. `read of default/…`. */
+  /** The oldest unanswered request, e.g. `read of default/…`. */
   readonly what: string
-  /** Since when, milliseconds. */
+  /** Milliseconds since it was sent. */
   readonly silentMs: number
-  /** How long that question will still be waited for at most, milliseconds. */
+  /** Milliseconds until that request is given up, at most. */
   readonly givesUpInMs: number
 }
 
@@ -100,9 +101,9 @@ export interface PutRequest {
   readonly body: AsyncIterable<Uint8Array>
   /** Exact, known before the first byte. */
   readonly length: number
-  /** From `objectMetadata`; `sealfleet-attempt` is what tells our own object from anybody else's. */
+  /** From `objectMetadata`; `sealfleet-attempt` tells our own object from others. */
   readonly metadata: ObjectMetadata
-  /** Takes the place of what is under the key, where the store would else refuse that. Sealed objects never do. */
+  /** Replaces an object under the key, where the store would otherwise refuse. Sealed objects never do. */
   readonly replace?: boolean
   readonly signal?: AbortSignal
   /** Bytes that the store has confirmed, after each part. */
@@ -119,9 +120,9 @@ export interface PutResult {
   readonly etag: string
   readonly version?: string
   readonly length: number
-  /** What the store says about the whole object, where it keeps such things. */
+  /** The store's checksum of the whole object, if it keeps one. */
   readonly checksum?: ObjectChecksum
-  /** The answer of the last request was lost, and a HEAD found that the object is ours all the same. */
+  /** The answer of the last request was lost, and a HEAD found that the object is there and ours. */
   readonly recovered: boolean
 }
 
@@ -132,7 +133,7 @@ export interface ObjectChecksum {
   readonly type: 'full-object' | 'composite'
 }
 
-/** Why a version can't be deleted now. */
+/** Why a version cannot be deleted now. */
 export interface ObjectLock {
   readonly until?: Date
   readonly legalHold: boolean
@@ -146,11 +147,11 @@ export interface ObjectHead {
   readonly metadata: ObjectMetadata
   readonly modified?: Date
   readonly checksum?: ObjectChecksum
-  /** Undefined: nothing keeps it, or these credentials may not see what does. */
+  /** Undefined: nothing keeps it, or these credentials may not see the lock. */
   readonly lock?: ObjectLock
 }
 
-/** What a reading is pinned to. Give the version where there is one, else the ETag. */
+/** The pin of a reading. Give the version where there is one, else the ETag. */
 export interface ReaderRequest {
   readonly key: string
   readonly length: number
@@ -158,7 +159,7 @@ export interface ReaderRequest {
   readonly etag?: string
 }
 
-/** Satisfies the reader that `@sealfleet/format` wants. */
+/** The reader interface of `@sealfleet/format`. */
 export interface StoreReader {
   readonly length: number
   /** Exactly `length` bytes from `offset`, in chunks of any size, or throws a StoreError (or the signal's reason). */
@@ -176,10 +177,10 @@ export interface ListedVersion {
   readonly key: string
   readonly version?: string
   readonly latest: boolean
-  /** A delete marker has no length and no ETag; all else has. */
+  /** A delete marker has no length and no ETag; all other entries have both. */
   readonly deleteMarker: boolean
   readonly length?: number
-  /** With its quotes; what pins a reading where there is no version. */
+  /** With its quotes; pins a reading if there is no version. */
   readonly etag?: string
   readonly modified?: Date
 }
@@ -194,12 +195,12 @@ interface Cancellable {
   readonly signal?: AbortSignal
 }
 
-/** An S3 bucket, its abilities known. Made by `openStore`. */
+/** An S3 bucket with known abilities. Made by `openStore`. */
 export interface Store extends Disposable {
   readonly bucket: string
   readonly capabilities: Capabilities
   readonly maxObjectLength: number
-  /** The size of all parts but the last, bytes. Throws SOURCE_TOO_LARGE for what the store can't hold. */
+  /** The size of all parts but the last, bytes. Throws SOURCE_TOO_LARGE for a length that the store cannot hold. */
   partSizeFor(length: number): number
   /** Parts of such an object in flight at once; the source may hold one more that it is filling. */
   queueSizeFor(length: number): number
@@ -210,17 +211,17 @@ export interface Store extends Disposable {
   list(prefix: string, options?: Cancellable): AsyncGenerator<ListedObject>
   /** Every version and delete marker; without versions the objects themselves. */
   listVersions(prefix: string, options?: Cancellable): AsyncGenerator<ListedVersion>
-  /** Unfinished uploads. Throws S3_UNSUPPORTED on stores that can't tell. */
+  /** Unfinished uploads. Throws S3_UNSUPPORTED on stores that cannot list them. */
   listUploads(prefix: string, options?: Cancellable): AsyncGenerator<ListedUpload>
   /** Without a version on a bucket with versions: leaves a delete marker. An object that isn't there is no error. */
   delete(key: string, options?: Cancellable): Promise<void>
-  /** Gone for good. A version that isn't there is no error; throws OBJECT_LOCKED for one that the store keeps. */
+  /** Permanent deletion. A version that isn't there is no error; throws OBJECT_LOCKED for one that the store keeps. */
   deleteVersion(key: string, version: string | undefined, options?: Cancellable): Promise<void>
   /** An upload that isn't there is no error. */
   abortUpload(key: string, uploadId: string, options?: Cancellable): Promise<void>
   /**
-   * Whether the store takes objects just now: writes a small one below the probe prefix and deletes it; where what is written
-   * stays (object lock), sends a part of an upload that it then aborts. Throws what stands in the way.
+   * Checks that the store accepts objects now: writes a small one below the probe prefix and deletes it. If written
+   * objects stay (object lock), sends a part of an upload that it then aborts. Throws the obstacle.
    */
   check(options?: Cancellable): Promise<void>
   /** Closes idle connections. */

@@ -1,9 +1,9 @@
 import type { Unresponsive } from './types.js'
 
-/** Between two words on a silence that goes on, milliseconds. */
+/** Milliseconds between two reports while a silence lasts. */
 const AGAIN_MS = 15_000
 
-/** A question that the store has not answered; `end` it when it has, or when no one waits any more. */
+/** A request that the store has not answered; call `end` when it has, or when no caller waits any more. */
 export interface Question {
   end(heard: 'answer' | 'nothing'): void
 }
@@ -17,8 +17,8 @@ interface Asked {
 }
 
 /**
- * Says so when the store was asked and nothing at all has come from it for a while; again now and then as long as that lasts;
- * and once more when it answers. Costs nothing without a listener.
+ * Reports when a request is pending and the store has sent nothing at all for a while; again at intervals while that
+ * lasts; and once more when the store answers. Costs nothing without a listener.
  */
 export class UnresponsiveMonitor implements Disposable {
   readonly #afterMs: number
@@ -33,7 +33,7 @@ export class UnresponsiveMonitor implements Disposable {
     this.#listener = listener
   }
 
-  /** @param limitMs after which anyone who asks gives up */
+  /** @param limitMs after which the request is given up */
   ask(what: string, limitMs: number): Question {
     if (this.#listener === undefined) return UNWATCHED
     const at = performance.now()
@@ -67,7 +67,7 @@ export class UnresponsiveMonitor implements Disposable {
     this.#timer = setTimeout(() => this.#tell(), inMs).unref()
   }
 
-  /** The oldest question is what counts; an answer to any of them shows that someone is there. */
+  /** The oldest request counts; an answer to any of them shows that the store is alive. */
   #tell(): void {
     const [oldest] = this.#asked
     if (oldest === undefined) return

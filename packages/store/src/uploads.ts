@@ -1,4 +1,4 @@
-/** Taking back an unfinished multipart upload, so that nothing of it stays in the store. */
+/** Aborts an unfinished multipart upload, so that nothing of it stays in the store. */
 import { AbortMultipartUploadCommand } from '@aws-sdk/client-s3'
 import type { Capabilities } from './capabilities.js'
 import { isStoreError, toStoreError } from './classify.js'
@@ -9,11 +9,11 @@ import { listUploads } from './lists.js'
 export interface UploadToTakeBack {
   readonly bucket: string
   readonly key: string
-  /** undefined when the answer that should have told it was lost. */
+  /** undefined when the answer that held it was lost. */
   readonly uploadId: string | undefined
 }
 
-/** Resolves when the store has said that the upload is gone; also when it never was. */
+/** Resolves when the store has confirmed that the upload is gone, or that it never existed. */
 export async function abortUpload(
   link: S3Connection,
   { bucket, key, uploadId }: UploadToTakeBack & { readonly uploadId: string },
@@ -29,11 +29,10 @@ export async function abortUpload(
 }
 
 /**
- * Aborts the upload, and, where the store lists uploads, every other one of exactly this key: a start whose answer was
- * lost, or one that a retry doubled. No other attempt ever uses the key. Looks again afterwards, because a store
- * may finish a part after the abort. Call it when all parts have settled. Never throws: what stays behind is told as a
- * warning with the reason, and is for the sweep. A store
- * without aborts keeps the upload, as its capabilities say.
+ * Aborts the upload. If the store lists uploads, aborts every other one of exactly this key, too: a start whose answer
+ * was lost, or one that a retry doubled. No other attempt ever uses the key. Looks again afterwards, because a store
+ * may finish a part after the abort. Call it when all parts have settled. Never throws: a warning names a remaining
+ * upload with the reason, and the sweep removes it. A store without aborts keeps the upload, as its capabilities say.
  */
 export async function abortOrphanedUpload(
   link: S3Connection,
