@@ -5,9 +5,9 @@ import { WORKER_DIED } from './worker-death.js'
 import { coveredByLease } from './live-lease.js'
 
 /**
- * Maintenance's first step with an attempt that no one finishes: OPEN → ABANDONED by compare-and-set, and only when no
- * live lease covers it. A lease that has run out is never revived, so the attempt cannot commit afterwards; only then
- * may what it left in the store be deleted.
+ * Maintenance's first step with an unfinished attempt: OPEN → ABANDONED by compare-and-set, and only when no live lease
+ * covers it. A lease that has run out is never revived, so the attempt cannot commit afterwards; only then may its data
+ * in the store be deleted.
  * @returns false when it is not OPEN, is still covered, or does not exist
  */
 export async function abandonAttempt(db: Queryable, attemptId: string): Promise<boolean> {

@@ -4,21 +4,21 @@ import { coveredByLease } from './live-lease.js'
 import type { AttemptState, FileState } from '../db/terms.js'
 import type { CommittedObject } from './orphaned-objects.js'
 
-/** What the records say of an attempt whose key was found in the store. */
+/** The record of an attempt whose key was found in the store. */
 export interface AttemptOwner {
   readonly attemptId: string
   readonly fileId: string
   readonly state: AttemptState
   readonly fileState: FileState
-  /** A live lease covers it: a worker is at it. */
+  /** A live lease covers it: a worker is working on it. */
   readonly live: boolean
   /** Null while it is OPEN. */
   readonly endedSecondsAgo: number | null
   /** Null unless it is SUPERSEDED. */
   readonly supersededSecondsAgo: number | null
-  /** Its file is DELETED, and it is written down when and by whom. */
+  /** Its file is DELETED, and the record says when and by whom. */
   readonly deleted: boolean
-  /** Where the file is kept: by this attempt or another; null unless it is STORED. */
+  /** The attempt that keeps the file, this or another; null unless the file is STORED. */
   readonly kept: CommittedObject | null
 }
 

@@ -29,7 +29,7 @@ export interface RawAttempt {
   readonly endedAt: Date | null
 }
 
-/** What to select for a RawAttempt: everything but nonces and tags. */
+/** The columns of a RawAttempt: everything but nonces and tags. */
 export const ATTEMPT_SELECT = {
   id: true,
   fileId: true,
@@ -54,7 +54,9 @@ export const ATTEMPT_SELECT = {
   endedAt: true,
 } as const
 
-/** No version is 0: lists and traces show it where a database restored without its constraints names a key that is not there. */
+/**
+ * No real version is 0: lists and traces show it where a database restored without its constraints names a missing key.
+ */
 const UNKNOWN_KEY = 0
 
 export function attemptRow(raw: RawAttempt): AttemptRow {
@@ -103,7 +105,10 @@ export interface RawCommitted extends RawAttempt {
   readonly objectSha256: Uint8Array | null
 }
 
-/** @throws RecordsError E_KEY_UNKNOWN: it names a master key that is not registered; RECORD_DAMAGED: constraints forbid such a row */
+/**
+ * @throws RecordsError E_KEY_UNKNOWN: it names a master key that is not registered; RECORD_DAMAGED: constraints forbid
+ * such a row
+ */
 export function committedAttempt(raw: RawCommitted): CommittedAttempt {
   const row = attemptRow(raw)
   const { fileId } = raw

@@ -7,7 +7,7 @@ export interface CommitInput {
   readonly attemptId: string
   readonly fileId: string
   readonly owner: string
-  /** The version that the store gave the object; without one, the ETag pins it. */
+  /** The store's version of the object; without one, the ETag pins it. */
   readonly objectVersion?: string | undefined
   readonly etag?: string | undefined
   readonly objectLength: number
@@ -18,15 +18,16 @@ export interface CommitInput {
   readonly objectSha256?: Uint8Array | undefined
 }
 
-/** already: this attempt was committed before, its answer was lost. fenced: the file is another's, stop. */
+/** already: this attempt was committed before, and its answer was lost. fenced: the file has another owner, stop. */
 export type CommitOutcome = 'committed' | 'already' | 'fenced'
 
 /**
- * Makes an attempt the file's outcome, in one transaction of one statement: the file is RUNNING under this owner and this
- * attempt, its lease has not run out, the attempt is OPEN, and its keys, locked FOR SHARE against destruction, are ACTIVE
- * or DECRYPT_ONLY. The audit log's row of it is written by the same statement. When any of that fails
- * nothing is written, and the record is read to tell a lost answer from a fence.
- * @throws RecordsError INVALID when lengths or tags break the format's rules; DB_UNAVAILABLE: ask again, it is idempotent
+ * Makes an attempt the file's outcome, in one transaction of one statement: the file is RUNNING under this owner and
+ * this attempt, its lease has not run out, the attempt is OPEN, and its keys, locked FOR SHARE against destruction, are
+ * ACTIVE or DECRYPT_ONLY. The same statement writes the row of the audit log. When any of these conditions fails, no
+ * row is written, and the record is read to tell a lost answer from a fence.
+ * @throws RecordsError INVALID when lengths or tags break the format's rules; DB_UNAVAILABLE: ask again, it is
+ * idempotent
  */
 export async function commitAttempt(db: Queryable, input: CommitInput): Promise<CommitOutcome> {
   const fileId = uuid(input.fileId, 'the file id')

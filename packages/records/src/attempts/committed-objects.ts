@@ -3,8 +3,8 @@ import type { Queryable } from '../db/records.js'
 import type { CommittedObject } from './orphaned-objects.js'
 
 /**
- * The objects that STORED files are kept in, in the byte order of their keys, page by page: to be read beside a listing of
- * the bucket. A file has one COMMITTED attempt at most.
+ * The objects of STORED files, in the byte order of their keys, page by page: to be compared with a listing of the
+ * bucket. A file has at most one COMMITTED attempt.
  */
 export async function listCommittedObjects(
   db: Queryable,

@@ -7,7 +7,7 @@ import type { Disposition } from '../db/terms.js'
 import type { LeaseInput } from './renew-lease.js'
 
 export interface FailInput extends LeaseInput {
-  /** For the history, where the attempt had an id but its row was never written. */
+  /** For the history, if the attempt had an id but its row was never written. */
   readonly attemptId?: string | undefined
   /** From the closed list of packages/queue. */
   readonly code: string
@@ -15,17 +15,17 @@ export interface FailInput extends LeaseInput {
   /** Free of secrets; cut at 2,000 characters. */
   readonly message: string
   readonly disposition: Disposition
-  /** Milliseconds after which the file is tried again; 0 unless given. */
+  /** Milliseconds until the next try; default 0. */
   readonly retryInMs?: number | undefined
-  /** Who looks after a dead letter of this kind, if known. */
+  /** The owner of a dead letter of this kind, if known. */
   readonly deadLetterOwner?: string | undefined
 }
 
 /**
- * Ends a claim without success, in one statement: the attempt's row (if it was opened) becomes FAILED, or ABANDONED on
+ * Ends a claim without success, in one statement. The attempt's row (if it was opened) becomes FAILED, or ABANDONED on
  * release; the failure goes into the file's history; the file goes back to the queue, or is dead with a dead letter.
- * The lease may have run out, as long as no one else has taken the file. Idempotent.
- * @returns fenced when the file is another's by now; then nothing was written
+ * The lease may have run out, unless another owner has taken the file. Idempotent.
+ * @returns fenced when the file has another owner by now; then no row was written
  */
 export async function failAttempt(db: Queryable, input: FailInput): Promise<'recorded' | 'fenced'> {
   const fileId = uuid(input.fileId, 'the file id')
@@ -66,7 +66,7 @@ export async function failAttempt(db: Queryable, input: FailInput): Promise<'rec
   return row?.recorded === true ? 'recorded' : 'fenced'
 }
 
-/** Gives a file back to the queue without burning an attempt (drain, outage). @see failAttempt */
+/** Gives a file back to the queue without counting an attempt (drain, outage). @see failAttempt */
 export function releaseFile(
   db: Queryable,
   input: LeaseInput & { readonly code?: string; readonly class?: string; readonly message?: string },

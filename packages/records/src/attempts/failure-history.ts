@@ -2,14 +2,14 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** How often a file failed in one generation. Releases (outages, drains) are not failures of the file and don't count. */
+/** Failures of a file in one generation. Releases (outages, drains) are not failures of the file and don't count. */
 export interface FailureHistory {
   readonly burned: number
-  /** Those that ended with the code asked about. */
+  /** Failures with the given code. */
   readonly sameCode: number
 }
 
-/** Counts the burned failures of a file's generation. Zeros for a file that does not exist. */
+/** Counts the failures of a file's generation that count as attempts. Zeros for a file that does not exist. */
 export async function failureHistory(
   db: Queryable,
   input: { readonly fileId: string; readonly generation: number; readonly code: string },

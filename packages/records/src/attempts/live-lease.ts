@@ -1,8 +1,8 @@
 import { Prisma } from '../generated/client.js'
 
 /**
- * Whether a live lease covers the OPEN attempt `a` of the file that `file` names: the file's own lease, under which it is
- * ingested, or that of a rekey's item, under which a STORED file is sealed again. By the database's clock.
+ * Whether a live lease covers the OPEN attempt `a` of the file that `file` names: the file's own lease, under which it
+ * is ingested, or the lease of a rekey item, under which a STORED file is re-encrypted. By the database's clock.
  */
 export function coveredByLease(file: 'f' | 'o'): Prisma.Sql {
   const f = Prisma.raw(file)

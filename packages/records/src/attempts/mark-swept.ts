@@ -3,8 +3,8 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
 /**
- * Remembers that the store holds nothing of these attempts any more, and of a DELETED file that it holds nothing of what the file was
- * kept by. An OPEN attempt, and the one that a STORED file is kept by, are never marked.
+ * Records that the store holds nothing more of these attempts and, for the committed attempt of a DELETED file, nothing
+ * more of that file. An OPEN attempt, and the committed one of a STORED file, are never marked.
  */
 export async function markSwept(db: Queryable, attemptIds: readonly string[]): Promise<void> {
   if (attemptIds.length === 0) return

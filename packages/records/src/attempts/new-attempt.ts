@@ -2,7 +2,7 @@ import { RecordsError } from '../db/errors.js'
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 
-/** What a new attempt is written down with, whoever's lease it is made under. */
+/** The recorded fields of a new attempt, whatever lease it is made under. */
 export interface NewAttempt {
   readonly attemptId: string
   readonly fileId: string
@@ -29,8 +29,9 @@ export interface NewAttempt {
 }
 
 /**
- * The common table expressions `usable` (its keys that are ACTIVE or DECRYPT_ONLY, locked against destruction) and `opened`
- * (its row), after one named `held(id, domain_id, generation)` that is empty unless the lease is the caller's.
+ * The common table expressions `usable` (its keys that are ACTIVE or DECRYPT_ONLY, locked against destruction) and
+ * `opened` (its row). They follow one named `held(id, domain_id, generation)` that is empty unless the caller holds the
+ * lease.
  */
 export function newAttempt(input: NewAttempt): Prisma.Sql {
   const keyIds = [input.encKeyId, input.sigKeyId, ...(input.kekKeyId === undefined ? [] : [input.kekKeyId])].map((id) =>

@@ -1,6 +1,8 @@
 import type { CommittedAttempt } from '../db/terms.js'
 
-/** What the records say of a sealed object: readers compare it with the header and the trailer (docs/FORMAT.md §8). */
+/**
+ * The recorded properties of a sealed object: readers compare them with the header and the trailer (docs/FORMAT.md §8).
+ */
 export interface ObjectRecord
   extends
     Pick<

@@ -6,10 +6,10 @@ import { assertOpened, newAttempt, type NewAttempt, type Opened } from './new-at
 export type OpenAttemptInput = NewAttempt
 
 /**
- * Records an attempt with its nonces before the first byte of ciphertext leaves memory. Only for the holder of the lease,
- * and only under keys that are ACTIVE or DECRYPT_ONLY (a rotation may have retired them a moment ago).
+ * Records an attempt with its nonces before the first byte of ciphertext leaves memory. Only for the holder of the
+ * lease, and only under keys that are ACTIVE or DECRYPT_ONLY (a rotation may have just retired them).
  * @throws RecordsError FENCED, NO_ACTIVE_KEY, NONCE_REUSE, INVALID (zero or equal nonces, ids that don't fit them, …),
- *   NOT_FOUND (a key of another role, suite or domain)
+ * NOT_FOUND (a key of another role, suite or domain)
  */
 export async function openAttempt(db: Queryable, input: OpenAttemptInput): Promise<void> {
   const [row] = await db.query<Opened>(Prisma.sql`

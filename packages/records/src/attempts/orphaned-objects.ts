@@ -2,7 +2,7 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** The object that a STORED file is kept in. */
+/** The object of a STORED file. */
 export interface CommittedObject {
   readonly attemptId: string
   readonly bucket: string
@@ -12,20 +12,23 @@ export interface CommittedObject {
   readonly length: number
 }
 
-/** An attempt of which the store may hold something that may go. */
+/** An attempt that may have data in the store that may be deleted. */
 export interface OrphanedObject {
   readonly attemptId: string
   readonly fileId: string
   readonly bucket: string
   readonly objectKey: string
-  /** Since when: its end, when another took its place, or when its file was deleted. Lists are in this order. */
+  /**
+   * Start of the grace period: its end, its replacement by another attempt, or its file's deletion. Lists are in this
+   * order.
+   */
   readonly since: Date
-  /** Where the file is kept instead; null unless it is STORED. */
+  /** The file's committed object; null unless it is STORED. */
   readonly kept: CommittedObject | null
 }
 
 export interface OrphanedObjectPage {
-  /** Those whose `since` is so long ago. */
+  /** Only attempts whose `since` is at least this long ago. */
   readonly graceSeconds: number
   readonly limit: number
   readonly after?: OrphanedObject | undefined
@@ -40,7 +43,7 @@ export interface RawLeftover extends Omit<OrphanedObject, 'kept'> {
   readonly keptLength: bigint
 }
 
-/** Of attempt `a`, its file `f`, and the attempt `k` that the file is kept by, where there is one. */
+/** Of attempt `a`, its file `f`, and the file's committed attempt `k`, if there is one. */
 export const LEFTOVER_COLUMNS = Prisma.raw(`
   a.id AS "attemptId", a.file_id AS "fileId", a.bucket, a.object_key AS "objectKey", k.id AS "keptId", k.bucket AS "keptBucket",
   k.object_key AS "keptKey", k.object_version AS "keptVersion", k.etag AS "keptEtag", k.object_length AS "keptLength"`)
@@ -59,18 +62,18 @@ export function leftoverRow({
   return { ...rest, kept: { attemptId: keptId, ...place, length: Number(keptLength) } }
 }
 
-/** Rows that come after a place in the order of `since` and id. */
+/** Rows after a place in the order of `since` and id. */
 export function afterLeftover(since: Prisma.Sql, { after }: OrphanedObjectPage): Prisma.Sql {
   if (after === undefined) return Prisma.empty
   return Prisma.sql`AND (${since}, a.id) > (${after.since}::timestamptz, ${uuid(after.attemptId, 'the attempt id')}::uuid)`
 }
 
 /**
- * What an attempt left may go once its file has found its end some other way: it is STORED by another attempt, or was
- * discarded or deleted. Until then even the object of an attempt that was never committed could turn out to be the only
- * copy (the source is gone, the database was set back to an older day), so such attempts are not listed.
+ * An attempt's data may be deleted once its file has ended in another way: it is STORED by another attempt, or was
+ * discarded or deleted. Until then even the object of an uncommitted attempt could be the only copy (the source is
+ * gone, the database was restored to an earlier day), so such attempts are not listed.
  *
- * ABANDONED and FAILED attempts that ended so many seconds ago and were not swept yet, the oldest first.
+ * Lists ABANDONED and FAILED attempts that ended at least this many seconds ago and were not swept yet, oldest first.
  */
 export async function listOrphanedObjects(db: Queryable, page: OrphanedObjectPage): Promise<OrphanedObject[]> {
   const rows = await db.query<RawLeftover>(Prisma.sql`

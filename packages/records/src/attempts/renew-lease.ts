@@ -9,8 +9,8 @@ export interface LeaseInput {
 }
 
 /**
- * Extends a lease by the database's clock. False when it is no longer the caller's, or has run out: a lease that has run
- * out is not revived, since another worker may be just about to take it. Then stop all I/O.
+ * Extends a lease by the database's clock. False when the caller no longer holds it, or it has run out: such a lease is
+ * not revived, since another worker may be about to take it. Then stop all I/O.
  */
 export async function renewLease(
   db: Queryable,

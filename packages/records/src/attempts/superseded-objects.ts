@@ -10,8 +10,8 @@ import {
 } from './orphaned-objects.js'
 
 /**
- * Attempts whose place another attempt of their file took so many seconds ago, and that were not swept yet, the oldest first.
- * Of a file that is deleted by now they are listed without that grace.
+ * Attempts that another attempt of their file replaced at least this many seconds ago and that were not swept yet,
+ * oldest first. Attempts of a file that has been deleted are listed without that grace.
  */
 export async function listSuperseded(db: Queryable, page: OrphanedObjectPage): Promise<OrphanedObject[]> {
   const rows = await db.query<RawLeftover>(Prisma.sql`

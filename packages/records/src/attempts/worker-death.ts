@@ -1,13 +1,14 @@
 import { Prisma } from '../generated/client.js'
 
-/** The code of an attempt whose lease ran out: its worker died or stood still (packages/queue has the list). */
+/** The code of an attempt whose lease ran out: its worker died or hung (packages/queue has the list). */
 export const WORKER_DIED = 'WORKER_DIED'
 
 /**
- * Common table expressions after one named `died` (file_id, attempt_no, generation, owner): closes its attempt, if one was
- * opened, and writes into the file's history which worker it was. It burns nothing: crashes are counted on their own.
+ * Common table expressions after one named `died` (file_id, attempt_no, generation, owner): they close its attempt, if
+ * one was opened, and write the worker into the file's history. This counts as no attempt: crashes are counted
+ * separately.
  *
- * Owners are `<worker>/<activation>`. A worker is known by host and process while its row is kept.
+ * Owners are `<worker>/<activation>`. Host and process of a worker are known while its row is kept.
  */
 export function closeDeadWorkersAttempt(): Prisma.Sql {
   return Prisma.sql`closed AS (

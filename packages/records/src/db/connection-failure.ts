@@ -1,13 +1,16 @@
 import type { RecordsErrorCode } from './errors.js'
 
-/** Why no session came about, where the server's or the driver's own words need a reader who knows them. */
+/** Why a session could not be opened, where the server's or the driver's own words need interpretation. */
 export interface ConnectionFailure {
   readonly code: RecordsErrorCode
   readonly message: string
   readonly fix: string
 }
 
-/** What a pooler or a server says before a session is there: by its words, since pgbouncer has one SQLSTATE for all of it. */
+/**
+ * Refusals of a pooler or a server before a session exists: told by their words, since pgbouncer has one SQLSTATE for
+ * all.
+ */
 const SAID: readonly (readonly [RegExp, RecordsErrorCode, what: string, fix: string, sqlState?: string])[] = [
   [
     /unsupported startup parameter[^:]*: ?(?<name>[\w, ]*)/i,
@@ -31,7 +34,7 @@ const SAID: readonly (readonly [RegExp, RecordsErrorCode, what: string, fix: str
   ],
 ]
 
-/** @returns undefined for what is no failure of this kind, which is told by its code and SQLSTATE */
+/** @returns undefined for a failure of another kind, which its code and SQLSTATE identify */
 export function connectionFailure(
   sqlState: string | undefined,
   said: string | undefined,

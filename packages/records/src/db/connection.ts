@@ -11,7 +11,7 @@ export interface ConnectionOptions {
   readonly connectTimeoutMs?: number
   /** Most connections held at once. Default 10. */
   readonly poolSize?: number
-  /** TLS beside what the URL says; given, it stands for `sslmode=verify-full` where the URL has no mode. */
+  /** TLS beyond the URL's own; if given, it implies `sslmode=verify-full` when the URL has no mode. */
   readonly tls?: DatabaseTls | undefined
 }
 
@@ -22,9 +22,9 @@ export function driverFields(address: DatabaseAddress) {
 }
 
 /**
- * Configuration of the driver's pool with a time-out on everything: reaching the server, a statement (by the server, and
- * a little later by ourselves in case the server is gone without a word), a lock, an idle transaction. Behind a pooler in
- * transaction mode the server's are those of the role.
+ * Configuration of the driver's pool with a time-out on everything: reaching the server, a statement (by the server,
+ * and a little later by ourselves in case the server vanished silently), a lock, an idle transaction. Behind a pooler
+ * in transaction mode the server's time-outs are those of the role.
  * @throws RecordsError DB_URL
  */
 export function poolConfig(

@@ -3,10 +3,10 @@ import { checkServerIdentity, type ConnectionOptions as TlsConnectionOptions, ty
 import pg from 'pg'
 import { RecordsError } from './errors.js'
 
-/** TLS from outside of the URL, in Node's own words; giving any turns TLS on. PEM texts, not paths. */
+/** TLS from outside of the URL, in Node's terms; any of these turns TLS on. PEM texts, not paths. */
 export type DatabaseTls = Pick<TlsConnectionOptions, 'ca' | 'cert' | 'key' | 'servername'>
 
-/** A database URL, taken apart. Nothing in here comes from the process's environment but a missing user's name. */
+/** A parsed database URL. Only a missing user name comes from the process's environment. */
 export interface DatabaseAddress {
   /** A host's name, an address, or the folder of the server's socket. */
   readonly host: string
@@ -15,9 +15,9 @@ export interface DatabaseAddress {
   readonly password?: string
   readonly database: string
   readonly ssl: false | TlsConnectionOptions
-  /** Where the tables are. */
+  /** The schema of the tables. */
   readonly schema: string
-  /** A pooler in transaction mode stands between: only what it keeps for a client is asked of a session. */
+  /** A pooler in transaction mode stands between: sessions use only settings that it keeps for a client. */
   readonly pooled: boolean
   readonly applicationName?: string
   readonly connectTimeoutMs?: number
@@ -26,7 +26,7 @@ export interface DatabaseAddress {
 const FORM =
   /^postgres(?:ql)?:\/\/(?:(?<userinfo>[^/?#]*)@)?(?<host>[^/?#]*)(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?$/
 
-/** What else libpq, Prisma or the driver know, and what to do instead. */
+/** Other parameters that libpq, Prisma or the driver know, and what to do instead. */
 const INSTEAD: Readonly<Record<string, string>> = {
   options: 'the session’s settings are ours; for search_path write schema=NAME, for others ALTER ROLE … SET',
   connection_limit: 'set SEALFLEET_DATABASE_POOL_SIZE',
@@ -43,8 +43,8 @@ const KNOWN =
   'host, port, user, password, dbname, schema, pgbouncer, sslmode, sslrootcert, sslcert, sslkey, application_name, connect_timeout'
 
 /**
- * Takes a postgres:// URL apart as libpq does, socket folders included. A parameter that is not honoured is refused.
- * @throws RecordsError DB_URL that never repeats a value, which may be a password
+ * Parses a postgres:// URL as libpq does, socket folders included. A parameter that is not honoured is refused.
+ * @throws RecordsError DB_URL; it never repeats a value, which may be a password
  */
 export function parseDatabaseUrl(text: string, tls: DatabaseTls = {}): DatabaseAddress {
   if (!/^postgres(ql)?:\/\//.test(text)) throw badUrl('it must begin with postgres://')

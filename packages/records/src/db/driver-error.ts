@@ -5,13 +5,13 @@ import { connectionFailure } from './connection-failure.js'
 import { RecordsError, type RecordsErrorCode } from './errors.js'
 import { lacksRight, missingRight } from './missing-right.js'
 
-/** What can be learned from an error of pg, of Prisma's adapter or of Prisma's client, wherever in its causes it sits. */
+/** The facts in an error of pg, of Prisma's adapter or of Prisma's client, at any depth of its causes. */
 interface Findings {
   sqlState?: string
   constraint?: string
   /** Prisma's P-codes, Node's errno codes and the adapter's kinds, outermost first. */
   readonly codes: string[]
-  /** Without row contents: `detail` and `where` are never taken along. */
+  /** Without row contents: `detail` and `where` are never copied. */
   message?: string
 }
 
@@ -91,15 +91,15 @@ const SUMMARY: Record<RecordsErrorCode, string> = {
 }
 
 /**
- * Classes whose messages from the server speak of the connection or the statement, never of a row's values: those stand in
- * `detail` and `where`, which are not taken along, and in messages of class 22, which is INVALID.
+ * Classes whose messages from the server concern the connection or the statement, never a row's values. Those stand in
+ * `detail` and `where`, which are not copied, and in messages of class 22, which is INVALID.
  */
 const MESSAGE_IS_SAFE = new Set<RecordsErrorCode>(['DB_UNAVAILABLE', 'DB_ACCESS_DENIED', 'DB_SCHEMA', 'DB_ERROR'])
 
 /**
- * Any error of the driver as a RecordsError; one that is a RecordsError already passes unchanged.
- * A value that broke a rule is not repeated: only the rule's name is.
- * @param sql the text of the statement, without its values: says which right is missing when one is
+ * Turns any error of the driver into a RecordsError; a RecordsError passes unchanged. A value that broke a rule is not
+ * repeated, only the rule's name.
+ * @param sql the text of the statement, without its values: shows which right is missing
  */
 export function recordsError(error: unknown, sql?: string): RecordsError {
   if (error instanceof RecordsError) return error
@@ -183,6 +183,7 @@ function constraintOf(e: Record<string, unknown>, message: unknown): string | un
   if (typeof constraint === 'string') return constraint
   if (typeof constraint === 'object' && constraint !== null && 'index' in constraint) return String(constraint.index)
   if (typeof message !== 'string') return undefined
-  // The adapter drops the name of a CHECK; the server's message has it, or begins with it, as our triggers' do (session.ts).
+  // The adapter drops the name of a CHECK; the server's message contains it, or begins with it, as our triggers' do
+  // (session.ts).
   return /constraint "([a-z0-9_]+)"/.exec(message)?.[1] ?? /(?:^|`)([a-z]+(?:_[a-z0-9]+)+): /.exec(message)?.[1]
 }

@@ -4,43 +4,43 @@ export const RECORDS_ERROR_CODES = [
   'DB_UNAVAILABLE',
   /** The database answered and refused the user, the password or the database's name. Trying again does not help. */
   'DB_ACCESS_DENIED',
-  /** TLS could not be set up: one side does not take the other's certificate. Trying again does not help. */
+  /** TLS could not be set up: one side does not accept the other's certificate. Trying again does not help. */
   'DB_TLS',
   /** The tables are missing or older than this program: run `npm run migrate`. */
   'DB_SCHEMA',
   /** The database URL is malformed. */
   'DB_URL',
-  /** The lease is not, or no longer, the caller's. */
+  /** The caller does not hold the lease, or no longer holds it. */
   'FENCED',
   /** The domain lacks an active master key, or the key named is not in a state that permits sealing. */
   'NO_ACTIVE_KEY',
   /** The record of a stored file names a master key that is not registered; constraints forbid it. */
   'E_KEY_UNKNOWN',
-  /** A row of a file or an attempt is not one that the constraints allow; the message names file and column. */
+  /** A row of a file or an attempt breaks the constraints; the message names file and column. */
   'RECORD_DAMAGED',
   /** A nonce was used before under this master key. */
   'NONCE_REUSE',
   /** No domain, key, batch, attempt or file of that id. */
   'NOT_FOUND',
-  /** Something of that id or name exists and is different. */
+  /** Another object of that id or name exists and is different. */
   'CONFLICT',
   /** The step is not allowed from the present state (as from DESTROYED back to ACTIVE). */
   'BAD_STATE',
   /** A value that the caller gave breaks a rule of the schema; `constraint` names it. */
   'INVALID',
-  /** A hold forbids that this be destroyed or deleted. */
+  /** A hold forbids this destruction or deletion. */
   'HELD',
-  /** What was asked for needs a request that operators have signed, and none was named. */
+  /** The operation needs a request that operators have signed, and none was named. */
   'REQUEST_NEEDED',
   /** The request has expired by the database's clock. */
   'REQUEST_EXPIRED',
-  /** The request was used; each is good for one deed. */
+  /** The request was already used; each is good for one use. */
   'REQUEST_USED',
   /** The request was cancelled. */
   'REQUEST_CANCELLED',
-  /** Signatures that count are missing; the message says how many. */
+  /** Valid signatures are missing; the message says how many. */
   'REQUEST_UNSIGNED',
-  /** What was signed is not what is to be done, or the request's row and its signed bytes differ. */
+  /** The operation differs from the signed one, or the request's row and its signed bytes differ. */
   'REQUEST_MISMATCH',
   /** The signature is not the operator's over this request. */
   'SIGNATURE_INVALID',
@@ -67,7 +67,7 @@ export interface RecordsErrorDetail {
   readonly sqlState?: string
   /** The constraint that refused. */
   readonly constraint?: string
-  /** What to do about it. */
+  /** The action to take. */
   readonly fix?: string
 }
 

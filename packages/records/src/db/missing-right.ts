@@ -10,10 +10,10 @@ export interface MissingRight {
 const DENIED = /permission denied for ((?:table|relation|view|sequence|schema|function) [\w."]+)/
 
 /**
- * What a refusal with SQLSTATE 42501 was about; undefined for other refusals. The server names the object and not what was to be done
- * with it: that is found in the statement. In another language (lc_messages) the sentence is another and the name is the same, so the
- * table is the one of the statement that the sentence names.
- * @param sql the statement that was refused; without it the right is not known
+ * The missing right behind a refusal with SQLSTATE 42501; undefined for other refusals. The server names the object but
+ * not the operation, which is found in the statement. In another language (lc_messages) the sentence differs and the
+ * name does not, so the table is the one in the statement that the sentence names.
+ * @param sql the refused statement; without it the right is unknown
  */
 export function missingRight(message: string, sql: string | undefined): MissingRight | undefined {
   const object = DENIED.exec(message)?.[1] ?? tableNamed(message, sql)
@@ -36,11 +36,11 @@ function rightIn(sql: string, table: string): MissingRight['right'] {
   const verbs = { INSERT: 'INSERT\\s+INTO', UPDATE: 'UPDATE', DELETE: 'DELETE\\s+FROM' } as const
   for (const [right, verb] of Object.entries(verbs) as [keyof typeof verbs, string][])
     if (new RegExp(`\\b${verb}\\s+"?${named}\\b`, 'i').test(sql)) return right
-  // Locking a row wants the right to change it.
+  // Locking a row needs the right to change it.
   return /\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b/i.test(sql) ? 'UPDATE' : 'SELECT'
 }
 
-/** The refusal, said so that anyone who reads it knows whose rights to look at. @param cause the server's own sentence */
+/** The refusal, worded so that the reader knows whose rights to check. @param cause the server's own sentence */
 export function lacksRight({ right, object }: MissingRight, cause?: string): RecordsError {
   const message = `the user in SEALFLEET_DATABASE_URL lacks a right: ${right ?? 'use'} on ${object}`
   return new RecordsError('DB_ACCESS_DENIED', message, {

@@ -1,8 +1,8 @@
 import type pg from 'pg'
 
 /**
- * A schema other than ours that holds Sealfleet's tables: where an earlier version put them by the user's search path, or
- * where another URL does. undefined when there is none that this user may see.
+ * A schema other than ours that holds Sealfleet's tables: an earlier version, with the user's search path, or another
+ * URL put them there. undefined when there is none that this user may see.
  */
 export async function otherSchema(db: Pick<pg.ClientBase, 'query'>, schema: string): Promise<string | undefined> {
   const { rows } = await db.query<{ name: string }>(

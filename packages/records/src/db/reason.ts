@@ -1,6 +1,6 @@
 import { RecordsError } from './errors.js'
 
-/** The reason that a person gave, without what the database does not take. @throws RecordsError INVALID */
+/** A person's reason, without the characters that the database refuses. @throws RecordsError INVALID */
 export function reasonOf(given: string): string {
   const reason = given.replaceAll('\0', '').trim()
   if (reason === '' || reason.length > 2_000) {

@@ -15,8 +15,8 @@ export interface Queryable {
 }
 
 /**
- * The records, open. Each statement is a function of its own that takes this as its first argument.
- * Dispose (or `close`) ends the connections.
+ * The open records. Each statement is its own function with this as its first argument. Dispose (or `close`) ends the
+ * connections.
  */
 export class Records implements Queryable, AsyncDisposable {
   readonly #prisma: PrismaClient
@@ -41,8 +41,8 @@ export class Records implements Queryable, AsyncDisposable {
   }
 
   /**
-   * Runs statements in one transaction (READ COMMITTED); an error rolls back. For what one statement cannot say. What `run`
-   * itself throws comes out as it is; what the database does to the transaction as a whole is a RecordsError.
+   * Runs statements in one transaction (READ COMMITTED); an error rolls back. For operations that one statement cannot
+   * express. An error of `run` itself passes unchanged; a failure of the transaction as a whole is a RecordsError.
    */
   async transaction<T>(run: (tx: Queryable) => Promise<T>, options: { readonly timeoutMs?: number } = {}): Promise<T> {
     let thrown: { readonly error: unknown } | undefined
@@ -64,8 +64,8 @@ export class Records implements Queryable, AsyncDisposable {
   }
 
   /**
-   * The same records with every transaction rolled back at its end: anyone who is given them does all that they would do, meets every
-   * refusal, and changes nothing. What is written outside of a transaction is written: give them to no one who does that.
+   * The same records, but every transaction is rolled back at its end: callers run all of their statements, meet every
+   * refusal, and change nothing. Statements outside of a transaction do write: callers of this must use none.
    */
   rehearsal(): Records {
     return new Rehearsal(this.#prisma, this.#pool)
@@ -81,7 +81,7 @@ export class Records implements Queryable, AsyncDisposable {
   }
 }
 
-/** Carries a result out of a transaction that is to be rolled back. */
+/** Carries a result out of a transaction that is rolled back. */
 class Rehearsed<T> extends Error {
   override readonly name = 'Rehearsed'
   readonly result: T
@@ -117,16 +117,17 @@ async function rowsOf<Row>(client: Pick<PrismaClient, '$queryRaw'>, sql: Prisma.
 }
 
 /**
- * Connects, and makes sure that the tables are of this version or later.
+ * Connects, and checks that the tables are of this version or later.
  * @throws RecordsError DB_URL, DB_UNAVAILABLE, DB_ACCESS_DENIED, or DB_SCHEMA (then: `npm run migrate`)
  */
 export async function openRecords(databaseUrl: string, options: ConnectionOptions = {}): Promise<Records> {
   const { address, pool: config } = poolConfig(databaseUrl, options)
   const pool = new pg.Pool(config)
-  // An idle connection that the server ends is no failure of ours: the pool opens another. Unheard, it would end the process.
+  // An idle connection that the server ends is no failure: the pool opens another. Without a listener it would end the
+  // process.
   pool.on('error', () => undefined)
-  // The pool listens to idle connections alone. One that ends while it is checked out, between two statements of a
-  // transaction or while it says good-bye, tells its statement; without a listener of its own it would end the process too.
+  // The pool listens to idle connections alone. If a connection ends while it is checked out (between two statements of
+  // a transaction, or while it closes), its statement fails; without its own listener it would end the process too.
   pool.on('connect', (client) => client.on('error', () => undefined))
   const adapter = new ExactTimesPg(pool, { schema: address.schema, onConnectionError: () => undefined })
   const records = new Records(new PrismaClient({ adapter, errorFormat: 'minimal' }), pool)

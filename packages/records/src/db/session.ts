@@ -4,8 +4,8 @@ import { exactTimes, type TypeParsers } from './times.js'
 import type { DatabaseAddress } from './database-url.js'
 
 /**
- * What a session must say for our statements to mean what they say, whatever the server, the database, the role and the
- * client's environment have as defaults. https://www.postgresql.org/docs/current/runtime-config-client.html
+ * The settings that give our statements their intended meaning, whatever the defaults of the server, the database, the
+ * role and the client's environment. https://www.postgresql.org/docs/current/runtime-config-client.html
  */
 const PINNED = {
   TimeZone: 'UTC',
@@ -18,17 +18,17 @@ const PINNED = {
   default_transaction_isolation: 'read committed',
 } as const
 
-/** What pgbouncer keeps for each client whatever session serves it: start-up parameters that it takes. */
+/** The start-up parameters that pgbouncer keeps for each client, whatever session serves it. */
 const KEPT_BY_POOLER: readonly string[] = ['TimeZone', 'DateStyle', 'standard_conforming_strings']
 
-/** In milliseconds; zero is without end. */
+/** In milliseconds; zero is no limit. */
 export interface SessionTimeouts {
   readonly statementMs: number
   readonly lockMs: number
   readonly idleInTransactionMs: number
 }
 
-/** The search path: our schema, and temporary tables after it, so that none stands before ours. */
+/** The search path: our schema, then temporary tables, so that none takes the place of ours. */
 export function searchPath(schema: string): string {
   return `${pg.escapeIdentifier(schema)}, pg_temp`
 }
@@ -45,7 +45,7 @@ export function sessionSettings(schema: string, timeouts: SessionTimeouts): Read
 }
 
 /**
- * A class of the driver's clients whose sessions begin with our settings: as start-up parameters, which win over every
+ * A class of the driver's clients whose sessions begin with our settings: as start-up parameters, which override every
  * default and cost no round trip. The driver's own (PGOPTIONS among them) are not sent.
  */
 export function clientClass(
@@ -79,16 +79,16 @@ export function clientClass(
   }
 }
 
-/** Prisma's adapter brings parsers of its own, which take every offset for zero (7.10.0, seen 2026-11-30). */
+/** Prisma's adapter brings its own parsers, which read every offset as zero (7.10.0, seen 2026-11-30). */
 function readingExactTimes(query: unknown): unknown {
   if (typeof query !== 'object' || query === null || !('types' in query) || query.types === undefined) return query
   return Object.assign(query, { types: exactTimes(query.types as TypeParsers) })
 }
 
 /**
- * Prisma's adapter drops the name of a CHECK that refused, which the server sends in a field of its own (7.10.0, seen
- * 2026-11-30). The server's sentence has the name too, but only the English one can be read (lc_messages): here the name comes
- * first in each other one, as in the messages of our triggers.
+ * Prisma's adapter drops the name of a refusing CHECK, which the server sends in its own field (7.10.0, seen
+ * 2026-11-30). The server's sentence has the name too, but only the English one can be parsed (lc_messages): in any
+ * other language the name is put first, as in the messages of our triggers.
  */
 function nameRule(error: unknown): void {
   if (!(error instanceof pg.DatabaseError) || error.constraint === undefined) return
@@ -102,7 +102,7 @@ function rethrown(error: unknown): never {
   throw error
 }
 
-/** The callback of a query, as the driver's pool gives it; other arguments as they are. */
+/** The callback of a query, as the driver's pool passes it; other arguments stay as they are. */
 function telling(argument: unknown): unknown {
   if (typeof argument !== 'function') return argument
   return (error: unknown, ...rest: unknown[]): void => {
@@ -111,7 +111,7 @@ function telling(argument: unknown): unknown {
   }
 }
 
-/** One setting of a session that is not as it must be. */
+/** One setting of a session with a wrong value. */
 export interface Difference {
   readonly name: string
   readonly seen: string
@@ -122,7 +122,7 @@ const LOOK = `SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[]
   UNION ALL SELECT 'schema', coalesce(current_schema(), '')
   UNION ALL SELECT 'server_encoding', current_setting('server_encoding')`
 
-/** What a session has that our statements cannot live with. Empty unless a pooler stands between. */
+/** Settings of a session that our statements cannot work with. Empty unless a pooler stands between. */
 export async function sessionDifferences(
   db: { query(sql: string, values: unknown[]): Promise<{ rows: { name: string; setting: string }[] }> },
   schema: string,
@@ -137,7 +137,7 @@ export async function sessionDifferences(
   })
 }
 
-/** @throws RecordsError DB_URL or DB_SCHEMA for the first differences, with what to set */
+/** @throws RecordsError DB_URL or DB_SCHEMA for the first differences, with the settings to change */
 export function refuseDifferences(differences: readonly Difference[], address: DatabaseAddress): void {
   if (differences.length === 0) return
   const told = differences.map(({ name, seen, wanted }) => `${name} is "${seen}" and must be "${wanted}"`).join('; ')

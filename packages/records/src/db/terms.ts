@@ -1,15 +1,15 @@
 import type { MasterKeyRef, Suite } from '@sealfleet/format'
 
 /**
- * Terms. A *file* is what someone asked us to keep; a row for it is what *accepted* means. An *attempt* is one try at
+ * Terms. A *file* is what a producer asked to be kept; it is *accepted* once it has a row. An *attempt* is one try at
  * storing it. A *claim* gives a worker the *lease* on a file: the right to make attempt number `attemptNo` until a time
- * by the database's clock. A *fenced* worker has lost its lease and may no longer commit. A *domain* is a retention class
- * with its own master keys; its id is `default` or a UUID. A *generation* counts replays of a file by on-call.
+ * by the database's clock. A *fenced* worker has lost its lease and may no longer commit. A *domain* is a retention
+ * class with its own master keys; its id is `default` or a UUID. A *generation* counts replays of a file by on-call.
  *
  * Ids are lower-case UUIDs with dashes; lengths are bytes; times are by the database's clock.
  */
 
-/** A value of one of these unions is what the database calls it, in capitals. */
+/** Values of these unions are the database's own, in capitals. */
 export type FileState = 'QUEUED' | 'RUNNING' | 'STORED' | 'DEAD' | 'DISCARDED' | 'DELETED'
 export type AttemptState = 'OPEN' | 'COMMITTED' | 'ABANDONED' | 'FAILED' | 'SUPERSEDED'
 export type KeyState = 'PENDING' | 'ACTIVE' | 'DECRYPT_ONLY' | 'DESTROY_SCHEDULED' | 'DESTROYED'
@@ -33,11 +33,11 @@ export interface DomainPolicy {
   readonly segLog2: number
   /** The age in days at which a rotation of the active enc and sig keys is due; null: never. */
   readonly rotationDays: number | null
-  /** How many days after it was stored a file is kept; null: until someone removes it. */
+  /** Days that a file is kept after it was stored; null: until it is removed by a command. */
   readonly retentionDays: number | null
 }
 
-/** Why a file is DELETED: removed by someone, past its retention, or its nonces were shredded. */
+/** Why a file is DELETED: removed by an operator, past its retention, or shredded. */
 export type DeletionKind = 'REMOVED' | 'EXPIRED' | 'SHREDDED'
 
 export interface FileRow {
@@ -55,12 +55,14 @@ export interface FileRow {
   readonly lease: { readonly owner: string; readonly expiresAt: Date } | null
   readonly committedAttemptId: string | null
   readonly lastFailure: { readonly code: string; readonly at: Date } | null
-  /** Of a QUEUED file that failed: when it is tried again, at the earliest. */
+  /** Of a QUEUED file that failed: the earliest time of the next try. */
   readonly nextTryAt: Date | null
   readonly acceptedAt: Date
   readonly updatedAt: Date
   readonly storedAt: Date | null
-  /** Of a DELETED file: what happened, when, by whom, and when the store was seen to hold its object no more. */
+  /**
+   * Of a DELETED file: why, when and by whom it was deleted, and when the store was seen to hold its object no more.
+   */
   readonly deletion: {
     readonly kind: DeletionKind
     readonly at: Date
@@ -80,7 +82,7 @@ export interface AttemptRow {
   readonly suite: Suite
   readonly segLog2: number
   readonly domain: string
-  /** 0, here and below: a key that is not registered, in a database that was damaged. */
+  /** 0, here and below: a key that is not registered, in a damaged database. */
   readonly encKeyVersion: number
   readonly sigKeyVersion: number
   /** The KEK that wraps the nonces at present; null with inline nonces. */
@@ -96,7 +98,7 @@ export interface AttemptRow {
   readonly endedAt: Date | null
 }
 
-/** The committed attempt with what a reader needs to open and check its object. */
+/** The committed attempt with the fields that a reader needs to open and check its object. */
 export interface CommittedAttempt extends AttemptRow {
   readonly etag: string | null
   readonly objectLength: number
@@ -116,9 +118,11 @@ export interface KeyRow extends MasterKeyRef {
   readonly label: string
   /** 8 bytes; null for a KEK. */
   readonly checkValue: Buffer | null
-  /** A KEK's: a wrapped record that it must be able to open. */
+  /** For a KEK: a wrapped record that it must be able to open. */
   readonly checkRecord: Buffer | null
-  /** Digest of what it answers to the reserved nonce, 32 bytes; a KEK has none, versions of before get one later. */
+  /**
+   * Digest of its answer to the reserved nonce, 32 bytes. A KEK has none; versions registered earlier get one later.
+   */
   readonly knownAnswer: Buffer | null
   readonly evidence: unknown
   readonly createdAt: Date
@@ -128,11 +132,11 @@ export interface KeyRow extends MasterKeyRef {
   readonly destroyedAt: Date | null
 }
 
-/** What keeps files from deletion, and the keys that open them from destruction, until it is released. */
+/** Protects files from deletion, and the keys that open them from destruction, until it is released. */
 export interface HoldRow {
   readonly id: string
   readonly domain: string
-  /** Null: every file of the domain, present and to come. */
+  /** Null: every file of the domain, present and future. */
   readonly fileId: string | null
   readonly reason: string
   readonly placedBy: string
@@ -153,7 +157,7 @@ export interface FailureRow {
   readonly at: Date
 }
 
-/** retry: back to the queue, one attempt burned. dead: a dead letter. release: back to the queue, nothing burned. */
+/** retry: back to the queue, counts as an attempt. dead: a dead letter. release: back to the queue, does not count. */
 export type Disposition = 'retry' | 'dead' | 'release'
 
 export interface DeadLetterRow {

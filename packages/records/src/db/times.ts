@@ -13,7 +13,7 @@ const ISO = /^(\d{4,}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-])(\d\d)(?::(\d\d))
 
 /**
  * A time as Postgres writes it in DateStyle ISO, in any zone, as the same instant in UTC.
- * @throws RangeError for another DateStyle: such a text cannot be read without guessing
+ * @throws RangeError for another DateStyle: such a text is ambiguous
  */
 export function instantOf(text: string): string {
   const parts = ISO.exec(text)
@@ -46,7 +46,7 @@ type Adapter = Awaited<ReturnType<PrismaPg['connect']>>
 type Statement = Parameters<Adapter['queryRaw']>[0]
 type Queries = Pick<Adapter, 'queryRaw' | 'executeRaw'>
 
-/** Prisma's adapter, which writes times without their zone (7.10.0): the server would take them for its session's. */
+/** Prisma's adapter writes times without their zone (7.10.0): the server would read them in its session's zone. */
 export class ExactTimesPg extends PrismaPg {
   override async connect(): Promise<Adapter> {
     const adapter = withZones(await super.connect())
@@ -63,7 +63,7 @@ function withZones<T extends Queries>(queries: T): T {
   return queries
 }
 
-/** The statement with its times as texts that name their zone. */
+/** The statement with its times as texts that include their zone. */
 function zoned(statement: Statement): Statement {
   const isTime = statement.argTypes.map(
     ({ scalarType, dbType }) => scalarType === 'datetime' && !['DATE', 'TIME', 'TIMETZ'].includes(dbType ?? ''),

@@ -4,7 +4,7 @@ import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { FileState, Source } from '../db/terms.js'
 
-/** What someone asks us to keep. */
+/** A request to keep a file. */
 export interface FileRequest {
   readonly fileId: string
   readonly domain: string
@@ -20,21 +20,23 @@ export interface FileRequest {
 
 export interface Acceptance {
   readonly fileId: string
-  /** exists-same: the very same request was accepted before. conflict: the id stands for another request, untouched. */
+  /**
+   * exists-same: the same request was accepted before. conflict: the id belongs to another request, which is unchanged.
+   */
   readonly outcome: 'accepted' | 'exists-same' | 'conflict'
-  /** The file as it stands; on a conflict the first one. */
+  /** The current state of the file; on a conflict, of the first one. */
   readonly state: FileState
-  /** Later than the one asked with, when the file was replayed. */
+  /** Greater than the requested one if the file was replayed. */
   readonly generation: number
 }
 
-/** Files in one statement: enough to make the round trip cheap, few enough to stay within some megabytes. */
+/** Files per statement: enough to make the round trip cheap, few enough to stay within some megabytes. */
 export const ACCEPT_CHUNK = 2_000
 
 /**
- * Accepts files: writes their rows, unless they exist. Answers in the order of the requests; of two requests with one id
- * the first counts. Idempotent: after an error, ask again with the same list.
- * @throws RecordsError NOT_FOUND for an unknown domain or batch, INVALID for values against the rules
+ * Accepts files: writes their rows, unless they exist. Answers in the order of the requests; of two requests with one
+ * id the first counts. Idempotent: after an error, call it again with the same list.
+ * @throws RecordsError NOT_FOUND for an unknown domain or batch, INVALID for values that break the rules
  */
 export async function acceptFiles(db: Queryable, requests: readonly FileRequest[]): Promise<Acceptance[]> {
   const outcomes: Acceptance[] = []
@@ -59,8 +61,8 @@ interface Row {
 
 async function acceptChunk(db: Queryable, requests: readonly FileRequest[]): Promise<Acceptance[]> {
   const list = JSON.stringify(requests.map(columns))
-  // The answer's part of the statement sees files as they were before it began; a row that another session wrote in
-  // between shows up as neither inserted nor there. Asking again sees it.
+  // The answer's part of the statement sees files as of its beginning; a row that another session wrote meanwhile
+  // appears as neither inserted nor present. A second call sees it.
   for (let round = 0; round < 5; round++) {
     const rows = await db.query<Row>(statement(list))
     if (rows.every((row) => row.outcome !== null && row.state !== null)) return rows as Acceptance[]

@@ -8,7 +8,7 @@ import { countsByState, type Counts } from './counts.js'
 export interface BatchRow {
   readonly id: string
   readonly name: string | null
-  /** How many files the producer announced, when it knew. */
+  /** The number of files that the producer announced, if it knew. */
   readonly expected: number | null
   readonly createdBy: string
   readonly createdAt: Date
@@ -16,7 +16,7 @@ export interface BatchRow {
 
 const COLUMNS = Prisma.raw(`id, name, expected, created_by AS "createdBy", created_at AS "createdAt"`)
 
-/** Makes a batch, or finds the one of that id. */
+/** Makes a batch, or finds the one with that id. */
 export async function createBatch(
   db: Queryable,
   input: {
@@ -47,10 +47,10 @@ export interface BatchProgress {
   readonly batch: BatchRow
   readonly accepted: number
   readonly byState: Counts
-  /** STORED, DEAD, DISCARDED or DELETED: nothing more will happen by itself. */
+  /** STORED, DEAD, DISCARDED or DELETED: its state no longer changes by itself. */
   readonly finished: number
   readonly storedPlaintextBytes: number
-  /** Codes of the files that are dead, with how many. */
+  /** Codes of the dead files, with their numbers. */
   readonly deadByCode: Readonly<Record<string, number>>
 }
 

@@ -8,9 +8,9 @@ import type { DomainPolicy, FileRow } from '../db/terms.js'
 import { domainPolicy, type RawPolicy } from '../fleet/domains.js'
 import type { FileRequest } from './accept-files.js'
 
-/** The request is part of a claim, so that a job which came straight into Redis is accepted by its first claim. */
+/** The request is part of a claim, so that a job that came straight into Redis is accepted by its first claim. */
 export interface ClaimInput extends FileRequest {
-  /** Who asks: worker and activation of the job. Two activations never share one. */
+  /** The claimant: worker and activation of the job. Two activations never share one. */
   readonly owner: string
   readonly leaseSeconds: number
 }
@@ -24,7 +24,7 @@ export type ClaimOutcome =
       readonly domain: DomainPolicy
       readonly file: FileRow
     }
-  /** Claimed, and the row is not one that the constraints allow: the claim is to be ended with the error. */
+  /** Claimed, but the row breaks the constraints: end the claim with the error. */
   | {
       readonly outcome: 'damaged'
       readonly attemptNo: number
@@ -33,15 +33,15 @@ export type ClaimOutcome =
       readonly domain: DomainPolicy
       readonly error: RecordsError
     }
-  /** Nothing is left to do. */
+  /** No work is left. */
   | { readonly outcome: 'stored' | 'dead' | 'discarded' | 'deleted'; readonly file: FileRow }
-  /** Someone else's lease; it ends in so many milliseconds unless it is renewed. */
+  /** Another owner's lease; it ends in this many milliseconds unless it is renewed. */
   | { readonly outcome: 'leased'; readonly expiresInMs: number; readonly file: FileRow }
-  /** The id stands for another request. That file is untouched. */
+  /** The id belongs to another request. That file is unchanged. */
   | { readonly outcome: 'conflict'; readonly file: FileRow }
   /** The job is not of the file's present generation: a stale hint. */
   | { readonly outcome: 'superseded-generation'; readonly file: FileRow }
-  /** No such key domain; nothing was written. */
+  /** No such key domain; no row was written. */
   | { readonly outcome: 'unknown-domain' }
 
 interface Row extends RawFile, RawPolicy {
@@ -51,13 +51,14 @@ interface Row extends RawFile, RawPolicy {
 }
 
 /**
- * Claims a file in one statement: attempt number + 1, RUNNING, a lease by the database's clock. Only from QUEUED, or from
- * RUNNING when the lease has run out. That claim then counts as a crash: its attempt is closed as WORKER_DIED, and the file's
- * history names the worker.
- * @throws RecordsError RECORD_DAMAGED for a row that was not claimed and that the constraints forbid; NO_ACTIVE_KEY when even the default domain does not exist yet, INVALID
+ * Claims a file in one statement: attempt number + 1, RUNNING, a lease by the database's clock. Only from QUEUED, or
+ * from RUNNING when the lease has run out. That counts as a crash: the earlier attempt is closed as WORKER_DIED, and
+ * the file's history names the worker.
+ * @throws RecordsError RECORD_DAMAGED for a row that was not claimed and breaks the constraints; NO_ACTIVE_KEY when
+ * even the default domain does not exist yet; INVALID
  */
 export async function claimFile(db: Queryable, input: ClaimInput): Promise<ClaimOutcome> {
-  // A file that another session accepted in the middle of our statement is visible to its insert, not to its answer.
+  // A file that another session accepted during our statement is visible to its insert, not to its answer.
   for (let round = 0; round < 5; round++) {
     const row = await claim(db, input)
     if (row === 'unknown-domain') return { outcome: row }
@@ -92,7 +93,7 @@ function outcomeOf(row: Row, input: ClaimInput): ClaimOutcome {
       return { outcome: 'discarded', file }
     case 'DELETED':
       return { outcome: 'deleted', file }
-    // QUEUED: someone gave it back in the middle of our statement; the job may as well come again at once.
+    // QUEUED: the file was released during our statement; the job may come again at once.
     case 'QUEUED':
       return { outcome: 'leased', expiresInMs: 0, file }
     case 'RUNNING':

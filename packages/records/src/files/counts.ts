@@ -24,17 +24,17 @@ export interface FileBalance {
   readonly difference: number
   /** Running files whose lease has run out: work for maintenance, not yet an error. */
   readonly expiredLeases: number
-  /** OPEN attempts that no live lease covers: likewise. */
+  /** OPEN attempts without a live lease: likewise. */
   readonly orphanedAttempts: number
-  /** Dead files that no open dead letter speaks of. */
+  /** Dead files without an open dead letter. */
   readonly deadWithoutLetter: number
   /** Committed attempts of files that are neither STORED nor DELETED, or that name another attempt. */
   readonly strayCommits: number
 }
 
 /**
- * The books. `difference`, `deadWithoutLetter` and `strayCommits` must read 0: constraints see to it, and this sees to a
- * database that was restored without them. One snapshot for all figures.
+ * The balance of the records. `difference`, `deadWithoutLetter` and `strayCommits` must be 0: constraints ensure it,
+ * and this checks a database that was restored without them. One snapshot for all figures.
  */
 export async function fileBalance(db: Queryable): Promise<FileBalance> {
   const [row] = await db.query<

@@ -7,7 +7,7 @@ interface RawFailure extends Omit<FailureRow, 'disposition'> {
   readonly disposition: Uppercase<Disposition>
 }
 
-/** A file's failures of all generations, oldest first: the history that a dead letter shows. */
+/** A file's failures of all generations, oldest first: the history in a dead letter. */
 export async function listFailures(db: Queryable, fileId: string): Promise<FailureRow[]> {
   const rows = await db.query<RawFailure>(Prisma.sql`
     SELECT attempt_no AS "attemptNo", attempt_id AS "attemptId", generation, owner, code, class, message,

@@ -42,7 +42,7 @@ export interface RawFile {
 
 const MAX_CONTEXT = 1024
 
-/** @throws RecordsError RECORD_DAMAGED: the row is not one that the constraints allow */
+/** @throws RecordsError RECORD_DAMAGED: the row breaks the constraints */
 export function fileRow(raw: RawFile): FileRow {
   const { leaseOwner, leaseExpiresAt, lastFailureCode, lastFailureAt, deletedAt, deletedBy, deletion } = raw
   return {

@@ -7,11 +7,11 @@ export interface FileStatus {
   readonly fileId: string
   readonly state: FileState
   readonly generation: number
-  /** Of a dead file: the code it died of. */
+  /** Of a dead file: the code of its last failure. */
   readonly code?: string
 }
 
-/** States of many files in one statement, in the order asked; files that are not known are left out. */
+/** States of many files in one statement, in the order asked; unknown files are left out. */
 export async function fileStates(db: Queryable, fileIds: readonly string[]): Promise<FileStatus[]> {
   const rows = await db.query<{ fileId: string; state: FileState; generation: number; code: string | null }>(Prisma.sql`
     SELECT f.id AS "fileId", f.state::text AS state, f.generation,

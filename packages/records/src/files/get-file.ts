@@ -13,7 +13,10 @@ export interface FileWithObject {
   readonly committed: CommittedAttempt | null
 }
 
-/** A file and, when it is STORED, what a reader needs to open its object. Undefined when there is no such file. */
+/**
+ * A file and, when it is STORED, the fields that a reader needs to open its object. Undefined when there is no such
+ * file.
+ */
 export async function getFile(records: Records, id: string): Promise<FileWithObject | undefined> {
   const where = { id: uuid(id, 'the file id') }
   const include = { committedAttempt: { select: COMMITTED_SELECT } } as const
@@ -30,7 +33,7 @@ export async function getFile(records: Records, id: string): Promise<FileWithObj
   return { file: fileRow(raw), committed: attempt === null ? null : committedAttempt(attempt) }
 }
 
-/** Of a NULL where none may be, Prisma names the field and not the row. */
+/** For a forbidden NULL, Prisma names the field and not the row. */
 async function ofFile<T>(id: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read()

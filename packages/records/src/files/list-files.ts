@@ -14,11 +14,11 @@ export interface FileFilter {
   readonly batchId?: string | undefined
   /** Name of the source root. */
   readonly root?: string | undefined
-  /** Beginning of the path below the root; `%` and `_` are themselves. */
+  /** Prefix of the path below the root; `%` and `_` are literal. */
   readonly prefix?: string | undefined
-  /** Failed with this code the last time, and not STORED since. */
+  /** Files whose last failure had this code, and that were not STORED since. */
   readonly code?: string | undefined
-  /** Those that failed and are tried again: by an index that holds no others. */
+  /** Files that failed and are retried: by an index that holds no others. */
   readonly retrying?: boolean | undefined
   /** The whole path below the root. */
   readonly path?: string | undefined
@@ -35,11 +35,14 @@ export interface Page {
 
 export interface ListedFile {
   readonly file: FileRow
-  /** Where a STORED file lies; no nonces. */
+  /** The location of a STORED file's object; no nonces. */
   readonly committed: AttemptRow | null
 }
 
-/** Files by filter, page by page; `nextCursor` is null on the last one. @throws RecordsError INVALID for a bad cursor or id */
+/**
+ * Files by filter, page by page; `nextCursor` is null on the last one. @throws RecordsError INVALID for a bad cursor or
+ * id
+ */
 export async function listFiles(
   records: Records,
   { limit = 100, cursor, newestFirst = false, ...filter }: FileFilter & Page = {},
@@ -82,12 +85,12 @@ export async function listFiles(
   }
 }
 
-/** Prisma hands `startsWith` to LIKE as it is. */
+/** Prisma passes `startsWith` to LIKE unescaped. */
 function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&')
 }
 
-/** A cursor is a place in the order, not a row: it stays good whatever happens to the row. */
+/** A cursor is a place in the order, not a row: it stays valid whatever happens to the row. */
 function cursorOf(row: { readonly acceptedAt: Date; readonly id: string }): string {
   return `${row.acceptedAt.getTime()}.${row.id}`
 }

@@ -4,7 +4,7 @@ import { FILE_COLUMNS, fileRow, type RawFile } from './file-row.js'
 import type { FileRow } from '../db/terms.js'
 
 export interface OpenFilesPage {
-  /** Only files that have been as they are for so long: who wrote the row is given time to add the job. */
+  /** Only files unchanged for this long: the writer of the row needs time to add the job. */
   readonly idleSeconds: number
   /** The last file of the page before. */
   readonly after?: Pick<FileRow, 'acceptedAt' | 'id'> | undefined
@@ -12,8 +12,8 @@ export interface OpenFilesPage {
 }
 
 /**
- * Files that need a job, in the order of acceptance: QUEUED ones, or RUNNING ones whose lease has run out. Those that the
- * outbox will still bring to the queue are left out.
+ * Files that need a job, in the order of acceptance: QUEUED ones, and RUNNING ones whose lease has run out. Files that
+ * the outbox will still bring to the queue are left out.
  */
 export async function listOpenFiles(
   db: Queryable,
@@ -34,7 +34,7 @@ export async function listOpenFiles(
   return rows.map(fileRow)
 }
 
-/** How many files are QUEUED or RUNNING: each has a job, or has lost it. */
+/** Number of files that are QUEUED or RUNNING: each has a job, or has lost it. */
 export async function countOpenFiles(db: Queryable): Promise<number> {
   const [row] = await db.query<{ n: number }>(
     Prisma.sql`SELECT count(*)::int AS n FROM files WHERE state IN ('QUEUED', 'RUNNING')`,

@@ -3,19 +3,19 @@ import { Prisma } from '../generated/client.js'
 import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** A request that never becomes a file of its own: a payload of the wrong shape, an id that stands for another request. */
+/** A request that never becomes a file: a payload of the wrong shape, or an id that belongs to another request. */
 export interface RefusalInput {
   readonly jobId: string
   readonly code: string
   readonly class: string
   /** Free of secrets; cut at 2,000 characters. */
   readonly reason: string
-  /** The file that the request named; kept if there is one, and it stays as it is. */
+  /** The file that the request named; kept if it exists, and unchanged. */
   readonly fileId?: string | undefined
   readonly domain?: string | undefined
   /** Default 1. */
   readonly generation?: number | undefined
-  /** 32 bytes; of what was asked. */
+  /** 32 bytes; of the request. */
   readonly requestFingerprint?: Uint8Array | undefined
   readonly owner?: string | undefined
 }

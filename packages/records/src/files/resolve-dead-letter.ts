@@ -7,27 +7,28 @@ import { getDeadLetter } from './dead-letters.js'
 export interface ResolveInput {
   /** the dead letter */
   readonly id: string
-  /** Who, for the letter and the audit log. */
+  /** The actor, for the letter and the audit log. */
   readonly actor: string
-  /** Why; 1 to 2,000 characters. A replay does without. */
+  /** The reason; 1 to 2,000 characters. A replay needs none. */
   readonly reason?: string | undefined
 }
 
 /**
- * Why a letter is as it was. `resolved`: it is not open any more; `refused-request`: there is no dead file to replay, only a
- * request that was refused; `not-dead`: the letter's file is not DEAD.
+ * Why a letter was not changed. `resolved`: it is no longer open; `refused-request`: there is no dead file to replay,
+ * only a refused request; `not-dead`: the letter's file is not DEAD.
  */
 export type Unresolvable = 'resolved' | 'refused-request' | 'not-dead'
 
-/** `done`: the file's new generation (of a discarded one: the old), and no file for a refused request. */
+/** `done`: the file's new generation (after a discard: the old one), and no file for a refused request. */
 export type ResolveOutcome =
   | { readonly outcome: 'done'; readonly fileId: string | null; readonly generation: number }
   | { readonly outcome: Unresolvable; readonly fileId: string | null }
 
 /**
- * Gives a dead file back to the queue, in one statement: the file is QUEUED in a new generation (a fresh count of attempts;
- * attempt numbers go on), its letter REPLAYED, the audit log has a row. The new generation's job is the caller's to add; until
- * then the file is one whose job was lost. The file's row is locked before the letter's, as where letters are written.
+ * Gives a dead file back to the queue, in one statement: the file is QUEUED in a new generation (a fresh count of
+ * attempts; attempt numbers continue), its letter REPLAYED, and the audit log has a row. The caller adds the new
+ * generation's job; until then the file is one whose job was lost. The file's row is locked before the letter's, as
+ * where letters are written.
  * @throws RecordsError NOT_FOUND, INVALID
  */
 export async function replayDeadLetter(db: Queryable, input: ResolveInput): Promise<ResolveOutcome> {
@@ -60,8 +61,8 @@ export async function replayDeadLetter(db: Queryable, input: ResolveInput): Prom
 }
 
 /**
- * Closes a dead letter for good, in one statement: letter and dead file are DISCARDED, the audit log has a row. A refused
- * request has no dead file: only its letter is closed, and a file that it named stays as it is.
+ * Closes a dead letter for good, in one statement: letter and dead file are DISCARDED, the audit log has a row. A
+ * refused request has no dead file: only its letter is closed, and a file that it named is unchanged.
  * @throws RecordsError NOT_FOUND, INVALID
  */
 export async function discardDeadLetter(

@@ -2,23 +2,23 @@ import { Prisma } from '../generated/client.js'
 import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** Files that failed and are not given up: what they failed with last. */
+/** Files that failed and will be retried, by the code of their last failure. */
 export interface Retrying {
   readonly code: string
-  /** QUEUED ones, and those that are being tried right now. */
+  /** QUEUED files, and those with a try in progress. */
   readonly files: number
   /** Of these, RUNNING. */
   readonly running: number
-  /** When the one that waits longest was accepted. */
+  /** When the file that waits longest was accepted. */
   readonly oldestAt: Date
-  /** When the first of the QUEUED ones is tried again, at the earliest; null when none waits. */
+  /** The earliest next try of a QUEUED file; null when none waits. */
   readonly nextTryAt: Date | null
 }
 
-/** As in the predicate of the index files_retrying, which holds these files alone, however many are stored. */
+/** As in the predicate of the index files_retrying, which holds only these files, however many are stored. */
 const RETRYING = Prisma.sql`f.state IN ('QUEUED', 'RUNNING') AND f.last_failure_code IS NOT NULL`
 
-/** Files that are tried again, by the code of their last failure, the most files first. */
+/** Files that will be retried, by the code of their last failure, the most frequent first. */
 export function retryingByCode(db: Queryable): Promise<Retrying[]> {
   return db.query<Retrying>(Prisma.sql`
     SELECT f.last_failure_code AS code, count(*)::int AS files, (count(*) FILTER (WHERE f.state = 'RUNNING'))::int AS running,
@@ -34,7 +34,7 @@ export interface RetryingFilter {
   readonly prefix?: string | undefined
 }
 
-/** Ids of the files that are tried again, in the order of acceptance; `after` is the last one of the page before. */
+/** Ids of the files that will be retried, in the order of acceptance; `after` is the last one of the page before. */
 export async function retryingIds(
   db: Queryable,
   filter: RetryingFilter,

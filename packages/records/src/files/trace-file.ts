@@ -10,14 +10,14 @@ import { isWhole, readWhole } from '../db/read-whole.js'
 
 export interface FileTrace {
   readonly file: FileRow
-  /** By attempt number; claims that opened none are missing. */
+  /** By attempt number; claims that opened no attempt are missing. */
   readonly attempts: readonly AttemptRow[]
   readonly failures: readonly FailureRow[]
   readonly deadLetters: readonly DeadLetterRow[]
   readonly audit: readonly AuditRow[]
 }
 
-/** All that is known of one file. Undefined when there is no such file. */
+/** The whole record of one file. Undefined when there is no such file. */
 export async function traceFile(records: Records, id: string): Promise<FileTrace | undefined> {
   const where = { id: uuid(id, 'the file id') }
   const include = { attempts: { select: ATTEMPT_SELECT, orderBy: { attemptNo: 'asc' } } } as const

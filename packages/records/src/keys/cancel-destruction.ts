@@ -3,8 +3,8 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
 /**
- * Takes a scheduled destruction back: the key is DECRYPT_ONLY again (also one that was PENDING; it is not to seal). Call it
- * in a transaction that holds the key's row. False when there was nothing to cancel.
+ * Cancels a scheduled destruction: the key is DECRYPT_ONLY again (even if it was PENDING; it must not seal). Call it in
+ * a transaction that holds the key's row. False when there was none to cancel.
  */
 export async function cancelDestruction(
   tx: Queryable,

@@ -6,12 +6,15 @@ import type { KeyRow } from '../db/terms.js'
 export interface CommittedUnderKey {
   /** Of an enc or a sig key. */
   readonly key: Pick<KeyRow, 'id' | 'role'>
-  /** Where to begin in the order of file ids; a random one spreads what is looked at. */
+  /** The first file id to look at; a random one spreads the sample. */
   readonly from: string
   readonly limit: number
 }
 
-/** Some files that are kept in an object sealed under this key, by id from `from` on and then from the start; and the bucket of each. */
+/**
+ * Some files whose committed object is sealed under this key, by id from `from` on and then from the start; with their
+ * buckets.
+ */
 export async function committedUnderKey(
   db: Queryable,
   { key, from, limit }: CommittedUnderKey,

@@ -9,23 +9,23 @@ export interface DestructionRow {
   /** Files that still need the key are given up. */
   readonly shred: boolean
   readonly reason: string
-  /** What the operators said of the HSM's backups that hold the key. */
+  /** The operators' statement about the HSM's backups that hold the key. */
   readonly backups: string
   readonly scheduledBy: string
   readonly scheduledAt: Date
   readonly executeAfter: Date
   /** By the database's clock, when the row was read. */
   readonly due: boolean
-  /** A token may have been told to destroy it. */
+  /** A token may already have destroyed the key. */
   readonly begunAt: Date | null
-  /** What needed the key when it was scheduled. */
+  /** The key's uses when the destruction was scheduled. */
   readonly references: unknown
   readonly cancelledAt: Date | null
   readonly cancelledBy: string | null
   readonly carriedOutAt: Date | null
-  /** Why it was not carried out when it was last tried. */
+  /** Why the last try failed. */
   readonly lastRefusal: unknown
-  /** Canonical JSON; what the MAC is over. */
+  /** Canonical JSON; the MAC covers it. */
   readonly record: Buffer | null
   readonly auditKeyVersion: number | null
   readonly mac: Buffer | null

@@ -3,9 +3,9 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
 /**
- * Writes down that tokens are about to be told, before they are: after a crash no one takes the destruction back without
- * having looked. Not in the transaction that carries it out, whose rollback must not take this along. False when it was
- * cancelled or carried out meanwhile.
+ * Records that the tokens are about to destroy the key, before they do: after a crash, the destruction cannot be
+ * cancelled without checking them. Not in the transaction that carries it out, whose rollback must not undo this. False
+ * when it was cancelled or carried out meanwhile.
  */
 export async function beginDestruction(db: Queryable, destructionId: string): Promise<boolean> {
   const rows = await db.query<{ id: string }>(Prisma.sql`
@@ -15,7 +15,7 @@ export async function beginDestruction(db: Queryable, destructionId: string): Pr
   return rows.length === 1
 }
 
-/** Why it was not carried out this time. */
+/** Records why the destruction was not carried out this time. */
 export async function refuseDestruction(
   db: Queryable,
   { destructionId, refusal }: { readonly destructionId: string; readonly refusal: unknown },
@@ -42,7 +42,7 @@ export interface CompletionInput {
   readonly storeKey: string
 }
 
-/** The key is DESTROYED, forever, and here is the record. Call it in the transaction that holds the key's row. */
+/** Makes the key DESTROYED, permanently, and stores the record. Call it in the transaction that holds the key's row. */
 export async function completeDestruction(tx: Queryable, input: CompletionInput): Promise<boolean> {
   const rows = await tx.query<{ id: string }>(Prisma.sql`
     WITH d AS (
@@ -56,23 +56,21 @@ export async function completeDestruction(tx: Queryable, input: CompletionInput)
   return rows.length === 1
 }
 
-/** Its copy is in the store. */
+/** Records that the copy is in the store. */
 export async function markCopied(db: Queryable, destructionId: string): Promise<void> {
   await db.query(Prisma.sql`
     UPDATE destructions SET copied_at = clock_timestamp()
     WHERE id = ${uuid(destructionId, 'the destruction id')}::uuid AND copied_at IS NULL RETURNING id`)
 }
 
-/**
- * Whether this transaction is the only one that carries this destruction out; false at once when another is at it.
- */
+/** Whether this transaction alone carries this destruction out; false at once when another one does. */
 export async function claimDestruction(tx: Queryable, destructionId: string): Promise<boolean> {
   const [row] = await tx.query<{ mine: boolean }>(Prisma.sql`
     SELECT pg_try_advisory_xact_lock(hashtextextended('sealfleet destruction ' || ${uuid(destructionId, 'the destruction id')}, 0)) AS mine`)
   return row?.mine === true
 }
 
-/** A signature under the request of a destruction, as the record keeps it. */
+/** A signature under the request of a destruction, as in the record. */
 export interface SignatureEvidence {
   readonly operatorId: string
   readonly name: string
@@ -81,7 +79,7 @@ export interface SignatureEvidence {
   readonly signedAt: Date
 }
 
-/** Who signed a request, oldest first, with what anybody needs to check it. */
+/** The signers of a request, oldest first, with everything needed to verify their signatures. */
 export async function signatureEvidence(db: Queryable, requestId: string): Promise<SignatureEvidence[]> {
   const rows = await db.query<SignatureEvidence>(Prisma.sql`
     SELECT o.id AS "operatorId", o.name, o.public_key AS "publicKey", s.signature, s.signed_at AS "signedAt"

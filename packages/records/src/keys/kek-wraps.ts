@@ -3,7 +3,7 @@ import { domainToUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { KeyState } from '../db/terms.js'
 
-/** How much one version of a domain's KEK wraps. */
+/** Use counts of one version of a domain's KEK. */
 export interface KekWraps {
   readonly keyId: string
   readonly version: number
@@ -11,13 +11,13 @@ export interface KekWraps {
   /** Attempts whose nonces it wraps now. */
   readonly wrapped: number
   /**
-   * Attempts it wrapped nonces for, those shredded since included: the least number of times it was used. Tries that were
-   * never recorded, and those that another version took over, are not in it.
+   * Attempts it wrapped nonces for, including those shredded since: the least number of its uses. Tries that were never
+   * recorded, and attempts that another version took over, are not included.
    */
   readonly uses: number
 }
 
-/** Every version of a domain's KEK with what it wraps, the oldest first. */
+/** Every version of a domain's KEK with its use counts, the oldest first. */
 export async function kekWraps(db: Queryable, domain: string): Promise<KekWraps[]> {
   const rows = await db.query<Omit<KekWraps, 'wrapped' | 'uses'> & { wrapped: bigint; uses: bigint }>(Prisma.sql`
     SELECT k.id AS "keyId", k.version, k.state::text AS state, count(a.wrapped_nonces) AS wrapped, count(a.id) AS uses

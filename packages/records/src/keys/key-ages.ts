@@ -3,7 +3,7 @@ import { Prisma } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** How old an active key is, by the database's clock, and whether its domain wants another. */
+/** The age of an active key, by the database's clock, and whether its domain has a rotation due. */
 export interface KeyAge {
   readonly domain: string
   readonly domainName: string
@@ -19,8 +19,8 @@ export interface KeyAge {
 }
 
 /**
- * The active enc, sig and kek keys of every domain, by domain name and role. A rotation is due when an enc or sig key is as old as its
- * domain's rotation period; a day has 24 hours. A kek is never due: it is rotated for reasons of its own.
+ * The active enc, sig and kek keys of every domain, by domain name and role. A rotation is due when an enc or sig key
+ * is as old as its domain's rotation period; a day has 24 hours. A kek is never due: it is rotated for other reasons.
  */
 export async function keyAges(db: Queryable): Promise<KeyAge[]> {
   const rows = await db.query<Omit<KeyAge, 'role'> & { readonly role: string }>(Prisma.sql`

@@ -2,7 +2,7 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** A hold that stands in the way of destroying a key. */
+/** A hold that blocks the destruction of a key. */
 export interface KeyHold {
   readonly id: string
   /** Null: it covers the key's whole domain. */
@@ -12,7 +12,7 @@ export interface KeyHold {
 }
 
 /**
- * Holds in force on the key's domain, or on a file that has an attempt under the key, whatever became of that attempt. The
+ * Active holds on the key's domain, or on a file that has an attempt under the key, whatever the attempt's state. The
  * first hundred, the domain's first.
  */
 export function holdsOnKey(db: Queryable, keyId: string): Promise<KeyHold[]> {
@@ -26,8 +26,8 @@ export function holdsOnKey(db: Queryable, keyId: string): Promise<KeyHold[]> {
 }
 
 /**
- * Until the transaction ends no one places or releases a hold; one that is being placed is waited for. Nothing else is
- * held up.
+ * Until the transaction ends, no hold can be placed or released; waits for one that is being placed. Nothing else is
+ * blocked.
  */
 export async function keepHoldsStill(tx: Queryable): Promise<void> {
   await tx.query(Prisma.sql`LOCK TABLE holds IN SHARE ROW EXCLUSIVE MODE`)

@@ -3,7 +3,7 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { AttemptState } from '../db/terms.js'
 
-/** An attempt that needs a master key, as far as the records know. */
+/** An attempt that needs a master key, according to the records. */
 export interface KeyReference {
   readonly fileId: string
   readonly attemptId: string
@@ -11,7 +11,7 @@ export interface KeyReference {
   readonly objectKey: string
 }
 
-/** What the records know to need a master key version. */
+/** The uses of a master key version in the records. */
 export interface KeyReferences {
   readonly attempts: number
   readonly open: number
@@ -24,8 +24,9 @@ export interface KeyReferences {
 }
 
 /**
- * An attempt needs its keys while something of it may be in the store and someone may want to open it: OPEN, COMMITTED or
- * SUPERSEDED, not seen to be gone, its nonces not forgotten. What FAILED or ABANDONED attempts left is the header scan's.
+ * An attempt needs its keys while the store may hold data of it that may have to be opened: it is OPEN, COMMITTED or
+ * SUPERSEDED, was not seen to be gone, and its nonces are not deleted. Data of FAILED or ABANDONED attempts is covered
+ * by the header scan.
  */
 const MAY_BE_OPENED = Prisma.sql`
   a.state IN ('OPEN', 'COMMITTED', 'SUPERSEDED') AND a.swept_at IS NULL AND a.shredded_at IS NULL`
@@ -33,7 +34,7 @@ const MAY_BE_OPENED = Prisma.sql`
 const NEEDS = (keyId: string): Prisma.Sql => Prisma.sql`
   (a.enc_key_id = ${keyId}::uuid OR a.sig_key_id = ${keyId}::uuid OR a.kek_key_id = ${keyId}::uuid) AND ${MAY_BE_OPENED}`
 
-/** Counts what needs a key. In a transaction that holds the key's row, the count holds too. */
+/** Counts the uses of a key. In a transaction that holds the key's row, the count stays true. */
 export async function countKeyReferences(db: Queryable, keyId: string): Promise<KeyReferences> {
   const id = uuid(keyId, 'the key id')
   const [row] = await db.query<KeyReferences>(Prisma.sql`
@@ -46,36 +47,36 @@ export async function countKeyReferences(db: Queryable, keyId: string): Promise<
   return row
 }
 
-/** The first of them, by file: read from an index in that order, however many there are. */
+/** The first uses, by file: read from an index in that order, however many there are. */
 export function listKeyReferences(db: Queryable, keyId: string, limit: number): Promise<KeyReference[]> {
   const key = uuid(keyId, 'the key id')
   const first = (column: 'enc_key_id' | 'sig_key_id' | 'kek_key_id'): Prisma.Sql => Prisma.sql`
     (SELECT a.file_id, a.attempt_no, a.id, a.state, a.object_key FROM attempts a
       WHERE a.${Prisma.raw(column)} = ${key}::uuid AND ${MAY_BE_OPENED}
       ORDER BY a.file_id, a.attempt_no LIMIT ${limit}::int)`
-  // A key has one role: the three have nothing in common.
+  // A key has one role, so the three sets are disjoint.
   return db.query<KeyReference>(Prisma.sql`
     SELECT file_id AS "fileId", id AS "attemptId", state::text AS state, object_key AS "objectKey"
     FROM (${first('enc_key_id')} UNION ALL ${first('sig_key_id')} UNION ALL ${first('kek_key_id')}) AS listed
     ORDER BY file_id, attempt_no LIMIT ${limit}::int`)
 }
 
-/** What the records say of an object whose header names a key. */
+/** The record of an object whose header names a key. */
 export interface ObjectStanding {
   readonly attemptId: string
-  /** Among those that {@link countKeyReferences} counts. */
+  /** Among the attempts that {@link countKeyReferences} counts. */
   readonly counted: boolean
-  /** It can be opened, or no one wants it, without that key: wrapped again under another KEK, or shredded. */
+  /** The key is not needed to open it: its nonces are wrapped under another KEK, or shredded. */
   readonly independent: boolean
-  /** Its file is STORED under other keys, deleted or discarded: nothing that someone wants would be lost with the object. */
+  /** Its file is STORED under other keys, deleted or discarded: losing the object would lose no wanted data. */
   readonly keptElsewhere: boolean
   /** Its file is among those that {@link countKeyReferences} counts as lost. */
   readonly fileCounted: boolean
 }
 
 /**
- * Of the objects found in the store under a key, those whose attempt or file the records know. Whatever is not among the
- * answers, they have never heard of.
+ * Of the objects found in the store under a key, those whose attempt or file is in the records. Objects without an
+ * answer are unknown to the records.
  */
 export async function standingOfObjects(
   db: Queryable,

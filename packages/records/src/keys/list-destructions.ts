@@ -6,11 +6,14 @@ import { DESTRUCTION_COLUMNS, destructionRow, type DestructionRow, type RawDestr
 export interface DestructionFilter {
   readonly id?: string | undefined
   readonly keyId?: string | undefined
-  /** open: neither cancelled nor carried out. due: open, and its time has come. uncopied: carried out, and not yet in the store. */
+  /**
+   * open: neither cancelled nor carried out. due: open, and its time has come. uncopied: carried out, but not yet in
+   * the store.
+   */
   readonly only?: 'open' | 'due' | 'uncopied' | undefined
 }
 
-/** By the time they were scheduled. */
+/** In the order in which they were scheduled. */
 export async function listDestructions(db: Queryable, filter: DestructionFilter = {}): Promise<DestructionRow[]> {
   const open = Prisma.sql`d.cancelled_at IS NULL AND d.carried_out_at IS NULL`
   const only = {

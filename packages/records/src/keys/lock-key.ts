@@ -6,8 +6,8 @@ import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
 import type { KeyRow } from '../db/terms.js'
 
 /**
- * The key's row, which no one else locks or changes until the transaction ends: no attempt is opened or committed under it,
- * and those that were at it have ended and are seen by what follows.
+ * Locks the key's row until the transaction ends: no attempt is opened or committed under it, and those in progress
+ * have ended and are visible to the following statements.
  * @throws RecordsError NOT_FOUND
  */
 export async function lockMasterKey(tx: Queryable, keyId: string): Promise<KeyRow> {

@@ -11,18 +11,18 @@ export interface KeyRegistration {
   readonly ref: MasterKeyRef
   /** 8 bytes; every role but kek. */
   readonly checkValue?: Uint8Array | undefined
-  /** kek: a wrapped record that it must be able to open. Needed before it can be active. */
+  /** kek: a wrapped record that it must be able to open. Needed before the key can be active. */
   readonly checkRecord?: Uint8Array | undefined
   /** 32 bytes (docs/FORMAT.md §3); every role but kek. */
   readonly knownAnswer?: Uint8Array | undefined
-  /** What the token said when it made the key; JSON, nothing secret. */
+  /** The token's evidence from the key's making; JSON, nothing secret. */
   readonly evidence?: unknown
 }
 
 /**
  * Registers a key version that exists in the HSM, as PENDING.
- * @throws RecordsError CONFLICT when that version is registered with another check value, or another version with this one (a
- *   token that computes nonsense gives all keys one value); NOT_FOUND for an unknown domain
+ * @throws RecordsError CONFLICT when that version is registered with another check value, or another version with this
+ * one (a token that computes nonsense gives all keys one value); NOT_FOUND for an unknown domain
  */
 export async function registerMasterKey(
   db: Queryable,
@@ -65,8 +65,8 @@ export async function assertOwnAnswers(
 }
 
 /**
- * Registers the known answer of a version that has none. `knownAnswer` is what is registered
- * afterwards: another's, where another process was faster.
+ * Registers the known answer of a version that has none. Returns as `knownAnswer` the registered one: another process's
+ * if that was faster.
  * @throws RecordsError CONFLICT when another key has this answer
  */
 export async function addKnownAnswer(
@@ -82,11 +82,11 @@ export async function addKnownAnswer(
 }
 
 /**
- * Makes a PENDING version the domain's active one for its role, and retires the one before to DECRYPT_ONLY, in one
- * transaction. Activating what is ACTIVE already changes nothing. Of two concurrent rotations that both name
- * `replaces`, one wins.
- * @param input.replaces the version that must be active now; null: none must be; undefined: whichever is
- * @throws RecordsError NOT_FOUND, BAD_STATE (retired or destroyed, or `replaces` is not what is active), INVALID
+ * Makes a PENDING version the domain's active one for its role, and retires the previous one to DECRYPT_ONLY, in one
+ * transaction. Activating an ACTIVE version changes nothing. Of two concurrent rotations with the same `replaces`, one
+ * wins.
+ * @param input.replaces the version that must be active now; null: none must be; undefined: any
+ * @throws RecordsError NOT_FOUND, BAD_STATE (retired or destroyed, or `replaces` is not the active one), INVALID
  */
 export function activateMasterKey(records: Records, input: Activation): Promise<KeyRow> {
   return records.transaction((tx) => activateMasterKeyIn(tx, input))
@@ -97,7 +97,7 @@ export interface Activation {
   readonly replaces?: number | null | undefined
 }
 
-/** {@link activateMasterKey} as part of a transaction, with whatever else belongs to the deed. */
+/** {@link activateMasterKey} as part of a transaction with other statements. */
 export async function activateMasterKeyIn(tx: Queryable, input: Activation): Promise<KeyRow> {
   const domainId = domainToUuid(input.ref.domain)
   const role = input.ref.role.toUpperCase()
@@ -147,7 +147,7 @@ export async function getMasterKey(db: Queryable, ref: Omit<MasterKeyRef, 'suite
   return row === undefined ? undefined : keyRow(row)
 }
 
-/** Undefined when that version was never registered: FORMAT §7.4 then says E_KEY_UNKNOWN. */
+/** Undefined when that version was never registered: FORMAT §7.4 then requires E_KEY_UNKNOWN. */
 export async function getKeyState(db: Queryable, ref: Omit<MasterKeyRef, 'suite'>): Promise<KeyState | undefined> {
   return (await getMasterKey(db, ref))?.state
 }
@@ -155,12 +155,12 @@ export async function getKeyState(db: Queryable, ref: Omit<MasterKeyRef, 'suite'
 export interface ActiveKeys {
   readonly enc: KeyRow
   readonly sig: KeyRow
-  /** Only where the domain has one. */
+  /** Only if the domain has one. */
   readonly kek?: KeyRow
 }
 
 /**
- * The keys that a new attempt of a domain seals with.
+ * The keys that seal a new attempt of a domain.
  * @throws RecordsError NO_ACTIVE_KEY: none for a role; enc and sig of different suites; detached nonces without a kek
  */
 export async function activeKeys(db: Queryable, domain: string): Promise<ActiveKeys> {

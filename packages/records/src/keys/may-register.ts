@@ -3,7 +3,7 @@ import { lacksRight } from '../db/missing-right.js'
 import type { Queryable } from '../db/records.js'
 
 /**
- * Anyone who makes a key in the HSM has to be able to register it: asked before, since a key that no one registered stays in the token.
+ * Checks the right to register a key before it is made in the HSM, since an unregistered key stays in the token.
  * @throws RecordsError DB_ACCESS_DENIED for a user that only reads
  */
 export async function assertMayRegister(db: Queryable): Promise<void> {

@@ -1,16 +1,16 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable, Records } from '../db/records.js'
 
-/** Which PIN: the token's serial and the name that the configuration gives the PIN. Never the PIN. */
+/** Identifies a PIN: the token's serial number and the PIN's configured name. Never the PIN. */
 export interface PinName {
   readonly tokenSerial: string
   readonly pinId: string
 }
 
 export interface PinLockoutRow extends PinName {
-  /** proven: a login has succeeded. rejected: the token refused it; no one tries again until it is cleared. */
+  /** proven: a login has succeeded. rejected: the token refused it; no process tries it until it is cleared. */
   readonly state: 'proven' | 'rejected'
-  /** The token's answer, as in 0xA0. */
+  /** The token's return value, as in 0xA0. */
   readonly ckr: number | null
   readonly setBy: string
   readonly setAt: Date
@@ -40,7 +40,7 @@ export async function getPinLockout(db: Queryable, name: PinName): Promise<PinLo
 }
 
 /**
- * Sets a latch and answers with how it stands afterwards. A rejection stays until it is cleared: a proof that another
+ * Sets the state of a PIN and returns the resulting one. A rejection stays until it is cleared: a success that another
  * process reports a moment later does not lift it.
  */
 export async function setPinLockout(
@@ -56,11 +56,11 @@ export async function setPinLockout(
       WHERE l.state <> 'REJECTED'
     RETURNING ${COLUMNS}`)
   const standing = row === undefined ? await getPinLockout(db, input) : latch(row)
-  // Cleared in between: the next login finds out.
+  // Cleared in between: the next login decides.
   return standing ?? setPinLockout(db, input)
 }
 
-/** Lifts a latch, after someone made sure of the PIN. @returns whether there was one */
+/** Lifts a lock-out, after an operator has checked the PIN. @returns whether there was one */
 export async function clearPinLockout(db: Queryable, name: PinName): Promise<boolean> {
   const rows = await db.query<{ pinId: string }>(Prisma.sql`
     DELETE FROM hsm_latches WHERE token_serial = ${name.tokenSerial} AND pin_id = ${name.pinId}
@@ -69,8 +69,8 @@ export async function clearPinLockout(db: Queryable, name: PinName): Promise<boo
 }
 
 /**
- * Runs `login` while no other process of the fleet does so with this PIN: a PIN not yet proven is tried by one process at
- * a time, so that a wrong one costs the token one try. Read the latch again inside.
+ * Runs `login` while no other process of the fleet does so with this PIN: a PIN not yet proven is tried by one process
+ * at a time, so that a wrong one costs the token one try. Read the state again inside.
  * @throws RecordsError DB_UNAVAILABLE when its turn does not come, or the login does not end, within a minute
  */
 export function underLoginLock<T>(records: Records, name: PinName, login: (tx: Queryable) => Promise<T>): Promise<T> {
@@ -86,7 +86,7 @@ export function underLoginLock<T>(records: Records, name: PinName, login: (tx: Q
   )
 }
 
-/** All latches, the rejected ones first. */
+/** The states of all PINs, the rejected ones first. */
 export async function listPinLockouts(db: Queryable): Promise<PinLockoutRow[]> {
   const rows = await db.query<RawLatch>(
     Prisma.sql`SELECT ${COLUMNS} FROM hsm_latches ORDER BY state DESC, token_serial, pin_id LIMIT 1000`,

@@ -2,15 +2,16 @@ import { RecordsError } from '../db/errors.js'
 import type { Records } from '../db/records.js'
 import { getPinLockout, setPinLockout, underLoginLock, type PinName } from './pin-lockout-rows.js'
 
-/** `failed`: the login did not get as far as an answer about the PIN. (As packages/hsm has it.) */
+/** `failed`: the login ended without an answer about the PIN. (As in packages/hsm.) */
 export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 
 /**
- * The latch that a fleet shares: structurally the PinLockout of packages/hsm. A PIN that the token rejected is tried by
- * no one until `clearPinLockout`; one that was never accepted is tried by one process at a time. Rejects with
- * RecordsError when the database is out of reach: then no one logs in. With a user of the database that only reads (an auditor's) it is
- * asked and not kept: such a user must not be able to latch the fleet's PINs, and each of its processes tries a PIN of its own once.
- * @param setBy who asks, for anyone who looks at a latch later
+ * The fleet's shared PIN lock-out: structurally the PinLockout of packages/hsm. A PIN that the token rejected is not
+ * tried by any process until `clearPinLockout`; one that was never accepted is tried by one process at a time. Rejects
+ * with RecordsError when the database cannot be reached: then no process logs in. A database user that only reads (an
+ * auditor's) reads the state and does not write it: such a user must not be able to lock the fleet's PINs, and each of
+ * its processes tries its own PIN once.
+ * @param setBy the process, shown with the lock-out later
  */
 export function fleetPinLockout(
   records: Records,
@@ -24,7 +25,7 @@ export function fleetPinLockout(
   const attempt = async (name: PinName, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'> => {
     if ((await getPinLockout(records, name))?.state === 'rejected') return 'latched'
     const outcome = await login()
-    // Written past the lock's transaction, so that its time-out can't take the news of a rejection back.
+    // Written outside the lock's transaction, so that its time-out cannot undo the record of a rejection.
     if (outcome !== 'failed')
       await unlessReader(
         setPinLockout(records, { ...name, state: outcome === 'accepted' ? 'proven' : 'rejected', setBy }),
@@ -42,7 +43,7 @@ export function fleetPinLockout(
   }
 }
 
-/** Lets one refusal pass: that of a user who has no right to write. */
+/** Ignores one refusal: that of a user without the right to write. */
 async function unlessReader(writing: Promise<unknown>): Promise<void> {
   try {
     await writing

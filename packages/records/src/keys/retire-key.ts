@@ -15,15 +15,15 @@ export interface RetireInput {
 }
 
 /**
- * Takes the active version of a role out of use without giving it a successor: it only opens from now on, and a domain whose
- * enc, sig or kek it was takes no new files until it is given keys again. With its row in the audit log.
+ * Retires the active version of a role without a successor: from now on it only opens files. A domain whose enc, sig or
+ * kek it was takes no new files until it has keys again. Writes a row of the audit log.
  * @throws RecordsError NOT_FOUND (no key of that role), BAD_STATE (none is active)
  */
 export async function retireMasterKey(records: Records, { ref, actor, reason }: RetireInput): Promise<KeyRow> {
   const domainId = domainToUuid(ref.domain)
   const role = ref.role.toUpperCase()
   return records.transaction(async (tx) => {
-    // In the order of a rotation, so that of the two one is first.
+    // Locks in the order of a rotation, so that the two run one after the other.
     await tx.query(Prisma.sql`SELECT 1 AS locked FROM key_domains WHERE id = ${domainId}::uuid FOR UPDATE`)
     const [row] = await tx.query<RawKey>(Prisma.sql`
       UPDATE master_keys k SET state = 'DECRYPT_ONLY', retired_at = clock_timestamp()

@@ -3,7 +3,7 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** Nonces that were opened under one KEK and wrapped under another. */
+/** Nonces that were unwrapped from one KEK and wrapped under another. */
 export interface Rewrapped {
   readonly attemptId: string
   readonly from: { readonly kekKeyId: string; readonly wrapped: Uint8Array }
@@ -17,10 +17,10 @@ interface Row {
 }
 
 /**
- * Exchanges wrapped nonces, each only where they still are what was opened: anyone who was faster (another rewrap, a shred)
- * keeps what it wrote. The KEK is locked FOR SHARE in ACTIVE, so that a rotation or a destruction comes before or after.
- * @returns the ids of the attempts that were exchanged
- * @throws RecordsError NO_ACTIVE_KEY when that KEK is not, or no longer, the active one; nothing was written then
+ * Exchanges wrapped nonces, each only if it still is the one that was opened: the result of a faster rewrap or shred
+ * stays. The KEK is locked FOR SHARE in ACTIVE, so that a rotation or a destruction comes before or after.
+ * @returns the ids of the exchanged attempts
+ * @throws RecordsError NO_ACTIVE_KEY when that KEK is not, or no longer, the active one; then nothing was written
  */
 export async function rewrapNonces(db: Queryable, kekKeyId: string, batch: readonly Rewrapped[]): Promise<string[]> {
   const list = JSON.stringify(

@@ -14,13 +14,13 @@ export interface ScheduleInput {
   readonly actor: string
   /** Seconds from now, by the database's clock. */
   readonly waitSeconds: number
-  /** JSON: what needs the key now. */
+  /** JSON: the present uses of the key. */
   readonly references: unknown
 }
 
 /**
- * Sets a key that is DECRYPT_ONLY or PENDING to DESTROY_SCHEDULED, with the destruction's row. Call it in a transaction that
- * holds the key's row. @throws RecordsError BAD_STATE
+ * Sets a key that is DECRYPT_ONLY or PENDING to DESTROY_SCHEDULED, with the destruction's row. Call it in a transaction
+ * that holds the key's row. @throws RecordsError BAD_STATE
  */
 export async function scheduleDestruction(tx: Queryable, input: ScheduleInput): Promise<DestructionRow> {
   const [row] = await tx.query<RawDestruction>(Prisma.sql`

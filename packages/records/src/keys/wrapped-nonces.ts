@@ -4,7 +4,7 @@ import { domainFromUuid, domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { AttemptState, KeyState } from '../db/terms.js'
 
-/** An attempt whose nonces are wrapped: what opening them needs (FORMAT §5), and where they stand. */
+/** An attempt whose nonces are wrapped: the inputs for opening them (FORMAT §5), and their location. */
 export interface WrappedNonces {
   readonly attemptId: string
   readonly fileId: string
@@ -22,7 +22,7 @@ export interface WrappedNonces {
 
 export interface WrappedNoncesPage {
   readonly domain: string
-  /** Only what this version wraps; undefined: every version but `exceptKekVersion`. */
+  /** Only nonces that this version wraps; undefined: every version but `exceptKekVersion`. */
   readonly kekVersion?: number | undefined
   readonly exceptKekVersion: number
   readonly after?: string | undefined
@@ -34,7 +34,10 @@ interface Row extends Omit<WrappedNonces, 'wrapped' | 'keyDomain'> {
   readonly wrapped: Uint8Array
 }
 
-/** Attempts of a domain whose nonces another KEK version than `exceptKekVersion` wraps, whatever their state, in the order of their ids. */
+/**
+ * Attempts of a domain whose nonces another KEK version than `exceptKekVersion` wraps, in any state, in the order of
+ * their ids.
+ */
 export async function listWrappedNonces(db: Queryable, page: WrappedNoncesPage): Promise<WrappedNonces[]> {
   const from =
     page.after === undefined ? Prisma.empty : Prisma.sql`AND a.id > ${uuid(page.after, 'the attempt id')}::uuid`
