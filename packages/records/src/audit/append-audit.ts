@@ -3,9 +3,9 @@ import type { Queryable } from '../db/records.js'
 import type { AuditRow } from '../db/terms.js'
 
 export interface AuditInput {
-  /** Who: an operator, or a process. */
+  /** The actor: an operator, or a process. */
   readonly actor: string
-  /** What, as in `keys.activate`. */
+  /** The action, as in `keys.activate`. */
   readonly action: string
   /** `file`, `key`, `domain`, `batch`, `dead-letter`, … and its id. */
   readonly subjectKind: string
@@ -14,7 +14,7 @@ export interface AuditInput {
   readonly detail?: unknown
 }
 
-/** Adds a row to the audit log; nothing ever changes one. Give it a transaction to make the row part of the deed. */
+/** Adds a row to the audit log; rows never change. Call it in a transaction to make the row part of the action. */
 export async function appendAudit(db: Queryable, input: AuditInput): Promise<AuditRow> {
   const [row] = await db.query<AuditRow>(Prisma.sql`
     INSERT INTO audit_log (actor, action, subject_kind, subject_id, detail)
@@ -25,7 +25,7 @@ export async function appendAudit(db: Queryable, input: AuditInput): Promise<Aud
   return row
 }
 
-/** What was done to one subject, oldest first. */
+/** The actions on one subject, oldest first. */
 export function listAudit(db: Queryable, subject: Pick<AuditInput, 'subjectKind' | 'subjectId'>): Promise<AuditRow[]> {
   return db.query<AuditRow>(Prisma.sql`
     SELECT ${AUDIT_COLUMNS} FROM audit_log

@@ -31,7 +31,7 @@ export async function lastAuditBatch(db: Queryable): Promise<AuditBatchRow | und
   return row === undefined ? undefined : batchRow(row)
 }
 
-/** Batches in the order of their numbers, after one. */
+/** Batches in the order of their numbers, after a given one. */
 export async function listAuditBatches(
   db: Queryable,
   page: { readonly after: bigint; readonly limit: number },
@@ -42,12 +42,12 @@ export async function listAuditBatches(
 }
 
 /**
- * Rows that are in no batch and that no transaction can add to any more, at most `limit` of them: those of transactions
- * that had ended before the oldest that is still under way. They are taken in the order of their transactions, so that
- * everything before the last batch's newest transaction is known to be sealed and is not looked at again, however large
- * the log is. Numbers of transactions begin again when a dump is restored into another cluster: one that lies in the future
- * is an old one. Those are sealed first: as long as the last batch holds nothing else there is no horizon and the log is looked
- * through, and once it does they are done with forever.
+ * Rows in no batch that no transaction can add to any more, at most `limit` of them: rows of transactions that had
+ * ended before the oldest one in progress. They are taken in the order of their transactions. So all rows before the
+ * last batch's newest transaction are known to be sealed and are not read again, however large the log is. Transaction
+ * numbers restart when a dump is restored into another cluster: a number in the future is an old one. Rows with such
+ * numbers are sealed first: while the last batch holds no others, there is no horizon and the whole log is read;
+ * afterwards they are never read again.
  */
 function unsealedRows(db: Queryable, last: bigint, limit: number): Promise<ChainRow[]> {
   return db.query<ChainRow>(Prisma.sql`
@@ -75,7 +75,9 @@ function horizonAfter(last: Prisma.Sql): Prisma.Sql {
     )`
 }
 
-/** Rows that wait for their batch, as cheaply as sealing finds them: how many, and the age of the oldest in seconds. */
+/**
+ * Rows that wait for their batch, read as cheaply as for sealing: their number, and the age of the oldest in seconds.
+ */
 export async function auditBacklog(db: Queryable): Promise<Unsealed> {
   const [row] = await db.query<{ rows: bigint; oldestSeconds: number | null }>(Prisma.sql`
     ${horizonAfter(Prisma.sql`(SELECT max(no) FROM audit_batches)`)}
@@ -87,13 +89,13 @@ export async function auditBacklog(db: Queryable): Promise<Unsealed> {
 
 export interface Unsealed {
   readonly rows: number
-  /** Null without any. */
+  /** Null if none waits. */
   readonly oldestSeconds: number | null
 }
 
 /**
- * Seals one batch of the audit log, at most `limit` rows of it. Of two processes at once one wins; undefined: nothing to
- * seal, or the other was faster.
+ * Seals one batch of the audit log, at most `limit` rows of it. Of two concurrent processes one wins; undefined: no
+ * rows to seal, or the other was faster.
  * @throws RecordsError
  */
 export async function sealAuditBatch(records: Records, limit = 2_000): Promise<AuditBatchRow | undefined> {
@@ -122,7 +124,7 @@ export async function sealAuditBatch(records: Records, limit = 2_000): Promise<A
   }
 }
 
-/** The same of the whole log, wherever in it a row may have been put: for an auditor, since it reads all of it. */
+/** The same for the whole log, wherever a row may have been inserted: for an auditor, since it reads all of it. */
 export async function unsealedAudit(db: Queryable): Promise<Unsealed> {
   const [row] = await db.query<{ rows: bigint; oldestSeconds: number | null }>(Prisma.sql`
     SELECT count(*) AS rows, extract(epoch FROM clock_timestamp() - min(l.at))::float8 AS "oldestSeconds"
@@ -130,7 +132,7 @@ export async function unsealedAudit(db: Queryable): Promise<Unsealed> {
   return { rows: Number(row?.rows ?? 0), oldestSeconds: row?.oldestSeconds ?? null }
 }
 
-/** Rows in batches up to one. */
+/** Rows in batches up to the given one. */
 export async function sealedRowCount(db: Queryable, batchNo: bigint): Promise<number> {
   const [row] = await db.query<{ rows: bigint | null }>(
     Prisma.sql`SELECT sum(rows)::bigint AS rows FROM audit_batches WHERE no <= ${batchNo}::bigint`,

@@ -1,6 +1,6 @@
 /**
- * The bytes of an audit row that its batch's digest covers, and the digests of batches. Anyone who checks the log with other
- * means needs this file alone (docs/OPERATIONS.md, "The audit log").
+ * The bytes of an audit row that its batch's digest covers, and the digests of batches. To check the log with other
+ * means, only this file is needed (docs/OPERATIONS.md, "The audit log").
  *
  * - text: u32 length in bytes ‖ UTF-8
  * - row: text(id) ‖ text(at) ‖ text(actor) ‖ text(action) ‖ text(subject_kind) ‖ text(subject_id) ‖ text(detail) ‖ text(xact),
@@ -13,7 +13,7 @@
  */
 import { createHash } from 'node:crypto'
 
-/** A row of the audit log as the chain sees it. */
+/** A row of the audit log as input of the chain. */
 export interface ChainRow {
   readonly id: string
   readonly at: Date
@@ -70,8 +70,8 @@ function u32(value: number): Buffer {
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[[\]{},:]/gu
 
 /**
- * JSON text in its canonical form. Numbers keep their digits: a double would make two of them equal that are not.
- * @throws TypeError for what is no JSON
+ * JSON text in its canonical form. Numbers keep their digits: as doubles, two different numbers could become equal.
+ * @throws TypeError for text that is not JSON
  */
 export function canonicalJsonText(text: string): string {
   const tokens = text.match(TOKEN) ?? []

@@ -4,13 +4,13 @@ import type { Queryable } from '../db/records.js'
 export interface CheckpointRow {
   readonly no: number
   readonly batchNo: bigint
-  /** Canonical JSON; what the MAC covers. */
+  /** Canonical JSON; the MAC covers it. */
   readonly body: Buffer
   readonly auditKeyVersion: number
   /** 32 bytes. */
   readonly mac: Buffer
   readonly createdAt: Date
-  /** Where its copy lies in the store. */
+  /** The location of its copy in the store. */
   readonly storeKey: string
   /** When the copy was seen there; null: not yet. */
   readonly storedAt: Date | null
@@ -34,7 +34,7 @@ export async function addCheckpoint(
   return checkpointRow(made)
 }
 
-/** Its copy has been seen in the store. */
+/** Records that the copy has been seen in the store. */
 export async function markCheckpointStored(db: Queryable, no: number): Promise<void> {
   await db.query(Prisma.sql`
     UPDATE audit_checkpoints SET stored_at = clock_timestamp() WHERE no = ${no}::int AND stored_at IS NULL RETURNING no`)
@@ -47,7 +47,10 @@ export async function lastCheckpoint(db: Queryable): Promise<CheckpointRow | und
   return row === undefined ? undefined : checkpointRow(row)
 }
 
-/** In the order of their numbers, after one; with `unstored`, only those whose copy has not been seen in the store. */
+/**
+ * In the order of their numbers, after a given one; with `unstored`, only those whose copy has not been seen in the
+ * store.
+ */
 export async function listCheckpoints(
   db: Queryable,
   page: { readonly after: number; readonly limit: number; readonly unstored?: boolean },
@@ -58,7 +61,7 @@ export async function listCheckpoints(
   return rows.map(checkpointRow)
 }
 
-/** The driver gives bytes as Uint8Array. */
+/** The driver returns bytes as Uint8Array. */
 function checkpointRow(raw: CheckpointRow): CheckpointRow {
   return { ...raw, body: Buffer.from(raw.body), mac: Buffer.from(raw.mac) }
 }

@@ -2,10 +2,10 @@ import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 import { COMMIT_ACTIONS, commitEventDetail } from '../attempts/commit-event.js'
 
-/** What events of earlier versions of Sealfleet do not say; those that say it are compared. */
+/** Fields that events of earlier versions of Sealfleet lack; they are compared if present. */
 const ADDED_LATER = ['plaintextLength', 'segLog2', 'suite']
 
-/** A stored file whose committed attempt is not what the last event of the log says. */
+/** A stored file whose committed attempt differs from the log's last event. */
 export interface CommitBesideEvent {
   readonly fileId: string
   readonly attemptId: string
@@ -15,9 +15,9 @@ export interface CommitBesideEvent {
 }
 
 /**
- * Compares each STORED file, after one id and at most `limit` of them, with the last event that gave it an attempt. What
- * is compared is the whole detail, so a record that names the right attempt with another object is found as well; the
- * KEK's version alone may have changed since (nonces are wrapped again).
+ * Compares each STORED file, after one id and at most `limit` of them, with the last event that gave it an attempt. The
+ * whole detail is compared, so a record that names the right attempt with another object is found as well; only the
+ * KEK's version may have changed since (nonces are rewrapped).
  */
 export async function auditCommitMismatches(
   db: Queryable,

@@ -4,16 +4,17 @@ import type { FileState } from '../db/terms.js'
 import { COMMIT_ACTIONS } from '../attempts/commit-event.js'
 import { DELETES, deletionOf } from '../deletion/deletion-event.js'
 
-/** A file that is there, or is gone, otherwise than the log says. */
+/** A file whose presence or absence contradicts the log. */
 export interface FileBesideDeletion {
   readonly fileId: string
   readonly state: FileState
   /** The last event that deleted it, or else committed it; null when there is none. */
   readonly eventId: string | null
   /**
-   * unexplained: DELETED, and no event deleted it. otherwise: DELETED in another way than any event says. back: an event deleted it, and
-   * it is not DELETED. lost: an event committed it, and it is neither STORED nor DELETED. key: STORED under a key that is destroyed, and no
-   * destruction gave files up. (Whether a shredding was signed for is a question to its event.)
+   * unexplained: DELETED, but no event deleted it. otherwise: DELETED in another way than any event says. back: an
+   * event deleted it, but it is not DELETED. lost: an event committed it, but it is neither STORED nor DELETED. key:
+   * STORED under a destroyed key, but no destruction gave files up. (Whether a shredding was signed is checked with its
+   * event.)
    */
   readonly why: 'unexplained' | 'otherwise' | 'back' | 'lost' | 'key'
 }

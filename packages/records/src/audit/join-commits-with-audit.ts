@@ -3,22 +3,23 @@ import type { Queryable } from '../db/records.js'
 import { COMMIT_ACTIONS } from '../attempts/commit-event.js'
 import { DELETES } from '../deletion/deletion-event.js'
 
-/** A commit event, or a destruction of a key, that the records do not bear out. */
+/** A commit event, or a destruction of a key, that contradicts the records. */
 export interface EventBesideAttempt {
   readonly eventId: string
   /** Of a destruction, the key's id. */
   readonly fileId: string
   readonly attemptId: string | null
   /**
-   * gone: there is no such attempt of that file, though nothing ever deletes one, and no later event explains it. uncommitted: the
-   * attempt never was committed. changed: its object, tags or keys are not those of the event. twice: an earlier event committed it
-   * already. deleted: an earlier event deleted the file. key: the key that was destroyed is not registered any more.
+   * gone: that file has no such attempt, though attempts are never deleted, and no later event explains it.
+   * uncommitted: the attempt was never committed. changed: its object, tags or keys differ from the event's. twice: an
+   * earlier event had already committed it. deleted: an earlier event deleted the file. key: the destroyed key is no
+   * longer registered.
    */
   readonly why: 'gone' | 'uncommitted' | 'changed' | 'twice' | 'deleted' | 'key'
 }
 
 /**
- * Whether a file that vanished with all of its rows would be gone all the same: a later event deleted it, or its key was destroyed
+ * Whether a missing file with all of its rows would be gone anyway: a later event deleted it, or its key was destroyed
  * by a destruction that gave files up. `l` is its commit event.
  */
 const EXPLAINED = Prisma.sql`NOT EXISTS (SELECT FROM files f WHERE f.id::text = l.subject_id) AND (
@@ -28,7 +29,7 @@ const EXPLAINED = Prisma.sql`NOT EXISTS (SELECT FROM files f WHERE f.id::text = 
     WHERE k.state = 'DESTROYED' AND starts_with(k.label, 'sealfleet/' || split_part(l.detail->>'objectKey', '/', 1) || '/')
       AND k.version::text = l.detail->>lower(k.role::text)))`
 
-/** Looks at the commit events and destructions after one id of the log, at most `limit` rows of the log at a time. */
+/** Checks the commit events and destructions after one id of the log, at most `limit` rows of the log at a time. */
 export async function joinCommitsWithAudit(
   db: Queryable,
   page: { readonly after: string; readonly limit: number },

@@ -2,13 +2,13 @@ import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 import type { KeyState } from '../db/terms.js'
 
-/** A master key whose state is not what the log says of its destruction. */
+/** A master key whose state contradicts the log's events on its destruction. */
 export interface KeyBesideEvent {
   readonly label: string
   readonly state: KeyState
   /**
-   * unexplained: DESTROYED, and no event says so. unrecorded: an event destroyed it, and the records hold no signed record of that.
-   * back: an event destroyed it, and it is not DESTROYED.
+   * unexplained: DESTROYED, but no event says so. unrecorded: an event destroyed it, but the records hold no signed
+   * record of that. back: an event destroyed it, but it is not DESTROYED.
    */
   readonly why: 'unexplained' | 'unrecorded' | 'back'
 }

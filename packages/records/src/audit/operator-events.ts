@@ -1,7 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 
-/** A row of the log that enrolled or revoked someone, with what it names. */
+/** A row of the log that enrolled or revoked an operator, with the ids it names. */
 export interface OperatorEvent {
   readonly eventId: string
   readonly action: 'operators.add' | 'operators.revoke'
@@ -15,7 +15,7 @@ export interface OperatorEvent {
   readonly reason: string | null
 }
 
-/** All of them, oldest first: people, not files. */
+/** All of them, oldest first: the number of people bounds it, not that of files. */
 export function listOperatorEvents(db: Queryable): Promise<readonly OperatorEvent[]> {
   return db.query<OperatorEvent>(Prisma.sql`
     SELECT id::text AS "eventId", action, subject_id AS "operatorId", detail->>'name' AS name, detail->>'role' AS role,

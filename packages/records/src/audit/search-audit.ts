@@ -6,7 +6,7 @@ import { AUDIT_COLUMNS } from './append-audit.js'
 export interface AuditFilter {
   readonly since?: Date | undefined
   readonly actor?: string | undefined
-  /** One that ends in a dot stands for all that begin so. */
+  /** An action that ends in a dot stands for all that begin with it. */
   readonly action?: string | undefined
   readonly subjectId?: string | undefined
   readonly limit: number
@@ -14,21 +14,21 @@ export interface AuditFilter {
 
 export interface SearchOptions {
   readonly signal?: AbortSignal | undefined
-  /** Rows that one statement looks at. Default 10,000. */
+  /** Rows that one statement reads. Default 10,000. */
   readonly window?: number | undefined
-  /** Told after each statement how many rows were looked at. */
+  /** Called after each statement with the number of rows read. */
   readonly onLooked?: ((rows: number) => void) | undefined
 }
 
 const WINDOW = 10_000
 const LAST = '9223372036854775807'
-/** A row's time is that at which its transaction began, and its id is handed out later: none lasts for a day. */
+/** A row's time is the start of its transaction, and its id is assigned later: no transaction lasts for a day. */
 const DAY_MS = 86_400_000
 
 /**
- * The newest rows of a filter, oldest first. The log of a fleet has a row for every file: a subject and an action come from
- * their index, and whatever is left to be compared is compared window by window, so that no statement reads without bound.
- * Rows that are added meanwhile may be missed. @throws RecordsError, the signal's reason
+ * The newest rows that match a filter, oldest first. The log of a fleet has a row for every file: a subject and an
+ * action come from their index, and the other conditions are checked window by window, so that no statement reads
+ * without bound. Rows that are added meanwhile may be missed. @throws RecordsError, the signal's reason
  */
 export async function searchAudit(
   db: Queryable,
@@ -58,7 +58,8 @@ type Source = (before: string, limit: number) => Prisma.Sql
 async function sourceOf(db: Queryable, { subjectId, action }: AuditFilter): Promise<Source> {
   if (subjectId !== undefined) {
     const kinds = await distinct(db, 'subject_kind')
-    // OFFSET 0: a subject has few rows, which the planner does not know; it would walk the whole log backwards for them.
+    // OFFSET 0: a subject has few rows, but the planner does not know that; it would walk the whole log backwards for
+    // them.
     return (before, limit) => Prisma.sql`
       SELECT l.* FROM unnest(${kinds}::text[]) AS n (kind) CROSS JOIN LATERAL (SELECT * FROM audit_log s
         WHERE s.subject_kind = n.kind AND s.subject_id = ${subjectId} AND s.id < ${before}::bigint OFFSET 0) l
@@ -68,7 +69,8 @@ async function sourceOf(db: Queryable, { subjectId, action }: AuditFilter): Prom
     const actions = action.endsWith('.')
       ? (await distinct(db, 'action')).filter((name) => name.startsWith(action))
       : [action]
-    // Pairs, where `action = … ORDER BY id` says the same: for that the planner may walk the whole log backwards, too.
+    // Pairs, though `action = … ORDER BY id` means the same: for that the planner may walk the whole log backwards,
+    // too.
     return (before, limit) => Prisma.sql`
       SELECT l.* FROM unnest(${actions}::text[]) AS n (action) CROSS JOIN LATERAL (SELECT * FROM audit_log s
         WHERE (s.action, s.id) < (n.action, ${before}::bigint) AND (s.action, s.id) > (n.action, 0::bigint)
@@ -79,7 +81,7 @@ async function sourceOf(db: Queryable, { subjectId, action }: AuditFilter): Prom
     Prisma.sql`SELECT * FROM audit_log WHERE id < ${before}::bigint ORDER BY id DESC LIMIT ${limit}::int`
 }
 
-/** The values of a column that has few, each found by one step in its index. */
+/** The values of a column with few distinct ones, each found by one step in its index. */
 async function distinct(db: Queryable, name: 'action' | 'subject_kind'): Promise<readonly string[]> {
   const column = Prisma.raw(name)
   const rows = await db.query<{ value: string }>(Prisma.sql`

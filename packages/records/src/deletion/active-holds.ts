@@ -3,7 +3,7 @@ import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { lockDomainForDeletion } from '../fleet/domain-lock.js'
 
-/** A hold that was not released: what it covers is neither deleted nor destroyed. */
+/** A hold that was not released: the files it covers are not deleted, and their keys not destroyed. */
 export interface ActiveHold {
   readonly id: string
   /** Null: the whole domain. */
@@ -14,9 +14,9 @@ export interface ActiveHold {
 }
 
 /**
- * Holds on a domain as a whole and, with `fileId`, on that file, oldest first. Without `fileId` also those on any file of the
- * domain. No hold can be placed in that domain until the transaction ends: its row is locked here. Ask before you lock a file
- * or a key (a rotation locks the domain first, too).
+ * Holds on a domain as a whole and, with `fileId`, on that file, oldest first. Without `fileId` also those on any file
+ * of the domain. No hold can be placed in that domain until the transaction ends: the domain's row is locked here. Call
+ * it before you lock a file or a key (a rotation locks the domain first, too).
  * @throws RecordsError NOT_FOUND, INVALID
  */
 export async function activeHolds(

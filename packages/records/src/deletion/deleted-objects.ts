@@ -10,8 +10,8 @@ import {
 } from '../attempts/orphaned-objects.js'
 
 /**
- * The attempts that DELETED files were kept by, of files that were not swept yet, the longest deleted first; there is no grace.
- * Someone, or the file's retention, has decided: a DELETED file of which no one wrote down when and by whom is not listed.
+ * The committed attempts of DELETED files that were not swept yet, the longest deleted first; there is no grace. An
+ * operator or the file's retention has decided: a DELETED file without a recorded time and actor is not listed.
  */
 export async function listDeletedObjects(
   db: Queryable,
@@ -27,7 +27,7 @@ export async function listDeletedObjects(
   return rows.map(leftoverRow)
 }
 
-/** Every attempt of one DELETED file that is over and was not swept yet, by attempt number. */
+/** Every ended attempt of one DELETED file that was not swept yet, by attempt number. */
 export async function listObjectsOfDeleted(db: Queryable, fileId: string): Promise<OrphanedObject[]> {
   const rows = await db.query<RawLeftover>(Prisma.sql`
     SELECT ${LEFTOVER_COLUMNS}, f.deleted_at AS since

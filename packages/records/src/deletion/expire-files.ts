@@ -5,9 +5,10 @@ import { lockDomainForDeletion } from '../fleet/domain-lock.js'
 import { pastRetention } from './past-retention.js'
 
 /**
- * STORED → DELETED for files of one domain that are past its retention and not held, the longest stored first, at most `limit`
- * of them, each with its row in the audit log, in one transaction. Holds and the policy are read under the domain's lock.
- * @returns their ids; fewer than `limit`: no more are due, or another process is at the rest
+ * STORED → DELETED for files of one domain that are past its retention and not held, the longest stored first, at most
+ * `limit` of them, each with its row in the audit log, in one transaction. Holds and the policy are read under the
+ * domain's lock.
+ * @returns their ids; fewer than `limit`: no more are due, or another process has the others
  * @throws RecordsError NOT_FOUND
  */
 export async function expireFiles(

@@ -4,7 +4,7 @@ import type { Queryable } from '../db/records.js'
 import { HOLD_COLUMNS, holdRow, type RawHold } from './hold-row.js'
 import type { HoldRow } from '../db/terms.js'
 
-/** Holds, oldest first: those in force, or with `released` those of the past as well. Locks nothing: to be looked at. */
+/** Holds, oldest first: the active ones, or with `released` those of the past as well. Locks nothing: for display. */
 export async function listHolds(
   db: Queryable,
   filter: { readonly domain?: string | undefined; readonly released?: boolean | undefined } = {},
@@ -18,7 +18,7 @@ export async function listHolds(
   return rows.map(holdRow)
 }
 
-/** One hold, in force or released. Undefined when there is none of that id. */
+/** One hold, active or released. Undefined when there is none of that id. */
 export async function getHold(db: Queryable, id: string): Promise<HoldRow | undefined> {
   const [row] = await db.query<RawHold>(Prisma.sql`SELECT ${HOLD_COLUMNS} FROM holds h WHERE h.id = ${id}::uuid`)
   return row === undefined ? undefined : holdRow(row)

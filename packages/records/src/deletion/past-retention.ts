@@ -7,8 +7,8 @@ const HELD = Prisma.raw(`EXISTS (SELECT FROM holds h WHERE h.domain_id = f.domai
   AND (h.file_id IS NULL OR h.file_id = f.id))`)
 
 /**
- * That file `f` of domain `d` is stored and past its domain's retention; a day has 24 hours. By now(), which an index may be asked
- * with, unlike clock_timestamp(): at worst a file is due a moment later.
+ * Whether file `f` of domain `d` is stored and past its domain's retention; a day has 24 hours. Uses now(), which can
+ * be compared in an index, unlike clock_timestamp(): at worst a file is due a moment later.
  */
 export function pastRetention(which: 'unheld' | 'any'): Prisma.Sql {
   const unheld = which === 'unheld' ? Prisma.sql`AND NOT ${HELD}` : Prisma.empty
@@ -23,12 +23,12 @@ export interface PastRetention {
   readonly retentionDays: number
   readonly due: number
   readonly dueBytes: number
-  /** Past retention, and kept by a hold. */
+  /** Past retention, and held. */
   readonly held: number
   readonly heldBytes: number
 }
 
-/** Of every domain that has a retention, by name. */
+/** For every domain with a retention, by name. */
 export async function countPastRetention(db: Queryable, domain?: string): Promise<PastRetention[]> {
   const domainId = domain === undefined ? null : domainToUuid(domain)
   const rows = await db.query<

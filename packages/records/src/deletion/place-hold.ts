@@ -10,18 +10,18 @@ import { appendAudit } from '../audit/append-audit.js'
 import { lockDomainForHold } from '../fleet/domain-lock.js'
 
 export interface HoldInput {
-  /** A whole domain, files to come included, or one file. */
+  /** A whole domain, future files included, or one file. */
   readonly target: { readonly domain: string } | { readonly fileId: string }
-  /** Why; 1 to 2,000 characters. */
+  /** The reason; 1 to 2,000 characters. */
   readonly reason: string
   readonly actor: string
 }
 
 /**
- * Places a hold, with its row in the audit log, in one transaction. When this returns, no deletion that did not see the hold is
- * under way; what was deleted before is gone.
- * @throws RecordsError NOT_FOUND for a domain or file that is not known, BAD_STATE for a file that is deleted or discarded
- * already, INVALID
+ * Places a hold, with its row in the audit log, in one transaction. When this returns, no deletion that did not see the
+ * hold is in progress; earlier deletions are final.
+ * @throws RecordsError NOT_FOUND for an unknown domain or file, BAD_STATE for a file that is already deleted or
+ * discarded, INVALID
  */
 export async function placeHold(records: Records, input: HoldInput): Promise<HoldRow> {
   const reason = reasonOf(input.reason)
@@ -29,7 +29,7 @@ export async function placeHold(records: Records, input: HoldInput): Promise<Hol
     const fileId = 'fileId' in input.target ? uuid(input.target.fileId, 'the file id') : null
     const domain = 'domain' in input.target ? input.target.domain : await domainOf(tx, input.target.fileId)
     await lockDomainForHold(tx, domain)
-    // Only now: a deletion that was under way has ended.
+    // Only now: a deletion in progress has ended.
     if (fileId !== null) await assertThere(tx, fileId)
     const [row] = await tx.query<RawHold>(Prisma.sql`
       INSERT INTO holds AS h (id, domain_id, file_id, reason, placed_by)
@@ -47,7 +47,7 @@ export async function placeHold(records: Records, input: HoldInput): Promise<Hol
   })
 }
 
-/** What the audit log says a hold is about. */
+/** The subject of a hold in the audit log. */
 export function subjectOf(hold: Pick<HoldRow, 'domain' | 'fileId'>): { subjectKind: string; subjectId: string } {
   return hold.fileId === null
     ? { subjectKind: 'domain', subjectId: hold.domain }

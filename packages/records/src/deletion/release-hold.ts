@@ -9,8 +9,9 @@ import { appendAudit } from '../audit/append-audit.js'
 import { subjectOf } from './place-hold.js'
 
 /**
- * Releases a hold, with its row in the audit log, in one transaction: what it alone covered may be deleted again.
- * @param input.reason why; 1 to 2,000 characters, for the audit log
+ * Releases a hold, with its row in the audit log, in one transaction: files that no other hold covers may be deleted
+ * again.
+ * @param input.reason 1 to 2,000 characters, for the audit log
  * @throws RecordsError NOT_FOUND, BAD_STATE when it was released before, INVALID
  */
 export async function releaseHold(

@@ -7,8 +7,9 @@ import { activeHolds, type ActiveHold } from './active-holds.js'
 import { appendAudit } from '../audit/append-audit.js'
 
 /**
- * removed: the file is DELETED from now on, and its objects may go. held: nothing was done, holds forbid it. deleted: it was
- * before. not-stored: there is nothing of it to remove; a queued or dead file is discarded instead.
+ * removed: the file is now DELETED, and its objects may be deleted. held: nothing was changed, holds forbid it.
+ * deleted: the file was deleted before. not-stored: there is no stored file to remove; a queued or dead file is
+ * discarded instead.
  */
 export type RemovalOutcome =
   | { readonly outcome: 'removed' }
@@ -20,13 +21,13 @@ export type RemovalOutcome =
 export interface RemovalInput {
   readonly fileId: string
   readonly actor: string
-  /** Why; 1 to 2,000 characters, for the audit log. */
+  /** The reason; 1 to 2,000 characters, for the audit log. */
   readonly reason: string
 }
 
 /**
- * STORED → DELETED at someone's wish, with its row in the audit log, in one transaction; the row stays as a tombstone. Holds are
- * looked for under the domain's lock, so none is placed in between.
+ * STORED → DELETED on request, with its row in the audit log, in one transaction; the row stays as a tombstone. Holds
+ * are checked under the domain's lock, so none is placed in between.
  * @throws RecordsError INVALID
  */
 export async function removeFile(records: Records, input: RemovalInput): Promise<RemovalOutcome> {
@@ -43,7 +44,7 @@ export async function removeFile(records: Records, input: RemovalInput): Promise
     const [gone] = await tx.query<{ attemptId: string }>(Prisma.sql`
       UPDATE files SET state = 'DELETED', deletion = 'REMOVED', deleted_at = clock_timestamp(), deleted_by = ${input.actor}
       WHERE id = ${id}::uuid AND state = 'STORED' RETURNING committed_attempt_id::text AS "attemptId"`)
-    // Someone else was faster: from STORED there is one way only.
+    // Another process was faster: STORED can only become DELETED.
     if (gone === undefined) return { outcome: 'deleted' }
     const subject = { subjectKind: 'file', subjectId: id }
     await appendAudit(tx, { ...subject, actor: input.actor, action: 'files.remove', detail: { reason, ...gone } })

@@ -1,18 +1,18 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 
-/** A row of the log that shredded a file, with what it names. */
+/** A row of the log that shredded a file, with the ids it names. */
 export interface ShredEvent {
   readonly eventId: string
   readonly fileId: string
   readonly request: string | null
   readonly reason: string | null
-  /** As they were signed; null where they were not yet written down. */
+  /** As they were signed; null in rows of versions that did not record them. */
   readonly domain: string | null
   readonly domainName: string | null
 }
 
-/** Shreddings after one id of the log, oldest first, at most `limit`: whether or not the file's row is still there. */
+/** Shreddings after one id of the log, oldest first, at most `limit`: whether or not the file's row still exists. */
 export function listShredEvents(
   db: Queryable,
   page: { readonly after: string; readonly limit: number },

@@ -10,13 +10,13 @@ import { activeHolds } from './active-holds.js'
 import { appendAudit } from '../audit/append-audit.js'
 import { consumeRequest } from '../operators/consume-request.js'
 
-/** A file that may be shredded now, and whose row is locked until the transaction ends. */
+/** A file that may be shredded now; its row is locked until the transaction ends. */
 export interface ShreddableFile {
   readonly id: string
   readonly domain: string
   readonly domainName: string
   readonly source: string
-  /** Attempts whose wrapped nonces are still there. */
+  /** Attempts whose wrapped nonces still exist. */
   readonly attempts: number
 }
 
@@ -29,7 +29,7 @@ interface Row {
   readonly deletion: string | null
 }
 
-/** What officers sign when a file is to be shredded (kind `file.shred`, subject `file ID`). */
+/** The text that officers sign for shredding a file (kind `file.shred`, subject `file ID`). */
 export function shredDetail(
   { domain, domainName, source }: Omit<ShreddableFile, 'attempts'>,
   reason: string,
@@ -43,9 +43,9 @@ function signedOfDomain({ domain, domainName }: Pick<ShreddableFile, 'domain' | 
 }
 
 /**
- * Makes sure that a file may be shredded, and locks its domain against new holds and its row. STORED files may, and DELETED
- * ones whose wrapped nonces are still there.
- * @throws RecordsError NOT_FOUND; HELD; BAD_STATE: inline nonces, being sealed or sealed again, never stored, shredded before
+ * Checks that a file may be shredded, and locks its domain against new holds and its row. Allowed are STORED files, and
+ * DELETED ones whose wrapped nonces still exist.
+ * @throws RecordsError NOT_FOUND; HELD; BAD_STATE: inline nonces, an attempt in progress, never stored, shredded before
  */
 export async function lockForShredding(tx: Queryable, fileId: string): Promise<ShreddableFile> {
   const id = uuid(fileId, 'the file id')
@@ -91,9 +91,9 @@ export interface ShredInput {
 }
 
 /**
- * Shreds a file of detached nonces, inside the caller's transaction: the wrapped nonces of all of its attempts are forgotten,
- * however they ended, and the file is DELETED as SHREDDED. The audit log has a row. Its objects are left to be swept; no one can
- * open them. What this cannot reach: copies of the database that were made before.
+ * Shreds a file of detached nonces, inside the caller's transaction: deletes the wrapped nonces of all of its attempts,
+ * however they ended, and makes the file DELETED as SHREDDED. The audit log has a row. Its objects are left for the
+ * sweep; they cannot be opened. Earlier copies of the database are not affected.
  * @throws RecordsError as lockForShredding and consumeRequest throw
  */
 export async function shredFile(tx: Queryable, input: ShredInput): Promise<ShreddableFile> {

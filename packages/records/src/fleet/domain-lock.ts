@@ -4,9 +4,9 @@ import { domainToUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
 /**
- * Taken by anyone who deletes files of a domain, or destroys its keys, *before* it looks for holds: until the transaction ends no
- * hold is placed on the domain or on a file of it, so a hold is either seen or comes after. Deletions do not wait for each
- * other, nor do files that are accepted or stored wait for them.
+ * Taken before looking for holds, by transactions that delete files of a domain or destroy its keys. Until the
+ * transaction ends no hold is placed on the domain or on a file of it, so a hold is either seen or comes after.
+ * Deletions do not wait for each other, nor do files that are accepted or stored wait for them.
  * @throws RecordsError NOT_FOUND
  */
 export async function lockDomainForDeletion(tx: Queryable, domain: string): Promise<void> {
@@ -15,7 +15,7 @@ export async function lockDomainForDeletion(tx: Queryable, domain: string): Prom
 }
 
 /**
- * Taken by anyone who places a hold: waits for deletions under way in the domain, and keeps new ones waiting until the
+ * Taken by transactions that place a hold: waits for deletions in progress in the domain, and blocks new ones until the
  * transaction ends.
  * @throws RecordsError NOT_FOUND
  */

@@ -14,7 +14,7 @@ export interface DomainInput {
   readonly nonceMode?: 'inline' | 'detached' | undefined
   /** 16 to 24; default 20. */
   readonly segLog2?: number | undefined
-  /** Required for detached nonces: anyone who loses the database then loses the files. */
+  /** Required for detached nonces: losing the database then loses the files. */
   readonly lossAcknowledged?: boolean | undefined
   /** Whole days from 1; null, the default: never. */
   readonly rotationDays?: number | null | undefined
@@ -48,7 +48,7 @@ export const POLICY_COLUMNS = Prisma.raw(`
   id AS "domainId", name AS "domainName", suite AS "domainSuite", nonce_mode::text AS "domainNonceMode",
   seg_log2 AS "domainSegLog2", rotation_days AS "domainRotationDays", retention_days AS "domainRetentionDays"`)
 
-/** A hundred years: times beyond what a timestamp holds would break every question about what is due. */
+/** A hundred years: times beyond a timestamp's range would break every query on due times. */
 const MOST_DAYS = 36_500
 
 /** Days of a policy: null, or whole and from 1 to 36,500. @throws RecordsError INVALID */
@@ -58,7 +58,7 @@ export function policyDays(days: number | null, what: string): number | null {
 }
 
 /**
- * Makes a domain, or finds it there with the same policy.
+ * Makes a domain, or finds an existing one with the same policy.
  * @throws RecordsError CONFLICT when it exists with another policy, or its name is taken; INVALID
  */
 export async function ensureDomain(

@@ -5,7 +5,7 @@ import type { Queryable } from '../db/records.js'
 /** The fleet that this database belongs to; a migration made its id. */
 export interface Fleet {
   readonly id: string
-  /** Fleets whose queues and bucket it took over (`sealfleet fleet adopt`): their jobs are its own. */
+  /** Fleets whose queues and bucket this one took over (`sealfleet fleet adopt`): their jobs belong to it. */
   readonly tookOver: readonly string[]
   readonly createdAt: Date
 }
@@ -18,7 +18,7 @@ export async function getFleet(db: Queryable): Promise<Fleet> {
   return fleet
 }
 
-/** Remembers that this fleet took over from another. Doing it twice changes nothing. */
+/** Records that this fleet took over from another. A second call changes nothing. */
 export async function rememberTakenOver(db: Queryable, other: string): Promise<Fleet> {
   const id = uuid(other, 'the id of the other fleet')
   const [fleet] = await db.query<Fleet>(Prisma.sql`

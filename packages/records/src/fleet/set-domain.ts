@@ -6,10 +6,10 @@ import type { Queryable } from '../db/records.js'
 import type { DomainPolicy } from '../db/terms.js'
 import { domainPolicy, policyDays, POLICY_COLUMNS, type RawPolicy } from './domains.js'
 
-/** What is to be different; what is undefined stays. */
+/** The changes; undefined fields stay as they are. */
 export interface DomainChange {
   readonly name?: string | undefined
-  /** Of keys that are made from now on: sealing changes with the next rotation. */
+  /** For keys made from now on: sealing changes with the next rotation. */
   readonly suite?: Suite | undefined
   readonly nonceMode?: 'inline' | 'detached' | undefined
   /** 16 to 24. */
@@ -18,16 +18,16 @@ export interface DomainChange {
   readonly rotationDays?: number | null | undefined
   /** Whole days from 1; null: forever. */
   readonly retentionDays?: number | null | undefined
-  /** Required for detached nonces: anyone who loses the database then loses the files. */
+  /** Required for detached nonces: losing the database then loses the files. */
   readonly lossAcknowledged?: boolean | undefined
 }
 
 /**
- * Changes a domain's policy. Files that are stored already stay as they are; those that are claimed from now on follow it.
+ * Changes a domain's policy. Stored files stay as they are; files claimed from now on follow it.
  * @param tx a transaction: the domain's row stays locked until it ends
  * @returns the policy before and after
- * @throws RecordsError NOT_FOUND; CONFLICT when the name is taken; NO_ACTIVE_KEY for detached nonces without an active kek;
- * INVALID for a value that the schema refuses, and for detached nonces whose danger was not acknowledged
+ * @throws RecordsError NOT_FOUND; CONFLICT when the name is taken; NO_ACTIVE_KEY for detached nonces without an active
+ * kek; INVALID for a value that the schema refuses, and for detached nonces whose danger was not acknowledged
  */
 export async function setDomain(
   tx: Queryable,

@@ -24,14 +24,14 @@ export interface Output {
   readonly err: (line: string) => void
 }
 
-/** The command with its world handed in. @returns the exit status */
+/** The command with its environment passed in. @returns the exit status */
 export async function runMigrateCommand(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
   cwd: string,
   io: Output,
 ): Promise<number> {
-  // A failure is told as JSON too, even one of these very options.
+  // A failure is printed as JSON too, even one of these very options.
   const json = args.includes('--json')
   try {
     const options = parse(args)
@@ -95,7 +95,7 @@ function report(error: unknown, json: boolean, io: Output): number {
   const usage = error instanceof ConfigError || (error instanceof TypeError && 'code' in error)
   if (!usage) throw error
   if (json) io.out(JSON.stringify({ error: { code: 'CONFIG_INVALID', message: error.message } }))
-  // A ConfigError has a line for each problem, each made printable by itself.
+  // A ConfigError has one line per problem, each made printable separately.
   else io.err(error instanceof ConfigError ? error.message : oneLine(error.message))
   return 2
 }

@@ -19,33 +19,35 @@ import { beginTurn, useSettings, type TurnOptions } from './turn.js'
 export interface MigrateOptions extends Pick<ConnectionOptions, 'connectTimeoutMs' | 'tls'> {
   /** Default: prisma/migrations of this checkout. */
   readonly migrationsDir?: string | undefined
-  /** How long to wait for another process that migrates this database. Default 300,000. */
+  /** Time limit of the wait for another process that migrates this database. Default 300,000. */
   readonly lockTimeoutMs?: number | undefined
-  /** Called when that wait takes longer than a moment, with who holds the lock. */
+  /** Called when that wait takes longer than a moment, with the holder of the lock. */
   readonly onWait?: ((holder: string) => void) | undefined
 }
 
 export interface MigrationStatus {
   readonly applied: readonly string[]
   readonly pending: readonly string[]
-  /** Begun and never finished: its script failed, and as one transaction left nothing. */
+  /** Begun and never finished: its script failed and, as one transaction, left no changes. */
   readonly failed: readonly string[]
-  /** Applied, and different from the file of that name today. */
+  /** Applied, and different from today's file of that name. */
   readonly changed: readonly string[]
   /** Applied, and unknown to this checkout: the database is newer. */
   readonly unknown: readonly string[]
 }
 
 /**
- * A migration may work for long, but must not queue for long: what waits behind its lock waits as well. A process that is
- * cut off in the middle of one must not keep its lock for long either.
+ * A migration may run for long, but must not queue for long: statements behind its lock wait as well. The lock of a
+ * process that is cut off in the middle must not last long either.
  */
 const TIMEOUTS = { statementMs: 0, lockMs: 30_000, idleInTransactionMs: 60_000 }
 
 /**
- * Applies the migrations that the database lacks, each as one transaction, and leaves `_prisma_migrations` as `prisma migrate
- * deploy` would. A second run applies nothing; concurrent runs take turns, and each migration is applied once.
- * @throws RecordsError DB_URL, DB_UNAVAILABLE, DB_ACCESS_DENIED, DB_SCHEMA (a script failed, was edited, or there is none)
+ * Applies the migrations that the database lacks, each as one transaction, and leaves `_prisma_migrations` as
+ * `prisma migrate deploy` would. A second run applies nothing; concurrent runs take turns, and each migration is
+ * applied once.
+ * @throws RecordsError DB_URL, DB_UNAVAILABLE, DB_ACCESS_DENIED, DB_SCHEMA (a script failed, was edited, or there is
+ * none)
  */
 export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<{ applied: string[] }> {
   const files = await readMigrations(options.migrationsDir)
@@ -63,7 +65,7 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
   })
 }
 
-/** What is applied and what is not. Changes nothing. @throws RecordsError as migrate */
+/** The applied and the missing migrations. Changes nothing. @throws RecordsError as migrate */
 export async function migrationStatus(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrationStatus> {
   const files = await readMigrations(options.migrationsDir)
   const address = parseDatabaseUrl(databaseUrl, options.tls)
@@ -113,7 +115,7 @@ async function apply(client: pg.Client, file: MigrationFile, schema: string): Pr
   await recordApplied(client, file, () => client.query(file.script))
 }
 
-/** Takes the failed migration back and leaves its row unfinished, as Prisma does. @returns what to throw */
+/** Rolls the failed migration back and leaves its row unfinished, as Prisma does. @returns the error to throw */
 async function keepFailure(client: pg.Client, file: MigrationFile, turn: Turn, error: unknown): Promise<RecordsError> {
   const mapped = recordsError(error)
   if (!(error instanceof pg.DatabaseError)) return mapped // the connection is gone, and the transaction with it
@@ -124,7 +126,7 @@ async function keepFailure(client: pg.Client, file: MigrationFile, turn: Turn, e
   if (!done) await recordFailed(client, file, logsOf(file, error))
   await client.query('COMMIT')
   if (mapped.code === 'DB_UNAVAILABLE' || mapped.code === 'DB_ACCESS_DENIED') return mapped
-  // A migration's text holds no data of ours, so what the server says of it may be shown.
+  // A migration's text holds no data of ours, so the server's message may be shown.
   return new RecordsError('DB_SCHEMA', `migration ${file.name} failed, and changed nothing: ${error.message}`, {
     cause: mapped,
     ...(mapped.sqlState !== undefined && { sqlState: mapped.sqlState }),
@@ -136,7 +138,7 @@ function logsOf(file: MigrationFile, error: pg.DatabaseError): string {
   return `Migration name: ${file.name}\n\nDatabase error code: ${error.code ?? ''}\n\nDatabase error:\nERROR: ${error.message}`
 }
 
-/** @throws RecordsError DB_SCHEMA when the database is not one that these migrations continue */
+/** @throws RecordsError DB_SCHEMA when these migrations cannot continue this database */
 async function nextOf(
   client: pg.Client,
   files: readonly MigrationFile[],
@@ -176,7 +178,7 @@ async function refuseOldServer(client: pg.Client): Promise<void> {
     )
 }
 
-/** Asked first whether it exists: a user may own the schema without the right to make one. */
+/** Checks first whether it exists: a user may own the schema without the right to make one. */
 async function makeSchema(client: pg.Client, schema: string): Promise<void> {
   const { rows } = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])
   if (rows.length === 0) await client.query(`CREATE SCHEMA ${pg.escapeIdentifier(schema)}`)
@@ -190,12 +192,12 @@ async function withClient<T>(
   const Client = clientClass(address, 'sealfleet migrate', TIMEOUTS)
   const connectionTimeoutMillis = address.connectTimeoutMs ?? options.connectTimeoutMs ?? 5_000
   const client = new Client({ ...driverFields(address), connectionTimeoutMillis })
-  // Told by the query in hand; unheard, it would end the process.
+  // The running query reports it; without a listener it would end the process.
   client.on('error', () => undefined)
   try {
     await client.connect()
   } catch (error) {
-    // Not waited for: a connection that a server ended in its handshake never says that it has ended.
+    // Not awaited: a connection that a server ended in its handshake never reports its end.
     void client.end()
     throw recordsError(error)
   }

@@ -10,11 +10,11 @@ export const MIGRATIONS_DIR = fileURLToPath(new URL('../../../../prisma/migratio
 export interface MigrationFile {
   readonly name: string
   readonly script: string
-  /** As `_prisma_migrations` has it: SHA-256 of the file, hexadecimal. */
+  /** As in `_prisma_migrations`: SHA-256 of the file, hexadecimal. */
   readonly checksum: string
 }
 
-/** Oldest first. @throws RecordsError DB_SCHEMA when the folder is not there or holds none */
+/** Oldest first. @throws RecordsError DB_SCHEMA when the folder is missing or holds none */
 export async function readMigrations(dir: string = MIGRATIONS_DIR): Promise<MigrationFile[]> {
   let names: string[]
   try {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import type { MigrationFile } from './migration-files.js'
 
-/** What the table says. Names are in the order in which the migrations were begun. */
+/** The content of the table. Names are in the order in which the migrations were begun. */
 export interface MigrationRows {
   /** Name and checksum. */
   readonly finished: ReadonlyMap<string, string>
@@ -10,7 +10,7 @@ export interface MigrationRows {
   readonly unfinished: readonly string[]
 }
 
-/** Word for word what Prisma's engine creates (schema-engine 7.10). */
+/** Exactly the statement of Prisma's engine (schema-engine 7.10). */
 const CREATE = `CREATE TABLE _prisma_migrations (
     id                      VARCHAR(36) PRIMARY KEY NOT NULL,
     checksum                VARCHAR(64) NOT NULL,
@@ -29,7 +29,7 @@ async function tableExists(client: pg.ClientBase): Promise<boolean> {
   return rows[0]?.exists === true
 }
 
-/** What is applied, by a database without the table: nothing. */
+/** The state of a database without the table: nothing is applied. */
 export async function readMigrationRows(client: pg.ClientBase): Promise<MigrationRows> {
   if (!(await tableExists(client))) return { finished: new Map(), unfinished: [] }
   const { rows } = await client.query<{ name: string; checksum: string; finished: boolean }>(
@@ -40,7 +40,7 @@ export async function readMigrationRows(client: pg.ClientBase): Promise<Migratio
   return { finished, unfinished: rows.filter((row) => !row.finished && !finished.has(row.name)).map((row) => row.name) }
 }
 
-/** Tables of someone else's, where there is no table of migrations yet. Prisma refuses such a schema (P3005), and so do we. */
+/** Tables of another program, where there is no table of migrations yet. Prisma refuses such a schema (P3005), and so do we. */
 export async function foreignTables(client: pg.ClientBase): Promise<string[]> {
   if (await tableExists(client)) return []
   const { rows } = await client.query<{ name: string }>(
@@ -50,7 +50,10 @@ export async function foreignTables(client: pg.ClientBase): Promise<string[]> {
   return rows.map((row) => row.name)
 }
 
-/** Makes the table where it is missing, and closes the rows of a migration that failed earlier, as `prisma migrate resolve --rolled-back` does. */
+/**
+ * Makes the table where it is missing, and closes the rows of a migration that failed earlier, as
+ * `prisma migrate resolve --rolled-back` does.
+ */
 async function prepare(client: pg.ClientBase, file: MigrationFile): Promise<void> {
   if (!(await tableExists(client))) await client.query(CREATE)
   await client.query(
@@ -84,7 +87,7 @@ export async function recordApplied(
   )
 }
 
-/** The row of a migration that failed and left nothing: unfinished, with what the server said of it. */
+/** The row of a migration that failed and left no changes: unfinished, with the server's message. */
 export async function recordFailed(client: pg.ClientBase, file: MigrationFile, logs: string): Promise<void> {
   const id = await begin(client, file)
   await client.query(`UPDATE _prisma_migrations SET logs = $1 WHERE id = $2`, [logs, id])

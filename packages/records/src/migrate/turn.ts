@@ -1,25 +1,25 @@
 import type pg from 'pg'
 import { RecordsError } from '../db/errors.js'
 
-/** Ours, and the one that Prisma's own engine takes: `prisma migrate deploy` and we exclude each other. */
+/** Our lock, and the lock of Prisma's own engine: `prisma migrate deploy` and we exclude each other. */
 const LOCKS = [0x5ea1f1e7, 72707369] as const
 
-/** How long a wait stays silent, and at most half of it. */
+/** Silent part of a wait, and at most half of it. */
 const SILENT_MS = 1_500
 
 export interface TurnOptions {
   /** Of the transaction, by name: behind a pooler a session keeps none of its own. */
   readonly settings: Readonly<Record<string, string>>
-  /** How long to wait for another process that migrates this database. */
+  /** Time limit of the wait for another process that migrates this database. */
   readonly timeoutMs: number
-  /** Called once when the wait takes longer than a moment, with who holds the lock. */
+  /** Called once when the wait takes longer than a moment, with the holder of the lock. */
   readonly onWait?: ((holder: string) => void) | undefined
 }
 
 /**
  * Begins a transaction that holds the lock of migrations until its end. The lock belongs to the transaction, not to the
  * session: a pooler that gives each transaction another session keeps none behind.
- * @throws RecordsError DB_UNAVAILABLE (55P03) after the time-out, naming who holds the lock
+ * @throws RecordsError DB_UNAVAILABLE (55P03) after the time-out, naming the holder of the lock
  */
 export async function beginTurn(client: pg.ClientBase, options: TurnOptions): Promise<void> {
   const deadline = performance.now() + options.timeoutMs
@@ -62,7 +62,7 @@ export async function useSettings(client: pg.ClientBase, settings: Readonly<Reco
   )
 }
 
-/** Who holds either lock: what any user may see of another's session. */
+/** The holder of either lock, as far as any user may see another's session. */
 async function holderOf(client: pg.ClientBase): Promise<string> {
   const { rows } = await client.query<{ pid: number; application: string | null; user_name: string | null }>(
     `SELECT pid, nullif(application_name, '') AS application, usename AS user_name

@@ -14,15 +14,15 @@ export interface SignatureInput {
   readonly operator: string
   /** 64 bytes over label(16) `SFV1/op-request` ‖ body. */
   readonly signature: Uint8Array
-  /** Who hands the signature in, for the audit log; default the operator. */
+  /** The person who hands the signature in, for the audit log; default the operator. */
   readonly actor?: string | undefined
 }
 
 /**
- * Adds an operator's signature to an open request, after it was checked; the audit log has a row.
+ * Verifies an operator's signature and adds it to an open request; the audit log has a row.
  * @returns the request with the signature
- * @throws RecordsError NOT_FOUND, REQUEST_EXPIRED, REQUEST_USED, REQUEST_CANCELLED, REQUEST_MISMATCH (the row was written to),
- * OPERATOR_UNKNOWN, OPERATOR_REVOKED, OPERATOR_ROLE, OPERATOR_TWICE, SIGNATURE_INVALID
+ * @throws RecordsError NOT_FOUND, REQUEST_EXPIRED, REQUEST_USED, REQUEST_CANCELLED, REQUEST_MISMATCH (the row was
+ * changed), OPERATOR_UNKNOWN, OPERATOR_REVOKED, OPERATOR_ROLE, OPERATOR_TWICE, SIGNATURE_INVALID
  */
 export async function addSignature(db: Queryable, input: SignatureInput): Promise<RequestRow> {
   const request = await openRequest(db, input.requestId)
@@ -65,7 +65,7 @@ export async function addSignature(db: Queryable, input: SignatureInput): Promis
     SELECT request_id::text AS id FROM s`)
   const after = await getRequest(db, request.id)
   if (added !== undefined && after !== undefined) return after
-  // Something happened since it was read: say what.
+  // The request changed since it was read: report how.
   assertMaySign((await getOperator(db, operatorId)) ?? operator, after ?? request)
   throw notOpen(after, request.id)
 }

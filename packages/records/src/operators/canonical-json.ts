@@ -1,20 +1,23 @@
 import { RecordsError } from '../db/errors.js'
 
-/** What may be signed: text, whole numbers, yes and no, nothing, and lists and objects of these. No fractions, no undefined. */
+/**
+ * Values that may be signed: text, whole numbers, booleans, null, and lists and objects of these. No fractions, no
+ * undefined.
+ */
 export type CanonicalValue = string | number | boolean | null | readonly CanonicalValue[] | CanonicalObject
 export interface CanonicalObject {
   readonly [name: string]: CanonicalValue
 }
 
-/** Deeper than this nothing that we sign is. */
+/** No value that we sign is nested more deeply. */
 const DEEPEST = 16
 
 /**
- * The one way to write `value` as JSON: names sorted by their UTF-16 code units, no spaces, text escaped as JSON.stringify does
- * (only what must be). Of strings, numbers and objects like ours it is what RFC 8785 gives.
+ * The only way to write `value` as JSON: names sorted by their UTF-16 code units, no spaces, text escaped as
+ * JSON.stringify does (only what must be). For strings, numbers and objects like ours it equals RFC 8785.
  *
- * @throws RecordsError INVALID for what has no one form: fractions, −0, numbers beyond 2^53, lone surrogates, undefined,
- * functions, bigints, instances of classes, and more than 16 levels
+ * @throws RecordsError INVALID for values without a single form: fractions, −0, numbers beyond 2^53, lone surrogates,
+ * undefined, functions, bigints, instances of classes, and more than 16 levels
  * @example canonicalJson({ b: [1, true], a: 'x' }) // '{"a":"x","b":[1,true]}'
  */
 export function canonicalJson(value: unknown): string {
@@ -54,8 +57,8 @@ function refused(what: string): RecordsError {
 }
 
 /**
- * The value of bytes that are canonical JSON to the last byte; undefined for anything else, duplicate names, spaces, another
- * order and broken UTF-8 included.
+ * The value of bytes that are exactly canonical JSON; undefined for all others: duplicate names, spaces, another order
+ * and broken UTF-8 included.
  */
 export function parseCanonicalJson(bytes: Uint8Array): CanonicalValue | undefined {
   try {

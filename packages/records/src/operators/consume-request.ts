@@ -13,20 +13,20 @@ export interface ConsumeInput {
   readonly id: string
   readonly kind: RequestKind
   readonly subject: Subject
-  /** Who carries it out, for the row and the audit log. */
+  /** The actor who carries it out, for the row and the audit log. */
   readonly consumedBy: string
   /**
-   * When given, what was signed must be exactly this. A function is told what was signed, whose version decides its form; it may throw
-   * why the request is refused.
+   * If given, the signed detail must equal it. A function receives the signed body, whose version decides its form; it
+   * may throw the reason for a refusal.
    */
   readonly detail?: CanonicalObject | ((signed: RequestRow) => CanonicalObject) | undefined
 }
 
 /**
- * Uses a request up, inside the transaction that carries it out: rolled back, it is as good as before. The row is locked first;
- * then its body must say what its columns say, be for this kind, subject and detail, not have expired by the database's clock,
- * and carry enough signatures that fit, each verified again, of different operators of the right role who were not revoked.
- * Nothing but the signed bytes and the operators' keys is believed. The audit log has a row with who signed.
+ * Uses a request up, inside the transaction that carries it out: after a rollback it is unused again. The row is locked
+ * first. Then the body must match its columns, be for this kind, subject and detail, not have expired by the database's
+ * clock, and carry enough matching signatures, each verified again, of different operators of the right role who were
+ * not revoked. Only the signed bytes and the operators' keys are trusted. The audit log has a row with the signers.
  * @throws RecordsError NOT_FOUND, REQUEST_USED, REQUEST_CANCELLED, REQUEST_EXPIRED, REQUEST_MISMATCH, REQUEST_UNSIGNED
  */
 export async function consumeRequest(tx: Queryable, input: ConsumeInput): Promise<RequestRow> {
@@ -55,8 +55,8 @@ export async function consumeRequest(tx: Queryable, input: ConsumeInput): Promis
 }
 
 /**
- * A request that was used, believed again for a deed that comes later than its use: as consumeRequest checks it, but it must be
- * USED, and who was revoked since its use still signed it. The row is locked.
+ * Checks a used request again for an action that comes later than its use: as consumeRequest does, but it must be USED,
+ * and the signatures of operators revoked since its use still count. The row is locked.
  * @throws RecordsError NOT_FOUND, REQUEST_MISMATCH (also when it was never used), REQUEST_UNSIGNED
  */
 export async function assertUsedRequest(tx: Queryable, input: Omit<ConsumeInput, 'consumedBy'>): Promise<RequestRow> {
@@ -73,7 +73,7 @@ export async function assertUsedRequest(tx: Queryable, input: Omit<ConsumeInput,
   return request
 }
 
-/** Returns the names of those who signed. Throws REQUEST_UNSIGNED. */
+/** Returns the names of the signers. Throws REQUEST_UNSIGNED. */
 async function assertSigned(tx: Queryable, request: RequestRow): Promise<readonly string[]> {
   const signers = await requestSigners(tx, request, { lock: true })
   const needed = Math.max(request.required, REQUEST_KINDS[request.kind].atLeast)

@@ -10,7 +10,7 @@ export interface OperatorRow {
   readonly publicKey: Buffer
   readonly enrolledBy: string
   readonly enrolledAt: Date
-  /** The signed request by which they were enrolled; null for those enrolled before there were two officers. */
+  /** The signed request by which they were enrolled; null for operators enrolled before there were two officers. */
   readonly requestId: string | null
   readonly revokedAt: Date | null
   readonly revokedBy: string | null

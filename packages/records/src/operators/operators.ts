@@ -9,27 +9,28 @@ import { OPERATOR_COLUMNS, operatorRow, type OperatorRow, type RawOperator } fro
 import { consumeRequest } from './consume-request.js'
 
 export interface NewOperator {
-  /** 1 to 100 characters; no other operator who was not revoked may have it. */
+  /** 1 to 100 characters; unique among operators who were not revoked. */
   readonly name: string
   readonly role: OperatorRole
-  /** 32 bytes, raw; never used before, by whomever. */
+  /** 32 bytes, raw; never used before by any operator. */
   readonly publicKey: Uint8Array
   readonly enrolledBy: string
   /** Needed once there are two officers. */
   readonly requestId?: string | undefined
 }
 
-/** From then on enrolment and revocation need signatures, and so many always stay. */
+/** From this number on, enrolment and revocation need signatures, and at least this many officers always stay. */
 export const FREE_OFFICERS = 2
 
-/** What officers sign when someone is to be enrolled (kind `operators.add`, subject `operator NAME`). */
+/** The text that officers sign to enrol an operator (kind `operators.add`, subject `operator NAME`). */
 export function enrolmentDetail(input: Pick<NewOperator, 'role' | 'publicKey'>): CanonicalObject {
   return { publicKey: Buffer.from(input.publicKey).toString('hex'), role: input.role }
 }
 
 /**
- * Whether a person of that name and key may be enrolled at all; no one is asked to sign what would be refused. Operators are locked
- * until the transaction ends. @throws RecordsError INVALID (name or key), CONFLICT (name taken, or the key was enrolled before)
+ * Checks whether a person of that name and key may be enrolled at all, so that officers never sign a request that would
+ * be refused. Operators are locked until the transaction ends. @throws RecordsError INVALID (name or key), CONFLICT
+ * (name taken, or the key was enrolled before)
  */
 export async function assertEnrollable(tx: Queryable, input: Pick<NewOperator, 'name' | 'publicKey'>): Promise<void> {
   const { name, publicKey } = input
@@ -42,10 +43,11 @@ export async function assertEnrollable(tx: Queryable, input: Pick<NewOperator, '
 }
 
 /**
- * Enrols an operator, inside the caller's transaction; the audit log has a row. While there are fewer than two officers it needs
- * no one's signature (an empty house has no one to ask), afterwards a request that officers signed for this name, key and role.
- * @throws RecordsError INVALID (name or key), CONFLICT (name taken, or the key was enrolled before), REQUEST_NEEDED, and what
- * consumeRequest throws
+ * Enrols an operator, inside the caller's transaction; the audit log has a row. While there are fewer than two
+ * officers, it needs no signature (there are not enough people to ask); afterwards it needs a request that officers
+ * signed for this name, key and role.
+ * @throws RecordsError INVALID (name or key), CONFLICT (name taken, or the key was enrolled before), REQUEST_NEEDED,
+ * and the errors of consumeRequest
  */
 export async function addOperator(tx: Queryable, input: NewOperator): Promise<OperatorRow> {
   const { name, role, publicKey, enrolledBy, requestId } = input
@@ -76,21 +78,23 @@ export interface Revocation {
   /** Name or id. */
   readonly operator: string
   readonly revokedBy: string
-  /** The one that was signed. */
+  /** The signed request. */
   readonly reason: string
   /** Needed once there are two officers. */
   readonly requestId?: string | undefined
 }
 
-/** What officers sign when someone is to be revoked (kind `operators.revoke`, subject `operator ID`). */
+/** The text that officers sign to revoke an operator (kind `operators.revoke`, subject `operator ID`). */
 export function revocationDetail({ name, publicKey }: OperatorRow, reason: string): CanonicalObject {
   return { name, publicKey: publicKey.toString('hex'), reason }
 }
 
 /**
- * Revokes an operator, inside the caller's transaction: from then on none of their signatures counts, those on open requests
- * included. The audit log has a row. Once there were two officers, two always stay: the successor is enrolled first.
- * @throws RecordsError OPERATOR_UNKNOWN, OPERATOR_REVOKED, OPERATOR_NEEDED, REQUEST_NEEDED, and what consumeRequest throws
+ * Revokes an operator, inside the caller's transaction: from then on none of their signatures counts, including those
+ * on open requests. The audit log has a row. Once there were two officers, two always stay: the successor is enrolled
+ * first.
+ * @throws RecordsError OPERATOR_UNKNOWN, OPERATOR_REVOKED, OPERATOR_NEEDED, REQUEST_NEEDED, and the errors of
+ * consumeRequest
  */
 export async function revokeOperator(tx: Queryable, input: Revocation): Promise<OperatorRow> {
   const { revokedBy, reason, requestId } = input
@@ -122,14 +126,16 @@ export async function revokeOperator(tx: Queryable, input: Revocation): Promise<
   return operatorRow(row)
 }
 
-/** By name; those who were revoked last. */
+/** By name; revoked operators last. */
 export async function listOperators(db: Queryable): Promise<OperatorRow[]> {
   const rows = await db.query<RawOperator>(Prisma.sql`
     SELECT ${OPERATOR_COLUMNS} FROM operators o ORDER BY o.revoked_at IS NOT NULL, o.name, o.enrolled_at LIMIT 1000`)
   return rows.map(operatorRow)
 }
 
-/** By name or id; of several of one name the one who was not revoked, else the last one. Undefined when there is none. */
+/**
+ * By name or id; of several with one name the one who was not revoked, else the latest. Undefined when there is none.
+ */
 export async function getOperator(db: Queryable, nameOrId: string): Promise<OperatorRow | undefined> {
   const [row] = await db.query<RawOperator>(Prisma.sql`
     SELECT ${OPERATOR_COLUMNS} FROM operators o WHERE o.id::text = ${nameOrId} OR o.name = ${nameOrId}
@@ -159,7 +165,7 @@ async function assertFree(tx: Queryable, { name, publicKey }: Pick<NewOperator, 
       })
 }
 
-/** One enrolment or revocation at a time: two at once would both find that one officer is there. */
+/** One enrolment or revocation at a time: two at once would both find one officer. */
 async function lockOperators(tx: Queryable): Promise<void> {
   await tx.query(Prisma.sql`
     WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('operators', 0))) SELECT 1 AS locked FROM turn`)

@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { RecordsError } from '../db/errors.js'
 
-/** Of an Ed25519 public key as RFC 8032 §5.1.2 writes it. */
+/** For an Ed25519 public key as RFC 8032 §5.1.2 writes it. */
 export const PUBLIC_KEY_BYTES = 32
 
 const P = 2n ** 255n - 19n
@@ -9,8 +9,8 @@ const P = 2n ** 255n - 19n
 const D = 37095705934669439343138083508754565189542113879843219016388785533085940283555n
 
 /**
- * The y of the eight points whose order divides 8. Under such a key there are signatures that fit (almost) every message, and
- * OpenSSL accepts them: https://eprint.iacr.org/2020/1244, table 5.
+ * The y of the eight points whose order divides 8. Under such a key there are signatures that fit (almost) every
+ * message, and OpenSSL accepts them: https://eprint.iacr.org/2020/1244, table 5.
  */
 const SMALL_ORDER = new Set([
   0n,
@@ -21,8 +21,8 @@ const SMALL_ORDER = new Set([
 ])
 
 /**
- * 32 raw bytes that are an Ed25519 public key someone can hold a private key of: y is below p, the point is on the curve and
- * not of small order.
+ * Checks that 32 raw bytes are a usable Ed25519 public key: y is below p, the point is on the curve and not of small
+ * order.
  * @throws RecordsError INVALID
  */
 export function assertPublicKey(raw: Uint8Array): void {
@@ -35,7 +35,7 @@ export function assertPublicKey(raw: Uint8Array): void {
   if (power(xx, (P - 1n) / 2n) !== 1n) throw invalid('is a point of the curve; this one is not')
 }
 
-/** `base ** exponent` mod p. Of public values only: it takes as long as they make it. */
+/** `base ** exponent` mod p. Only for public values: its running time depends on them. */
 function power(base: bigint, exponent: bigint): bigint {
   let result = 1n
   for (let square = base, rest = exponent; rest > 0n; rest >>= 1n) {
@@ -55,7 +55,7 @@ export function publicKeyObject(raw: Uint8Array): KeyObject {
 /** SubjectPublicKeyInfo of RFC 8410 is this and the 32 bytes. */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 
-/** The 32 bytes of a key object. @throws RecordsError INVALID when it is no Ed25519 key */
+/** The 32 bytes of a key object. @throws RecordsError INVALID when it is not an Ed25519 key */
 export function rawPublicKey(key: KeyObject): Buffer {
   if (key.asymmetricKeyType !== 'ed25519')
     throw invalid(`is an Ed25519 key, not ${key.asymmetricKeyType ?? 'a secret'}`)

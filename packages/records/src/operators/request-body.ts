@@ -2,40 +2,39 @@ import { RecordsError } from '../db/errors.js'
 import { canonicalJson, parseCanonicalJson, type CanonicalObject, type CanonicalValue } from './canonical-json.js'
 import { isRequestKind, type RequestKind } from './request-kinds.js'
 
-/** What a request is about, e.g. `{ kind: 'file', id: <its UUID> }`. */
+/** The subject of a request, e.g. `{ kind: 'file', id: <its UUID> }`. */
 export interface Subject {
   readonly kind: string
   readonly id: string
 }
 
 /**
- * Of the form of a body. Since 2 a detail that names a domain has its id and its name (`domainDetail`); bodies of 1 stay as good
- * as they were.
+ * The version of the body's form. From 2 on, a detail that names a domain has its id and its name (`domainDetail`);
+ * bodies of version 1 stay valid.
  */
 export type BodyVersion = 1 | 2
 export const BODY_VERSION: BodyVersion = 2
 
-/** What operators sign, as a value. */
+/** The signed content of a request, as a value. */
 export interface RequestBody {
   readonly version: BodyVersion
   readonly id: string
   readonly kind: RequestKind
   readonly subject: Subject
-  /** What else the signers must agree to; nothing secret. */
+  /** Further content that the signers must agree to; nothing secret. */
   readonly detail: CanonicalObject
-  /** Signatures of different operators. */
+  /** The required number of signatures of different operators. */
   readonly required: number
   readonly createdAt: Date
   readonly expiresAt: Date
 }
 
-/** The database keeps no longer ones. */
+/** The database's limit. */
 const LONGEST = 65_536
 
 /**
- * Body = canonical JSON of
- * `{ v: 2, id, kind, subject: { kind, id }, detail, required, createdAt, expiresAt }`, times as ISO 8601 with milliseconds
- * and Z. These bytes are made once, kept as they are, and never made again from columns.
+ * Body = canonical JSON of `{ v: 2, id, kind, subject: { kind, id }, detail, required, createdAt, expiresAt }`, times
+ * as ISO 8601 with milliseconds and Z. These bytes are made once, kept as they are, and never made again from columns.
  * @throws RecordsError INVALID when the detail has no canonical form, or the body is longer than 64 KiB
  */
 export function requestBody(body: RequestBody): Buffer {
@@ -58,7 +57,7 @@ export function requestBody(body: RequestBody): Buffer {
 /** 16 bytes: no other construction of this system begins with them. */
 const LABEL = Buffer.concat([Buffer.from('SFV1/op-request', 'ascii')], 16)
 
-/** What is put through Ed25519: label(16) `SFV1/op-request` ‖ body. */
+/** The input of Ed25519: label(16) `SFV1/op-request` ‖ body. */
 export function signedBytes(body: Uint8Array): Buffer {
   return Buffer.concat([LABEL, body])
 }
@@ -70,7 +69,7 @@ export function bodyOfSignedBytes(bytes: Uint8Array): Buffer {
   return whole.subarray(LABEL.length)
 }
 
-/** Inverse of requestBody. @throws RecordsError REQUEST_MISMATCH for bytes that requestBody would not have made */
+/** Inverse of requestBody. @throws RecordsError REQUEST_MISMATCH for bytes that requestBody does not make */
 export function parseRequestBody(bytes: Uint8Array): RequestBody {
   const value = parseCanonicalJson(bytes)
   const version = isObject(value) ? value['v'] : undefined
@@ -90,7 +89,7 @@ export function parseRequestBody(bytes: Uint8Array): RequestBody {
   if (typeof subjectKind !== 'string' || typeof subjectId !== 'string') throw mismatch('the request has no subject')
   const named = { kind: subjectKind, id: subjectId }
   const body: RequestBody = { version, id, kind, subject: named, detail, required, createdAt, expiresAt }
-  // A part too many would be signed and not be looked at.
+  // An extra field would be signed but never checked.
   if (!requestBody(body).equals(bytes)) throw mismatch('the request has parts that it must not have')
   return body
 }

@@ -1,20 +1,23 @@
 /**
- * Terms. An *operator* is a person who was enrolled with an Ed25519 public key; a name typed on a command line is no one. A
- * *request* says in bytes that never change what is to be done to one *subject*; operators *sign* those bytes away from the
- * server. Who carries it out *consumes* it: it is used once, and not after it has expired.
+ * Terms. An *operator* is a person enrolled with an Ed25519 public key; a name typed on a command line is not one. A
+ * *request* states, in bytes that never change, an action on one *subject*; operators *sign* those bytes away from the
+ * server. The process that carries it out *consumes* it: it is used once, and not after it has expired.
  */
 export type OperatorRole = 'officer' | 'auditor'
 
 export const OPERATOR_ROLES: readonly OperatorRole[] = ['officer', 'auditor']
 
 interface KindPolicy {
-  /** Whose signatures count. */
+  /** The roles whose signatures count. */
   readonly roles: readonly OperatorRole[]
-  /** Signatures of different operators without which no request of this kind is carried out, whatever it says itself. */
+  /**
+   * The least number of signatures of different operators for any request of this kind, whatever the request itself
+   * says.
+   */
   readonly atLeast: number
 }
 
-/** What needs signatures, and whose. */
+/** The actions that need signatures, and the roles that sign. */
 export const REQUEST_KINDS = {
   'keys.destroy': { roles: ['officer'], atLeast: 2 },
   'file.shred': { roles: ['officer'], atLeast: 2 },
@@ -25,7 +28,7 @@ export const REQUEST_KINDS = {
 
 export type RequestKind = keyof typeof REQUEST_KINDS
 
-/** At most so many signatures can be asked for. */
+/** The largest number of signatures that a request can require. */
 export const MOST_SIGNATURES = 5
 
 export function isRequestKind(value: unknown): value is RequestKind {

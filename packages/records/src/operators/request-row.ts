@@ -7,7 +7,7 @@ import type { OperatorRole, RequestKind } from './request-kinds.js'
 /** By the database's clock. */
 export type RequestState = 'OPEN' | 'EXPIRED' | 'USED' | 'CANCELLED'
 
-/** That an operator signed; the signature itself is read where it is checked. */
+/** Shows that an operator signed; the signature itself is read where it is checked. */
 export interface SignatureRow {
   readonly operatorId: string
   readonly operator: string
@@ -20,14 +20,14 @@ export interface SignatureRow {
 export interface RequestRow {
   readonly id: string
   readonly kind: RequestKind
-  /** Of its body's form; the newest when the request is not intact. */
+  /** The version of its body; the newest when the request is not intact. */
   readonly version: BodyVersion
   readonly subject: Subject
-  /** What was signed beside kind and subject; empty when the request is not intact. */
+  /** The signed detail beside kind and subject; empty when the request is not intact. */
   readonly detail: CanonicalObject
   /** The bytes that operators sign, after the label. */
   readonly body: Buffer
-  /** Whether the columns say what the body says. If not, someone wrote to the database, and the request is good for nothing. */
+  /** Whether the columns match the body. If not, the row was changed, and the request is unusable. */
   readonly intact: boolean
   readonly required: number
   readonly state: RequestState

@@ -13,9 +13,10 @@ interface StoredSignature {
 }
 
 /**
- * Names of those whose signatures count, or did when the request was used: each verified again over its bytes, of the right role, each
- * key once. Nothing but the bytes and the operators' keys is believed.
- * @param o lock: operators are locked, so that a revocation comes before or after, never between; wants a right to change them
+ * Names of the signers whose signatures count, or counted when the request was used: each verified again over its
+ * bytes, of the right role, each key once. Only the bytes and the operators' keys are trusted.
+ * @param o lock: operators are locked, so that a revocation comes before or after, never between; needs the right to
+ * change them
  */
 export async function requestSigners(
   db: Queryable,
@@ -30,13 +31,13 @@ export async function requestSigners(
   const counted = new Map<string, string>()
   for (const { name, role, publicKey, signature } of stored) {
     if (!maySign(role.toLowerCase() as OperatorRole, kind) || !fits(publicKey, body, signature)) continue
-    // By key, not by row: anyone who writes a second operator with the same key still is one person.
+    // By key, not by row: a second operator row with the same key is still one person.
     counted.set(Buffer.from(publicKey).toString('hex'), name)
   }
   return [...counted.values()]
 }
 
-/** A key that someone wrote into the database and that is none signs nothing. */
+/** An invalid key in the database signs nothing. */
 function fits(publicKey: Uint8Array, body: Uint8Array, signature: Uint8Array): boolean {
   try {
     return signatureFits({ publicKey, body, signature })

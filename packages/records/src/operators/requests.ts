@@ -11,20 +11,21 @@ import { REQUEST_COLUMNS, requestRow, type RawRequest, type RequestRow, type Req
 export interface NewRequest {
   readonly kind: RequestKind
   readonly subject: Subject
-  /** What else the signers must agree to; canonical, nothing secret. */
+  /** Further content that the signers must agree to; canonical, nothing secret. */
   readonly detail: CanonicalObject
-  /** Signatures of different operators; default and least 2, at most 5. */
+  /** Required signatures of different operators; default and least 2, at most 5. */
   readonly required?: number | undefined
   /** Default a day; 1 s to 30 days. */
   readonly expiresSeconds?: number | undefined
-  /** Who asks, for the row and the audit log. */
+  /** The requester, for the row and the audit log. */
   readonly createdBy: string
 }
 
 const DAY = 86_400
 
 /**
- * Makes a request. Its id is made here, its times are the database's, and its body is fixed from then on. The audit log has a row.
+ * Makes a request. Its id is made here, its times are the database's, and its body never changes. The audit log has a
+ * row.
  * @throws RecordsError INVALID
  */
 export async function createRequest(db: Queryable, input: NewRequest): Promise<RequestRow> {
@@ -58,7 +59,7 @@ export async function createRequest(db: Queryable, input: NewRequest): Promise<R
   return requestRow(row)
 }
 
-/** Undefined when there is none. @throws RecordsError INVALID for an id that is none */
+/** Undefined when there is none. @throws RecordsError INVALID for a malformed id */
 export async function getRequest(db: Queryable, id: string): Promise<RequestRow | undefined> {
   const [row] = await db.query<RawRequest>(
     Prisma.sql`SELECT ${REQUEST_COLUMNS} FROM requests r WHERE r.id = ${uuid(id, 'the request id')}::uuid`,
@@ -88,7 +89,7 @@ export async function listRequests(db: Queryable, filter: RequestFilter = {}): P
 }
 
 /**
- * Ends an open (or expired) request without its deed; the audit log has a row.
+ * Ends an open (or expired) request without carrying it out; the audit log has a row.
  * @throws RecordsError NOT_FOUND, REQUEST_USED, REQUEST_CANCELLED
  */
 export async function cancelRequest(
@@ -114,7 +115,7 @@ export async function cancelRequest(
   throw notOpen(await getRequest(db, id), id)
 }
 
-/** Why a request that is not open is good for nothing. */
+/** Why a request that is not open cannot be used. */
 export function notOpen(request: RequestRow | undefined, id: string): RecordsError {
   if (request === undefined) {
     return new RecordsError('NOT_FOUND', `there is no request ${id}`, { fix: 'see `sealfleet requests list`' })
@@ -134,7 +135,7 @@ export function notOpen(request: RequestRow | undefined, id: string): RecordsErr
   return new RecordsError('REQUEST_EXPIRED', `request ${id} expired at ${expiresAt.toISOString()}`, again)
 }
 
-/** A row that someone wrote to. */
+/** A row that was changed in the database. */
 export function notIntact(id: string): RecordsError {
   return new RecordsError('REQUEST_MISMATCH', `the row of request ${id} does not say what its signed bytes say`, {
     fix: 'somebody wrote to the database: find out who; cancel the request and make a new one',

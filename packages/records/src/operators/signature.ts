@@ -6,9 +6,9 @@ import { publicKeyObject } from './public-key.js'
 export const SIGNATURE_BYTES = 64
 
 /**
- * Whether `signature` is the Ed25519 signature of label(16) `SFV1/op-request` ‖ `body` under the raw 32-byte `publicKey`. A
- * signature of another length is none; OpenSSL refuses one whose S is not below the order.
- * @throws RecordsError INVALID for 32 bytes that are no key
+ * Whether `signature` is the Ed25519 signature of label(16) `SFV1/op-request` ‖ `body` under the raw 32-byte
+ * `publicKey`. A signature of another length is invalid; OpenSSL refuses one whose S is not below the order.
+ * @throws RecordsError INVALID for 32 bytes that are not a key
  */
 export function signatureFits(input: {
   readonly publicKey: Uint8Array

@@ -7,22 +7,23 @@ import { getRequest } from './requests.js'
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** Its use is looked at and written down one after the other. */
+/** Tolerance, since its use is checked and recorded one after the other. */
 const CLOCK_MS = 1_000
 
-/** A deed that was done in the name of a request. */
+/** An action that was carried out under a request. */
 export interface Action {
-  /** As the deed names it; null: it names none. */
+  /** As the action names it; null: it names none. */
   readonly requestId: string | null
   readonly kind: RequestKind
   readonly subject: Subject
-  /** Parts of what was signed that must be so. */
+  /** Parts of the signed content that must match. */
   readonly detail?: CanonicalObject
 }
 
 /**
- * Why a request does not bear out what was done in its name, as the end of a sentence; undefined: it was used for exactly that, in its
- * time, and as many operators signed it as it takes, each signature verified again. As `assertUsedRequest`, for anyone who may only read.
+ * Why a request does not justify an action, as the end of a sentence. Undefined: it was used for exactly that action,
+ * in its time, with enough operators' signatures, each verified again. As `assertUsedRequest`, for users that may only
+ * read.
  */
 export async function usedRequestProblem(db: Queryable, action: Action): Promise<string | undefined> {
   const { requestId: id, kind, subject, detail = {} } = action

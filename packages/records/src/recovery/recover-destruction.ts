@@ -3,7 +3,7 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { lockMasterKey } from '../keys/lock-key.js'
 
-/** What a signed record says of the destruction that it proves. */
+/** The content of a signed record of a destruction. */
 export interface RecoveredDestruction {
   readonly id: string
   readonly shred: boolean
@@ -13,27 +13,28 @@ export interface RecoveredDestruction {
   readonly scheduledAt: Date
   readonly executeAfter: Date
   readonly carriedOutAt: Date
-  /** JSON: what needed the key. */
+  /** JSON: the uses of the key. */
   readonly references: unknown
-  /** Canonical JSON; what the MAC is over. */
+  /** Canonical JSON; the MAC covers it. */
   readonly record: Uint8Array
   readonly auditKeyVersion: number
   readonly mac: Uint8Array
-  /** Where its copy lies in the store. */
+  /** The location of its copy in the store. */
   readonly storeKey: string
 }
 
-/** The ways a key goes, one after the other: an older database that was put back may have it in any state. */
+/** The states of a destroyed key, in order: a restored older database may have it in any of them. */
 const STEPS = [
   Prisma.sql`state = 'DECRYPT_ONLY', retired_at = clock_timestamp() WHERE state = 'ACTIVE'`,
   Prisma.sql`state = 'DESTROY_SCHEDULED', destroy_after = clock_timestamp() WHERE state IN ('PENDING', 'DECRYPT_ONLY')`,
 ]
 
 /**
- * Brings back what the records lost of a destruction, from its signed record: the key is DESTROYED, whatever an older database has of it, and the
- * destruction's row holds the record. The request behind it is lost; its bytes and signatures are in the record. Call it in a transaction.
- * @returns whether there was anything to bring back
- * @throws RecordsError NOT_FOUND for an unknown key, CONFLICT when the row is another's
+ * Restores the record of a destruction from its signed record: the key becomes DESTROYED, whatever its state in an
+ * older database, and the destruction's row holds the record. The request behind it is lost; its bytes and signatures
+ * are in the record. Call it in a transaction.
+ * @returns whether there was anything to restore
+ * @throws RecordsError NOT_FOUND for an unknown key, CONFLICT when the row belongs to another destruction
  */
 export async function recoverDestruction(tx: Queryable, keyId: string, input: RecoveredDestruction): Promise<boolean> {
   const { state } = await lockMasterKey(tx, keyId)
@@ -46,7 +47,7 @@ export async function recoverDestruction(tx: Queryable, keyId: string, input: Re
       UPDATE master_keys SET state = 'DESTROYED', destroyed_at = ${input.carriedOutAt}::timestamptz
       WHERE state = 'DESTROY_SCHEDULED' AND id = ${key}::uuid RETURNING id`)
   }
-  // One that was scheduled when the older database was saved, and is not the one that was carried out.
+  // A destruction that was scheduled when the older database was saved, and is not the one that was carried out.
   await tx.query(Prisma.sql`
     UPDATE destructions SET cancelled_at = clock_timestamp(), cancelled_by = 'recover'
     WHERE key_id = ${key}::uuid AND id <> ${id}::uuid AND cancelled_at IS NULL AND carried_out_at IS NULL RETURNING id`)

@@ -5,7 +5,7 @@ import type { Queryable } from '../db/records.js'
 import { commitEventDetail } from '../attempts/commit-event.js'
 import type { Source } from '../db/terms.js'
 
-/** An attempt as its object tells of it: everything here is authenticated by the header's tag, but the place. */
+/** An attempt as its object describes it: the header's tag authenticates everything here except the location. */
 export interface RecoveredAttempt {
   readonly attemptId: string
   readonly attemptNo: number
@@ -31,27 +31,32 @@ export interface FileRecovery {
   readonly source: Source
   readonly context: Uint8Array
   readonly fingerprint: Uint8Array
-  /** The highest that any attempt of the file is known to have had. */
+  /** The highest known attempt number of the file. */
   readonly lastAttemptNo: number
   readonly storedAt: Date
-  /** Stands in the rows' `owner`: whose work they are. */
+  /** Written into the rows' `owner`: the process that made them. */
   readonly owner: string
   readonly committed: RecoveredAttempt & {
     readonly htag: Uint8Array
     readonly fmac: Uint8Array
-    /** Every byte of it was read and found authentic, just now. */
+    /** Every byte of it was just read and found authentic. */
     readonly verified: boolean
   }
-  /** Attempts that lost: their nonces count as used, and what they left is maintenance's. `code`: why it is not whole. */
+  /**
+   * Attempts that were not selected: their nonces count as used, and maintenance removes their data. `code`: why it is
+   * not whole.
+   */
   readonly others: readonly (RecoveredAttempt & { readonly code?: string | undefined })[]
 }
 
 /**
- * Writes the record of a file whose object was found: STORED, with all its attempts, in one statement (the file names an
- * attempt and each attempt its file). Its keys are locked FOR SHARE against destruction.
+ * Writes the record of a file whose object was found: STORED, with all its attempts, in one statement (the file names
+ * an attempt and each attempt its file). Its keys are locked FOR SHARE against destruction.
  *
- * exists: the file has a record already; nothing was written. no-key: a key of the committed attempt has no record, or is DESTROYED.
- * @throws RecordsError NONCE_REUSE or CONFLICT when another file's attempt has these nonces or this place, INVALID, NOT_FOUND
+ * exists: the file already has a record; no row was written. no-key: a key of the committed attempt has no record, or
+ * is DESTROYED.
+ * @throws RecordsError NONCE_REUSE or CONFLICT when another file's attempt has these nonces or this location, INVALID,
+ * NOT_FOUND
  */
 export async function recoverFile(db: Queryable, input: FileRecovery): Promise<'recovered' | 'exists' | 'no-key'> {
   const { committed, others } = input

@@ -10,7 +10,7 @@ import { assertOwnAnswers, getMasterKey, type KeyRegistration } from '../keys/ma
 
 export interface KeyRecovery extends KeyRegistration {
   /**
-   * DECRYPT_ONLY: a version that later ones followed. ACTIVE: the newest, where none is active yet. DESTROYED: a signed record says
+   * DECRYPT_ONLY: a version with later ones. ACTIVE: the newest, if none is active yet. DESTROYED: a signed record says
    * so, and the token has no such key.
    */
   readonly state: 'ACTIVE' | 'DECRYPT_ONLY' | 'DESTROYED'
@@ -19,10 +19,10 @@ export interface KeyRecovery extends KeyRegistration {
 }
 
 /**
- * Records a key version whose record was lost, in the state that the token and signed records give it: an INSERT, since no
- * PENDING key becomes DECRYPT_ONLY or DESTROYED without having been active. A version that has a record is left as it is.
- * @throws RecordsError CONFLICT when that version is recorded with another suite or check value, or another version is active;
- *   NOT_FOUND for an unknown domain; INVALID
+ * Records a key version whose record was lost, in the state that the token and signed records show: an INSERT, since no
+ * PENDING key becomes DECRYPT_ONLY or DESTROYED without having been active. A version that has a record is unchanged.
+ * @throws RecordsError CONFLICT when that version is recorded with another suite or check value, or another version is
+ * active; NOT_FOUND for an unknown domain; INVALID
  */
 export async function recoverMasterKey(
   db: Queryable,

@@ -9,9 +9,9 @@ export type RekeyChange = 'pause' | 'resume' | 'cancel'
 const TO: Readonly<Record<RekeyChange, RekeyRunState>> = { pause: 'PAUSED', resume: 'ACTIVE', cancel: 'CANCELLED' }
 
 /**
- * Pauses, resumes or cancels an open run. What is being sealed at the moment comes to its end; nothing else begins. A
- * cancelled run leaves its remaining files as they are.
- * @returns the run as it stands; `changed` is false when it stood so already
+ * Pauses, resumes or cancels an open run. Re-encryptions in progress finish; no new ones start. A cancelled run leaves
+ * its remaining files unchanged.
+ * @returns the resulting run; `changed` is false when it was already in that state
  * @throws RecordsError NOT_FOUND, BAD_STATE (it is over)
  */
 export async function changeRekeyRun(

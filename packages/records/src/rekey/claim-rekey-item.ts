@@ -11,26 +11,29 @@ export interface RekeyClaim {
   readonly itemId: string
   readonly runId: string
   readonly fileId: string
-  /** The file's next, taken for this try. */
+  /** The file's next attempt number, taken for this try. */
   readonly attemptNo: number
-  /** The committed attempt that is to be superseded. */
+  /** The committed attempt to be superseded. */
   readonly oldAttemptId: string
-  /** Failures of this item so far, leases that ran out among them. */
+  /** Failures of this item so far, expired leases included. */
   readonly tries: number
   readonly domain: DomainPolicy
 }
 
 export type RekeyClaimOutcome =
   | ({ readonly outcome: 'claimed' } & RekeyClaim)
-  /** It has ended, just now perhaps: the file is not STORED any more, or not under that version. */
+  /** The item has ended, perhaps just now: the file is no longer STORED, or not under that version. */
   | { readonly outcome: 'over'; readonly state: RekeyItemState }
   /** The run is paused, cancelled or done. A paused one gives the item a job again when it is resumed. */
   | { readonly outcome: 'halted' }
-  /** Another worker has the item, or the file in another run; its lease ends in so many milliseconds unless it is renewed. */
+  /**
+   * Another worker has the item, or the file in another run; its lease ends in this many milliseconds unless it is
+   * renewed.
+   */
   | { readonly outcome: 'leased'; readonly expiresInMs: number }
   | { readonly outcome: 'unknown' }
 
-/** A file that another run seals at the moment is asked for again so much later, milliseconds. */
+/** Milliseconds until the next try of a file that another run is re-encrypting. */
 const OTHER_RUN_MS = 5_000
 
 interface Row extends RawPolicy {
@@ -48,9 +51,9 @@ interface Row extends RawPolicy {
 }
 
 /**
- * Claims an item in one statement: RUNNING, a lease by the database's clock, and the file's next attempt number; only from
- * QUEUED or from RUNNING with a lease that ran out (which counts as a try), only in an ACTIVE run, and only while the file
- * is STORED by an attempt under the run's version. Otherwise nothing is left to do, and the item is SKIPPED.
+ * Claims an item in one statement: RUNNING, a lease by the database's clock, and the file's next attempt number. Only
+ * from QUEUED or from RUNNING with an expired lease (which counts as a try), only in an ACTIVE run, and only while the
+ * file is STORED by an attempt under the run's version. Otherwise no work is left, and the item is SKIPPED.
  */
 export async function claimRekeyItem(
   db: Queryable,
@@ -61,7 +64,7 @@ export async function claimRekeyItem(
     const [row] = await claim(db, { ...input, itemId })
     return row === undefined ? { outcome: 'unknown' } : outcomeOf(row)
   } catch (error) {
-    // Of one file, one sealing at a time: another run's item has it.
+    // One re-encryption of a file at a time: another run's item has it.
     if (error instanceof RecordsError && error.constraint === 'rekey_items_one_running')
       return { outcome: 'leased', expiresInMs: OTHER_RUN_MS }
     throw error
@@ -74,7 +77,7 @@ function outcomeOf(row: Row): RekeyClaimOutcome {
     return { outcome: 'claimed', itemId: id, runId, fileId, attemptNo, oldAttemptId, tries, domain: domainPolicy(row) }
   if (row.skipped) return { outcome: 'over', state: 'SKIPPED' }
   if (row.state !== 'QUEUED' && row.state !== 'RUNNING') return { outcome: 'over', state: row.state }
-  // What is neither leased nor halted lost a race for the file's row: it comes again at once.
+  // Neither leased nor halted: it lost a race for the file's row and is tried again at once.
   if (row.leased || !row.halted) return { outcome: 'leased', expiresInMs: Math.max(0, row.expiresInMs ?? 0) }
   return { outcome: 'halted' }
 }

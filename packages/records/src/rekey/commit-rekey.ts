@@ -6,17 +6,18 @@ import type { CommitInput, CommitOutcome } from '../attempts/commit-attempt.js'
 
 export interface CommitRekeyInput extends CommitInput {
   readonly itemId: string
-  /** The committed attempt that gives way. */
+  /** The committed attempt to be superseded. */
   readonly oldAttemptId: string
 }
 
 /**
- * Exchanges the attempt that a STORED file is kept by, in one transaction: the item's lease is the caller's and has not run
- * out, the file is STORED by the old attempt, the new one is OPEN and as long as the old, and its keys, locked FOR SHARE
- * against destruction, are ACTIVE or DECRYPT_ONLY. Old SUPERSEDED, new COMMITTED, file, item, and the audit log's
- * row: all of them or none.
- * @returns already: this exchange was made before, its answer was lost. fenced: nothing was written, stop
- * @throws RecordsError INVALID when lengths or tags break the format's rules; DB_UNAVAILABLE: ask again, it is idempotent
+ * Replaces the committed attempt of a STORED file, in one transaction. The caller holds the item's lease, which has not
+ * run out; the file is STORED by the old attempt; the new one is OPEN and has the old one's length; its keys, locked
+ * FOR SHARE against destruction, are ACTIVE or DECRYPT_ONLY. Old SUPERSEDED, new COMMITTED, file, item, and the audit
+ * log's row: all of them or none.
+ * @returns already: this exchange was made before, and its answer was lost. fenced: no row was written, stop
+ * @throws RecordsError INVALID when lengths or tags break the format's rules; DB_UNAVAILABLE: ask again, it is
+ * idempotent
  */
 export async function commitRekey(
   records: Pick<Records, 'transaction' | 'query'>,
@@ -26,7 +27,8 @@ export async function commitRekey(
   const attemptId = uuid(input.attemptId, 'the attempt id')
   const committed = await records.transaction(async (tx) => {
     if (!(await lockAll(tx, { ...input, itemId, attemptId }))) return false
-    // Two may not be committed at once, nor a stored file name none: the old goes first, and the reference is checked last.
+    // A file may neither have two committed attempts nor a stored one none: the old goes first, and the reference is
+    // checked last.
     await tx.query(Prisma.sql`SET CONSTRAINTS files_id_committed_attempt_id_committed_state_fkey DEFERRED`)
     await tx.query(Prisma.sql`
       UPDATE attempts SET state = 'SUPERSEDED', superseded_at = clock_timestamp()

@@ -3,7 +3,7 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { REKEY_ITEM_STATES, type RekeyItemState } from './rekey-runs.js'
 
-/** Items of these runs together, by their state: from an index alone, for anyone who asks again and again. */
+/** Items of these runs together, by state: from an index alone, for callers that poll. */
 export async function countRekeyItems(
   db: Queryable,
   runIds: readonly string[],

@@ -5,14 +5,18 @@ import { coveredByLease } from '../attempts/live-lease.js'
 import { underVersion } from '../keys/under-version.js'
 import { appendAudit } from '../audit/append-audit.js'
 
-/** Attempts looked at by one statement, each once for its enc and once for its sig key: a fraction of a second, however many there are. */
+/**
+ * Attempts read by one statement, each once for its enc and once for its sig key: it takes a fraction of a second,
+ * however many exist.
+ */
 const PAGE = 10_000
 /** Before every file. */
 const NIL = '00000000-0000-0000-0000-000000000000'
 
 /**
- * seeding: there is more to look at, ask again at once. seeded: every file was looked at, and items are still to be done.
- * done: a whole last look found nothing more, and the run is over. idle: the run is not ACTIVE, or another feeder has it.
+ * seeding: there are more attempts to look at, call again at once. seeded: every file was looked at, and items are
+ * still open. done: a whole last pass found no more, and the run is over. idle: the run is not ACTIVE, or another
+ * dispatcher has it.
  */
 export type Seeding = 'seeding' | 'seeded' | 'done' | 'idle'
 
@@ -25,15 +29,15 @@ interface Locked {
 }
 
 /**
- * Makes the items of a run, a page of files at a time in the order of their ids: those that have an attempt under the version
- * which someone may want to open, from the index of these, and no others. `seed_cursor` remembers how far, so it goes
- * on wherever it was cut off. `seeded_at` is set when a pass has come to its end.
+ * Makes the items of a run, a page of files at a time in the order of their ids. A file gets an item if an attempt
+ * under the version may have to be opened; the statement reads the index of such attempts, and no others. `seed_cursor`
+ * holds the place, so that an interrupted pass continues there. `seeded_at` is set when a pass has ended.
  *
- * When all items have ended it looks at all of them once more, since an ingest that began under the version may have been
- * committed after the first pass; only a pass that adds nothing, while no such ingest is under way, ends the run. Feeders
- * take turns by the run's row.
+ * When all items have ended, it looks at all files once more, since an ingest that began under the version may have
+ * been committed after the first pass. The run ends only with a pass that adds no item while no such ingest is in
+ * progress. Dispatchers take turns by the run's row.
  * @param actor for the audit row of the run's end
- * @param o.page so many attempts by one statement, each twice
+ * @param o.page attempts per statement, each read twice
  */
 export function createRekeyItems(
   records: Pick<Records, 'transaction'>,
@@ -65,7 +69,7 @@ async function lock(tx: Queryable, runId: string): Promise<Locked | undefined> {
   return row
 }
 
-/** An item that has not ended, or an ingest under way that still seals under the version. */
+/** An item that has not ended, or an ingest in progress that still seals under the version. */
 async function hasWork(tx: Queryable, runId: string, { domainId, fromVersion }: Locked): Promise<boolean> {
   const [row] = await tx.query<{ readonly work: boolean }>(Prisma.sql`
     SELECT EXISTS (SELECT FROM rekey_items WHERE run_id = ${runId}::uuid AND state IN ('QUEUED', 'RUNNING'))
@@ -75,14 +79,14 @@ async function hasWork(tx: Queryable, runId: string, { domainId, fromVersion }: 
   return row?.work === true
 }
 
-/** A page that ends among the attempts of one file has looked at that file: what counts is the one that it is kept in. */
+/** A page that ends among the attempts of one file has covered that file: only the committed attempt counts. */
 async function seedPage(
   tx: Queryable,
   runId: string,
   { domainId, fromVersion, cursor }: Locked,
   limit: number,
 ): Promise<{ readonly added: number; readonly looked: number; readonly last: string | null }> {
-  // Looked up first, so that the planner knows which they are.
+  // Looked up first, so that the planner knows their ids.
   const [keys] = await tx.query<{ readonly enc: string | null; readonly sig: string | null }>(Prisma.sql`
     SELECT (SELECT id FROM master_keys WHERE domain_id = ${domainId}::uuid AND role = 'ENC' AND version = ${fromVersion}::int) AS enc,
       (SELECT id FROM master_keys WHERE domain_id = ${domainId}::uuid AND role = 'SIG' AND version = ${fromVersion}::int) AS sig`)

@@ -2,34 +2,37 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable, Records } from '../db/records.js'
 
-/** An item that is to get a job. */
+/** An item that gets a job. */
 export interface DueItem {
   readonly id: string
-  /** Failures so far: with the id it names the job. */
+  /** Failures so far: part of the job's id, with the item's id. */
   readonly tries: number
 }
 
 export interface GiveOptions {
-  /** At most so many. */
+  /** Items to dispatch, at most. */
   readonly limit: number
-  /** An item that was given a job so long ago and is not being worked on is given one again: Redis may have lost it. */
+  /**
+   * An item whose job was added at least this long ago and that is not being worked on gets another: Redis may have
+   * lost the first.
+   */
   readonly lostAfterSeconds: number
 }
 
-/** A run's pace is kept over so many seconds, or over the time of one file if that is longer. */
+/** Seconds over which a run's rate is kept, or the time of one file if that is longer. */
 const WINDOW_S = 2
 
-/** A feeder holds the run's row for as long as bringing jobs to Redis takes. */
+/** Time limit of the transaction: a dispatcher holds the run's row while it brings jobs to Redis. */
 const TIMEOUT_MS = 25_000
 
 /**
- * Takes items that are due, brings them to the queue through `deliver`, and marks them as given: in one transaction that
- * holds the run's row, so that several feeders share one pace. A crash after delivering makes the next one deliver again,
- * which the job's id makes harmless.
+ * Takes items that are due, brings them to the queue through `deliver`, and marks them as dispatched: in one
+ * transaction that holds the run's row, so that several dispatchers share one rate. A crash after delivering makes the
+ * next one deliver again, which the job's id makes harmless.
  *
- * Due are QUEUED items never given, given before their `not_before` (they came back), or given long ago; and RUNNING ones
- * whose lease ran out long ago. No more are given than the run's rate allows: in any window so many as the rate says.
- * @returns how many were given. @throws RecordsError; whatever `deliver` throws
+ * Due are QUEUED items that were never dispatched, were dispatched before their `not_before` (they came back), or were
+ * dispatched long ago; and RUNNING ones whose lease ran out long ago. The run's rate limits the number in every window.
+ * @returns how many were dispatched. @throws RecordsError; errors of `deliver`
  */
 export async function dispatchRekeyItems(
   records: Pick<Records, 'transaction'>,
@@ -54,7 +57,9 @@ export async function dispatchRekeyItems(
   )
 }
 
-/** Locks the run, and says how many its rate allows now: 0 when it is not ACTIVE, or another feeder has it. */
+/**
+ * Locks the run, and returns how many items its rate allows now: 0 when it is not ACTIVE, or another dispatcher has it.
+ */
 async function allowance(tx: Queryable, runId: string): Promise<number> {
   const [run] = await tx.query<{ readonly active: boolean; readonly rate: number | null }>(Prisma.sql`
     SELECT state = 'ACTIVE' AS active, files_per_second AS rate FROM rekey_runs

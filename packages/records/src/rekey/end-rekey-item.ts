@@ -10,18 +10,18 @@ export interface EndRekeyInput extends RekeyLease {
   readonly class: string
   /** Free of secrets; cut at 2,000 characters. */
   readonly message: string
-  /** retry: one try burned, again later. fail: over. release: again later, nothing burned. */
+  /** retry: counts as a try, again later. fail: final. release: again later, does not count. */
   readonly disposition: 'retry' | 'fail' | 'release'
-  /** Not before so many seconds from now. */
+  /** Seconds until the next try, at least. */
   readonly delaySeconds: number
 }
 
 /**
- * Ends a claim of an item without success, in one statement: its attempt, if it was opened, becomes FAILED (ABANDONED on
- * release), so that a sweep takes what it left; the item goes back to be given again, or is FAILED; what burned goes into
- * the file's history. The file itself is not touched: it stays STORED. The lease may have run out, as long as no one else
- * has the item. Idempotent.
- * @returns fenced when the item is another's by now; then nothing was written
+ * Ends a claim of an item without success, in one statement. Its attempt, if it was opened, becomes FAILED (ABANDONED
+ * on release), so that a sweep removes its data; the item is dispatched again, or is FAILED; a failure that counts goes
+ * into the file's history. The file itself is not changed: it stays STORED. The lease may have run out, unless another
+ * owner has taken the item. Idempotent.
+ * @returns fenced when the item has another owner by now; then no row was written
  */
 export async function endRekeyItem(db: Queryable, input: EndRekeyInput): Promise<'recorded' | 'fenced'> {
   const { disposition, code } = input

@@ -5,13 +5,13 @@ import { assertOpened, newAttempt, type NewAttempt, type Opened } from '../attem
 
 export interface OpenRekeyAttemptInput extends NewAttempt {
   readonly itemId: string
-  /** The file must still be kept by this one. */
+  /** The file's committed attempt, which must not have changed. */
   readonly oldAttemptId: string
 }
 
 /**
- * Records the attempt of a rekey with its nonces before the first byte of ciphertext leaves memory. Only for the holder of
- * the item's lease, while the file is STORED by the attempt that is to be superseded.
+ * Records the attempt of a rekey with its nonces before the first byte of ciphertext leaves memory. Only for the holder
+ * of the item's lease, while the file is STORED by the attempt to be superseded.
  * @throws RecordsError as openAttempt
  */
 export async function openRekeyAttempt(db: Queryable, input: OpenRekeyAttemptInput): Promise<void> {

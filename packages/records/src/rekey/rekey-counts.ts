@@ -8,11 +8,11 @@ export interface RekeyCounts {
   /** Plaintext of all files of the run, and of those that are DONE. */
   readonly bytes: number
   readonly doneBytes: number
-  /** FAILED ones, by their code. */
+  /** FAILED ones, by code. */
   readonly failedByCode: Readonly<Record<string, number>>
 }
 
-/** How far a run is. Reads all of its items. */
+/** The progress of a run. Reads all of its items. */
 export async function rekeyCounts(db: Queryable, runId: string): Promise<RekeyCounts> {
   const rows = await db.query<{
     readonly state: RekeyItemState

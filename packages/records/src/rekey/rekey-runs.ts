@@ -3,7 +3,7 @@ import { Prisma } from '../generated/client.js'
 import { domainFromUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** A *rekey run* moves the STORED files of a domain from one key version to those that are active, one *item* a file. */
+/** A *rekey run* moves the STORED files of a domain from one key version to the active ones, one *item* per file. */
 export type RekeyRunState = 'ACTIVE' | 'PAUSED' | 'DONE' | 'CANCELLED'
 export type RekeyItemState = 'QUEUED' | 'RUNNING' | 'DONE' | 'SKIPPED' | 'FAILED'
 
@@ -12,14 +12,14 @@ export const REKEY_ITEM_STATES: readonly RekeyItemState[] = ['QUEUED', 'RUNNING'
 export interface RekeyRun {
   readonly id: string
   readonly domain: string
-  /** Of the enc or the sig key: a file that was sealed under either is taken. */
+  /** Of the enc or the sig key: a file sealed under either is included. */
   readonly fromVersion: number
   readonly state: RekeyRunState
-  /** Null: as fast as it goes. */
+  /** Null: no limit. */
   readonly filesPerSecond: number | null
   readonly createdBy: string
   readonly createdAt: Date
-  /** When every file had been looked at; null while items are still being made. */
+  /** When the first pass over all files ended; null while items are still being made. */
   readonly seededAt: Date | null
   readonly finishedAt: Date | null
 }

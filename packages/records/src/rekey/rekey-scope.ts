@@ -7,13 +7,13 @@ export interface RekeyScope {
   readonly files: number
   /** Their plaintext. */
   readonly bytes: number
-  /** Those that cannot be opened any more: their enc or sig master is DESTROYED. */
+  /** Files that cannot be opened any more: their enc or sig master key is DESTROYED. */
   readonly lost: number
 }
 
 /**
- * What a rekey from this version would have to seal again. Reads the attempts that need the version's keys, and no others: the keys
- * are looked up first, so that the planner knows how few there may be.
+ * The files that a rekey from this version would re-encrypt. Reads only the attempts that need the version's keys: the
+ * keys are looked up first, so that the planner knows how few there may be.
  */
 export async function rekeyScope(db: Queryable, domain: string, version: number): Promise<RekeyScope> {
   const domainId = domainToUuid(domain)

@@ -2,14 +2,17 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** Who holds an item, and for which attempt of its file. */
+/** The holder of an item, and the attempt of its file. */
 export interface RekeyLease {
   readonly itemId: string
   readonly owner: string
   readonly attemptNo: number
 }
 
-/** Extends an item's lease by the database's clock. False when it is no longer the caller's, or has run out: then stop all I/O. */
+/**
+ * Extends an item's lease by the database's clock. False when the caller no longer holds it, or it has run out: then
+ * stop all I/O.
+ */
 export async function renewRekeyLease(
   db: Queryable,
   input: RekeyLease & { readonly leaseSeconds: number },

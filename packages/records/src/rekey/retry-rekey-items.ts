@@ -4,8 +4,8 @@ import type { Queryable } from '../db/records.js'
 import { getRekeyRun } from './rekey-runs.js'
 
 /**
- * Gives the FAILED items of a run another try, with all their tries before them, and opens the run again if it was DONE.
- * Give it a transaction together with the audit row.
+ * Gives the FAILED items of a run another full set of tries, and re-opens the run if it was DONE. Call it in a
+ * transaction together with the audit row.
  * @returns how many
  * @throws RecordsError NOT_FOUND, BAD_STATE (it was cancelled), CONFLICT (another run of the same version is open)
  */

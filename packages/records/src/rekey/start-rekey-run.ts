@@ -12,9 +12,10 @@ export interface RekeyRequest {
 }
 
 /**
- * Refuses a rekey that could not end: files are sealed again under the active versions, so the version they leave may be
- * active in no role.
- * @throws RecordsError NOT_FOUND (no enc or sig key of that version), BAD_STATE (active, or not in use yet), NO_ACTIVE_KEY
+ * Refuses a rekey that could not end: files are re-encrypted under the active versions, so the version they leave may
+ * be active in no role.
+ * @throws RecordsError NOT_FOUND (no enc or sig key of that version), BAD_STATE (active, or not in use yet),
+ * NO_ACTIVE_KEY
  */
 export async function assertRekeyable(db: Queryable, { domain, fromVersion }: RekeyRequest): Promise<void> {
   const keys = (await listMasterKeys(db, { domain })).filter(({ role }) => role === 'enc' || role === 'sig')
@@ -36,8 +37,8 @@ export async function assertRekeyable(db: Queryable, { domain, fromVersion }: Re
 }
 
 /**
- * Makes a run, or finds the open one of the same domain and version: two would only be in each other's way. A rate that is
- * given becomes that of the open one. Give it a transaction together with the audit row.
+ * Makes a run, or finds the open one of the same domain and version: two would obstruct each other. A given rate
+ * replaces that of the open one. Call it in a transaction together with the audit row.
  * @throws RecordsError as {@link assertRekeyable}
  */
 export async function startRekeyRun(

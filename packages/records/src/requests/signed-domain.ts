@@ -1,7 +1,7 @@
 import { RecordsError } from '../db/errors.js'
 import type { CanonicalObject } from '../operators/canonical-json.js'
 
-/** What a detail of version 2 says of the domain that its file or key is of: an id that never changes, and the name that people know. */
+/** The domain of a file or key in a detail of version 2: an id that never changes, and the name that people know. */
 export function domainDetail(domain: { readonly id: string; readonly name: string }): {
   readonly domain: string
   readonly domainName: string
@@ -10,8 +10,8 @@ export function domainDetail(domain: { readonly id: string; readonly name: strin
 }
 
 /**
- * Makes sure that a request was signed for this domain, under the name that it has now: another one may have got that name since. A
- * request of version 1 has the id alone, in its detail or in a key's label, and passes.
+ * Checks that a request was signed for this domain, under its present name: another domain may have taken the signed
+ * name since. A request of version 1 has the id alone, in its detail or in a key's label, and passes.
  * @throws RecordsError REQUEST_MISMATCH
  */
 export function assertSignedDomain(

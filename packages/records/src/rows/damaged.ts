@@ -1,8 +1,8 @@
 import { RecordsError } from '../db/errors.js'
 
 /**
- * What constraints of the database promise of a row, said again where it is read: a dump that was restored without them, or
- * the owner of the tables, can break each. The error names file and column, and nothing of what stands there.
+ * Checks the database's constraints again where a row is read: a dump restored without them, or the owner of the
+ * tables, can break each. The error names file and column, but no value.
  */
 export function damaged(fileId: string, column: string, what: string): RecordsError {
   return new RecordsError('RECORD_DAMAGED', `the record of file ${fileId} is damaged: ${column} ${what}`, {

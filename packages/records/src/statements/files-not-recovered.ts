@@ -1,7 +1,10 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 
-/** Whether the records hold a file that no recovery wrote: its source root is another one, and no attempt at it is that owner's. */
+/**
+ * Whether the records hold a file that no recovery wrote: its source root is another one, and that owner made no
+ * attempt at it.
+ */
 export async function hasFilesNotRecovered(
   db: Queryable,
   { root, owner }: { readonly root: string; readonly owner: string },

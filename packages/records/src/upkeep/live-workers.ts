@@ -1,19 +1,19 @@
 import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 
-/** A key version that a worker looked for on its tokens and did not find right on one of them. */
+/** A key version that a worker checked on its tokens and did not find right on one of them. */
 export interface LackedKey {
   /** The row of the key. */
   readonly key: string
   /** The worker's name for the token: `primary`, `secondary-1`, … */
   readonly token: string
-  /** As packages/hsm has it: pending, unknown, mismatch or unreachable. */
+  /** As in packages/hsm: pending, unknown, mismatch or unreachable. */
   readonly state: string
 }
 
-/** A worker's word on key versions that are not active yet: part of its heartbeat. */
+/** A worker's report on key versions that are not active yet: part of its heartbeat. */
 export interface KeyReport {
-  /** Rows of keys whose check value was right on every token the worker has. */
+  /** Rows of keys whose check value was right on every token of the worker. */
   readonly confirmed: readonly string[]
   readonly lacking: readonly LackedKey[]
 }
@@ -21,13 +21,13 @@ export interface KeyReport {
 export interface LiveWorker {
   readonly id: string
   readonly host: string
-  /** null: it says nothing of keys, as workers of older versions do. */
+  /** null: no report on keys, as from workers of older versions. */
   readonly keys: KeyReport | null
 }
 
 /**
- * Workers that may seal: READY or DRAINING, or STARTING with a word on keys already, and heard of within their time by the
- * database's clock. Maintenance, which is in the records too, seals nothing.
+ * Workers that may seal: READY or DRAINING, or STARTING with a report on keys already, and whose heartbeat is recent by
+ * the database's clock. Maintenance, which is in the same table, seals nothing.
  */
 export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
   const rows = await db.query<{ id: string; host: string; keys: unknown }>(Prisma.sql`
@@ -39,7 +39,7 @@ export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
   return rows.map(({ id, host, keys }) => ({ id, host, keys: keyReport(keys) }))
 }
 
-/** Another version of the worker wrote it: whatever is not as expected counts as not said. */
+/** Another version of the worker may have written it: unexpected values count as missing. */
 function keyReport(value: unknown): KeyReport | null {
   if (!isRecord(value) || !Array.isArray(value['confirmed'])) return null
   const lacking: unknown[] = Array.isArray(value['lacking']) ? value['lacking'] : []

@@ -3,28 +3,28 @@ import type { Queryable } from '../db/records.js'
 
 export interface TaskLease {
   readonly name: string
-  /** The process that does it. */
+  /** The process that runs it. */
   readonly owner: string
   readonly leaseSeconds: number
 }
 
 export interface MaintenanceTaskRow {
   readonly name: string
-  /** Who does it now; null between times. */
+  /** The process that runs it now; null between runs. */
   readonly owner: string | null
   readonly startedAt: Date | null
   readonly finishedAt: Date | null
-  /** Of the last time: done, found (something a person must look at), or a failure code. */
+  /** The last outcome: done, found (findings that need attention), or a failure code. */
   readonly outcome: string | null
   readonly report: unknown
 }
 
-/** What failed is tried again after so many seconds, if it is not due sooner. */
+/** Seconds until a failed task is tried again, if it is not due sooner. */
 const RETRY_S = 15
 
 /**
- * Takes a task on, when it was last begun so many seconds ago and no one is at it (by the database's clock): of any number
- * of maintenance processes one does it. False: not due, or someone else has it.
+ * Takes a task if its last run began at least this many seconds ago and no process is running it (by the database's
+ * clock): one of any number of maintenance processes runs it. False: not due, or another process has it.
  */
 export async function startTask(db: Queryable, task: TaskLease & { readonly everySeconds: number }): Promise<boolean> {
   const rows = await db.query<{ name: string }>(Prisma.sql`
@@ -41,7 +41,7 @@ export async function startTask(db: Queryable, task: TaskLease & { readonly ever
   return rows.length === 1
 }
 
-/** Says that the task is still being done. False: someone else has it by now. */
+/** Reports that the task is still running. False: another process has it by now. */
 export async function renewTask(db: Queryable, task: TaskLease): Promise<boolean> {
   const rows = await db.query<{ name: string }>(Prisma.sql`
     UPDATE maintenance_tasks SET lease_expires_at = clock_timestamp() + make_interval(secs => ${task.leaseSeconds}::float8)
@@ -49,7 +49,7 @@ export async function renewTask(db: Queryable, task: TaskLease): Promise<boolean
   return rows.length === 1
 }
 
-/** Writes down how it went and lets go of it. */
+/** Records the outcome and releases the task. */
 export async function finishTask(
   db: Queryable,
   task: Pick<TaskLease, 'name' | 'owner'> & { readonly outcome: string; readonly report: unknown },

@@ -3,13 +3,13 @@ import type { Queryable, Records } from '../db/records.js'
 import { FILE_COLUMNS, fileRow, type RawFile } from '../files/file-row.js'
 import type { FileRow } from '../db/terms.js'
 
-/** A relay holds its rows for as long as bringing jobs to Redis takes; the server ends a transaction that idles for 30 s. */
+/** A relay holds its rows while it brings jobs to Redis; the server ends a transaction that idles for 30 s. */
 const RELAY_TIMEOUT_MS = 25_000
 
-/** Rows forgotten by one statement. */
+/** Rows deleted by one statement. */
 const FORGET_CHUNK = 10_000
 
-/** Brings jobs to Redis, for files that may have theirs already. A rejection leaves the rows for the next relay. */
+/** Brings jobs to Redis, for files that may already have theirs. A rejection leaves the rows for the next relay. */
 export type Deliver = (files: readonly FileRow[]) => Promise<unknown>
 
 interface Row extends RawFile {
@@ -18,13 +18,13 @@ interface Row extends RawFile {
 }
 
 /**
- * Brings the oldest `limit` jobs of the outbox to the queue: one transaction takes the rows, `deliver` adds the jobs, the rows
- * are marked. Relays at work at the same time share the rows between them. One that is killed after delivering and before its
- * commit only makes the next one deliver again, and a job's id makes that harmless.
+ * Brings the oldest `limit` jobs of the outbox to the queue: one transaction takes the rows, `deliver` adds the jobs,
+ * the rows are marked. Concurrent relays share the rows between them. A relay killed after delivering and before its
+ * commit only makes the next one deliver again, which a job's id makes harmless.
  *
- * A file that found its end, or was replayed since, is marked without a job.
- * @returns how many rows were taken: fewer than `limit` means that there is nothing left, or others have it
- * @throws RecordsError; whatever `deliver` throws
+ * A file that has ended, or was replayed since, is marked without a job.
+ * @returns how many rows were taken: fewer than `limit` means that none is left, or other relays have them
+ * @throws RecordsError; errors of `deliver`
  */
 export async function relayOutbox(
   records: Pick<Records, 'transaction'>,
@@ -49,7 +49,7 @@ export async function relayOutbox(
       { timeoutMs: RELAY_TIMEOUT_MS },
     )
   } catch (error) {
-    // The transaction takes every error for the database's own.
+    // The transaction treats every error as the database's own.
     throw 'error' in failure ? failure.error : error
   }
 }
@@ -76,11 +76,11 @@ async function mark(tx: Queryable, rows: readonly Row[]): Promise<void> {
 export interface OutboxDepth {
   /** Rows that no relay has taken yet. */
   readonly waiting: number
-  /** How long the oldest of them has waited; 0 when there is none. */
+  /** Age of the oldest of them in seconds; 0 when there is none. */
   readonly oldestSeconds: number
 }
 
-/** How far the relay is behind. */
+/** The relay's backlog. */
 export async function outboxDepth(db: Queryable): Promise<OutboxDepth> {
   const [row] = await db.query<OutboxDepth>(Prisma.sql`
     SELECT count(*)::int AS waiting,
@@ -90,8 +90,8 @@ export async function outboxDepth(db: Queryable): Promise<OutboxDepth> {
 }
 
 /**
- * Deletes the rows that were relayed longer ago than that. They say nothing that the file doesn't: asking again for a QUEUED
- * one writes a new row. @returns how many
+ * Deletes the rows that were relayed longer ago than that. They hold no information beyond the file's: a new request
+ * for a QUEUED file writes a new row. @returns how many
  */
 export async function forgetRelayed(db: Queryable, olderThanSeconds: number): Promise<number> {
   let forgotten = 0

@@ -3,7 +3,7 @@ import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
-/** What a pass found wrong with one object; a code of the closed list. */
+/** A pass's finding on one object; a code of the closed list. */
 export interface ScrubFinding {
   readonly fileId: string
   readonly attemptId: string
@@ -14,12 +14,12 @@ export interface ScrubFinding {
 export interface ScrubRow {
   readonly id: string
   readonly startedAt: Date
-  /** Null while it is under way. */
+  /** Null while it is in progress. */
   readonly finishedAt: Date | null
   readonly objects: number
   readonly bytes: number
   readonly failed: number
-  /** The first of them: a thousand, unless the run said otherwise. */
+  /** The first findings: a thousand, unless the run set another number. */
   readonly findings: readonly ScrubFinding[]
 }
 
@@ -37,8 +37,8 @@ export async function listScrubs(db: Queryable, limit = 10): Promise<ScrubRow[]>
 }
 
 /**
- * The pass that is under way; else a new one when the last began so many days ago (by the database's clock), or there
- * never was one. Undefined: none is due.
+ * The pass in progress; else a new one when the last began at least this many days ago (by the database's clock), or
+ * there was none. Undefined: none is due.
  */
 export async function currentScrub(db: Queryable, everyDays: number): Promise<ScrubRow | undefined> {
   const open = (await listScrubs(db, 1)).find(({ finishedAt }) => finishedAt === null)
@@ -56,8 +56,8 @@ export async function currentScrub(db: Queryable, everyDays: number): Promise<Sc
 }
 
 /**
- * Writes down how one object fared, and when it was found whole. Once a pass, anyone who looks at the object a second time: another run, or one
- * that goes on after it was cut off.
+ * Records the result for one object, and when it was found whole. Counted once per pass, even if another run, or a
+ * resumed one, reads the object again.
  */
 export async function recordScrubbed(
   db: Queryable,
@@ -98,21 +98,22 @@ export async function finishScrub(db: Queryable, id: string): Promise<ScrubRow |
   return row === undefined ? undefined : scrubRow(row)
 }
 
-/** What was given up with a key without which no one can verify it is not looked at: each pass would find it again. */
+/** Objects given up with a destroyed key cannot be verified and are skipped: each pass would report them again. */
 const GIVEN_UP = Prisma.sql`EXISTS (SELECT FROM master_keys k WHERE k.state = 'DESTROYED'
   AND (k.id = a.sig_key_id OR k.id = a.kek_key_id AND a.wrapped_nonces IS NOT NULL))`
 
 /**
- * Files whose object this pass has not seen yet, those first that were verified longest ago or never. What was committed
- * after it began is the next pass's, so that a pass ends however much comes in. (A file has one COMMITTED attempt at most. To
- * ask for its id as well would say nothing more, and make the planner expect one row, and read all files for each page.)
+ * Files whose object this pass has not read yet, those first that were verified longest ago or never. Objects committed
+ * after it began belong to the next pass, so that a pass ends under any load. (A file has at most one COMMITTED
+ * attempt. A condition on its id would be redundant, and would make the planner expect one row and read all files for
+ * each page.)
  */
 export function nextToScrub(
   db: Queryable,
   page: {
     readonly scrubId: string
     readonly startedAt: Date
-    /** Attempts that this run has left aside. */
+    /** Attempts that this run has skipped. */
     readonly except: readonly string[]
     readonly limit: number
   },
@@ -129,7 +130,7 @@ export function nextToScrub(
 const failedIn = (scrubId: string) => Prisma.sql`EXISTS (SELECT FROM scrub_failures x
   WHERE x.scrub_id = ${uuid(scrubId, 'the pass')}::uuid AND x.attempt_id = a.id)`
 
-/** What a pass has still to read; without its id, what one that began then would read. */
+/** The remaining work of a pass; without its id, the work of a pass that began now. */
 export async function scrubBacklog(
   db: Queryable,
   startedAt: Date,

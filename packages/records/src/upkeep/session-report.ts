@@ -2,11 +2,11 @@ import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 import { OLDEST_POSTGRES } from '../db/schema-version.js'
 
-/** What a session of the records sees, and what of it wants a look. */
+/** The settings of a session of the records, and those that need attention. */
 export interface SessionReport {
-  /** Settings by name, as the session has them. */
+  /** Settings by name, as in the session. */
   readonly settings: Readonly<Record<string, string>>
-  /** Defaults of the database or the role that the session overrides, by name: what another program would see. */
+  /** Defaults of the database or the role that the session overrides, by name: other programs would get these. */
   readonly overridden: Readonly<Record<string, string>>
   readonly concerns: readonly { readonly text: string; readonly fix: string }[]
 }
@@ -26,7 +26,10 @@ const SHOWN = [
   'server_version_num',
 ]
 
-/** Compares the session with what is pinned (`connection/session.ts`), and with what its database and role would give it. */
+/**
+ * Compares the session with the pinned settings (`connection/session.ts`), and with the defaults of its database and
+ * role.
+ */
 export async function sessionReport(db: Queryable): Promise<SessionReport> {
   const rows = await db.query<{ name: string; setting: string }>(
     Prisma.sql`SELECT name, setting FROM pg_settings WHERE name = ANY (${SHOWN}::text[]) ORDER BY name`,

@@ -11,7 +11,7 @@ export interface TableRights {
   readonly written: number
 }
 
-/** What the connection's user may do with the tables of its schema, as PostgreSQL itself would decide. */
+/** The rights of the connection's user on the tables of its schema, as PostgreSQL itself decides. */
 export async function tableRights(db: Queryable): Promise<TableRights> {
   const [row] = await db.query<TableRights>(Prisma.sql`
     SELECT current_user::text AS user,

@@ -11,7 +11,7 @@ export interface Heartbeat {
   readonly concurrency: number
   /** JSON for people to look at. */
   readonly detail?: unknown
-  /** The worker counts as dead when it has not been heard of for so long. */
+  /** Time after the last heartbeat at which the worker counts as dead. */
   readonly ttlSeconds: number
 }
 
@@ -19,11 +19,11 @@ export interface WorkerRow extends Omit<Heartbeat, 'ttlSeconds'> {
   readonly startedAt: Date
   readonly heartbeatAt: Date
   readonly expiresAt: Date
-  /** Heard of within its time, and not STOPPED; by the database's clock. */
+  /** Its heartbeat is recent, and it is not STOPPED; by the database's clock. */
   readonly alive: boolean
 }
 
-/** Registers a worker, or says that it is still there. */
+/** Registers a worker, or renews its heartbeat. */
 export async function heartbeat(db: Queryable, input: Heartbeat): Promise<void> {
   await db.query(Prisma.sql`
     INSERT INTO workers (id, host, pid, version, state, concurrency, detail, heartbeat_at, expires_at)
@@ -42,7 +42,7 @@ export function listWorkers(db: Queryable): Promise<WorkerRow[]> {
     FROM workers ORDER BY started_at, id`)
 }
 
-/** Forgets workers that have been silent since long after their time. @returns their ids */
+/** Deletes workers that have been silent since long after their time. @returns their ids */
 export async function forgetWorkers(db: Queryable, silentForSeconds: number): Promise<string[]> {
   const rows = await db.query<{ id: string }>(Prisma.sql`
     DELETE FROM workers WHERE expires_at < now() - make_interval(secs => ${silentForSeconds}::float8) RETURNING id`)
