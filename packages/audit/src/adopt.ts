@@ -8,7 +8,10 @@ import { copyAll, makeCheckpoint, type CheckpointReport } from './checkpoint.js'
 import { listCopyNumbers, readCopy } from './copies.js'
 import { AuditError, type AuditPorts } from './terms.js'
 
-/** What operators sign who adopt an older database: which checkpoint of the store it lacks, and where it ends itself. */
+/**
+ * The signed detail of an adoption of an older database: which checkpoint of the store it lacks, and where it ends
+ * itself.
+ */
 export type AdoptionDetail = {
   readonly reason: string
   readonly no: number
@@ -19,8 +22,9 @@ export type AdoptionDetail = {
 export const ADOPTION = { kind: 'audit.adopt', subject: { kind: 'audit', id: 'chain' } } as const
 
 /**
- * What there is to adopt now.
- * @throws AuditError AUDIT_BROKEN when the store's last copy is none; BAD_STATE when the database is not behind the store
+ * The adoption that is possible now.
+ * @throws AuditError AUDIT_BROKEN when the store's last copy is invalid; BAD_STATE when the database is not behind the
+ * store
  */
 export async function adoptionDetail(ports: AuditPorts, reason: string, signal?: AbortSignal): Promise<AdoptionDetail> {
   const database = (await lastCheckpoint(ports.records))?.no ?? 0
@@ -38,9 +42,9 @@ export async function adoptionDetail(ports: AuditPorts, reason: string, signal?:
 }
 
 /**
- * Goes on from an older database that was put back: makes a checkpoint above the store's last one, which names that one and
- * the request. The request must have been made for exactly this, and be signed by an officer and an auditor at least; it is
- * used up in the same transaction. What lies between is a gap that `audit verify` reports forever.
+ * Continues from a restored older database: makes a checkpoint above the store's last one, which names that one and the
+ * request. The request must have been made for exactly this, and be signed by at least an officer and an auditor; it is
+ * used up in the same transaction. The missing rows are a gap that `audit verify` reports permanently.
  * @throws AuditError as adoptionDetail, or BAD_STATE without an auditor's signature; RecordsError as consumeRequest
  */
 export async function adoptAudit(
@@ -61,7 +65,7 @@ export async function adoptAudit(
   return copyAll(ports, made, signal)
 }
 
-/** Whoever's signature counted is in the row that using the request left. */
+/** The row that using the request left names the operators whose signatures counted. */
 async function assertBothRoles(tx: Queryable, request: string): Promise<void> {
   const rows = await listAudit(tx, { subjectKind: 'request', subjectId: request })
   const detail = rows.findLast(({ action }) => action === 'requests.use')?.detail

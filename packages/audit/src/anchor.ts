@@ -1,6 +1,6 @@
 /**
- * What an auditor keeps where no one who writes to database and store can reach it: the head of a checkpoint, as a file or
- * as `NO:SHA256`. It alone shows that both were rolled back together.
+ * An auditor's anchor, kept out of reach of writers of database and store: the head of a checkpoint, as a file or as
+ * `NO:SHA256`. Only it shows that both were rolled back together.
  */
 import type { CheckpointHead } from './checkpoint.js'
 import { sha256Hex } from './body.js'
@@ -13,14 +13,14 @@ export interface Anchor {
   readonly sha256: string
 }
 
-/** @throws TypeError for what is neither */
+/** @throws TypeError for text that is neither */
 export function parseExpectation(text: string): Anchor {
   const [, no, sha256] = /^([1-9]\d{0,9}):([0-9a-fA-F]{64})$/.exec(text) ?? []
   if (no === undefined || sha256 === undefined) throw new TypeError('an expected checkpoint is NO:SHA256')
   return { no: Number(no), sha256: sha256.toLowerCase() }
 }
 
-/** @throws TypeError for a text that is no anchor */
+/** @throws TypeError for a text that is not an anchor */
 export function parseAnchor(text: string): Anchor {
   const value: unknown = JSON.parse(text)
   const { v, no, sha256 } = (typeof value === 'object' ? (value ?? {}) : {}) as Record<string, unknown>

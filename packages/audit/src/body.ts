@@ -1,24 +1,24 @@
 /**
- * A checkpoint's wire forms: its body (canonical JSON: no spaces, names in order), what the HSM MACs, its digest, and the
- * copy that lies in the store.
+ * A checkpoint's wire forms: its body (canonical JSON: no spaces, names in order), the message for the HSM's MAC, its
+ * digest, and the copy in the store.
  */
 import { createHash } from 'node:crypto'
 
 import { AUDIT_PREFIX } from '@sealfleet/objects'
 
-/** What a checkpoint says. */
+/** The content of a checkpoint. */
 export interface CheckpointBody {
   readonly v: 1
   readonly no: number
-  /** The last batch, its hash (hex), and how many rows of the log are sealed up to it. */
+  /** The last batch, its hash (hex), and the number of rows sealed up to it. */
   readonly batchNo: number
   readonly hash: string
   readonly rows: number
   /** ISO 8601, by the clock of the process that made it. */
   readonly at: string
-  /** SHA-256 of the body of the checkpoint before, hex; null for the first. */
+  /** SHA-256 of the previous checkpoint's body, hex; null for the first. */
   readonly previous: string | null
-  /** Of one made after an older database was put back: the store's last checkpoint, which that database does not have. */
+  /** After a restored older database was adopted: the store's last checkpoint, which that database does not have. */
   readonly adopts?: { readonly no: number; readonly sha256: string }
   /** The signed request that allowed it. */
   readonly request?: string
@@ -42,7 +42,7 @@ export function checkpointKey(no: number): string {
   return `${CHECKPOINT_PREFIX}${String(no).padStart(10, '0')}.json`
 }
 
-/** The number in a copy's key; undefined for keys of other making. */
+/** The number in a copy's key; undefined for keys of another form. */
 export function checkpointNoOf(key: string): number | undefined {
   const [, digits] = KEY.exec(key) ?? []
   return digits === undefined ? undefined : Number(digits)
@@ -52,7 +52,7 @@ export function encodeBody(body: CheckpointBody): Buffer {
   return Buffer.from(JSON.stringify(sorted(body)), 'utf8')
 }
 
-/** Undefined for bytes that are no body of ours, to the byte. */
+/** Undefined for bytes that are not exactly a body of ours. */
 export function decodeBody(bytes: Uint8Array): CheckpointBody | undefined {
   const value = parsed(Buffer.from(bytes))
   if (!isObject(value)) return undefined
@@ -67,7 +67,7 @@ export function decodeBody(bytes: Uint8Array): CheckpointBody | undefined {
   return encodeBody(body).equals(bytes) ? body : undefined
 }
 
-/** A label of 16 bytes in front of the body: the message is never as long as a digest, nor like a nonce's. */
+/** A label of 16 bytes precedes the body: the message never has the length of a digest, nor the form of a nonce. */
 export function macMessage(body: Uint8Array): Buffer {
   return Buffer.concat([LABEL, body])
 }
@@ -83,7 +83,7 @@ export function encodeCopy({ body, auditKeyVersion, mac }: CheckpointCopy): Buff
   )
 }
 
-/** Undefined for what is no copy. */
+/** Undefined for bytes that are not a copy. */
 export function decodeCopy(bytes: Buffer): CheckpointCopy | undefined {
   const value = parsed(bytes)
   if (!isObject(value)) return undefined

@@ -5,15 +5,15 @@ export interface ChainReport {
   /** Sealed now. */
   batches: number
   rows: number
-  /** What waits: for transactions that are still under way, or for the next time. */
+  /** Rows that wait: for transactions in progress, or for the next run. */
   readonly waiting: Unsealed
 }
 
-/** Batches of one run: enough for the rows of a busy hour, and still an end. */
+/** Batches of one run: enough for the rows of a busy hour, and still bounded. */
 const MOST_BATCHES = 500
 
 /**
- * Chains what was added to the audit log: seals batches until nothing is left that can be sealed. Never in the path of a
+ * Chains new rows of the audit log: seals batches until no row is left that can be sealed. Never in the path of a
  * commit, safe in any number of processes at once. @throws RecordsError, the signal's reason
  */
 export async function chainAudit(

@@ -15,7 +15,7 @@ import { checkpointKey, encodeBody, macMessage, sha256Hex, type CheckpointBody }
 import { listCopyNumbers, putCopy } from './copies.js'
 import { AuditError, type AuditPorts } from './terms.js'
 
-/** What an auditor keeps of a checkpoint. */
+/** The head of a checkpoint, for an auditor to keep. */
 export interface CheckpointHead {
   readonly no: number
   readonly batchNo: number
@@ -27,11 +27,11 @@ export interface CheckpointHead {
 }
 
 export interface CheckpointReport {
-  /** The checkpoint that was made; null when the last one says all there is to say. */
+  /** The new checkpoint; null when the last one is still complete. */
   readonly made: CheckpointHead | null
-  /** Copies written, or found written, now. */
+  /** Copies written now, or found in the store. */
   stored: number
-  /** Numbers under which something else lies in the store: never overwritten, and a finding. */
+  /** Numbers whose place in the store holds another object: never overwritten, and a finding. */
   readonly differing: number[]
 }
 
@@ -39,7 +39,7 @@ export interface CheckpointOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Made by `adoptAudit` alone: which checkpoint of the store it goes on from, and the request that is used up with it. */
+/** Given by `adoptAudit` alone: the store's checkpoint to continue from, and the request that is used up with it. */
 export interface Adopting {
   readonly no: number
   readonly sha256: string
@@ -52,11 +52,12 @@ const UNSTORED = 100
 const TRIES = 10
 
 /**
- * Makes a checkpoint when the chain has grown since the last, and brings every copy that is missing to the store. The
- * row is written first: a copy that failed is tried again the next time.
+ * Makes a checkpoint when the chain has grown since the last, and writes every missing copy to the store. The row is
+ * written first: a failed copy is written the next time.
  *
- * @throws AuditError AUDIT_BEHIND: the store holds a later checkpoint than this database, which is older than it should be;
- *   NO_ACTIVE_KEY: there is no audit key. FleetMismatchError, StoreError, RecordsError, HsmError, the signal's reason.
+ * @throws AuditError AUDIT_BEHIND: the store holds a later checkpoint than this database, which is older than it should
+ * be; NO_ACTIVE_KEY: there is no audit key. FleetMismatchError, StoreError, RecordsError, HsmError, the signal's
+ * reason.
  */
 export async function checkpointAudit(ports: AuditPorts, options: CheckpointOptions = {}): Promise<CheckpointReport> {
   const { signal } = options
@@ -65,7 +66,9 @@ export async function checkpointAudit(ports: AuditPorts, options: CheckpointOpti
   return copyAll(ports, made, signal)
 }
 
-/** Of two processes that make the same number one is the faster; the other looks again, whether there is more to say. */
+/**
+ * If two processes make the same number, one is faster; the other checks again whether another checkpoint is needed.
+ */
 async function makeNext(ports: AuditPorts, signal: AbortSignal | undefined): Promise<CheckpointRow | null> {
   for (let tries = 1; ; tries++) {
     const last = await lastNotBehind(ports, signal)
@@ -77,7 +80,9 @@ async function makeNext(ports: AuditPorts, signal: AbortSignal | undefined): Pro
   }
 }
 
-/** Whether a log that has grown could be signed now. @throws AuditError as `checkpointAudit`; StoreError, RecordsError */
+/**
+ * Whether a log that has grown could be signed now. @throws AuditError as `checkpointAudit`; StoreError, RecordsError
+ */
 export async function assertSignable(ports: AuditPorts, options: CheckpointOptions = {}): Promise<void> {
   await assertOwnBucket(ports, options)
   await lastNotBehind(ports, options.signal)
@@ -88,14 +93,14 @@ async function lastNotBehind(
   { records, store }: Pick<AuditPorts, 'records' | 'store'>,
   signal: AbortSignal | undefined,
 ): Promise<CheckpointRow | undefined> {
-  // In this order: a row is written before its copy, so what another process makes meanwhile is not taken for a rollback.
+  // In this order: a row is written before its copy, so another process's new checkpoint is not taken for a rollback.
   const highest = (await listCopyNumbers(store, signal)).at(-1) ?? 0
   const last = await lastCheckpoint(records)
   if (highest > (last?.no ?? 0)) throw behind(highest, last?.no ?? 0)
   return last
 }
 
-/** Brings every copy that is missing to the store. */
+/** Writes every missing copy to the store. */
 export async function copyAll(
   { records, store }: Pick<AuditPorts, 'records' | 'store'>,
   made: CheckpointRow | null,
@@ -113,7 +118,7 @@ export async function copyAll(
   return report
 }
 
-/** Null when the chain has not grown since the last one and nothing is adopted. */
+/** Null when the chain has not grown since the last one and no checkpoint is adopted. */
 export async function makeCheckpoint(
   { records, hsm }: AuditPorts,
   last: CheckpointRow | undefined,

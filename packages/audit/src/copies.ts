@@ -9,11 +9,11 @@ import {
   type CheckpointCopy,
 } from './body.js'
 
-/** A copy is some hundred bytes; anything much larger is no one's checkpoint. */
+/** A copy has some hundred bytes; anything much larger is not a checkpoint. */
 const MOST_BYTES = 64 * 1024
 
 /**
- * Writes a copy, never over another. `there`: the same copy lies there already; `other`: something else does, which is a
+ * Writes a copy, never over another. `there`: the same copy is already there; `other`: another object is, which is a
  * finding. @throws StoreError
  */
 export async function putCopy(
@@ -37,13 +37,13 @@ export async function putCopy(
     return 'written'
   } catch (error) {
     if (codeOf(error) !== 'S3_OBJECT_EXISTS') throw error
-    // Someone was faster, or our first request was, whose answer was lost.
+    // Another process was faster, or our first request was, whose answer was lost.
     const now = await readBytes(store, key, signal)
     return now?.equals(bytes) === true ? 'there' : 'other'
   }
 }
 
-/** The copy of a number: undefined when there is none, null when what lies there is no copy. */
+/** The copy of a number: undefined when there is none, null when the object there is not a copy. */
 export async function readCopy(
   store: Store,
   no: number,

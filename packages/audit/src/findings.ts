@@ -1,11 +1,14 @@
 import type { AuditErrorCode } from './terms.js'
 
-/** What `audit verify` can find. */
+/** A finding of `audit verify`. */
 export type AuditFinding = {
-  /** AUDIT_BROKEN: log, chain or checkpoints are not what was sealed. AUDIT_BEHIND: something was rolled back. AUDIT_MISMATCH: records and log differ. */
+  /**
+   * AUDIT_BROKEN: log, chain or checkpoints differ from what was sealed. AUDIT_BEHIND: a rollback. AUDIT_MISMATCH:
+   * records and log differ.
+   */
   readonly code: AuditErrorCode
   readonly kind: FindingKind
-  /** Where: a batch, a row of the log, a checkpoint, a file. */
+  /** The place: a batch, a row of the log, a checkpoint, a file. */
   readonly subject: string
   readonly message: string
 }

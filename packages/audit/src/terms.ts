@@ -1,17 +1,17 @@
 /**
- * Terms. The audit log is *chained* by sealing its rows into *batches*, each of which names the hash of the one before. A
- * *checkpoint* says which batch was the last at some time, under a MAC of the audit key in the HSM; its *copy* lies in the
- * store. An *anchor* is a checkpoint that an auditor keeps where no one who writes to database or store can reach it.
+ * Terms. The audit log is *chained* by sealing its rows into *batches*, each of which names the hash of the previous
+ * one. A *checkpoint* names the last batch at some time, under a MAC of the audit key in the HSM; its *copy* lies in
+ * the store. An *anchor* is a checkpoint that an auditor keeps out of reach of writers of database and store.
  */
 import type { MasterKeyRef } from '@sealfleet/format'
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
-/** The HSM, as far as checkpoints go: structurally the pool of packages/hsm. */
+/** The HSM's part in checkpoints: structurally the pool of packages/hsm. */
 export interface AuditHsm {
   hmac(key: MasterKeyRef, message: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Buffer>
   expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
-  /** For what is signed and kept: computed twice, and never nonsense (docs/HSM.md). */
+  /** For signatures that are kept: computed twice, and never nonsense (docs/HSM.md). */
   confirmed(): { hmac(...call: Parameters<AuditHsm['hmac']>): Promise<Uint8Array> }
 }
 

@@ -16,13 +16,13 @@ const PAGE = 20
 export interface ChainWalk {
   readonly batches: number
   readonly rows: number
-  /** What checkpoints name: the hash of a batch (hex) and the rows up to it. */
+  /** Facts for checking checkpoints: the hash of a batch (hex) and the rows up to it. */
   at(batchNo: number): { readonly hash: string; readonly rows: number } | undefined
 }
 
 /**
- * Recomputes every batch from the rows of the log. A batch that is wrong is named, and the walk goes on from the hash that
- * stands in the table, so that one changed row is one finding.
+ * Recomputes every batch from the rows of the log. A wrong batch is reported, and the walk continues from the hash in
+ * the table, so that one changed row is one finding.
  */
 export async function walkChain(
   records: Records,

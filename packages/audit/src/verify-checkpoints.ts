@@ -8,7 +8,7 @@ import type { Findings } from './findings.js'
 import type { AuditPorts } from './terms.js'
 import type { ChainWalk } from './verify-chain.js'
 
-/** A checkpoint of the database, and what it says; undefined for a body that is none. */
+/** A checkpoint of the database with its content; undefined for an invalid body. */
 export interface KnownCheckpoint {
   readonly row: CheckpointRow
   readonly body: CheckpointBody | undefined
@@ -25,7 +25,7 @@ export async function readCheckpoints({ records }: Pick<AuditPorts, 'records'>):
   }
 }
 
-/** MAC and order of every checkpoint, and whether the batch that it names is still what it was. */
+/** Checks MAC and order of every checkpoint, and that the batch it names is unchanged. */
 export async function checkCheckpoints(
   ports: AuditPorts,
   known: readonly KnownCheckpoint[],
@@ -92,7 +92,7 @@ export async function checkMac(
 
 export interface CopyCount {
   readonly copies: number
-  /** Checkpoints of the store alone that a later one adopted: a database was put back, by a signed request. */
+  /** Checkpoints found only in the store that a later one adopted: a database was restored, by a signed request. */
   readonly adopted: readonly number[]
 }
 

@@ -7,9 +7,9 @@ const PAGE = 1_000
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
 /**
- * Compares files and log as to what is gone: whatever is deleted must have an event that deleted it, and in that way; whatever an event
- * deleted must not be there again; whatever was committed is stored until something deletes it; and a stored file that no one can open any
- * more wants a destruction that gave files up.
+ * Compares files and log on deletions: every deleted file must have an event that deleted it, in the same way; a file
+ * that an event deleted must not be back; a committed file is stored until an event deletes it; and a stored file that
+ * cannot be opened any more needs a destruction that gave files up.
  */
 export async function compareDeletions(
   records: Records,

@@ -16,8 +16,8 @@ const WHY: Readonly<Record<KeyBesideEvent['why'], string>> = {
 }
 
 /**
- * Compares master keys with the log's destructions, and checks each that was carried out: the MAC of its record, the operators' signatures
- * in it, that its row says the same, and the request in the records with the signatures on it.
+ * Compares master keys with the log's destructions, and checks each one carried out: the MAC of its record, the
+ * operators' signatures in the record, that its row matches, and the request in the records with the signatures on it.
  */
 export async function compareKeys(
   { records, hsm }: Pick<AuditPorts, 'records' | 'hsm'>,
@@ -63,7 +63,9 @@ async function recordProblems(
   }
 }
 
-/** Of one that was brought back from its record alone, the records have no request any more: the record has its bytes and signatures. */
+/**
+ * The records have no request of a destruction restored from its record alone: the record has its bytes and signatures.
+ */
 async function requestProblems(records: Records, { requestId, keyId }: DestructionRow): Promise<readonly string[]> {
   if (requestId === null) return []
   const deed = { requestId, kind: DESTROY_KIND, subject: { kind: 'key', id: keyId } } as const

@@ -5,9 +5,9 @@ import type { Records } from '@sealfleet/records'
 import type { Findings } from './findings.js'
 
 /**
- * Checks that anyone who may sign was let in by those who could: every operator has an event that enrolled this key in this role, every
- * event but those of the first two officers a request that was signed for it, and anyone who is revoked an event that says so. Without this
- * a writer of the database would enrol two keys of his own and sign with them.
+ * Checks that operators were enrolled and revoked by those who may: every operator has an event that enrolled this key
+ * in this role; every event except those of the first two officers has a request signed for it; every revoked operator
+ * has an event of the revocation. Otherwise a writer of the database could enrol two keys and sign with them.
  */
 export async function compareOperators(records: Records, findings: Findings, signal?: AbortSignal): Promise<void> {
   const [operators, events] = [await listOperators(records), await listOperatorEvents(records)]
@@ -36,7 +36,7 @@ export async function compareOperators(records: Records, findings: Findings, sig
   }
 }
 
-/** While there are fewer than two officers, no one could have signed. */
+/** While there are fewer than two officers, there were not enough to sign. */
 async function problemOf(records: Records, event: OperatorEvent, officers: number): Promise<string | undefined> {
   const { action, operatorId, name, role, publicKey, request, reason } = event
   if (request === null && officers < FREE_OFFICERS) return undefined

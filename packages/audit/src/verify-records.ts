@@ -15,9 +15,9 @@ const WHY = {
 } as const
 
 /**
- * Compares records and log both ways: the committed attempt of every stored file must be what the last commit event of
- * that file says, and every commit event must have its attempt. This finds an old record that was put back together with
- * its old object, which the object alone cannot show.
+ * Compares records and log both ways: the committed attempt of every stored file must match that file's last commit
+ * event, and every commit event must have its attempt. This finds an old record that was put back together with its old
+ * object, which the object alone cannot show.
  */
 export async function compareRecords(
   records: Records,

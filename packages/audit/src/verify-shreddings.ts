@@ -7,8 +7,9 @@ import type { Findings } from './findings.js'
 const PAGE = 1_000
 
 /**
- * Checks the request behind every shredding that the log tells of, the signatures included: anyone who writes to the database can write
- * the shredding, its event and a request that was used, but not sign for two officers. Few things are shredded, each by two people's hands.
+ * Checks the request behind every shredding in the log, signatures included: a writer of the database can write the
+ * shredding, its event and a used request, but cannot sign for two officers. Shreddings are few, since each needs two
+ * people.
  */
 export async function compareShreddings(records: Records, findings: Findings, signal?: AbortSignal): Promise<void> {
   for (let after: string | null = '0'; after !== null;) {

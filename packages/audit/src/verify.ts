@@ -15,17 +15,17 @@ import { compareShreddings } from './verify-shreddings.js'
 export interface AuditReport {
   readonly batches: number
   readonly rows: number
-  /** In no batch yet: nothing protects these so far. */
+  /** In no batch yet: these rows are not protected so far. */
   readonly unsealed: Unsealed
   readonly checkpoints: number
   readonly copies: number
-  /** Checkpoints that only the store has, adopted by a signed request after an older database was put back. */
+  /** Checkpoints found only in the store, adopted by a signed request after an older database was restored. */
   readonly adopted: readonly number[]
   readonly files: number
   readonly events: number
   /** Master keys, each compared with the log's destructions. */
   readonly keys: number
-  /** The last checkpoint: what an auditor keeps. Null before the first. */
+  /** The last checkpoint, for the auditor to keep. Null before the first. */
   readonly head: CheckpointHead | null
   /** The first two hundred. */
   readonly findings: readonly AuditFinding[]
@@ -35,21 +35,22 @@ export interface AuditReport {
 export interface AuditVerifyOptions {
   /** Checkpoints that the auditor kept elsewhere. */
   readonly anchors?: readonly Anchor[]
-  /** Rows that wait for longer are a finding. Default 900 s. */
+  /** Rows that wait longer than this are a finding. Default 900 s. */
   readonly unsealedSeconds?: number
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((looked: number) => void) | undefined
 }
 
 /**
- * Checks the whole log: the chain from its rows, every checkpoint's MAC and order, every copy in the store, what the
- * auditor keeps, records against events, and the signatures behind shreddings, destructions and enrolments. Needs to read the database and the store and to use the audit key; writes nothing.
- * @throws RecordsError, StoreError, HsmError, the signal's reason; what is wrong with the log is a finding
+ * Checks the whole log: the chain from its rows, every checkpoint's MAC and order, every copy in the store, the
+ * auditor's anchors, records against events, and the signatures behind shreddings, destructions and enrolments. Reads
+ * the database and the store and uses the audit key; writes nothing.
+ * @throws RecordsError, StoreError, HsmError, the signal's reason; a fault of the log is a finding
  */
 export async function verifyAudit(ports: AuditPorts, options: AuditVerifyOptions = {}): Promise<AuditReport> {
   const { signal, onProgress, unsealedSeconds = 900 } = options
   const findings = new Findings()
-  // Checkpoints first: what is sealed and signed meanwhile can only make the chain longer than they say.
+  // Checkpoints first: rows sealed and signed meanwhile can only make the chain longer than they state.
   const known = await readCheckpoints(ports)
   const wanted = new Set(known.map(({ row }) => Number(row.batchNo)))
   const chain = await walkChain(ports.records, findings, { wanted, signal, onRows: onProgress })

@@ -15,7 +15,7 @@ import { expectKey, keyStateOf, type CheckValues } from '@sealfleet/objects'
 
 /** Files of a version whose headers are tried until one is right: a single object may be damaged. */
 const MOST_LOOKED_AT = 3
-/** How long a start waits for proofs, milliseconds: what is not proven then is proven before the first file. */
+/** Milliseconds that a start waits for proofs: the remaining keys are proved before their first file. */
 const START_MS = 10_000
 
 export interface ProvePorts {
@@ -23,25 +23,29 @@ export interface ProvePorts {
   readonly pool: CheckValues & Pick<HsmPool, 'hmac' | 'unwrap' | 'wrap' | 'knownAnswer'>
   readonly store: Pick<Store, 'bucket' | 'reader'>
   readonly log: Pick<Logger, 'warn' | 'info' | 'error'>
-  /** Who wrote down a known answer. */
+  /** The actor of a registered known answer. */
   readonly actor: string
 }
 
-/** `proven`: a file's header is right. `never used`: no file is kept under it. `undecided`: none of those looked at could tell. */
+/**
+ * `proven`: a file's header is right. `never used`: no file is kept under it. `undecided`: none of the files could
+ * decide.
+ */
 type Proof = 'proven' | 'never used' | 'undecided'
 
 /**
- * Derives the keys of a stored file of that version again and compares its header's HTAG and KC, which its sealer wrote: a token that
- * computes otherwise than then is found before this process seals anything with it. A version that was registered without a
- * known answer gets one here, when a header has proved it right or no file is kept under it.
+ * Derives the keys of a stored file of that version again and compares its header's HTAG and KC, which its sealer
+ * wrote. So a token that now computes differently is found before this process seals a file with it. A version
+ * registered without a known answer gets one here, when a header has proved it right or no file is kept under it.
  *
- * What is wrong with an object alone (gone, damaged, not readable by this worker) proves nothing against the key. Rejects with
- * HsmError KEY_MISMATCH when no header is right and one is wrong, and with what kept it from looking: StoreError, RecordsError.
+ * A fault of an object alone (gone, damaged, not readable by this worker) proves nothing against the key. Rejects with
+ * HsmError KEY_MISMATCH when no header is right and one is wrong, and with the error that prevented the check:
+ * StoreError, RecordsError.
  */
 export function keyProver(ports: ProvePorts): ProveKey {
   return async (ref) => {
     const key = await getMasterKey(ports.records, ref)
-    // Nothing is known of it: anyone who seals with it says so.
+    // The key is unknown here: sealing with it reports that.
     if (key === undefined) return
     expectKey(ports.pool, key)
     const proof = await prove(ports, key)
@@ -73,10 +77,10 @@ async function prove(ports: ProvePorts, key: KeyRow): Promise<Proof> {
   })
 }
 
-/** The keys derived now are not those that the header was written with. */
+/** The keys derived now differ from those that the header was written with. */
 const WRONG: ReadonlySet<string> = new Set(['E_HEADER_AUTH', 'E_KEY_COMMIT'])
 
-/** One object's trouble, or what this worker may not read or know: no word on the key. */
+/** A fault of one object, or a limit of this worker's rights: it says nothing about the key. */
 const OF_THE_OBJECT: ReadonlySet<string> = new Set([
   ...['E_FORMAT', 'E_UNSUPPORTED', 'E_LENGTH', 'E_WRONG_FILE', 'E_RECORD_MISMATCH', 'E_TRAILER_AUTH', 'E_NONCE_UNWRAP'],
   ...[
@@ -89,7 +93,7 @@ const OF_THE_OBJECT: ReadonlySet<string> = new Set([
   ],
 ])
 
-/** False: the file is no longer kept. */
+/** False: the file is no longer stored. */
 async function headerIsRight({ records, pool, store }: ProvePorts, fileId: string): Promise<boolean> {
   const committed = (await getFile(records, fileId))?.committed
   if (committed == null) return false
@@ -113,7 +117,7 @@ async function register({ records, pool, log, actor }: ProvePorts, key: KeyRow, 
   const knownAnswer = await pool.knownAnswer(key)
   const outcome = await addTo(records, actor, { key, knownAnswer, proof }).catch((error: unknown) => {
     const { code } = classify(error)
-    // It may not write there: the header has proved the key, and stands in.
+    // No right to write there: the header has proved the key, which is enough.
     if (code !== 'DB_ACCESS_DENIED') throw error
     log.warn({ code, ...nameOf(key), err: error }, 'the known answer of this key version cannot be registered')
     return undefined
@@ -146,8 +150,8 @@ async function addTo(
 }
 
 /**
- * At a start: proves every version that is active now. What fails is said and does not keep the worker from starting: nothing is
- * sealed under that version until its proof, tried again for each file, has succeeded. A store or a database that does not
+ * At a start: proves every version that is active now. A failure is logged and does not stop the start: no file is
+ * sealed under that version until its proof, repeated for each file, has succeeded. A store or a database that does not
  * answer is waited for for ten seconds.
  */
 export async function proveActiveKeys(

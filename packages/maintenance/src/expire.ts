@@ -2,34 +2,35 @@ import { countPastRetention, expireFiles, type PastRetention } from '@sealfleet/
 import type { Records } from '@sealfleet/records'
 
 export interface ExpireOptions {
-  /** Of this domain alone: `default` or a UUID. Default: every domain that has a retention. */
+  /** Only this domain: `default` or a UUID. Default: every domain that has a retention. */
   readonly domain?: string | undefined
   /** Count and report, delete nothing. */
   readonly dryRun?: boolean | undefined
-  /** Who, for the audit log. */
+  /** The actor, for the audit log. */
   readonly actor: string
-  /** Files of one transaction, which keeps holds of their domain waiting. Default 200. */
+  /** Files per transaction, which blocks holds in their domain. Default 200. */
   readonly batchSize?: number | undefined
   readonly signal?: AbortSignal | undefined
-  /** Told after each batch how many files have been deleted. */
+  /** Called after each batch with the number of deleted files. */
   readonly onProgress?: ((expired: number) => void) | undefined
 }
 
 export interface ExpireReport {
   readonly dryRun: boolean
-  /** As it was found at the start, by domain. */
+  /** As found at the start, by domain. */
   readonly domains: readonly PastRetention[]
-  /** Past retention and not held, as it was found. */
+  /** Past retention and not held, as found at the start. */
   readonly due: number
-  /** Past retention and kept by a hold. */
+  /** Past retention and held. */
   readonly held: number
-  /** Files that are DELETED since; of a dry run 0. */
+  /** Files that are now DELETED; 0 in a dry run. */
   expired: number
 }
 
 /**
- * Deletes what is past its domain's retention and under no hold, in batches: files become DELETED, with a row each in the audit
- * log; their rows stay. Their objects are a sweep's to take away. Safe at any time, several at once, and to stop between batches.
+ * Deletes files that are past their domain's retention and under no hold, in batches: files become DELETED, with a row
+ * each in the audit log; their rows stay. A sweep deletes their objects. Safe at any time, several at once, and to stop
+ * between batches.
  * @throws RecordsError, the signal's reason
  */
 export async function expire(

@@ -5,8 +5,8 @@ import type { StorePorts, SweepOptions, SweepReport } from './terms.js'
 const PROBE_GRACE_S = 600
 
 /**
- * Takes away what processes left below the probe prefix that died in the middle of trying the store out: no one's data, by
- * its name. Younger things are left alone, since a process may be at it.
+ * Deletes probe objects of processes that died in the middle of a trial of the store; by their name they hold no data.
+ * Younger objects are left alone, since a process may be using them.
  */
 export async function sweepProbes(
   { store }: StorePorts,

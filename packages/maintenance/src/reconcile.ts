@@ -2,18 +2,18 @@ import { fileBalance, countOpenFiles, listOpenFiles, type FileBalance } from '@s
 import { forgetWorkers } from '@sealfleet/records/upkeep'
 import type { FileRow, Records } from '@sealfleet/records'
 
-/** The queue, as far as reconciling goes. */
+/** The queue's part in reconciling. */
 export interface JobsPort {
-  /** Jobs that will still run: waiting, delayed, active. One question, however many there are. */
+  /** Jobs that will still run: waiting, delayed, active. One query, however many there are. */
   live(): Promise<number>
-  /** Of these files, those that have no job that will still run. */
+  /** Of these files, those without a job that will still run. */
   lost(files: readonly FileRow[]): Promise<readonly FileRow[]>
-  /** Gives them jobs; harmless for one that has got one meanwhile. @returns how many were added */
+  /** Gives them jobs; harmless for a file that has got one meanwhile. @returns how many were added */
   deliver(files: readonly FileRow[]): Promise<number>
 }
 
 export interface ReconcileOptions {
-  /** Files younger than this in their present state are left to anyone who is at them. Default 60. */
+  /** Files that changed state within this time are skipped: their job may still be added. Default 60. */
   readonly idleSeconds?: number
   /** Look at each file only when the queue holds fewer jobs than there are open files. */
   readonly quick?: boolean
@@ -29,14 +29,14 @@ export interface ReconcileReport {
   readonly liveJobs: number
   /** Files looked at one by one; 0 when a quick look was enough. */
   looked: number
-  /** Files without a job, and how many of them were given one. */
+  /** Files without a job, and the number of them that got one. */
   lost: number
   requeued: number
-  /** Among those looked at: RUNNING files whose lease has run out. The next claim takes them over. */
+  /** Among the files looked at: RUNNING ones whose lease has run out. The next claim takes them over. */
   expiredLeases: number
-  /** Worker processes that were silent for a day, and are forgotten. */
+  /** Worker processes that were silent for a day and were deleted from the records. */
   workersForgotten: number
-  /** The books; not made up by a quick look. */
+  /** The balance of the records; absent after a quick look. */
   readonly books: FileBalance | null
 }
 
@@ -45,9 +45,9 @@ const DAY_S = 24 * 60 * 60
 
 /**
  * Compares the records with the queue: every open file must have a job that will run. Redis may have lost it (restart
- * without its file, a wipe, a producer that died between the two writes); Postgres knows every accepted file, so each is given
- * a new one. Doing it twice, or beside workers, is harmless: a claim decides who works.
- * @throws RecordsError, whatever the jobs port throws, the signal's reason
+ * without its file, a wipe, a producer that died between the two writes). Postgres knows every accepted file, so each
+ * gets a new one. Repeating it, or running it beside workers, is harmless: a claim decides who works.
+ * @throws RecordsError, errors of the jobs port, the signal's reason
  */
 export async function reconcile(
   ports: { readonly records: Records; readonly jobs: JobsPort },
@@ -55,7 +55,7 @@ export async function reconcile(
 ): Promise<ReconcileReport> {
   const { records, jobs } = ports
   const { idleSeconds = 60, quick = false, dryRun = false } = options
-  // Jobs first: a job that ends between the two questions makes us look once too often, never once too seldom.
+  // Jobs first: a job that ends between the two queries causes one look too many, never one too few.
   const liveJobs = await jobs.live()
   const report: ReconcileReport = {
     dryRun,
@@ -86,7 +86,7 @@ export async function reconcile(
   return report
 }
 
-/** Whether the books need a person: files lost or counted twice, dead ones that no one is told of. */
+/** Whether the balance needs attention: files lost or counted twice, dead files without a letter. */
 export function isUnbalanced(books: FileBalance): boolean {
   return books.difference !== 0 || books.deadWithoutLetter !== 0 || books.strayCommits !== 0
 }

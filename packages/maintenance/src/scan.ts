@@ -18,15 +18,17 @@ import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, ty
 const PAGE = 1_000
 
 /**
- * Reads the listing of the whole bucket beside the records, both in the order of keys, with the memory of one page of each:
+ * Compares a listing of the whole bucket with the records, both in the order of keys, in the memory of one page of
+ * each:
  *
- * - objects of attempts that were not kept are deleted as by a sweep, also those that came late (a worker that stood still
- *   for longer than the grace), and further versions of kept objects that a doubled request made;
+ * - objects of attempts that were not kept are deleted as by a sweep, also late ones (of a worker that hung for longer
+ *   than the grace), and further versions of kept objects that a doubled request made;
  * - so are objects of DELETED files, and those of SUPERSEDED attempts after their grace;
- * - a STORED file whose object is missing or changed is a finding: nothing is done about it but telling;
- * - objects that the records have never heard of are counted and never deleted: the database may be older than the store.
+ * - a STORED file whose object is missing or changed is a finding: it is only reported;
+ * - objects unknown to the records are counted and never deleted: the database may be older than the store.
  *
- * Unfinished uploads are the sweep's. @throws FleetMismatchError before anything is done, StoreError, RecordsError, the signal's reason
+ * Unfinished uploads are left to the sweep. @throws FleetMismatchError before any change, StoreError, RecordsError, the
+ * signal's reason
  */
 export async function scan(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
   const report = emptyReport(options.dryRun === true)
@@ -53,8 +55,8 @@ export async function scan(ports: StorePorts, options: SweepOptions): Promise<Sw
       if (entry.key.startsWith(AUDIT_PREFIX)) continue
       await look(entry, owners.get(parseObjectKey(entry.key)?.attemptId ?? ''), options, report, actions)
     }
-    // What the records keep up to here and the listing did not show is asked for by name: it may have come meanwhile, and
-    // a store need not list in order.
+    // Kept objects up to here that the listing did not show are looked up by key: they may have been written meanwhile,
+    // and a store need not list in order.
     const last = entries.filter((entry) => !entry.deleteMarker).at(-1)
     if (last !== undefined)
       for await (const kept of register.upTo(last.key, entries)) await actions.isKept(kept, kept.fileId)
@@ -80,7 +82,7 @@ async function look(
     if (entry.deleteMarker) actions.find({ kind: 'hidden', fileId, attemptId, objectKey: entry.key })
     else if (isKept(entry, kept)) report.kept++
     else if (kept.version === null) await actions.isKept(kept, fileId)
-    // Another version under the kept object's own key: the request that made it was sent twice.
+    // Another version under the kept object's own key: its request was sent twice.
     else if (ended(owner, options) && (await actions.isKept(kept, fileId))) await actions.delete(entry, owner)
     else report.underWay++
     return
@@ -105,7 +107,7 @@ function ended({ endedSecondsAgo }: AttemptOwner, { graceSeconds }: SweepOptions
   return endedSecondsAgo !== null && endedSecondsAgo >= graceSeconds
 }
 
-/** Anyone who began to read it has had time to end, or to find the object that took its place. */
+/** Readers of the old object have had time to finish, or to find its replacement. */
 function graceIsOver(
   { supersededSecondsAgo }: AttemptOwner,
   { supersededGraceSeconds = SUPERSEDED_GRACE_S }: SweepOptions,
@@ -129,7 +131,7 @@ class Register {
     this.#size = size
   }
 
-  /** Those up to this key (undefined: all that are left) that are not among the entries as they should be. */
+  /** The kept objects up to this key (undefined: all remaining) that are not among the entries as recorded. */
   async *upTo(key: string | undefined, entries: readonly ListedVersion[]) {
     const seen = new Map(entries.map((entry) => [`${entry.key}\0${entry.version ?? ''}`, entry]))
     for (;;) {

@@ -17,15 +17,15 @@ export interface ScrubPorts {
   readonly records: Records
   readonly store: Store
   readonly hsm: VerifyHsm
-  /** The code of an error, when the object or its record is at fault; undefined for an outage, which ends the run. */
+  /** The code of an error if the object or its record is at fault; undefined for an outage, which ends the run. */
   readonly faultOf: (error: unknown) => string | undefined
 }
 
 export interface ScrubOptions {
-  /** Bytes of objects a second, on average; undefined: as fast as it goes. */
+  /** Bytes of objects per second, on average; undefined: no limit. */
   readonly bytesPerSecond?: number | undefined
   readonly everyDays: number
-  /** How many findings the pass's row lists; all are counted, and none twice. Default 1,000. */
+  /** Findings listed in the pass's row; all are counted, and none twice. Default 1,000. */
   readonly mostFindings?: number | undefined
   readonly signal?: AbortSignal | undefined
   readonly onObject?:
@@ -35,9 +35,10 @@ export interface ScrubOptions {
 const PAGE = 100
 
 /**
- * Goes on with the pass that is under way, or begins one that is due, and verifies every stored object that it has not seen
- * yet, those first that were verified longest ago. A run that ends early loses nothing: the next goes on. Null: none is due.
- * @throws RecordsError, and whatever an outage throws; what is wrong with an object is a finding
+ * Continues the pass in progress, or begins one that is due, and verifies every stored object that the pass has not
+ * read yet, those first that were verified longest ago. A run that ends early loses nothing: the next one continues.
+ * Null: none is due.
+ * @throws RecordsError, and the error of an outage; a fault of an object is a finding
  */
 export async function scrub(ports: ScrubPorts, options: ScrubOptions): Promise<ScrubRow | null> {
   const { records } = ports
@@ -67,7 +68,7 @@ export async function scrub(ports: ScrubPorts, options: ScrubOptions): Promise<S
   return (await finishScrub(records, pass.id)) ?? pass
 }
 
-/** Undefined when the file is stored in another object by now, or not at all: then there is nothing to say of this one. */
+/** Undefined when the file is by now stored in another object, or not at all: then there is no result for this one. */
 async function scrubOne(
   ports: ScrubPorts,
   pass: { readonly scrubId: string; readonly mostFindings: number | undefined },
@@ -94,7 +95,7 @@ async function scrubOne(
   }
 }
 
-/** A record that can't even be read is there, and is what is wrong. */
+/** An unreadable record exists, and is the fault. */
 async function isGone(records: Records, fileId: string, attemptId: string): Promise<boolean> {
   try {
     return (await storedAs(records, fileId, attemptId)) === undefined
@@ -112,7 +113,7 @@ async function storedAs(records: Records, fileId: string, attemptId: string) {
   return { file, committed }
 }
 
-/** Waits until so many bytes may have been read. */
+/** Waits until this many bytes may have been read. */
 function pacer(bytesPerSecond: number | undefined, signal: AbortSignal | undefined): (bytes: number) => Promise<void> {
   const begun = performance.now()
   return async (bytes) => {

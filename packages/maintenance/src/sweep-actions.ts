@@ -5,7 +5,7 @@ import type { ListedUpload, ListedVersion } from '@sealfleet/store'
 import { isLocked } from './locked.js'
 import { MOST_FINDINGS, type Finding, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
-/** The hands of a sweep: every deletion goes through here, is counted, and leaves a row in the audit log. */
+/** The deletions of a sweep: each one goes through this class, is counted, and leaves a row in the audit log. */
 export class SweepActions {
   readonly #ports: StorePorts
   readonly #options: SweepOptions
@@ -19,8 +19,8 @@ export class SweepActions {
   }
 
   /**
-   * Deletes one version of an object for good. The audit row is written first: a deletion that no one can look up is worse
-   * than a row about one that then failed.
+   * Permanently deletes one version of an object. The audit row is written first: a deletion without a row is worse
+   * than a row about a deletion that failed.
    * @returns false when the store keeps it for now (object lock): it is counted, and left to a later sweep
    */
   async delete(entry: ListedVersion, owner: { readonly fileId: string; readonly attemptId: string }): Promise<boolean> {
@@ -53,8 +53,8 @@ export class SweepActions {
   }
 
   /**
-   * Whether a STORED file's object is in the store as recorded: nothing else of that file is deleted otherwise. What is
-   * wrong with it becomes a finding, once.
+   * Whether a STORED file's object is in the store as recorded: no other object of that file is deleted otherwise. A
+   * fault of it becomes a finding, once.
    */
   async isKept(kept: CommittedObject, fileId: string): Promise<boolean> {
     const looking = this.#there.get(kept.attemptId) ?? this.#look(kept)
@@ -68,7 +68,10 @@ export class SweepActions {
     return (await looking) === undefined
   }
 
-  /** A file may have been deleted, or given another object, since its record was read: then its object may well be gone. */
+  /**
+   * The file may have been deleted, or stored in another object, since its record was read: then this object may be
+   * gone.
+   */
   async #isStillKept({ attemptId, bucket }: CommittedObject): Promise<boolean> {
     const owner = (await attemptOwners(this.#ports.records, bucket, [attemptId])).get(attemptId)
     return owner?.kept?.attemptId === attemptId
@@ -80,7 +83,7 @@ export class SweepActions {
   }
 
   async #look({ bucket, objectKey, version, etag, length }: CommittedObject): Promise<Finding['kind'] | undefined> {
-    // Another bucket than ours: nothing can be said of it, so nothing may be built on it.
+    // Another bucket than ours: its state is unknown, so no deletion may depend on it.
     if (bucket !== this.#ports.store.bucket) return 'missing'
     try {
       const { signal } = this.#options

@@ -16,24 +16,25 @@ import { sweepProbes } from './probes.js'
 import { emptyReport, SUPERSEDED_GRACE_S, type StorePorts, type SweepOptions, type SweepReport } from './terms.js'
 
 const PAGE = 200
-/** Attempts looked at in the store at once. */
+/** Attempts checked in the store at once. */
 const AT_ONCE = 4
 
 /**
- * Takes away what is kept no more, and what attempts that were not kept left in the store, by what the records know of them
+ * Removes objects that are no longer kept, and remains of attempts that were not kept, as far as the records know them
  * (a scan finds the rest):
  *
  * 1. attempts whose worker is gone become ABANDONED, by compare-and-set: from then on they cannot be committed;
- * 2. objects of ABANDONED and FAILED attempts go, by version, when their file is STORED elsewhere and that object is seen
- *    to be there, or when the file was discarded or deleted; never a file's only copy;
- * 3. the object of a SUPERSEDED attempt goes after its own grace, when the one that took its place is seen to be there;
- * 4. every object of a DELETED file goes;
- * 5. unfinished uploads of attempts that are over are aborted;
- * 6. what processes left that died while they tried the store out goes.
+ * 2. objects of ABANDONED and FAILED attempts are deleted, by version, when their file is STORED elsewhere and that
+ * object is seen to be there, or when the file was discarded or deleted; never a file's only copy;
+ * 3. the object of a SUPERSEDED attempt is deleted after its own grace, when its replacement is seen to be there;
+ * 4. every object of a DELETED file is deleted;
+ * 5. unfinished uploads of ended attempts are aborted;
+ * 6. probe objects of processes that died during a trial of the store are deleted.
  *
- * Nothing that ended less than the grace ago is touched: a worker that was stopped and goes on finds its lease gone at its
- * next step, but a request may be under way. Safe to run at any time, any number of times, several at once.
- * @throws FleetMismatchError before anything is done, StoreError, RecordsError, the signal's reason
+ * Objects of attempts that ended less than the grace ago are not touched: a worker that was stopped and resumes finds
+ * its lease gone at its next step, but a request may be in flight. Safe to run at any time, any number of times,
+ * several at once.
+ * @throws FleetMismatchError before any change, StoreError, RecordsError, the signal's reason
  */
 export async function sweep(ports: StorePorts, options: SweepOptions): Promise<SweepReport> {
   const report = emptyReport(options.dryRun === true)
@@ -72,14 +73,14 @@ export async function abandonOrphans(
       if (dryRun === true || (await abandonAttempt(records, id))) abandoned++
     }
     report.abandoned += abandoned
-    // None of a page could be abandoned: others are at them.
+    // None of a page could be abandoned: other sweeps have them.
     if (dryRun === true || abandoned === 0) return
   }
 }
 
 /**
- * Takes away at once all that the store holds of one DELETED file; attempts that are still OPEN are left to a sweep. Safe at any
- * time, also beside a sweep. @throws StoreError, RecordsError, the signal's reason
+ * Deletes at once all objects of one DELETED file; attempts that are still OPEN are left to a sweep. Safe at any time,
+ * also beside a sweep. @throws StoreError, RecordsError, the signal's reason
  */
 export async function sweepDeleted(
   ports: StorePorts,
@@ -130,7 +131,7 @@ async function sweepListed(
   } while (after !== undefined)
 }
 
-/** @returns false when the store keeps something of it for now */
+/** @returns false when the store keeps one of its objects for now */
 async function removeAll(
   { store }: StorePorts,
   { signal }: SweepOptions,

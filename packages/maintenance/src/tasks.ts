@@ -2,29 +2,29 @@ import { finishTask, renewTask, startTask } from '@sealfleet/records/upkeep'
 import type { Records } from '@sealfleet/records'
 import { setTimeout } from 'node:timers/promises'
 
-/** Something that maintenance does again and again, in one process of the fleet at a time. */
+/** A recurring task of maintenance, run in one process of the fleet at a time. */
 export interface Task {
   readonly name: string
   readonly everySeconds: number
-  /** Does it once. What it returns is kept in the records; `found` is set when a person must look. */
+  /** Runs once. The result is kept in the records; `found` is set when it needs attention. */
   run(signal: AbortSignal): Promise<{ readonly report: unknown; readonly found: boolean }>
 }
 
 export interface TaskEvents {
   onEnd(task: Task, outcome: 'done' | 'found', report: unknown, seconds: number): void
-  /** It failed, or could not be taken on. It is tried again when it is due again. */
+  /** The task failed, or could not be taken. It is tried again when it is due again. */
   onError(task: Task, error: unknown): void
-  /** The code that the records keep of an error. */
+  /** The code of an error, for the records. */
   codeOf(error: unknown): string
 }
 
 const LEASE_S = 60
 
 /**
- * Runs tasks until the signal aborts, each when it is due by the database's clock and no other process is at it. Several
- * maintenance processes are one that cannot die. Resolves when nothing runs any more; never rejects.
+ * Runs tasks until the signal aborts, each when it is due by the database's clock and no other process runs it. Several
+ * maintenance processes make one that survives crashes. Resolves when all work has ended; never rejects.
  *
- * @param pollMs between two looks at what is due
+ * @param pollMs milliseconds between two checks for due tasks
  */
 export async function runTasks(
   records: Records,
@@ -63,7 +63,7 @@ async function once(
   events: TaskEvents,
 ): Promise<void> {
   const startedAt = performance.now()
-  // A renewal that fails costs nothing: the worst is that someone else does the same at the same time, which is harmless.
+  // A failed renewal is harmless: at worst another process runs the same task at the same time, which is harmless.
   const renewal = setInterval(
     () => void renewTask(records, lease).catch((error: unknown) => events.onError(task, error)),
     (LEASE_S / 3) * 1000,

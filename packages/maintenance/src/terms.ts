@@ -1,8 +1,8 @@
 /**
- * Terms. *Maintenance* puts right what crashes and outages leave behind. To *reconcile* is to compare the records with the
- * queue and give every open file a job; to *sweep* is to take away what attempts that were not kept left in the store; to
- * *scan* is to compare the records with the whole store. An object is *kept* when a STORED file names it. The *grace* is how
- * long an attempt must have been over before anything of it is touched.
+ * Terms. *Maintenance* repairs the consequences of crashes and outages. To *reconcile* is to compare the records with
+ * the queue and give every open file a job; to *sweep* is to remove what attempts that were not kept left in the store;
+ * to *scan* is to compare the records with the whole store. An object is *kept* when a STORED file names it. The
+ * *grace* is the time after an attempt's end before its remains may be touched.
  */
 import type { Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
@@ -14,26 +14,26 @@ export interface StorePorts {
 
 export interface SweepOptions {
   readonly graceSeconds: number
-  /** How long the object of an attempt stays whose place another took, for readers that are at it. Default 86,400. */
+  /** Seconds that the object of a superseded attempt stays, for readers in progress. Default 86,400. */
   readonly supersededGraceSeconds?: number | undefined
   /** Look and report, change nothing. */
   readonly dryRun?: boolean | undefined
-  /** Who, for the audit log. */
+  /** The actor, for the audit log. */
   readonly actor: string
   readonly signal?: AbortSignal | undefined
-  /** What a process left that died while it tried the store out goes after so long, or after the grace if that is more. Default 600. */
+  /** Seconds until a probe object of a dead process is deleted, or the grace if that is longer. Default 600. */
   readonly probeGraceSeconds?: number | undefined
-  /** Entries of the store, and of the records, that are looked at together; a test wants few. Default 1,000. */
+  /** Entries of the store, and of the records, per page; a test uses few. Default 1,000. */
   readonly pageSize?: number | undefined
-  /** Told now and then how many things have been looked at. */
+  /** Called at intervals with the number of entries looked at. */
   readonly onProgress?: ((looked: number) => void) | undefined
 }
 
-/** Something that a person must look at. */
+/** A finding that needs attention. */
 export interface Finding {
   /**
-   * missing: a STORED file's object is not in the store. changed: it is there with another length or ETag. hidden: a delete
-   * marker lies over it (anyone who reads by version still finds it).
+   * missing: a STORED file's object is not in the store. changed: it is there with another length or ETag. hidden: a
+   * delete marker lies over it (readers by version still find it).
    */
   readonly kind: 'missing' | 'changed' | 'hidden'
   readonly fileId: string
@@ -41,34 +41,34 @@ export interface Finding {
   readonly objectKey: string
 }
 
-/** What a sweep or a scan saw and did. Counts; with a dry run, of what would have been done. */
+/** The results of a sweep or a scan. Counts; in a dry run, of what would have been done. */
 export interface SweepReport {
   readonly dryRun: boolean
   /** Attempts whose worker is gone: from now on they cannot be committed. */
   abandoned: number
-  /** Attempts of which the store holds nothing any more. */
+  /** Attempts of which the store holds nothing more. */
   swept: number
   objectsDeleted: number
   bytesDeleted: number
   uploadsAborted: number
-  /** Objects and uploads that a process left which died while it tried the store out; deleted. */
+  /** Deleted probe objects and uploads of processes that died during a trial of the store. */
   probesDeleted: number
   /** Left: the store keeps them until a date or under a legal hold (object lock). A later sweep deletes them. */
   locked: number
-  /** The first date at which one of them may go; null: none has a date. */
+  /** The earliest date at which one of them may be deleted; null: none has a date. */
   lockedUntil: Date | null
-  /** Left alone: a worker is at it, or it ended less than the grace ago. */
+  /** Left alone: a worker is working on it, or it ended less than the grace ago. */
   underWay: number
-  /** Left alone: the file is not stored yet or dead, so that this might be its only copy. */
+  /** Left alone: the file is dead or not stored yet, so that this might be its only copy. */
   onlyCopies: number
   /** Left alone: in the store, and unknown to the records. Never deleted (`sealfleet object inspect` reads them). */
   unknown: number
-  /** Kept objects that were found as recorded; a scan alone counts them. */
+  /** Kept objects found as recorded; only a scan counts them. */
   kept: number
   /** The first hundred; `found` counts all. */
   readonly findings: Finding[]
   found: number
-  /** What this store can't be asked, in a sentence each. */
+  /** Queries that this store does not support, one sentence each. */
   readonly blind: string[]
 }
 

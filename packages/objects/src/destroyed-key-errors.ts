@@ -4,15 +4,15 @@ import { findDestroyedKeys } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 
 /**
- * Wraps the HSM: when a key is unknown there, looks up in the records whether it was destroyed. A key that was destroyed between the
- * look at its state and its use is E_KEY_DESTROYED, which is not tried again. All other errors pass through.
+ * Wraps the HSM: when a key is unknown there, looks up in the records whether it was destroyed. A key destroyed between
+ * the check of its state and its use is then E_KEY_DESTROYED, which is not retried. All other errors pass through.
  */
 export function withDestroyedKeyErrors(records: Records, hsm: KeyDeriver & NonceWrapper): KeyDeriver & NonceWrapper {
   const answered = async <T>(key: MasterKeyRef, answer: Promise<T>): Promise<T> => {
     try {
       return await answer
     } catch (error) {
-      // Of a secondary a key that is not there is KEY_MISMATCH.
+      // On a secondary a missing key is KEY_MISMATCH.
       if (!(error instanceof HsmError && ['E_KEY_UNKNOWN', 'KEY_MISMATCH'].includes(error.code))) throw error
       const label = keyLabel(key)
       const [row] = await findDestroyedKeys(records, [label])

@@ -3,15 +3,15 @@ import type { Records } from '@sealfleet/records'
 import { StoreError, type Store } from '@sealfleet/store'
 
 /**
- * The object that says which fleet's the bucket is, in its metadata. It is no file: sweeps, scans and recovery leave it alone.
- * Objects never overwrite each other, so two fleets in one bucket lose nothing by it; but each would see the other's objects as
- * unknown, keep its checkpoints beside the other's, and count on settings of a bucket that is not its own.
+ * The object whose metadata names the bucket's fleet. It is not a file: sweeps, scans and recovery leave it alone.
+ * Objects never overwrite each other, so two fleets in one bucket lose no data. But each would see the other's objects
+ * as unknown, keep its checkpoints beside the other's, and depend on settings of a bucket that is not its own.
  */
 export const FLEET_MARK = '.sealfleet/fleet'
 const OWNER = 'sealfleet-fleet'
 const BODY = Buffer.from('The fleet whose id is in the metadata of this object keeps its files in this bucket.\n')
 
-/** Thrown where the bucket is another fleet's. The code is one of the closed list (packages/queue). */
+/** Thrown when the bucket belongs to another fleet. The code is one of the closed list (packages/queue). */
 export class FleetMismatchError extends Error {
   override readonly name = 'FleetMismatchError'
   readonly code = 'FLEET_MISMATCH'
@@ -37,7 +37,7 @@ export async function ownerOfBucket(store: Store, options: Cancellable = {}): Pr
   }
 }
 
-/** Makes the bucket this fleet's where it is no one's yet. @throws FleetMismatchError when it is another's; StoreError */
+/** Claims the bucket for this fleet if it is unclaimed. @throws FleetMismatchError when it is another's; StoreError */
 export async function claimBucket(store: Store, fleet: string, options: Cancellable = {}): Promise<void> {
   const owner = await ownerOfBucket(store, options)
   if (owner === fleet) return
@@ -45,20 +45,20 @@ export async function claimBucket(store: Store, fleet: string, options: Cancella
     try {
       await write(store, fleet, { ...options, replace: false })
     } catch (error) {
-      // Another process was faster; the second look says whose.
+      // Another process was faster; the second look shows whose.
       if (!isCode(error, 'S3_OBJECT_EXISTS')) throw error
     }
   }
   await assertBucketIsOurs(store, fleet, options)
 }
 
-/** As `claimBucket`, without writing: for those that only look. */
+/** As `claimBucket`, without writing: for commands that only read. */
 export async function assertBucketIsOurs(store: Store, fleet: string, options: Cancellable = {}): Promise<void> {
   const owner = await ownerOfBucket(store, options)
   if (owner !== undefined && owner !== fleet) throw new FleetMismatchError(store.bucket, owner, fleet)
 }
 
-/** Nothing is deleted from, and no paper is put into, the bucket of another fleet. */
+/** Used before deletions and before writing audit copies: the bucket must not be another fleet's. */
 export async function assertOwnBucket(
   { records, store }: { readonly records: Records; readonly store: Store },
   options: Cancellable = {},
@@ -66,7 +66,7 @@ export async function assertOwnBucket(
   await assertBucketIsOurs(store, (await getFleet(records)).id, options)
 }
 
-/** Makes the bucket this fleet's, no matter who had it. @returns the fleet that had it, if it was another */
+/** Claims the bucket for this fleet, even from another one. @returns the fleet that had it, if it was another */
 export async function takeOverBucket(
   store: Store,
   fleet: string,

@@ -8,10 +8,10 @@ import { expectKey, type CheckValues } from './expected-keys.js'
 
 export type KeyState = NonNullable<OpenOptions['keyState']>
 
-/** How long a usable key is taken for usable without asking again, milliseconds: thousands of files share a few keys. */
+/** Milliseconds for which a usable key counts as usable without another query: thousands of files share a few keys. */
 const REMEMBERED_MS = 2_000
 
-/** What the records say of keys, and the HSM through which a command reads. */
+/** The states of keys in the records, and the HSM through which a command reads. */
 export interface RegisteredKeys {
   readonly keyState: KeyState
   /** A key that is destroyed in the middle of a command is E_KEY_DESTROYED from then on. */

@@ -6,13 +6,13 @@ import { setMaxListeners } from 'node:events'
 import { AUDIT_PREFIX, isProbe } from './prefixes.js'
 import { FLEET_MARK } from './fleet-mark.js'
 
-/** An object in the store, and what its header says (nothing of it authenticated) or why it has none. */
+/** An object in the store, and the content of its header (not authenticated) or why it has none. */
 export type StoredHeader =
   | { readonly entry: ListedVersion; readonly info: ObjectInfo }
   | { readonly entry: ListedVersion; readonly code: FormatErrorCode }
 
 export interface StoredHeadersOptions {
-  /** Of keys that begin so. Default: all. */
+  /** Prefix of the keys. Default: all. */
   readonly prefix?: string | undefined
   /** Headers asked for at once. Default 8. */
   readonly atOnce?: number | undefined
@@ -20,12 +20,12 @@ export interface StoredHeadersOptions {
 }
 
 /**
- * What the store itself says is in it: every version of every key, whatever any database knows, each with its header, which
- * is read by one range request of 320 bytes pinned to that version (or ETag). In the order of the listing. Delete markers,
- * probes and the house's own papers are left out, and so is what vanished between listing and reading. What is no sealed
- * object comes with its code: E_FORMAT, E_UNSUPPORTED, E_LENGTH.
+ * The content of the store, independent of any database: every version of every key, each with its header, which one
+ * range request of 320 bytes reads, pinned to that version (or ETag). In the order of the listing. Delete markers,
+ * probes and Sealfleet's own audit copies are left out, and so are objects that vanished between listing and reading.
+ * An object that is not sealed comes with its code: E_FORMAT, E_UNSUPPORTED, E_LENGTH.
  *
- * Ends early without a trace: what is under way is given up and waited for. @throws StoreError, the signal's reason
+ * May be ended early: requests in flight are aborted and awaited. @throws StoreError, the signal's reason
  *
  * @example
  * for await (const found of storedHeaders(store, { signal })) if ('info' in found) count(found.info.encKeyVersion)
@@ -36,7 +36,7 @@ export async function* storedHeaders(
 ): AsyncGenerator<StoredHeader> {
   const ended = new AbortController()
   const together = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
-  // Each request listens; so many of them are meant.
+  // Each request adds a listener; this many are intended.
   setMaxListeners(0, together)
   const underWay: Promise<Outcome>[] = []
   try {
@@ -82,8 +82,8 @@ async function readHeader(store: Store, entry: ListedVersion, signal: AbortSigna
 }
 
 /**
- * An entry without a version is the object itself, or, where versions came later and something lies over it, the one that
- * S3 calls `null`.
+ * An entry without a version is the object itself, or, where versions came later and another one lies over it, the one
+ * that S3 calls `null`.
  */
 function readerOf(store: Store, { key, length = 0, version, etag, latest }: ListedVersion): StoreReader {
   const pin = version ?? (latest ? undefined : 'null')

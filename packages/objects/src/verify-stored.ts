@@ -10,13 +10,16 @@ import { objectRecord } from '@sealfleet/records/attempts'
 import type { CommittedAttempt, FileRow, Records } from '@sealfleet/records'
 import { recordedReader, type Store } from '@sealfleet/store'
 
-/** The HSM as far as verifying goes: structurally the pool of packages/hsm. Only signing masters (and KEKs) are asked. */
+/** The HSM's part in verifying: structurally the pool of packages/hsm. Only signing masters (and KEKs) are used. */
 export interface VerifyHsm extends KeyDeriver, NonceWrapper {
   expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
   expectKekRecord(kek: { readonly domain: string; readonly version: number }, record: Uint8Array): void
 }
 
-/** Checks every byte of a stored file's object against its tags and its record. @throws the first failing check's code */
+/**
+ * Checks every byte of a stored file's object against its tags and its record. @throws an error with the first failing
+ * check's code
+ */
 export async function verifyStored(
   { records, store, hsm }: { readonly records: Records; readonly store: Store; readonly hsm: VerifyHsm },
   { file, committed }: { readonly file: FileRow; readonly committed: CommittedAttempt },

@@ -1,7 +1,8 @@
 /**
- * Jobs that BullMQ can't read or can't end: their hash was written by hand, cut short, or is no hash. BullMQ takes such a job, fails
- * before the first line of ours, and leaves it active; when its lock has run out it is taken again, and so on without end. So
- * a worker that hears of an error looks for them where BullMQ takes jobs from, and takes them out of the queue.
+ * Jobs that BullMQ cannot read or cannot end: their hash was written by hand, cut short, or is not a hash. BullMQ takes
+ * such a job, fails before our code runs, and leaves it active; when its lock has run out it is taken again, endlessly.
+ * So a worker that receives an error looks for them in the lists from which BullMQ takes jobs, and removes them from
+ * the queue.
  */
 import type { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -12,15 +13,15 @@ export interface BrokenJob {
   readonly reason: string
 }
 
-/** Jobs of each list that one look goes through: far more than workers take at once. */
+/** Jobs of each list that one look reads: far more than workers take at once. */
 const MOST = 1_000
 
-/** Fields that BullMQ's scripts count with, or that must be whole numbers to be read. */
+/** Fields that BullMQ's scripts calculate with, or that must be whole numbers to be read. */
 const COUNTED = ['ats', 'atm', 'attemptsMade', 'stc', 'delay', 'priority', 'timestamp'] as const
-/** Fields of flows and schedules, which these queues have none of: they would name other jobs and other queues. */
+/** Fields of flows and schedules, which these queues do not use: they would name other jobs and other queues. */
 const FOREIGN = ['rjk', 'parent', 'parentKey'] as const
 
-/** The broken ones among the jobs that are active, stalled, or next in turn. @throws what Redis throws */
+/** The broken jobs among those that are active, stalled, or next in turn. @throws errors of Redis */
 export async function findBrokenJobs(queue: Queue, redis: Redis): Promise<readonly BrokenJob[]> {
   const { keys } = queue
   const key = (name: string): string => keys[name] ?? queue.toKey(name)
@@ -29,7 +30,8 @@ export async function findBrokenJobs(queue: Queue, redis: Redis): Promise<readon
       return await ids(key(name))
     } catch (error) {
       if (!isWrongType(error)) throw error
-      // A job whose id is the name of a list that was empty: BullMQ made a hash of the list, and can add nothing to it any more.
+      // A job whose id is the name of a list that was empty: BullMQ made a hash in its place, and can no longer add to
+      // the list.
       if ((await redis.type(key(name))) === 'hash') await redis.del(key(name))
       return []
     }
@@ -46,13 +48,13 @@ export async function findBrokenJobs(queue: Queue, redis: Redis): Promise<readon
   return found.filter((job) => job !== undefined)
 }
 
-/** What is wrong with one job; undefined: nothing that would keep BullMQ from handing it over and ending it. */
+/** The fault of one job; undefined: none that would keep BullMQ from handing it over and ending it. */
 export async function examine(queue: Queue, redis: Redis, jobId: string): Promise<BrokenJob | undefined> {
   const broken = (reason: string): BrokenJob => ({ jobId, reason })
   const key = queue.toKey(jobId)
   const type = await redis.type(key)
   if (isOwnKey(queue, jobId)) return broken('its id is the name of a key of the queue itself')
-  // A hash that is missing is no trouble: BullMQ makes an empty one, whose data is then refused like any other.
+  // A missing hash is harmless: BullMQ makes an empty one, whose data is then refused like any other.
   if (type === 'none') return undefined
   if (type !== 'hash') return broken(`its key holds a ${type} where a hash must be`)
   const counted = await redis.hmget(key, ...COUNTED)
@@ -79,7 +81,7 @@ async function decodes(
   }
 }
 
-/** Options by which BullMQ's scripts calculate when a job ends. */
+/** Options from which BullMQ's scripts calculate when a job ends. */
 function isSound(opts: unknown): boolean {
   if (typeof opts !== 'object' || opts === null || Array.isArray(opts)) return false
   const { attempts, removeOnComplete, removeOnFail } = opts as Record<string, unknown>
@@ -96,22 +98,25 @@ function isRemoval(value: unknown): boolean {
   return Object.values(value).every(isCount)
 }
 
-/** Whether BullMQ failed to make a job of what Redis holds, rather than to reach Redis. */
+/** Whether BullMQ failed to read a job from Redis, rather than to reach Redis. */
 export function isDecodeError(error: unknown): boolean {
   return error instanceof SyntaxError || error instanceof TypeError || isWrongType(error)
 }
 
-/** Whether a key is not of the type that it must have. Redis 6 puts the script's name before the word. */
+/** Whether a key has the wrong type. Redis 6 puts the script's name before the word. */
 export function isWrongType(error: unknown): boolean {
   return error instanceof Error && /\bWRONGTYPE\b/.test(error.message)
 }
 
-/** Whether a job of that id would have one of the queue's own keys (`wait`, `meta`, …) for its hash, or something below one. */
+/** Whether a job of that id would have one of the queue's own keys (`wait`, `meta`, …) as its hash, or one below it. */
 export function isOwnKey(queue: Pick<Queue, 'keys'>, jobId: string): boolean {
   return Object.hasOwn(queue.keys, jobId.split(':', 1)[0] ?? '') && jobId !== ''
 }
 
-/** What BullMQ writes into a job's hash, and what a hand may have written there; none of it is a field of `meta` itself. */
+/**
+ * Fields that BullMQ writes into a job's hash, and that may have been written by hand; none of them is a field of
+ * `meta` itself.
+ */
 const JOB_FIELDS = [
   ...[
     'name',
@@ -129,7 +134,10 @@ const JOB_FIELDS = [
   ...['parent', 'parentKey'],
 ] as const
 
-/** Takes a job out of every list of its queue, and its keys out of Redis. Doing it twice is harmless. @throws what Redis throws */
+/**
+ * Removes a job from every list of its queue, and its keys from Redis. Repeating it is harmless. @throws errors of
+ * Redis
+ */
 export async function removeBrokenJob(queue: Queue, redis: Redis, jobId: string): Promise<void> {
   const { keys } = queue
   const key = (name: string): string => keys[name] ?? queue.toKey(name)
@@ -143,10 +151,10 @@ export async function removeBrokenJob(queue: Queue, redis: Redis, jobId: string)
   transaction.srem(key('stalled'), jobId)
   if (!isOwnKey(queue, jobId)) transaction.del(own, ...beside(own))
   else if (Object.hasOwn(keys, jobId)) {
-    // Only what BullMQ took for the job's; `de` has keys of its own below it.
+    // Only the fields that BullMQ took for the job's; `de` has its own keys below it.
     if (jobId !== 'de') transaction.del(...beside(own))
     if (jobId === 'meta') transaction.hdel(own, ...JOB_FIELDS)
-    // Of the queue's own keys `meta` alone is a hash: any other is one that BullMQ made of the job.
+    // Of the queue's own keys only `meta` is a hash: any other is one that BullMQ made of the job.
     else if (type === 'hash') transaction.del(own)
   }
   const answers = (await transaction.exec()) ?? []

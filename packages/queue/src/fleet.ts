@@ -1,7 +1,7 @@
 /**
- * Whose queues they are. A key of Redis below the queues' prefix holds the id of the fleet (of its database) that uses them.
- * Two fleets on one prefix would store each other's files under the same ids, so everything that opens the queues with a
- * database at hand compares the two ids.
+ * The owner of the queues. A key of Redis below the queues' prefix holds the id of the fleet (of its database) that
+ * uses them. Two fleets on one prefix would store each other's files under the same ids, so all code that opens the
+ * queues and has a database compares the two ids.
  */
 import type { Redis } from 'ioredis'
 import { CodedError } from '@sealfleet/failures'
@@ -15,14 +15,14 @@ export function fleetKey(prefix: string = QUEUE_PREFIX): string {
   return `${prefix}:fleet`
 }
 
-/** The id that stands there; undefined: none does. Whatever else stands there is given back as it is. */
+/** The stored id; undefined: none. Any other stored value is returned as it is. */
 export async function ownerOfQueues(redis: Pick<Commands, 'get'>, prefix?: string): Promise<string | undefined> {
   return (await redis.get(fleetKey(prefix))) ?? undefined
 }
 
 /**
- * Makes the queues this fleet's where they are no one's yet, as on a new Redis and on one that was wiped.
- * @throws {CodedError} FLEET_MISMATCH when they are another fleet's; what Redis throws
+ * Claims unclaimed queues for this fleet, as on a new Redis and on one that was wiped.
+ * @throws {CodedError} FLEET_MISMATCH when they are another fleet's; errors of Redis
  */
 export async function claimQueues(redis: Commands, fleet: string, prefix?: string): Promise<void> {
   const key = fleetKey(prefix)
@@ -32,7 +32,7 @@ export async function claimQueues(redis: Commands, fleet: string, prefix?: strin
   await assertQueuesAreOurs(redis, fleet, prefix)
 }
 
-/** As `claimQueues`, without claiming anything: for those that only look. */
+/** As `claimQueues`, without claiming: for commands that only read. */
 export async function assertQueuesAreOurs(
   redis: Pick<Commands, 'get'>,
   fleet: string,
@@ -46,12 +46,12 @@ export async function assertQueuesAreOurs(
   })
 }
 
-/** What a queue knows of whose it is. */
+/** A queue's knowledge of its owner. */
 export interface OwnedQueue {
-  /** Undefined where the producer did not say: then nothing is compared, and its jobs do not say it either. */
+  /** Undefined if the producer did not give it: then no ids are compared, and its jobs carry none. */
   readonly fleet: string | undefined
   readonly redis: Redis
-  /** Makes the queues this fleet's where they are no one's. @throws {CodedError} FLEET_MISMATCH; what Redis throws */
+  /** Claims unclaimed queues for this fleet. @throws {CodedError} FLEET_MISMATCH; errors of Redis */
   assertOurs(): Promise<void>
 }
 
@@ -65,7 +65,10 @@ export function owned<Q extends object>(
   return Object.assign(queue, { fleet, redis, assertOurs })
 }
 
-/** Makes the queues this fleet's, no matter who had them. @returns the id of the fleet that had them, if it was another */
+/**
+ * Claims the queues for this fleet, even from another one. @returns the id of the fleet that had them, if it was
+ * another
+ */
 export async function takeOverQueues(redis: Commands, fleet: string, prefix?: string): Promise<string | undefined> {
   const before = await ownerOfQueues(redis, prefix)
   if (before === fleet) return undefined

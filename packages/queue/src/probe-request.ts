@@ -1,11 +1,13 @@
 import type { Redis } from 'ioredis'
 
-/** Milliseconds a request is there: long enough for each worker that waits to see it, which looks every second. */
+/** Milliseconds that a request exists: long enough for each waiting worker, which looks every second. */
 const KEPT_MS = 30_000
 
 const keyOf = (prefix: string): string => `${prefix}:probe-now`
 
-/** Asks every worker that waits for a dependency to probe it now. @param id names the request: a worker heeds each once */
+/**
+ * Asks every worker that waits for a dependency to probe it now. @param id names the request: a worker obeys each once
+ */
 export async function requestProbe(redis: Pick<Redis, 'set'>, prefix: string, id: string): Promise<void> {
   await redis.set(keyOf(prefix), id, 'PX', KEPT_MS)
 }

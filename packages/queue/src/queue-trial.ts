@@ -4,14 +4,14 @@ import type { Redis } from 'ioredis'
 
 import { queueOptions } from './queues.js'
 
-/** The queue of trials: no one works at it, no list shows it. */
+/** The queue of trials: no worker uses it, no list shows it. */
 const TRIAL_QUEUE = 'trial'
-/** Milliseconds after which a trial's job that was left (its process was killed) is taken away by the next doctor. */
+/** Milliseconds after which the next doctor removes the job of an interrupted trial. */
 const LEFT_MS = 60_000
 
 /**
- * Does to a queue of its own what a producer does: adds a job, counts, takes it away. Over the caller's connection. Rejects
- * with what Redis refused, as Redis said it: READONLY, OOM, MISCONF, NOPERM with the command, LOADING, …
+ * Runs a producer's commands on a queue of its own: adds a job, counts, removes it. Over the caller's connection.
+ * Rejects with Redis's own refusal: READONLY, OOM, MISCONF, NOPERM with the command, LOADING, …
  */
 export async function tryQueue(connection: Redis, prefix?: string): Promise<void> {
   await using trial = openQueue(TRIAL_QUEUE, connection, prefix)
@@ -21,13 +21,14 @@ export async function tryQueue(connection: Redis, prefix?: string): Promise<void
 }
 
 /**
- * Does to a queue of its own what a worker does: waits for a job, takes it under a lock, extends the lock, writes progress,
- * delays the job, takes it again, completes it, looks for stalled jobs; then removes all of it. Opens connections like the one given.
- * @throws what Redis refused, as Redis said it; the signal's reason
+ * Runs a worker's commands on a queue of its own: waits for a job, takes it under a lock, extends the lock, writes
+ * progress, delays the job, takes it again, completes it, looks for stalled jobs; then removes all of it. Opens
+ * connections like the one given.
+ * @throws Redis's own refusal; the signal's reason
  */
 export async function tryWorker(like: Redis, prefix: string | undefined, signal: AbortSignal): Promise<void> {
   const heard: Error[] = []
-  // A worker waits over outages: it is the signal that ends this.
+  // A worker waits during outages: the signal ends this.
   const connection = like.duplicate({
     maxRetriesPerRequest: null,
     enableOfflineQueue: true,
@@ -50,7 +51,7 @@ async function work(connection: Redis, prefix: string | undefined, heard: Error[
   const { queue } = trial
   await using worker = openWorker(name, connection, prefix, heard)
   const token = randomUUID()
-  // An empty queue first: only then the next look waits for a job, as an idle worker's does.
+  // The queue must be empty first: only then the next take waits for a job, as an idle worker's does.
   await worker.worker.getNextJob(token, { block: false })
   await queue.add('trial', {}, { jobId: 'trial-1', attempts: 2 })
   const first = await taken(worker.worker, token, heard)
@@ -78,7 +79,7 @@ async function taken(worker: Worker<unknown>, token: string, heard: readonly Err
 
 function openQueue(name: string, connection: Redis, prefix: string | undefined) {
   const queue = new Queue<unknown>(name, { connection, ...queueOptions(prefix) })
-  // What fails rejects where it was asked.
+  // Failed commands reject at their own call.
   queue.on('error', () => undefined)
   return { queue, [Symbol.asyncDispose]: () => queue.close() }
 }

@@ -22,15 +22,15 @@ export const INGEST_JOB = 'ingest'
 const DAY_S = 24 * 60 * 60
 
 /**
- * Options of every job. BullMQ's own default is one attempt; a completed job is only of use to someone who watches; a
- * failed one stays as evidence beside its dead letter (the bound keeps a Redis that may not evict from filling up).
+ * Options of every job. BullMQ's own default is one attempt. A completed job is useful only for watching; a failed one
+ * stays as evidence beside its dead letter (the bound keeps a Redis that may not evict from filling up).
  */
 export const DEFAULT_JOB_OPTIONS = {
   attempts: MAX_ATTEMPTS,
   backoff: { type: BACKOFF_TYPE },
   removeOnComplete: { age: DAY_S, count: 10_000 },
   removeOnFail: { age: 90 * DAY_S, count: 100_000 },
-  // A stack is many lines of paths, kept in Redis for each failed try; the dead letter has what matters.
+  // A stack is many lines of paths, kept in Redis for each failed try; the dead letter has the essential facts.
   stackTraceLimit: 1,
 } as const satisfies JobsOptions
 

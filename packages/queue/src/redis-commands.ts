@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 
 /**
- * Every command that producers, workers, maintenance, ops and the doctor give Redis 7.0, those of BullMQ's scripts included: what
- * an access list must allow. (Clients of 7.2 and later also send `client|setinfo`.) The README of this package has it as a line.
+ * Every command that producers, workers, maintenance, ops and the doctor send to Redis 7.0, those of BullMQ's scripts
+ * included: an access list must allow them. (Clients of 7.2 and later also send `client|setinfo`.) The README of this
+ * package has it as a line.
  */
 export const REDIS_COMMANDS: readonly string[] = [
   ...[
@@ -76,15 +77,15 @@ export const REDIS_COMMANDS: readonly string[] = [
   ...['config|get', 'auth', 'hello', 'select', 'quit', 'readonly'],
 ]
 
-/** Of the connection itself: they are not asked about, or not inside a transaction. */
+/** Commands of the connection itself: they cannot be tested, or not inside a transaction. */
 const OF_CONNECTIONS = new Set(['multi', 'exec', 'auth', 'hello', 'select', 'quit', 'readonly'])
-/** No command of the list has more arguments that it can't do without. */
+/** The largest number of required arguments of a command in the list. */
 const MOST_ARGUMENTS = 6
 
 /**
- * The commands of the list that Redis does not let this user give. Nothing is done: each is only queued in a transaction that is
- * thrown away, and Redis looks at rights before it queues. Asks over a connection like the one given.
- * @throws what stands in the way of asking, e.g. no right to MULTI
+ * The commands of the list that this user may not run. Nothing is executed: each is only queued in a transaction that
+ * is discarded, and Redis checks rights before it queues. Uses a connection like the one given.
+ * @throws the obstacle to asking, e.g. no right to MULTI
  */
 export async function missingCommands(like: Redis, prefix: string, signal: AbortSignal): Promise<readonly string[]> {
   const redis = like.duplicate({ lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 })
@@ -106,7 +107,7 @@ export async function missingCommands(like: Redis, prefix: string, signal: Abort
   }
 }
 
-/** With more and more arguments, until Redis finds nothing wrong with their number: only then it looks at rights. */
+/** Adds arguments until Redis accepts their number: only then it checks rights. */
 async function isAllowed(redis: Redis, command: string, key: string): Promise<boolean> {
   const [name = '', ...subcommand] = command.split('|')
   for (let n = 0; n <= MOST_ARGUMENTS; n++) {

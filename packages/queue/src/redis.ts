@@ -5,11 +5,11 @@ import { classify } from '@sealfleet/failures'
 import { CodedError } from '@sealfleet/failures'
 
 export interface ConnectionSettings {
-  /** told of every connection error; ioredis goes on trying by itself */
+  /** called with every connection error; ioredis keeps trying by itself */
   readonly onError?: (error: Error) => void
   /** shown in Redis's CLIENT LIST */
   readonly connectionName?: string
-  /** for a `rediss:` URL: whom to trust and how to say who we are, in Node's own words */
+  /** for a `rediss:` URL: the trusted certificates and our own, in Node's terms */
   readonly tls?: RedisTls | undefined
 }
 
@@ -17,29 +17,29 @@ export type RedisTls = Pick<TlsConnectionOptions, 'ca' | 'cert' | 'key' | 'serve
 
 export interface ProducerSettings extends ConnectionSettings {
   /**
-   * takes a Redis beyond this machine without TLS, where job data and the password can be read and changed on their way. The
-   * fleet's own programs ask SEALFLEET_ALLOW_PLAINTEXT (docs/decisions/0025)
+   * allows a Redis beyond this machine without TLS, where job data and the password can be read and changed in transit.
+   * The fleet's own programs take it from SEALFLEET_ALLOW_PLAINTEXT (docs/decisions/0025)
    */
   readonly allowPlaintext?: boolean
-  /** milliseconds to wait for a connection that takes commands; 5,000 when not given */
+  /** milliseconds to wait for a connection that takes commands; default 5,000 */
   readonly connectTimeoutMs?: number
-  /** milliseconds to wait for the answer to one command; 10,000 when not given */
+  /** milliseconds to wait for the answer to one command; default 10,000 */
   readonly commandTimeoutMs?: number
 }
 
 /**
- * A connection for BullMQ's Worker and QueueEvents: commands wait forever, over every outage, since giving up would end
- * the worker. BullMQ duplicates it for its blocking calls.
+ * A connection for BullMQ's Worker and QueueEvents: commands wait forever, during every outage, since giving up would
+ * end the worker. BullMQ duplicates it for its blocking calls.
  */
 export function createWorkerConnection(url: string, settings: ConnectionSettings = {}): Redis {
   return open(url, settings, { maxRetriesPerRequest: null })
 }
 
 /**
- * A connection for a producer, which has a caller who waits: it fails fast. Resolves once Redis takes commands; later
- * outages fail the commands at once, while it connects again in the background.
- * @throws {CodedError} CONFIG_INVALID for an address beyond this machine without TLS, unless that is allowed; REDIS_UNAVAILABLE,
- * REDIS_ACCESS_DENIED or REDIS_TLS; the message names host and port, never the password
+ * A connection for a producer, whose caller waits: it fails fast. Resolves once Redis takes commands; later outages
+ * fail the commands at once, while it reconnects in the background.
+ * @throws {CodedError} CONFIG_INVALID for an address beyond this machine without TLS, unless that is allowed;
+ * REDIS_UNAVAILABLE, REDIS_ACCESS_DENIED or REDIS_TLS; the message names host and port, never the password
  */
 export async function connectProducer(url: string, settings: ProducerSettings = {}): Promise<Redis> {
   const { connectTimeoutMs = 5_000, commandTimeoutMs = 10_000, allowPlaintext = false } = settings
@@ -59,7 +59,7 @@ export async function connectProducer(url: string, settings: ProducerSettings = 
       commandTimeout: commandTimeoutMs,
     },
   )
-  // As the driver read the address, which it takes in many forms.
+  // The address as the driver parsed it; it accepts many forms.
   const { host: server = 'localhost', path: socket } = redis.options
   if (!allowPlaintext && !url.startsWith('rediss://') && !isLocal(socket ?? server)) {
     redis.disconnect()
@@ -87,8 +87,8 @@ export async function connectProducer(url: string, settings: ProducerSettings = 
 }
 
 /**
- * Refuses a Redis that may throw away keys: it would lose jobs without a word. The policy is read from INFO, which
- * managed services allow where they forbid CONFIG.
+ * Refuses a Redis that may evict keys: it would silently lose jobs. The policy is read from INFO, which managed
+ * services allow where they forbid CONFIG.
  * @throws {CodedError} REDIS_UNSUITABLE
  */
 export async function assertNoEviction(redis: Pick<Redis, 'info'>): Promise<void> {
@@ -125,7 +125,9 @@ function open(url: string, settings: ConnectionSettings, behaviour: Behaviour): 
   return redis
 }
 
-/** @throws {CodedError} CONFIG_INVALID, which never repeats the URL: ioredis throws a bare URIError or TypeError with it */
+/**
+ * @throws {CodedError} CONFIG_INVALID, which never repeats the URL: ioredis throws a bare URIError or TypeError with it
+ */
 function readingUrl<T>(open: () => T): T {
   try {
     return open()

@@ -1,18 +1,18 @@
 /**
- * Jobs that are in no list of their queue any more. BullMQ takes up to 1,000 delayed jobs out of their list at once and only then
- * reads each: one whose key is no hash stops the script (Redis undoes nothing), and it and all after it are in no list: no
- * worker would take them again, and by its hash each looks like a job that is still to run.
+ * Jobs that are no longer in any list of their queue. BullMQ takes up to 1,000 delayed jobs out of their list at once
+ * and only then reads each. A job whose key is not a hash stops the script (Redis undoes nothing), and it and all later
+ * ones are in no list: no worker would take them again, and by its hash each looks like a job that will still run.
  */
 import type { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { isOwnKey, isWrongType, type BrokenJob } from './broken-jobs.js'
 
-/** Keys that one step of the search asks for. */
+/** Keys per step of the search. */
 const STEP = 1_000
-/** What BullMQ keeps beside a job, below its key. */
+/** Keys that BullMQ keeps beside a job, below its key. */
 const BESIDE = /:(lock|logs|dependencies|processed|failed|unsuccessful)$/
 
-/** In one step: only what is in no list is put back, and no other process puts it back a second time. */
+/** In one step: only jobs that are in no list are put back, and no other process puts them back a second time. */
 const PUT_BACK = `
 local base, back = KEYS[1], 0
 for i = 2, #ARGV do
@@ -37,13 +37,13 @@ return back`
 const SCORE = 0x1000
 
 export interface StrayJobs {
-  /** Those whose key is no hash. */
+  /** Jobs whose key is not a hash. */
   readonly broken: readonly BrokenJob[]
-  /** Those that may be put back where they came from. */
+  /** Jobs that may be put back into their list. */
   readonly sound: readonly string[]
 }
 
-/** Goes through every key of the queue: only for when BullMQ has met a key of another type. @throws what Redis throws */
+/** Reads every key of the queue: only for when BullMQ has met a key of another type. @throws errors of Redis */
 export async function findStrayJobs(queue: Queue, redis: Redis): Promise<StrayJobs> {
   const base = queue.toKey('')
   const listed = await listedJobs(queue, redis)
@@ -67,7 +67,10 @@ export async function findStrayJobs(queue: Queue, redis: Redis): Promise<StrayJo
   return { broken, sound }
 }
 
-/** Puts jobs that are in no list among the delayed ones, due now. @returns how many were in none. @throws what Redis throws */
+/**
+ * Puts jobs that are in no list among the delayed ones, due now. @returns how many were in none. @throws errors of
+ * Redis
+ */
 export async function putBackStrayJobs(queue: Queue, redis: Redis, jobIds: readonly string[]): Promise<number> {
   let back = 0
   for (let at = 0; at < jobIds.length; at += STEP) {

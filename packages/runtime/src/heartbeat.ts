@@ -6,9 +6,9 @@ import type { Records } from '@sealfleet/records'
 
 type State = Parameters<typeof heartbeat>[1]['state']
 
-/** A worker says every so often that it is there, milliseconds. */
+/** Interval of a worker's heartbeats, milliseconds. */
 export const BEAT_MS = 15_000
-/** Silent for three beats, it counts as dead. */
+/** After three missed beats a worker counts as dead. */
 const TTL_S = (3 * BEAT_MS) / 1000
 
 export interface HeartbeatOptions {
@@ -16,19 +16,19 @@ export interface HeartbeatOptions {
   /** Names the process. */
   readonly id: string
   readonly concurrency: number
-  /** For anyone who looks at the list of workers: small, nothing secret. */
+  /** For people who read the list of workers: small, nothing secret. */
   readonly detail: () => unknown
-  /** Told of the first beat that fails, and not again before one has got through. */
+  /** Called on the first failed heartbeat; not again until one succeeds. */
   readonly onFailure: (error: unknown) => void
 }
 
 /** The worker's row in the records of workers, kept fresh. A beat that fails is never fatal. */
 export interface Heartbeat {
-  /** Says how it stands, now and from now on. Never rejects. */
+  /** Reports a new state, now and with every later beat. Never rejects. */
   setState(state: State): Promise<void>
   /** Beats at once, because the detail has changed. Never rejects. */
   beatNow(): Promise<void>
-  /** One beat, for anyone who wants to know whether the database takes a write. @throws RecordsError */
+  /** One beat whose failure matters: it shows whether the database takes a write. @throws RecordsError */
   beat(): Promise<void>
   /** The last beat: STOPPED. Never rejects. */
   stop(): Promise<void>
@@ -53,7 +53,7 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
       underWay -= 1
     }
   }
-  /** One after the other: what was said first must not arrive last. */
+  /** One after the other: an earlier state must not arrive last. */
   const quietly = (): Promise<void> => {
     underWay += 1
     last = last.then(tryToBeat)
@@ -62,7 +62,7 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
   const timer = setInterval(() => {
     if (underWay === 0) void quietly()
   }, BEAT_MS).unref()
-  /** A beat that waits behind the one under way tells the latest anyway: in an outage they must not pile up. */
+  /** A waiting beat reports the latest state anyway: in an outage beats must not pile up. */
   const beatNow = (): Promise<void> => (underWay > 1 ? last : quietly())
   const setState = (next: State): Promise<void> => {
     state = next

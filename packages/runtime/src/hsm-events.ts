@@ -1,7 +1,7 @@
 import { ckrName, type HsmEvent } from '@sealfleet/hsm'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
-/** Turns what the pool reports into metrics, and what someone should read into log lines. Never bytes. */
+/** Turns the pool's events into metrics, and those that people should read into log lines. Never bytes. */
 export function hsmObserver(metrics: Metrics, log: Logger): (event: HsmEvent) => void {
   return (event) => {
     countHsm(metrics, event)
@@ -45,7 +45,7 @@ function countHsm(metrics: Metrics, event: HsmEvent): void {
     case 'latched':
     case 'session-replaced':
     case 'sessions-reopened':
-      // States are read from the pool when someone asks for the metrics (hsm-states.ts).
+      // States are read from the pool when the metrics are scraped (hsm-states.ts).
       return
   }
 }
@@ -63,7 +63,7 @@ function tellHsm(log: Logger, event: HsmEvent): void {
     case 'ready':
       return log.info({ ...who, agent: event.agent, sessions: event.sessions }, 'HSM agent ready')
     case 'breaker':
-      // The pool's own. The gauge breaker_open shows the one that holds the intake, which this one's refusals open.
+      // The pool's own breaker. The gauge breaker_open shows the one that stops intake, which this one's refusals open.
       return log.warn({ ...who, breaker: event.state }, 'HSM breaker')
     case 'capacity': {
       const { agent, sessions, wanted } = event

@@ -7,8 +7,8 @@ const CHECK_STATES = ['pending', 'ok', 'mismatch', 'unknown', 'unreachable'] as 
 const BREAKER_STATES = ['closed', 'open', 'half-open'] as const
 
 /**
- * Sets the gauges of the pool to what it is now; called when someone asks for the metrics.
- * @param sessions how many each agent should have
+ * Sets the gauges to the pool's present state; called when the metrics are scraped.
+ * @param sessions the target number of each agent
  */
 export function setHsmStates(metrics: Metrics, { agents, tokens }: PoolHealth, sessions: number): void {
   for (const { name: token, serving, outage, breaker, waiting, keys, probeAgeMs } of tokens) {

@@ -7,15 +7,18 @@ import type { Redis } from 'ioredis'
 
 import type { CheckValues } from '@sealfleet/objects'
 
-/** Rejects with what stands in the way. */
+/** Rejects with the obstacle. */
 export type Probe = (signal: AbortSignal) => Promise<void>
 
-/** What each probe tests is what jobs need: a dependency that greets and does not work is not well. */
+/** Each probe tests what jobs need: a dependency that only answers a greeting is not healthy. */
 
-/** Redis takes a job and gives it back, and the queues are ours: one that is full, loading, a replica or forbids a command still answers a ping. */
+/**
+ * Redis takes a job and returns it, and the queues are ours: a Redis that is full, loading, a replica or forbids a
+ * command still answers a ping.
+ */
 export function redisProbe(connection: Redis, prefix: string, assertOurs: () => Promise<void>): Probe {
   return async () => {
-    // A worker's connection keeps commands for later while it is away: no answer would come before it is back.
+    // A worker's connection queues commands while it is disconnected: an answer would come only after the reconnect.
     if (connection.status !== 'ready')
       throw new CodedError('REDIS_UNAVAILABLE', `the connection is ${connection.status}`)
     await tryQueue(connection, prefix)
@@ -24,9 +27,9 @@ export function redisProbe(connection: Redis, prefix: string, assertOurs: () => 
 }
 
 /**
- * The store takes an object and lets it go again, and the bucket is ours: an address may lead to another one since this process
- * began. Without the right to delete a probe only lists: it is made again and again, and its objects would gather. (Where object
- * lock keeps them, `check` leaves none.)
+ * The store takes an object and deletes it again, and the bucket is ours: an address may lead to another one since this
+ * process began. Without the right to delete a probe only lists: it runs often, and its objects would accumulate.
+ * (Where object lock keeps them, `check` leaves none.)
  */
 export function storeProbe(
   store: Pick<Store, 'capabilities' | 'check' | 'list'>,
@@ -40,7 +43,7 @@ export function storeProbe(
   }
 }
 
-/** The same before jobs are taken again: then an object is written even where it stays. */
+/** The same before jobs are taken again: then an object is written even if it stays. */
 export function storeTakesObjects(
   store: Pick<Store, 'check'>,
   assertOurs: (options: { readonly signal: AbortSignal }) => Promise<void>,
@@ -56,8 +59,8 @@ const PROBED = '.sealfleet-probe/'
 export type KeyProbePool = Pick<HsmPool, 'health' | 'keyCheckValue'>
 
 /**
- * One derivation in the HSM, under the key that was used last. It goes through the pool like any other and logs in
- * nowhere: agents are restarted by the pool alone, which never tries a rejected PIN again.
+ * One derivation in the HSM, under the last used key. It goes through the pool like any other and never logs in: only
+ * the pool restarts agents, and it never tries a rejected PIN again.
  */
 export function hsmProbe(pool: KeyProbePool, lastUsed: () => MasterKeyRef | undefined): Probe {
   return async (signal) => {
@@ -75,12 +78,12 @@ export function hsmProbe(pool: KeyProbePool, lastUsed: () => MasterKeyRef | unde
   }
 }
 
-/** An answer about a key, or about a queue that is full, is an answer of an HSM that works. */
+/** An answer about a key, or about a full queue, is an answer of an HSM that works. */
 function isAnswer(error: unknown): boolean {
   return ['E_KEY_UNKNOWN', 'KEY_MISMATCH', 'HSM_BUSY'].includes(classify(error).code)
 }
 
-/** Check values on their way to the pool, remembering the key that a probe may use until it is destroyed. */
+/** Passes check values to the pool, and remembers the key that a probe may use until it is destroyed. */
 export function trackLastUsedKey(pool: CheckValues & Pick<HsmPool, 'forget'>): {
   keys: CheckValues
   lastUsed: () => MasterKeyRef | undefined

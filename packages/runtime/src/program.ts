@@ -11,15 +11,15 @@ export interface Program<N extends Need, O extends Need = never> {
   /** In logs and metrics. */
   readonly name: string
   readonly needs: readonly N[]
-  /** Sections that it uses where they are configured. */
+  /** Sections that are used if they are configured. */
   readonly optional?: readonly O[]
   readonly help: string
-  /** Opens everything and begins. What it throws ends the program with the exit status of its code. */
+  /** Opens everything and starts. An error of it ends the program with the exit status of its code. */
   readonly start: (options: {
     readonly config: Config<N> & Partial<Pick<Sections, O>>
     readonly log: Logger
     readonly metrics: Metrics
-    /** Names this process, here and in the records. */
+    /** The name of this process, here and in the records. */
     readonly id: string
   }) => Promise<Started>
 }
@@ -57,15 +57,15 @@ export async function runProgram<N extends Need, O extends Need = never>(program
   for (const warning of config.warnings) log.warn(warning)
   const id = `${hostname().slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
   const metrics = createMetrics({ defaultLabels: { program: name } })
-  // Heard from now on: a signal that comes while the program starts must not cut it off without closing anything.
+  // From now on handled here: a signal during the start must not end the program without closing anything.
   const stop = nextSignal(process)
   try {
     const running = await start({ config, log, metrics, id })
     const reason = await Promise.race([stop, ...(running.lost === undefined ? [] : [running.lost])])
-    // What closes properly could be just what hangs. Leases and locks run out, and others take over.
+    // An orderly close could be the part that hangs. Leases and locks run out, and other workers take over.
     if (typeof reason === 'number') process.exit(reason)
     log.info({ signal: reason }, 'asked to stop')
-    // A second signal means: now. Nothing is lost by it; leases run out and others take over.
+    // A second signal ends the process at once. Nothing is lost; leases run out and other workers take over.
     void nextSignal(process).then(() => process.exit(1))
     await running.stop()
     log.info('stopped')
@@ -77,7 +77,7 @@ export async function runProgram<N extends Need, O extends Need = never>(program
   }
 }
 
-/** What must never come out in a log line, whatever carries it there. */
+/** Values that must never appear in a log line. */
 function secretsOf({ database, redis, s3, hsm }: Partial<Config>): readonly string[] {
   const pin = hsm?.pin
   return [database?.url, redis?.url, s3?.secretAccessKey, ...(pin?.kind === 'value' ? [pin.value] : [])].flatMap(

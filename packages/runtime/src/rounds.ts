@@ -2,25 +2,25 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { unlessAborted } from './unless-aborted.js'
 
-/** Between two rounds of an idle process, milliseconds. */
+/** Milliseconds between two rounds of an idle process. */
 export const ROUND_MS = 15_000
-/** A probe that takes longer has failed, milliseconds. */
+/** A probe that takes longer has failed; milliseconds. */
 const PROBE_TIMEOUT_MS = 20_000
 
 export interface RoundsOptions<Name extends string> {
-  /** Each does, small, what the work does; rejects with what stands in the way. */
+  /** Each does, on a small scale, what the work does; rejects with the obstacle. */
   readonly probes: Readonly<Record<Name, (signal: AbortSignal) => Promise<void>>>
-  /** Dependencies that are known to be out are left to anyone who probes them (a breaker). */
+  /** Dependencies that are known to be out; their breakers probe them. */
   readonly skip?: (name: Name) => boolean
   readonly onResult: (name: Name, error: Error | undefined) => void
   readonly everyMs?: number | undefined
-  /** Those whose probe costs more than a moment: a fourth as often. */
+  /** Dependencies with an expensive probe: a fourth as often. */
   readonly rarely?: readonly Name[]
 }
 
 /**
- * Probes what a process needs, again and again, so that readiness tells the truth while no job comes to find it out. One
- * probe of each dependency at a time; a hanging one holds back its own dependency alone. Disposing stops it.
+ * Probes the dependencies of a process at intervals, so that readiness is true even while no job runs. One probe of
+ * each dependency at a time; a hanging one delays only its own dependency. Disposing stops it.
  */
 export function startRounds<Name extends string>(options: RoundsOptions<Name>): AsyncDisposable {
   const stop = new AbortController()
@@ -57,7 +57,7 @@ async function probeAgainAndAgain<Name extends string>(
 async function failureOf(probe: (signal: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<Error | undefined> {
   const signal = AbortSignal.any([AbortSignal.timeout(PROBE_TIMEOUT_MS), stop])
   try {
-    // Not every driver hears a signal: a probe that does not is left behind.
+    // Not every driver observes a signal: a probe that does not is abandoned.
     await unlessAborted(probe(signal), signal)
     return undefined
   } catch (error) {
@@ -65,7 +65,7 @@ async function failureOf(probe: (signal: AbortSignal) => Promise<void>, stop: Ab
   }
 }
 
-/** What `/readyz` says of dependencies that did not pass their last probe. */
+/** The lines of `/readyz` on dependencies that failed their last probe. */
 export class LastResults<Name extends string> {
   readonly #failed = new Map<Name, string>()
   readonly #since = new Map<Name, Date>()
@@ -80,7 +80,7 @@ export class LastResults<Name extends string> {
     if (!this.#since.has(name)) this.#since.set(name, new Date())
   }
 
-  /** The code of each that failed; empty when all is well. */
+  /** The code of each failed dependency; empty when all is well. */
   get failed(): ReadonlyMap<Name, string> {
     return this.#failed
   }

@@ -1,21 +1,21 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** What a worker tells about itself over HTTP. */
+/** A worker's status, served over HTTP. */
 export interface WorkerStatus {
   /** Whether new jobs are taken: false while starting and while draining. */
   readonly ready: () => boolean
-  /** Why it is not ready: lines for a person. */
+  /** Why it is not ready: lines for people. */
   readonly reason?: () => string
-  /** False when nothing moves any more; the event loop turns, or no one would answer. Default: true. */
+  /** False when the work is stuck; the event loop still runs, since it answers. Default: true. */
   readonly alive?: () => boolean
   /** Prometheus text. */
   readonly metrics: () => Promise<string>
 }
 
 /**
- * `/healthz` (the event loop turns, and work moves), `/readyz` (jobs are taken) and `/metrics`, on one address. Resolves when it listens;
- * close it before the process ends. Reads nothing from a request but its path.
+ * `/healthz` (the event loop runs, and work progresses), `/readyz` (jobs are taken) and `/metrics`, on one address.
+ * Resolves when it listens; close it before the process ends. Reads only the path of a request.
  */
 export async function startStatusServer(
   host: string,

@@ -2,7 +2,7 @@ import { tlsOptions, type Config } from '@sealfleet/config'
 import type { StoreOptions } from '@sealfleet/store'
 import type { Logger } from '@sealfleet/telemetry'
 
-/** The store as the configuration has it; what bothers it goes to the log. */
+/** The store's options from the configuration; its warnings go to the log. */
 export function storeOptions({ s3 }: Pick<Config<'s3'>, 's3'>, log: Logger): StoreOptions {
   return {
     ...(s3.endpoint !== undefined && { endpoint: s3.endpoint }),

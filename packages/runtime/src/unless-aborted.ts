@@ -1,7 +1,7 @@
 /**
- * Settles as `pending` does, or rejects with the signal's reason when that aborts first: not every driver hears a signal, and
- * one that hangs is left behind. The listener goes with the promise, so that a signal that lives as long as the process
- * gathers none.
+ * Settles as `pending` does, or rejects with the signal's reason if that aborts first: not every driver observes a
+ * signal, and a hanging one is abandoned. The listener is removed when the promise settles, so that a signal that lives
+ * as long as the process collects none.
  */
 export function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {

@@ -13,11 +13,11 @@ import { HSM_MS } from './carry-out.js'
 import { DestructionRefused, registered, type DestroyPorts } from './terms.js'
 
 /**
- * Takes a scheduled destruction back: the key is DECRYPT_ONLY again. Of this and a carrying out at the same moment one wins:
- * anyone who has the key's row first. When tokens may have been told already (a crash in between), all of them are asked whether
- * the key is still whole, and if it is not, nothing is taken back.
- * @param tokens opened only when they must be asked
- * @throws DestructionRefused BAD_STATE; what the tokens throw
+ * Cancels a scheduled destruction: the key is DECRYPT_ONLY again. If it is carried out at the same moment, the
+ * transaction that locks the key's row first wins. If tokens may already have destroyed the key (a crash in between),
+ * all of them are checked; if one lacks it, the destruction is not cancelled.
+ * @param tokens opened only if they must be checked
+ * @throws DestructionRefused BAD_STATE; errors of the tokens
  */
 export async function cancelScheduled(
   { records, tokens }: Pick<DestroyPorts, 'records'> & { readonly tokens: () => Promise<DestroyPorts['tokens']> },

@@ -23,32 +23,32 @@ import { destructionRecord, destructionStoreKey, signRecord } from './record.js'
 import { DESTROY_KIND, domainOf, termsOf } from './request.js'
 import { DestructionRefused, registered, type DestroyPorts, type KeyNeeds, type StoreNeeds } from './terms.js'
 
-/** All that HSMs may take within one transaction. */
+/** Time limit of the HSMs within one transaction. */
 export const HSM_MS = 300_000
 
 export interface CarryOutOptions {
   readonly actor: string
-  /** The code that the records keep of an error, and of what the metrics count. */
+  /** The code of an error, for the records and the metrics. */
   readonly codeOf: (error: unknown) => string
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((looked: number) => void) | undefined
-  /** Told before tokens are told, when all have proved it, and when it is committed. */
+  /** Called before the tokens destroy the key, when all have proved it, and when it is committed. */
   readonly onStep?: ((step: 'begun' | 'proved' | 'committed') => void | Promise<void>) | undefined
 }
 
 export type CarryOutResult =
   | { readonly outcome: 'destroyed'; readonly destruction: DestructionRow }
-  /** Another process is at it, or it was cancelled or carried out meanwhile, or its time has not come. */
+  /** Another process is carrying it out, or it was cancelled or carried out meanwhile, or its time has not come. */
   | { readonly outcome: 'left'; readonly why: 'busy' | 'ended' | 'early' }
   | { readonly outcome: 'refused'; readonly code: string; readonly error: unknown }
 
 /**
- * Carries one scheduled destruction out when it is due, or says why not. The headers in the store are read first, outside of
- * any transaction: no one can seal under a key that is scheduled. Then in one transaction, with the key's row and all holds
- * locked: what needs and holds it is counted again, every token is told and proves that the key is gone, and only then is it
- * DESTROYED, with the signed record. A refusal is written down and tried again; a crash anywhere is finished by the next run:
- * a token that lacks the key already has nothing to do.
- * @throws the signal's reason, RecordsError when not even the refusal could be written down
+ * Carries one scheduled destruction out when it is due, or refuses with the reason. The headers in the store are read
+ * first, outside of any transaction: a scheduled key cannot seal. Then in one transaction, with the key's row and all
+ * holds locked: the uses and holds of the key are counted again, every token destroys the key and proves that it is
+ * gone, and only then is it DESTROYED, with the signed record. A refusal is recorded and tried again. After a crash the
+ * next run finishes the work: a token that already lacks the key has nothing to do.
+ * @throws the signal's reason, RecordsError when not even the refusal could be recorded
  */
 export async function carryOutDestruction(
   ports: DestroyPorts,
@@ -67,9 +67,9 @@ export async function carryOutDestruction(
 }
 
 /**
- * What carrying a destruction out would meet now: everything that may forbid it is looked at, every token included, and nothing is
- * destroyed or written down. Resolves with `ready`, or why it would be left alone.
- * @throws what it would be refused with; the signal's reason
+ * A rehearsal: checks everything that may forbid the destruction now, every token included, and destroys and records
+ * nothing. Resolves with `ready`, or why it would be left alone.
+ * @throws the refusal's error; the signal's reason
  */
 export async function rehearseDestruction(
   { records, store, tokens }: DestroyPorts,
@@ -103,7 +103,7 @@ async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions
   if (planned === undefined) return { outcome: 'left', why: 'ended' }
   if (!planned.due) return { outcome: 'left', why: 'early' }
   const key = await keyOf(records, planned)
-  // What the records alone refuse is refused before every header in the store is read, each time again.
+  // Refusals by the records alone come first: otherwise each try would read every header in the store.
   assertNotNeeded(key, await keyNeeds(records, key, NOTHING), planned.shred ? Infinity : null)
   await assertOwnBucket(ports, options)
   const inStore = await storeNeeds(ports, key, options)
@@ -114,7 +114,7 @@ async function attempt(ports: DestroyPorts, id: string, options: CarryOutOptions
   return result
 }
 
-/** Of a store that was not looked at. */
+/** The result without a reading of the store. */
 const NOTHING: StoreNeeds = { looked: 0, unreadable: 0, objects: 0, beyondRecords: 0, lost: 0, first: [] }
 
 async function underLock(
@@ -129,7 +129,7 @@ async function underLock(
   const { key, domainName, destruction, request, needs, audit, witnesses } = ready
   const proofs = await tokens.destroy(registered(key), witnesses.map(registered), {
     beforeFirst: async () => {
-      // On a connection of its own: a rollback of this transaction must not take it along.
+      // On its own connection: a rollback of this transaction must not undo it.
       if (!(await beginDestruction(records, id)))
         throw new DestructionRefused('BAD_STATE', 'it was cancelled meanwhile', {
           fix: 'see `sealfleet keys destructions`',
@@ -156,11 +156,11 @@ async function underLock(
 
 type Left = Extract<CarryOutResult, { readonly outcome: 'left' }>
 
-/** What a destruction that nothing forbids is carried out with. */
+/** The inputs of a destruction that is allowed. */
 interface Ready {
   readonly outcome: 'ready'
   readonly key: KeyRow
-  /** Of its domain: as it was signed, else as it is. */
+  /** The domain's name: the signed one, else the present one. */
   readonly domainName: string
   readonly destruction: DestructionRow
   readonly request: RequestRow
@@ -169,7 +169,10 @@ interface Ready {
   readonly witnesses: readonly KeyRow[]
 }
 
-/** All that may forbid it, in the transaction that destroys or in a rehearsal of it. @throws DestructionRefused, what tokens throw */
+/**
+ * Checks everything that may forbid it, in the destroying transaction or its rehearsal. @throws DestructionRefused,
+ * errors of tokens
+ */
 async function assertReady(
   tokens: DestroyPorts['tokens'],
   tx: Queryable,
@@ -186,7 +189,7 @@ async function assertReady(
   const { shred, waitSeconds } = termsOf(key, request.detail)
   await assertWaited(tx, request, waitSeconds)
   const domain = await domainOf(tx, key)
-  // What was begun is finished: a token may lack the key already.
+  // A destruction that was begun is finished: a token may already lack the key.
   if (destruction.begunAt === null) assertSignedDomain(request, domain)
   const needs = await keyNeeds(tx, key, inStore)
   assertNotNeeded(key, needs, shred)
@@ -195,7 +198,7 @@ async function assertReady(
     throw new DestructionRefused('NO_ACTIVE_KEY', 'no audit key is active to sign the record with', {
       fix: 'make one with `sealfleet keys init --with-audit`',
     })
-  // Signing must work before anything is destroyed, not only afterwards.
+  // Signing must work before the key is destroyed, not only afterwards.
   await signRecord(tokens, registered(audit), Buffer.from('{"v":1,"kind":"rehearsal"}'))
   const witnesses = (await listMasterKeys(tx, { state: 'ACTIVE' })).filter((row) => row.id !== key.id)
   const { domainName: signedName } = request.detail
@@ -203,14 +206,14 @@ async function assertReady(
   return { outcome: 'ready', key, domainName, destruction, request, needs, audit, witnesses }
 }
 
-/** Anyone who can write to the database can write a destruction's row and mark a request used, but not sign for two officers. */
+/** A writer of the database can write a destruction's row and mark a request used, but cannot sign for two officers. */
 async function signedRequest(tx: Queryable, { requestId, keyId }: DestructionRow): Promise<RequestRow> {
   if (requestId === null)
     throw new DestructionRefused('REQUEST_MISMATCH', 'no request stands behind this destruction', { fix: WRITTEN_TO })
   return assertUsedRequest(tx, { id: requestId, kind: DESTROY_KIND, subject: { kind: 'key', id: keyId } })
 }
 
-/** The row's own times may have been written to; when the request was made is signed. */
+/** The row's own times may have been changed; the time of the request is signed. */
 async function assertWaited(tx: Queryable, { createdAt }: RequestRow, waitSeconds: number): Promise<void> {
   const waited = (await databaseTime(tx)).getTime() - createdAt.getTime()
   if (waited < waitSeconds * 1_000)

@@ -5,9 +5,9 @@ import { StoreError, type Store } from '@sealfleet/store'
 import { destructionCopy } from './record.js'
 
 /**
- * Puts the record of a destruction into the store, where it outlives the database, and remembers that it is there. Doing it
- * again is harmless: what lies there must be the same bytes.
- * @throws StoreError (S3_OBJECT_EXISTS: something else lies under its name), RecordsError
+ * Writes the record of a destruction to the store, where it outlives the database, and records that it is there.
+ * Repeating it is harmless: an object already there must have the same bytes.
+ * @throws StoreError (S3_OBJECT_EXISTS: another object has its name), RecordsError
  */
 export async function copyDestruction(
   { records, store }: { readonly records: Records; readonly store: Store },
@@ -20,14 +20,14 @@ export async function copyDestruction(
     const once = (async function* () {
       yield await Promise.resolve(Buffer.from(body))
     })()
-    // The destruction's own id, so that an answer that was lost is known again.
+    // The destruction's own id, so that an object is recognised as ours after a lost answer.
     const metadata = { 'sealfleet-attempt': id }
     await store.put({ key: storeKey, body: once, length: body.length, metadata, ...(signal && { signal }) })
   }
   await markCopied(records, id)
 }
 
-/** The copy as it lies in the store; undefined when there is none. */
+/** The copy in the store; undefined when there is none. */
 export async function readCopy(store: Store, key: string, signal?: AbortSignal): Promise<Buffer | undefined> {
   const request = signal === undefined ? {} : { signal }
   try {
@@ -43,7 +43,7 @@ export async function readCopy(store: Store, key: string, signal?: AbortSignal):
   }
 }
 
-/** Those that are carried out and not yet in the store. */
+/** Destructions that are carried out and not yet in the store. */
 export function uncopied(records: Records): Promise<DestructionRow[]> {
   return listDestructions(records, { only: 'uncopied' })
 }

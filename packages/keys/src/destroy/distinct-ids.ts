@@ -4,14 +4,14 @@ import { join } from 'node:path'
 
 /** Bytes of an id. */
 const ID = 16
-/** Distinct ids in memory: some 30 MB of them. Most counts never get there. */
+/** Distinct ids in memory: some 30 MB of them. Most counts stay below. */
 const PAGE = 1 << 18
 /** Ids of one page that are read back at a time while pages are merged. */
 const WINDOW = 256
 
 /**
- * Counts different ids, however many there are, in the memory of one page of them: a full page is sorted into a file that has
- * no name, and in the end the pages are read beside each other in order. File ids are no secret. Dispose of it.
+ * Counts distinct ids, however many there are, in the memory of one page of them: a full page is sorted into an unnamed
+ * file; at the end the pages are merged in order. File ids are not secret. Dispose of it.
  */
 export class DistinctIds implements AsyncDisposable {
   readonly #size: number
@@ -21,12 +21,12 @@ export class DistinctIds implements AsyncDisposable {
   #end = 0
   #last = ''
 
-  /** @param page ids that are held in memory */
+  /** @param page number of ids held in memory */
   constructor(page = PAGE) {
     this.#size = page
   }
 
-  /** @param id a UUID. @throws what the file system says when a page cannot be put away */
+  /** @param id a UUID. @throws the file system's error when a page cannot be written */
   async add(id: string): Promise<void> {
     // A listing names the objects of one file one after the other.
     if (id === this.#last) return
@@ -35,7 +35,7 @@ export class DistinctIds implements AsyncDisposable {
     if (this.#page.size >= this.#size) await this.#putAway()
   }
 
-  /** How many different ones were added. */
+  /** The number of distinct ids added. */
   async count(): Promise<number> {
     if (this.#pages.length === 0) return this.#page.size
     if (this.#page.size > 0) await this.#putAway()
@@ -62,9 +62,9 @@ export class DistinctIds implements AsyncDisposable {
     this.#pages.push(this.#end)
   }
 
-  /** The ids of all pages in order, the same one once a page. */
+  /** The ids of all pages in order; a repeated id appears once per page. */
   async *#merged(): AsyncGenerator<string> {
-    // Each page's next id, the least one last.
+    // The next id of each page, the least one last.
     const heads: Head[] = []
     for (const [index, end] of this.#pages.entries())
       await putNext(heads, this.#idsOf(index === 0 ? 0 : (this.#pages[index - 1] ?? 0), end))
@@ -79,7 +79,7 @@ export class DistinctIds implements AsyncDisposable {
     const window = Buffer.alloc(WINDOW * ID)
     for (let at = start; at < end;) {
       const { bytesRead } = await this.#spill.read(window, 0, Math.min(window.length, end - at), at)
-      // A file that no one else knows of is as long as it was written.
+      // An unlinked file keeps the length that was written.
       if (bytesRead < ID) throw new Error('the file with the ids that were counted is cut short')
       const whole = bytesRead - (bytesRead % ID)
       for (let i = 0; i < whole; i += ID) yield window.toString('hex', i, i + ID)
@@ -93,7 +93,7 @@ interface Head {
   readonly rest: AsyncGenerator<string>
 }
 
-/** Puts the next id of a page in its place, if there is one. */
+/** Inserts the next id of a page at its place, if there is one. */
 async function putNext(heads: Head[], rest: AsyncGenerator<string>): Promise<void> {
   const next = await rest.next()
   if (next.done === true) return
@@ -107,7 +107,7 @@ async function putNext(heads: Head[], rest: AsyncGenerator<string>): Promise<voi
   heads.splice(from, 0, { id, rest })
 }
 
-/** Gone with its handle, however the process ends. */
+/** The file disappears with its handle, however the process ends. */
 async function namelessFile(): Promise<FileHandle> {
   const dir = await mkdtemp(join(tmpdir(), 'sealfleet-'))
   try {

@@ -4,21 +4,21 @@ import { carryOutDestruction, type CarryOutOptions } from './carry-out.js'
 import { copyDestruction, uncopied } from './copy.js'
 import type { DestroyPorts } from './terms.js'
 
-/** What one look at the scheduled destructions came to. Counts. */
+/** The outcome of one look at the scheduled destructions. Counts. */
 export interface DestroyReport {
   due: number
   destroyed: number
   refused: number
   copied: number
   uncopied: number
-  /** Refusals and copies that failed: a person must look. */
+  /** Refusals and failed copies: they need attention. */
   found: number
   readonly findings: { readonly label: string; readonly code: string }[]
 }
 
 /**
- * Carries out every destruction whose time has come, one after another, and brings records to the store that are not there
- * yet. One that is refused keeps none of the others.
+ * Carries out every due destruction, one after another, and writes missing records to the store. A refused one does not
+ * block the others.
  * @throws the signal's reason, RecordsError
  */
 export async function carryOutDue(ports: DestroyPorts, options: CarryOutOptions): Promise<DestroyReport> {

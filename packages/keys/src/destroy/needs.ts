@@ -12,17 +12,17 @@ const BATCH = 500
 
 export interface ScanOptions {
   readonly signal?: AbortSignal | undefined
-  /** Told now and then how many headers have been read. */
+  /** Called at intervals with the number of headers read. */
   readonly onProgress?: ((looked: number) => void) | undefined
-  /** Ids of lost files that are held in memory while they are counted; more go to a temporary file. */
+  /** Ids of lost files held in memory while they are counted; more go to a temporary file. */
   readonly idsInMemory?: number | undefined
 }
 
 type Found = Extract<StoredHeader, { readonly info: ObjectInfo }>
 
 /**
- * Reads every header in the store for one key: records that were set back to an older day would not show what was sealed
- * since. A KEK that a header names may have been replaced since by wrapping again: then the records are believed.
+ * Reads every header in the store for one key: records restored to an older day would not show files sealed since. A
+ * header may still name a KEK that a rewrap has replaced: then the records are trusted.
  * @throws StoreError, RecordsError, the signal's reason
  */
 export async function storeNeeds(
@@ -61,7 +61,7 @@ export async function storeNeeds(
   return { looked, unreadable, objects, beyondRecords, lost: await lost.count(), first }
 }
 
-/** What needs a key and what holds it, by the records as they are now and the store as it was found. */
+/** The uses and holds of a key, by the present records and the store as it was read. */
 export async function keyNeeds(db: Queryable, key: KeyRow, store: StoreNeeds): Promise<KeyNeeds> {
   const database = await countKeyReferences(db, key.id)
   const listed = database.attempts === 0 ? [] : await listKeyReferences(db, key.id, MOST_NEEDS)
@@ -70,8 +70,8 @@ export async function keyNeeds(db: Queryable, key: KeyRow, store: StoreNeeds): P
 }
 
 /**
- * Throws DestructionRefused HELD or STILL_REFERENCED when a key may not be destroyed as things stand.
- * @param shred how many files may be lost, as the operators signed it; null: nothing may need the key
+ * Throws DestructionRefused HELD or STILL_REFERENCED when the key may not be destroyed now.
+ * @param shred the signed number of files that may be lost; null: no file may need the key
  */
 export function assertNotNeeded(key: KeyRow, needs: KeyNeeds, shred: number | null): void {
   const [hold] = needs.holds

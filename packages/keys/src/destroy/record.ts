@@ -7,7 +7,7 @@ import { AUDIT_PREFIX } from '@sealfleet/objects'
 import { summaryOf } from './schedule.js'
 import type { KeyNeeds, KeyTokens, TokenProof } from './terms.js'
 
-/** 16 bytes before what is signed: no other message under the audit key begins so. */
+/** 16 bytes before the signed text: no other message under the audit key begins with them. */
 const LABEL = Buffer.concat([Buffer.from('SFV1/destroyed', 'ascii')], 16)
 
 export interface RecordInput {
@@ -23,8 +23,9 @@ export interface RecordInput {
 }
 
 /**
- * What is signed forever about a destruction, as canonical JSON: which key, by whose decision (with their signatures and the
- * bytes these are over, so that anybody can check them again), what needed it, what every token said afterwards, and when.
+ * The permanently signed statement of a destruction, as canonical JSON: which key, by whose decision (with their
+ * signatures and the signed bytes, so that they can be verified again), its uses, the evidence of every token
+ * afterwards, and when.
  */
 export function destructionRecord(input: RecordInput): Buffer {
   const { destruction, key, domainName, request, signatures, needs, proofs, at, actor } = input
@@ -83,7 +84,7 @@ export function destructionRecord(input: RecordInput): Buffer {
   )
 }
 
-/** What the records noted of the key's making, for anyone who compares serials and ids later. */
+/** The recorded facts of the key's making, for comparing serial numbers and ids later. */
 function madeIn(evidence: unknown): CanonicalObject {
   if (typeof evidence !== 'object' || evidence === null) return {}
   const { ckaId, token } = evidence as { ckaId?: unknown; token?: { serial?: unknown } | null }
@@ -93,7 +94,7 @@ function madeIn(evidence: unknown): CanonicalObject {
   }
 }
 
-/** What is put through HMAC under the audit key: label(16) `SFV1/destroyed` ‖ record. */
+/** The input of HMAC under the audit key: label(16) `SFV1/destroyed` ‖ record. */
 export function destructionMessage(record: Uint8Array): Buffer {
   return Buffer.concat([LABEL, record])
 }
@@ -103,7 +104,7 @@ export function destructionStoreKey(label: string): string {
   return `${AUDIT_PREFIX}destructions/${label.replaceAll('/', '~')}.json`
 }
 
-/** The record as it lies in the store. */
+/** The form of the record in the store. */
 export function destructionCopy(o: {
   readonly record: Uint8Array
   readonly auditKeyVersion: number
@@ -119,12 +120,12 @@ export interface VerifiedDestruction {
   readonly label: string
   readonly destroyedAt: Date
   readonly auditKeyVersion: number
-  /** The record, and what it is signed with. */
+  /** The record, and the key and MAC that sign it. */
   readonly bytes: Buffer
   readonly mac: Buffer
 }
 
-/** A destruction's record that is not what was signed. */
+/** A destruction's record that differs from the signed one. */
 export class DestructionUnproven extends Error {
   override readonly name = 'DestructionUnproven'
   readonly code = 'DESTRUCTION_UNPROVEN'
@@ -133,7 +134,7 @@ export class DestructionUnproven extends Error {
 /**
  * Checks the bytes of a copy in the store: their form, and the MAC under the audit key that they name.
  * @param pool an HsmPool, or the MACs of {@link KeyTokens}
- * @throws DestructionUnproven when they are not what a house signed; what the pool throws (E_KEY_UNKNOWN: its audit key is gone)
+ * @throws DestructionUnproven when they were not signed here; errors of the pool (E_KEY_UNKNOWN: the audit key is gone)
  */
 export async function verifyDestructionRecord(
   pool: {

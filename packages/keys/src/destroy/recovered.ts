@@ -6,8 +6,9 @@ import type { VerifiedDestruction } from './record.js'
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
- * The row of a destruction as its signed record tells of it; undefined when a part of it is missing, which no record of this system lacks.
- * @param storeKey where the copy lies that was read
+ * The row of a destruction rebuilt from its signed record; undefined when a field is missing, which never happens in
+ * our own records.
+ * @param storeKey the location of the copy that was read
  */
 export function recoveredDestruction(
   { record, destroyedAt, auditKeyVersion, bytes, mac }: VerifiedDestruction,
@@ -30,7 +31,7 @@ export function recoveredDestruction(
   }
 }
 
-/** What the row keeps of them: the list of the first hundred is in the record. */
+/** The row's part of the uses: the list of the first hundred is in the record. */
 function countsOf(references: CanonicalValue | undefined): CanonicalObject {
   if (typeof references !== 'object' || references === null || Array.isArray(references)) return {}
   return Object.fromEntries(Object.entries(references).filter(([name]) => name !== 'first'))

@@ -5,20 +5,20 @@ import type { CanonicalObject } from '@sealfleet/records/operators'
 
 import { DestructionRefused } from './terms.js'
 
-/** What two operators agree to when they sign that a key be destroyed. */
+/** The terms that two operators sign for the destruction of a key. */
 export interface DestructionTerms {
   readonly reason: string
-  /** The HSM's backups that hold the key, and what becomes of them. */
+  /** The HSM's backups that hold the key, and their future. */
   readonly backups: string
   /** Seconds between scheduling and carrying out. */
   readonly waitSeconds: number
-  /** How many files are given up; null: none may need the key. */
+  /** The number of files given up; null: no file may need the key. */
   readonly shred: number | null
 }
 
 export const DESTROY_KIND = 'keys.destroy'
 
-/** The detail of a request of kind `keys.destroy`: names the key by all that tells it from others. */
+/** The detail of a request of kind `keys.destroy`: identifies the key by all of its properties. */
 export function requestDetail(
   key: KeyRow,
   domain: Pick<DomainPolicy, 'name'>,
@@ -36,14 +36,17 @@ export function requestDetail(
   }
 }
 
-/** The domain of a key, under the name that it has now. @throws RecordsError NOT_FOUND */
+/** The domain of a key, under its present name. @throws RecordsError NOT_FOUND */
 export async function domainOf(db: Queryable, key: KeyRow): Promise<DomainPolicy> {
   const domain = await getDomain(db, key.domain)
   if (domain === undefined) throw new RecordsError('NOT_FOUND', `there is no key domain ${key.domain}`)
   return domain
 }
 
-/** The inverse, of a request of either version. @throws DestructionRefused REQUEST_MISMATCH when it is about another key, or lacks a part */
+/**
+ * The inverse, for a request of either version. @throws DestructionRefused REQUEST_MISMATCH when it is about another
+ * key, or incomplete
+ */
 export function termsOf(key: KeyRow, detail: CanonicalObject): DestructionTerms {
   const { label, checkValue, reason, backups, waitSeconds, shredFiles } = detail
   const whole =

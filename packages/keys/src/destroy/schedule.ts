@@ -17,8 +17,8 @@ import { DestructionRefused, type DestroyPorts, type KeyNeeds } from './terms.js
 type Ports = Pick<DestroyPorts, 'records' | 'store'>
 
 /**
- * Whether a key could be scheduled now, and what needs it. @throws DestructionRefused BAD_STATE or NO_ACTIVE_KEY; what needs
- * or holds it is returned, not thrown
+ * Whether a key could be scheduled now, and its uses. @throws DestructionRefused BAD_STATE or NO_ACTIVE_KEY; uses and
+ * holds are returned, not thrown
  */
 export async function lookAtKey(ports: Ports, key: KeyRow, options: ScanOptions = {}): Promise<KeyNeeds> {
   assertState(key)
@@ -49,9 +49,9 @@ export async function requestDestruction(
 }
 
 /**
- * Uses a signed request and schedules what it says, in one transaction: the key's row locked, so that no attempt is opened or
- * committed under it meanwhile; everything that needs or holds the key counted again; the signatures verified. The headers
- * in the store are read just before.
+ * Uses a signed request and schedules its destruction, in one transaction: the key's row is locked, so that no attempt
+ * is opened or committed under it meanwhile; its uses and holds are counted again; the signatures are verified. The
+ * headers in the store are read just before.
  * @throws DestructionRefused, RecordsError (REQUEST_…, NOT_FOUND, BAD_STATE), StoreError; then nothing has changed
  */
 export async function scheduleByRequest(
@@ -74,7 +74,7 @@ export async function scheduleByRequest(
     assertState(locked)
     await assertAuditKey(tx)
     const subject = { kind: 'key', id: key.id }
-    // What counts is what the signatures are over, read again under the request's lock.
+    // The signed bytes count, read again under the request's lock.
     const used = await consumeRequest(tx, { id: requestId, kind: DESTROY_KIND, subject, consumedBy: actor })
     const terms = termsOf(locked, used.detail)
     assertSignedDomain(used, await domainOf(tx, locked))
@@ -88,7 +88,7 @@ export async function scheduleByRequest(
       )
     const needs = await keyNeeds(tx, locked, inStore)
     assertNotNeeded(locked, needs, terms.shred)
-    // Counting may have taken long; what follows does not.
+    // Counting may have taken long; the remaining steps are short.
     o.signal?.throwIfAborted()
     const row = await scheduleDestruction(tx, {
       keyId: key.id,
@@ -113,7 +113,7 @@ export async function scheduleByRequest(
   })
 }
 
-/** Counts, without the lists: what the records keep of them. */
+/** The counts without the lists, as the records keep them. */
 export function summaryOf({ database, store, lost }: KeyNeeds) {
   return {
     database: { ...database },

@@ -10,24 +10,24 @@ import { RecordsError } from '@sealfleet/records'
 
 import { DESTROY_KIND } from './request.js'
 
-/** Whose signature stands under a destruction's request, as its record keeps it. */
+/** A signer of a destruction's request, as in its record. */
 export interface Signer {
   readonly name: string
   /** 32 bytes. */
   readonly publicKey: Buffer
 }
 
-/** What the signatures inside a destruction's record come to. */
+/** The result of checking the signatures in a destruction's record. */
 export interface SignedBy {
-  /** Those whose signatures are right, each key once. */
+  /** Signers with valid signatures, each key once. */
   readonly signers: readonly Signer[]
-  /** Empty: as many different people signed this key's destruction as were needed. */
+  /** Empty: the required number of different people signed this key's destruction. */
   readonly problems: readonly string[]
 }
 
 /**
- * Checks the operators' signatures that a destruction's record holds, by the public keys that it holds, and that what they signed is the destruction
- * of this key. Needs no records: whether those keys are the right people's is for anyone who compares them.
+ * Checks the operators' signatures in a destruction's record, by the public keys in the record, and that the signed
+ * text is the destruction of this key. Needs no database: the caller compares those keys with the enrolled ones.
  */
 export function checkSignatures(record: CanonicalObject): SignedBy {
   const request = objectOf(record['request'])

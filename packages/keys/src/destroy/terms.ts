@@ -1,44 +1,45 @@
 /**
- * Terms. To *destroy* a master key version is to make every object sealed under it unreadable forever. It is *scheduled*
- * by two operators' signatures, waits, and is then *carried out*; until then it can be *cancelled*. What *needs* a key is
- * whatever could not be opened without it, by the records and by the headers in the store. To *shred* is to destroy a key
- * although files need it. A file is *lost* when it is STORED, or known to the store alone, and can be opened no other way.
- * A *proof* is what a token says afterwards to a process that never saw the key.
+ * Terms. To *destroy* a master key version is to make every object sealed under it permanently unreadable. A
+ * destruction is *scheduled* by two operators' signatures, waits, and is then *carried out*; until then it can be
+ * *cancelled*. An object *needs* a key if it could not be opened without it, by the records or by the headers in the
+ * store. To *shred* is to destroy a key although files need it. A file is *lost* when it is STORED, or only the store
+ * has it, and it cannot be opened in any other way. A *proof* is a token's evidence afterwards, given to a process that
+ * never saw the key.
  */
 import type { KeyHold, KeyReferences } from '@sealfleet/records/keys'
 import type { KeyRow, Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
-/** Something that needs a key. */
+/** A use of a key. */
 export interface Need {
   readonly where: 'database' | 'store'
   readonly fileId: string
   readonly attemptId: string
-  /** The attempt's state; `unknown`: the records have never heard of it; `elsewhere`: its file is kept without it. */
+  /** The attempt's state; `unknown`: not in the records; `elsewhere`: its file is stored without this key. */
   readonly state: string
   readonly objectKey: string
 }
 
-/** What the headers in the store say of a key. */
+/** The evidence of the headers in the store for one key. */
 export interface StoreNeeds {
   /** Objects whose headers were read. */
   readonly looked: number
-  /** Of those, not sealed objects, or of a version that this program does not know: nothing can be said of them. */
+  /** Of those, objects that are not sealed, or of an unknown format version: their keys are unknown. */
   readonly unreadable: number
   /** Objects under the key. */
   readonly objects: number
-  /** Of those, objects that the records do not count as needing it: unknown to them, or left behind. */
+  /** Of those, objects that the records do not count as uses: unknown to them, or left behind. */
   readonly beyondRecords: number
-  /** Files that would be lost and are not counted by the records. */
+  /** Lost files that the records do not count. */
   readonly lost: number
-  /** The first hundred beyond the records. */
+  /** The first hundred that are not in the records. */
   readonly first: readonly Need[]
 }
 
 export interface KeyNeeds {
   readonly database: KeyReferences
   readonly store: StoreNeeds
-  /** Files that would be lost, by both. */
+  /** Lost files, by records and headers. */
   readonly lost: number
   /** The first hundred of both. */
   readonly first: readonly Need[]
@@ -67,11 +68,14 @@ export interface TokenProof extends TokenSighting {
   readonly derivation: string
 }
 
-/** The HSM, as far as destroying goes: every token that holds the keys. `@sealfleet/hsm` makes one. */
+/** The HSM's part in destroying: every token that holds the keys. `@sealfleet/hsm` makes one. */
 export interface KeyTokens {
   /** Changes nothing. Rejects unless every token answers. */
   look(key: RegisteredKey, witnesses: readonly RegisteredKey[], signal?: AbortSignal): Promise<readonly TokenSighting[]>
-  /** Destroys it everywhere and proves it. `beforeFirst` runs when all tokens have answered and none was told yet. */
+  /**
+   * Destroys the key in every token and proves it. `beforeFirst` runs after all tokens have answered and before the
+   * first deletion.
+   */
   destroy(
     key: RegisteredKey,
     witnesses: readonly RegisteredKey[],
@@ -87,7 +91,7 @@ export interface DestroyPorts {
   readonly tokens: KeyTokens
 }
 
-/** A destruction that is not carried out (or not scheduled) as things stand. */
+/** A destruction that is not carried out (or not scheduled) in the present state. */
 export class DestructionRefused extends Error {
   override readonly name = 'DestructionRefused'
   readonly code: 'HELD' | 'STILL_REFERENCED' | 'BAD_STATE' | 'NO_ACTIVE_KEY' | 'REQUEST_MISMATCH'

@@ -2,18 +2,18 @@ import type { MasterKeyRef, Role, Suite } from '@sealfleet/format'
 import type { KeyListing } from '@sealfleet/hsm'
 import type { KeyRow } from '@sealfleet/records'
 
-/** What `keys init` does about one role of a domain. */
+/** A step of `keys init` for one role of a domain. */
 export type KeyStep =
-  /** there and active: its check is all that is left to do */
+  /** present and active: only its check remains */
   | { readonly kind: 'there'; readonly ref: MasterKeyRef }
   /**
-   * in the token under our label, but in no record: an earlier run stopped in between, or the records are new. PENDING is what
-   * is activated next; what a newer version followed only opens
+   * in the token under our label, but without a record: an earlier run stopped in between, or the records are new. A
+   * PENDING key is activated next; a key with a newer version only opens
    */
   | { readonly kind: 'register'; readonly ref: MasterKeyRef; readonly state: 'PENDING' | 'DECRYPT_ONLY' }
   /** makes a new master key in the token, and its record */
   | { readonly kind: 'generate'; readonly ref: MasterKeyRef }
-  /** `replaces`: the version that must be active until then, which is retired; null: none may be */
+  /** `replaces`: the version that must still be active, and is retired; null: none may be */
   | { readonly kind: 'activate'; readonly ref: MasterKeyRef; readonly replaces: number | null }
 
 export interface PlanInput {
@@ -27,11 +27,11 @@ export interface PlanInput {
 }
 
 /**
- * The steps that give `role` an active key, from whatever state an earlier run left behind:
+ * The steps that give `role` an active key, from any state that an earlier run left behind:
  *
  * - an ACTIVE row: nothing to make;
  * - keys in the token without a row are registered, oldest first, and the newest of the wanted suite is activated; the
- *   older ones open what was sealed under them, if it was the database that was lost. None is ever destroyed;
+ *   older ones open the files sealed under them, if the database was lost. None is ever destroyed;
  * - a PENDING row is activated;
  * - else a key of the next free version is generated, registered and activated.
  */
@@ -55,7 +55,7 @@ export function planRole({ role, domain, suite, rows, token }: PlanInput): reado
     .sort((a, b) => b.version - a.version)
   const newest = Math.max(0, ...own.map(({ version }) => version), ...inToken.map(({ version }) => version))
   const [first] = candidates
-  // Versions only go up: an older one than what was ever there is not made active again.
+  // Versions only go up: a version older than any earlier one is not activated again.
   const best = first?.version === newest ? first : undefined
   const steps: KeyStep[] = strangers.map((ref) => ({
     kind: 'register',
@@ -68,7 +68,7 @@ export function planRole({ role, domain, suite, rows, token }: PlanInput): reado
 }
 
 /**
- * The steps of a rotation: a new version, one above all that were ever there, takes the place of the active one. A key that an
+ * The steps of a rotation: a new version, one above all earlier ones, replaces the active one. A key that an
  * interrupted rotation left in the token, or PENDING, is used before another is made. Empty when no version is active:
  * there is nothing to rotate.
  */

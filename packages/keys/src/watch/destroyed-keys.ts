@@ -5,21 +5,21 @@ import type { KeyRow, Records } from '@sealfleet/records'
 import type { Logger } from '@sealfleet/telemetry'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Between two looks for keys that were destroyed, milliseconds: sooner than the pool's probes miss one. */
+/** Milliseconds between two looks for destroyed keys: sooner than the pool's probes miss one. */
 export const DESTROYED_KEYS_MS = 2_000
 
 export interface DestroyedKeysPorts {
   readonly records: Records
   readonly pool: Pick<HsmPool, 'health'>
   readonly log: Logger
-  /** Told of each key once. */
+  /** Called once for each key. */
   readonly forget: (key: KeyRow) => void
 }
 
 /**
- * Looks for keys that the pool still asks the HSM for and that were destroyed meanwhile, until the signal aborts. Without it a process
- * would go on missing them until it is started again, and a secondary that lacks one would look unfit. An outage is logged once
- * and changes nothing. Resolves when nothing runs any more; never rejects.
+ * Looks for keys that the pool still asks the HSM for although they were destroyed, until the signal aborts. Otherwise
+ * a process would report them missing until its restart, and a secondary that lacks one would look unfit. An outage is
+ * logged once and changes nothing. Resolves when all work has ended; never rejects.
  */
 export async function watchDestroyedKeys(
   { records, pool, log, forget }: DestroyedKeysPorts,

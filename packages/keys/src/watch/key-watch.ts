@@ -8,30 +8,31 @@ import type { KeyRow, Records } from '@sealfleet/records'
 import { expectKey, type CheckValues } from '@sealfleet/objects'
 import { unlessAborted } from '@sealfleet/runtime'
 
-/** Between two looks for key versions that are about to be activated, milliseconds. */
+/** Milliseconds between two looks for key versions that are about to be activated. */
 const LOOK_MS = 2_000
 
 export interface KeyWatchOptions {
   readonly records: Records
   readonly pool: CheckValues & Pick<HsmPool, 'keyOnTokens'>
-  /** Told when what {@link KeyWatch.report} says has changed. */
+  /** Called when the result of {@link KeyWatch.report} has changed. */
   readonly onChange: () => Promise<void>
-  /** Told of the first look that fails, and not again before one has worked. */
+  /** Called on the first failed look; not again until one succeeds. */
   readonly onFailure: (error: unknown) => void
-  /** Between two looks, milliseconds. */
+  /** Milliseconds between two looks. */
   readonly lookMs?: number
 }
 
-/** This worker's part of a rotation: no one seals with a version before every worker has found it right on every token. */
+/** This worker's part of a rotation: a version seals no file before every worker has found it right on every token. */
 export interface KeyWatch extends AsyncDisposable {
-  /** For the heartbeat: what the last look found. */
+  /** For the heartbeat: the result of the last look. */
   readonly report: () => KeyReport
 }
 
 /**
- * Looks every two seconds for registered versions that are not active yet, makes their check values known to the pool and
- * finds out on which of its tokens they are right. Resolves after the first look, which is told by {@link KeyWatch.report}
- * alone: no job is taken before it. A look that fails changes nothing: the report is what was seen last.
+ * Looks every two seconds for registered versions that are not active yet, passes their check values to the pool and
+ * checks on which of its tokens they are right. Resolves after the first look, whose result is only in
+ * {@link KeyWatch.report}: the worker takes no job before it. A failed look changes nothing: the report keeps the last
+ * result.
  */
 export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch> {
   const { records, pool, lookMs = LOOK_MS } = options
@@ -66,13 +67,13 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
   }
 }
 
-/** One key after the other: jobs have the HSM before a rotation has. */
+/** One key after the other: jobs come before a rotation at the HSM. */
 async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], signal: AbortSignal): Promise<KeyReport> {
   const confirmed: string[] = []
   const lacking: LackedKey[] = []
   for (const key of keys) {
     signal.throwIfAborted()
-    // A module that hangs keeps no one from stopping: the pool ends what is left behind.
+    // A hanging module does not delay a stop: the pool ends the remaining work.
     const states = await unlessAborted(statesOf(pool, key), signal)
     const missing = states.filter(({ state }) => state !== 'ok')
     if (missing.length === 0) confirmed.push(key.id)
@@ -82,13 +83,13 @@ async function lookAt(pool: KeyWatchOptions['pool'], keys: readonly KeyRow[], si
 }
 
 async function statesOf(pool: KeyWatchOptions['pool'], key: KeyRow): ReturnType<HsmPool['keyOnTokens']> {
-  // Nothing to compare with: no one can tell whether a key of that name is the right one.
+  // No expected value: a key of that name cannot be judged.
   if (key.checkValue === null && key.checkRecord === null) return [{ token: 'primary', state: 'pending' }]
   expectKey(pool, key)
   return pool.keyOnTokens(key)
 }
 
-/** False: it is over. */
+/** False: the watch has ended. */
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   try {
     await delay(ms, undefined, { signal, ref: false })

@@ -4,10 +4,10 @@ import type { IngestJobV1 } from '../ingest/schema.js'
 import { addIngestJobs, jobPresence, type IngestQueue } from './queue.js'
 import type { StatusPort } from './terms.js'
 
-/** Jobs added by one call, and files accepted by one statement. */
+/** Jobs per call, and files per statement. */
 export const CHUNK_SIZE = 500
 
-/** An accepted file, as far as its job goes. */
+/** The fields of an accepted file that its job needs. */
 export interface OpenFile {
   readonly id: string
   readonly generation: number
@@ -17,9 +17,9 @@ export interface OpenFile {
 }
 
 /**
- * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that ended, or broke,
- * while its file is still open stands in the way (BullMQ ignores its id), so it is removed; but first the file is looked at
- * again, since it may have ended together with its job.
+ * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that
+ * ended, or broke, while its file is still open is in the way (BullMQ ignores its id), so it is removed. But first the
+ * file is read again, since it may have ended together with its job.
  */
 export async function jobNeed(
   queue: IngestQueue,
@@ -34,16 +34,16 @@ export async function jobNeed(
     return 'job'
   }
   if ((await queue.remove(jobId)) === 1) return 'job'
-  // Someone else was faster: it is gone, or runs again.
+  // Another process was faster: the job is gone, or runs again.
   return (await jobPresence(queue, jobId)) === 'absent' ? 'job' : 'none'
 }
 
 /**
- * Gives files their jobs, as the outbox's relay does. Those that have one that will run keep it; doing it twice, or from two
- * places at once, is harmless. `port` reads a file's state again when an ended job stands in its way.
+ * Gives files their jobs, as the outbox's relay does. Files with a job that will run keep it; repeating it, or running
+ * it twice at once, is harmless. `port` reads a file's state again when an ended job is in its way.
  * @returns how many jobs were added
  * @throws {CodedError} FLEET_MISMATCH when the queue is another fleet's
- * @throws whatever Redis and the port throw; jobs added before that stay
+ * @throws errors of Redis and the port; jobs added before that stay
  */
 export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[], port: StatusPort): Promise<number> {
   let added = 0
@@ -65,7 +65,7 @@ export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[]
   return added
 }
 
-/** Not validated again: a row that breaks the contract is refused by a worker, and must not stop the others here. */
+/** Not validated again: a worker refuses a row that breaks the contract, which must not stop the others here. */
 function jobOf({ id, domain, source, context, generation }: OpenFile): IngestJobV1 {
   return {
     v: 1,

@@ -3,50 +3,52 @@ import { fileIdFor, ingestJobId, isUuid } from '../ingest/ids.js'
 import { conflictResult, finalOutcome, inOrder, prepareChunk, type Prepared } from './prepare.js'
 import type { AcceptOutcome, EnqueueResult, FileState, IngestRequest } from './terms.js'
 
-/** A client of node-postgres inside a transaction (BEGIN was sent on it). A pool is none: its statements go anywhere. */
+/**
+ * A client of node-postgres inside a transaction (after BEGIN). A pool is not one: its statements use any connection.
+ */
 export interface PgTransaction {
   query(text: string, values: unknown[]): Promise<{ readonly rows: readonly unknown[] }>
 }
 
-/** What `prisma.$transaction(async (tx) => …)` hands over. */
+/** The argument of `prisma.$transaction(async (tx) => …)`. */
 export interface PrismaTransaction {
   $queryRawUnsafe(text: string, ...values: unknown[]): PromiseLike<unknown>
 }
 
 export interface EnqueueIngestOptions {
-  /** the batch they belong to, which is there already, or is made when `batch` is given */
+  /** the batch they belong to; it exists already, or is made when `batch` is given */
   readonly batchId?: string | undefined
-  /** makes the batch unless it is there; without `batchId` its id is `batchIdFor(name)` */
+  /** makes the batch unless it exists; without `batchId` its id is `batchIdFor(name)` */
   readonly batch?: { readonly name: string; readonly expected?: number | undefined } | undefined
 }
 
-/** Files in one statement: a few hundred kilobytes, some ten milliseconds. */
+/** Files per statement: a few hundred kilobytes, some ten milliseconds. */
 const STATEMENT_FILES = 1_000
 
-/** The id of a batch from what people call it: a UUID stands for itself, a name always for the same id. */
+/** The id of a batch from its name: a UUID stays as it is, a name always gives the same id. */
 export function batchIdFor(nameOrId: string): string {
   const lower = nameOrId.toLowerCase()
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(lower) ? lower : fileIdFor(`sealfleet batch\0${nameOrId}`)
 }
 
 /**
- * Enqueues files inside the producer's own transaction: they are accepted when it commits, and if it rolls back there is
- * nothing anywhere. Nothing is written to Redis; a relay (the maintenance process) brings the jobs there within seconds of the
- * commit. Calls the SQL function `sealfleet_enqueue`, which the database of the records has.
+ * Enqueues files inside the producer's own transaction: they are accepted when it commits; after a rollback no trace
+ * remains. This writes nothing to Redis; a relay (the maintenance process) brings the jobs there within seconds of the
+ * commit. Calls the SQL function `sealfleet_enqueue` of the records' database.
  *
- * Many requests: a bad one doesn't stop the others, and each has its result, in order. Outcomes as `IngestClient` has them:
- * `queued`, `already-queued` (asked before, and under way; if its job was lost, this brings another), `stored`, `dead`,
- * `discarded`, `deleted`, `conflict`, `invalid`. One request: its result, or the error.
+ * Many requests: a bad one doesn't stop the others, and each has its result, in order. Outcomes as for `IngestClient`:
+ * `queued`, `already-queued` (a repeat that is in progress; if its job was lost, this brings another), `stored`,
+ * `dead`, `discarded`, `deleted`, `conflict`, `invalid`. One request: its result, or the error.
  *
  * @example
  * await client.query('BEGIN')
  * await client.query('INSERT INTO invoices …')
  * const { fileId } = await enqueueIngest(client, { root: 'inbox', path: '2026/a.pdf', id: 'invoice 17' })
  * await client.query('COMMIT')
- * @throws {CodedError} PAYLOAD_INVALID or REQUEST_CONFLICT for a single request, PAYLOAD_INVALID for a batch id of another shape;
- *   the transaction can go on
+ * @throws {CodedError} PAYLOAD_INVALID or REQUEST_CONFLICT for a single request, PAYLOAD_INVALID for a batch id of
+ * another shape; the transaction can continue
  * @throws {TypeError} for a pool, or for Prisma's client itself: neither is a transaction
- * @throws the driver's own error (an unknown domain or batch: SQLSTATE 23503); PostgreSQL then only takes a rollback
+ * @throws the driver's own error (an unknown domain or batch: SQLSTATE 23503); PostgreSQL then only accepts a rollback
  */
 export async function enqueueIngest(
   tx: PgTransaction | PrismaTransaction,
@@ -124,7 +126,7 @@ function resultOf({ request, job: { fileId } }: Prepared, answer: AcceptOutcome 
   return { request, fileId, jobId, outcome: answer.outcome === 'accepted' ? 'queued' : 'already-queued' }
 }
 
-/** @throws TypeError for a pool or Prisma's client itself: each statement would be a transaction of its own, unnoticed. */
+/** @throws TypeError for a pool or Prisma's client itself: each statement would silently be its own transaction. */
 function statements(tx: PgTransaction | PrismaTransaction): Query {
   if ('idleCount' in tx) throw new TypeError('a pool is no transaction: take a client of it, and send BEGIN first')
   if ('$connect' in tx) throw new TypeError('Prisma’s client is no transaction: pass what $transaction hands over')

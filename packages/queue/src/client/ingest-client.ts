@@ -13,17 +13,17 @@ export interface EnqueueManyOptions {
   /** the batch they belong to */
   readonly batchId?: string | undefined
   readonly chunkSize?: number | undefined
-  /** told after each chunk how many requests are through */
+  /** called after each chunk with the number of requests done */
   readonly onProgress?: ((done: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * The producer's client: writes a file down in PostgreSQL (from then on it can't be lost), then adds its job to Redis.
+ * The producer's client: records a file in PostgreSQL (from then on it cannot be lost), then adds its job to Redis.
  *
- * Asking again is safe: the same id with the same request never makes a second job, unless the first was lost, and then
- * it makes one. So after any failure, and after a crash between the two writes, the answer is to ask again; maintenance
- * does it by itself in the end.
+ * Repeating a request is safe: the same id with the same request never makes a second job, unless the first was lost.
+ * So after any failure, and after a crash between the two writes, repeat the request; maintenance does it eventually,
+ * too.
  */
 export class IngestClient {
   readonly #port: AcceptPort
@@ -37,7 +37,7 @@ export class IngestClient {
   /**
    * Enqueues one file.
    * @throws {CodedError} PAYLOAD_INVALID or REQUEST_CONFLICT; REDIS_UNAVAILABLE when it was accepted but has no job yet
-   * @throws whatever the port throws (RecordsError DB_UNAVAILABLE, …)
+   * @throws errors of the port (RecordsError DB_UNAVAILABLE, …)
    */
   async enqueue(request: IngestRequest, options: { batchId?: string } = {}): Promise<EnqueueResult> {
     const [result] = await this.#enqueueChunk([request], options.batchId)
@@ -46,14 +46,17 @@ export class IngestClient {
     return result
   }
 
-  /** Enqueues many; one bad request doesn't stop the others. Results in the order of the requests; throws as `enqueue` for the rest. */
+  /**
+   * Enqueues many; one bad request doesn't stop the others. Results in the order of the requests; other errors are
+   * thrown as by `enqueue`.
+   */
   async enqueueMany(requests: Requests, options: EnqueueManyOptions = {}): Promise<readonly EnqueueResult[]> {
     const all: EnqueueResult[] = []
     for await (const results of this.enqueueChunks(requests, options)) all.push(...results)
     return all
   }
 
-  /** As `enqueueMany`, for more requests than memory should hold: yields the results of each chunk when it is through. */
+  /** As `enqueueMany`, for more requests than memory should hold: yields the results of each chunk when it is done. */
   async *enqueueChunks(requests: Requests, options: EnqueueManyOptions = {}): AsyncGenerator<readonly EnqueueResult[]> {
     const { chunkSize = CHUNK_SIZE, batchId, onProgress, signal } = options
     let done = 0
@@ -144,7 +147,7 @@ async function* inChunks(requests: Requests, size: number): AsyncGenerator<reado
   if (chunk.length > 0) yield chunk
 }
 
-/** A client with a connection and queue of its own; dispose it to close both. */
+/** A client with its own connection and queue; dispose it to close both. */
 export interface OwnedIngestClient extends AsyncDisposable {
   readonly client: IngestClient
   readonly queue: IngestQueue
@@ -154,10 +157,10 @@ export interface OwnedIngestClient extends AsyncDisposable {
 
 /**
  * Connects a client; refuses a Redis that may evict keys, and queues of another fleet.
- * @param options.fleet id of the fleet whose database `port` writes to (`getFleet(records)`, or `sealfleet fleet show`). Give it
- *   wherever it is known: without it nothing keeps jobs from the queues of another fleet
+ * @param options.fleet id of the fleet whose database `port` writes to (`getFleet(records)`, or
+ * `sealfleet fleet show`). Give it if it is known: without it jobs can reach the queues of another fleet
  * @throws {CodedError} CONFIG_INVALID (plaintext beyond this machine, without `allowPlaintext`), REDIS_UNAVAILABLE,
- *   REDIS_ACCESS_DENIED, REDIS_UNSUITABLE, FLEET_MISMATCH
+ * REDIS_ACCESS_DENIED, REDIS_UNSUITABLE, FLEET_MISMATCH
  */
 export async function openIngestClient(
   options: ProducerSettings & {

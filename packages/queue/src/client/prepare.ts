@@ -12,9 +12,9 @@ export interface Prepared {
   readonly index: number
 }
 
-/** A chunk of requests, sorted into what PostgreSQL is asked and what is known without asking. */
+/** A chunk of requests, split into those for PostgreSQL and those with a known result. */
 export interface Chunk {
-  /** one for each file id, first come first */
+  /** one per file id; the first request counts */
   readonly files: readonly Prepared[]
   /** the same id and request again within the chunk: index → its place in `files` */
   readonly repeats: ReadonlyMap<number, number>
@@ -43,7 +43,7 @@ export function prepareChunk(requests: readonly IngestRequest[], batchId?: strin
   return { files, repeats, known }
 }
 
-/** Results of all requests in their order, from those of `files`. A repeat of a request that was queued is queued already. */
+/** Results of all requests in their order, from those of `files`. A repeat of a queued request is already queued. */
 export function inOrder(
   requests: readonly IngestRequest[],
   { files, repeats, known }: Chunk,
@@ -65,7 +65,7 @@ const FINAL: Readonly<Partial<Record<FileState, EnqueueOutcome>>> = {
   DELETED: 'deleted',
 }
 
-/** What a producer is told of a file that has ended; undefined while it is open. */
+/** The producer's result for a file that has ended; undefined while it is open. */
 export function finalOutcome({ file }: Pick<AcceptOutcome, 'file'>): EnqueueOutcome | undefined {
   return FINAL[file.state]
 }

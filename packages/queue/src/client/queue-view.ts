@@ -3,21 +3,21 @@ import { deliverJobs, type OpenFile } from './deliver.js'
 import { jobPresence, type IngestQueue } from './queue.js'
 import type { StatusPort } from './terms.js'
 
-/** The ingest queue as maintenance sees it: what it still holds, which files it lost, and how they get new jobs. */
+/** The ingest queue for maintenance: its live jobs, the files that lost theirs, and a way to add new ones. */
 export interface QueueView {
-  /** Jobs that will still run, in every such state. One question to Redis. */
+  /** Jobs that will still run, in every such state. One query to Redis. */
   live(): Promise<number>
   /** Of these files, those without a job that will still run. */
   lost<F extends OpenFile>(files: readonly F[]): Promise<readonly F[]>
-  /** Gives them jobs, unless they have one by now or came to their end. @returns how many jobs were added */
+  /** Gives them jobs, unless they have one by now or have ended. @returns how many jobs were added */
   deliver(files: readonly OpenFile[]): Promise<number>
 }
 
 const ALIVE = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children'] as const
 
 /**
- * @param port reads a file's state again where an ended job stands in the way
- * @throws CodedError REDIS_UNAVAILABLE or FLEET_MISMATCH, and whatever the port throws
+ * @param port reads a file's state again where an ended job is in the way
+ * @throws CodedError REDIS_UNAVAILABLE or FLEET_MISMATCH, and errors of the port
  */
 export function queueView(queue: IngestQueue, port: StatusPort): QueueView {
   return {

@@ -30,7 +30,7 @@ export async function addIngestJobs(queue: IngestQueue, jobs: readonly IngestJob
   await queue.addBulk(jobs.map((job) => ingestJobEntry(fleet === undefined ? job : { ...job, fleet })))
 }
 
-/** A job as `queue.addBulk`, an outbox's relay, or a replay adds it. */
+/** A job in the form that `queue.addBulk`, an outbox's relay, or a replay adds. */
 export function ingestJobEntry(job: IngestJobV1): {
   name: string
   data: IngestJobV1
@@ -44,13 +44,13 @@ export function ingestJobEntry(job: IngestJobV1): {
 }
 
 /**
- * Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), cannot be read by BullMQ
- * (`broken`: it will never run and never end), or isn't there.
+ * Whether a job will still run (`live`), has ended and would make BullMQ ignore its id (`ended`), cannot be read by
+ * BullMQ (`broken`: it will never run and never end), or isn't there.
  */
 export type Presence = 'live' | 'ended' | 'broken' | 'absent'
 
 /**
- * One look at the job itself, however long the queue is: BullMQ's getJobState goes through the whole list of waiting jobs.
+ * Reads the job itself, however long the queue is: BullMQ's getJobState reads the whole list of waiting jobs.
  * `finishedOn` is written when a job completes or fails for good, and removed when it is retried.
  */
 export async function jobPresence(queue: IngestQueue, jobId: string): Promise<Presence> {

@@ -3,7 +3,7 @@ import type { CodedError } from '@sealfleet/failures'
 /** States of a file in PostgreSQL. The last four are final. */
 export type FileState = 'QUEUED' | 'RUNNING' | 'STORED' | 'DEAD' | 'DISCARDED' | 'DELETED'
 
-/** What a producer asks: keep this file. */
+/** A producer's request to keep a file. */
 export interface IngestRequest {
   /** a UUID, or any text that names the file upstream; without it the id is made from the content of the request */
   readonly id?: string | undefined
@@ -17,7 +17,7 @@ export interface IngestRequest {
   readonly context?: Uint8Array | undefined
 }
 
-/** One file to be written down in PostgreSQL before its job goes to Redis. */
+/** One file to be recorded in PostgreSQL before its job goes to Redis. */
 export interface AcceptRequest {
   readonly fileId: string
   readonly domain: string
@@ -28,14 +28,14 @@ export interface AcceptRequest {
   readonly batchId?: string
 }
 
-/** What PostgreSQL says to one of them. */
+/** PostgreSQL's answer to one of them. */
 export interface AcceptOutcome {
   readonly outcome: 'accepted' | 'exists-same' | 'conflict'
-  /** the file as it stands (on a conflict: the first one) */
+  /** the present file (on a conflict: the first one) */
   readonly file: { readonly state: FileState; readonly generation: number }
 }
 
-/** Accepting files, as packages/records does it; the app wires the two. Outcomes come in the order of the files. */
+/** Accepting files, as packages/records does it; the app connects the two. Outcomes come in the order of the files. */
 export interface AcceptPort {
   accept(files: readonly AcceptRequest[]): Promise<readonly AcceptOutcome[]>
 }
@@ -47,16 +47,15 @@ export interface FileStatus {
   readonly code?: string | undefined
 }
 
-/** ObjectReader states, as packages/records does it. Files that are not known are left out. */
+/** Reads file states, as packages/records does it. Unknown files are left out. */
 export interface StatusPort {
   states(fileIds: readonly string[]): Promise<readonly FileStatus[]>
 }
 
 /**
- * What became of one request:
- * `queued`: accepted, with a job; `already-queued`: it was asked before and is under way; `requeued`: it was asked
- * before and its job was lost, so it has a new one; `stored`, `dead`, `discarded`, `deleted`: it was asked before and
- * is in that state (a dead one is replayed, not enqueued again); `conflict`: the id belongs to another request;
+ * The outcome of one request: `queued`: accepted, with a job; `already-queued`: a repeat, and the file is in progress;
+ * `requeued`: a repeat whose job was lost, with a new one; `stored`, `dead`, `discarded`, `deleted`: a repeat, and the
+ * file is in that state (a dead one is replayed, not enqueued again); `conflict`: the id belongs to another request;
  * `invalid`: the request breaks the contract.
  */
 export type EnqueueOutcome =
@@ -67,7 +66,7 @@ export interface EnqueueResult {
   readonly outcome: EnqueueOutcome
   /** undefined for an invalid request */
   readonly fileId?: string
-  /** when there is a job for it */
+  /** if the file has a job */
   readonly jobId?: string
   /** REQUEST_CONFLICT or PAYLOAD_INVALID */
   readonly error?: CodedError

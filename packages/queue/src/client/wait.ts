@@ -9,7 +9,7 @@ export interface IngestProgress {
   readonly total: number
 }
 
-/** How far a wait has come. */
+/** The progress of a wait. */
 export interface WaitProgress {
   readonly done: number
   readonly total: number
@@ -17,36 +17,36 @@ export interface WaitProgress {
 }
 
 export interface WaitOptions {
-  /** milliseconds between two looks at PostgreSQL: from `pollMs` (250), doubling up to `maxPollMs` (2,000) */
+  /** milliseconds between two queries of PostgreSQL: from `pollMs` (250), doubling up to `maxPollMs` (2,000) */
   readonly pollMs?: number
   readonly maxPollMs?: number
   /** abort it to stop waiting; `AbortSignal.timeout` for a limit */
   readonly signal?: AbortSignal
-  /** only hints, so that a look comes sooner and bytes can be shown; the truth is asked of PostgreSQL */
+  /** only hints, so that a query comes sooner and bytes can be shown; PostgreSQL decides */
   readonly events?: QueueEvents
   readonly onProgress?: (progress: WaitProgress) => void
   /** bytes of one file, when `events` are given */
   readonly onBytes?: (fileId: string, progress: IngestProgress) => void
-  /** called with an outage of the database that the wait sits out, once a look */
+  /** called with an outage of the database that the wait sits out, once per query */
   readonly onTrouble?: (error: unknown) => void
-  /** called when the database has answered a look */
+  /** called when the database has answered a query */
   readonly onAnswer?: () => void
 }
 
 const FINAL: ReadonlySet<FileState> = new Set(['STORED', 'DEAD', 'DISCARDED', 'DELETED'])
-/** Ids asked about at once. */
+/** Ids per query. */
 const PAGE = 1_000
 
-/** A look at all open files may take one twentieth of the time. */
+/** A query of all open files may take one twentieth of the time. */
 const SWEEP_SHARE = 20
 
 /**
  * Waits until every file is in a final state, and returns those states by file id. An outage of the database is sat
- * out; files that are not known are waited for, too.
+ * out; unknown files are waited for, too.
  *
- * With `events` a file is asked about when its job ends, and all open ones together only now and then: the work grows with the
- * number of files, not with its square.
- * @throws the signal's reason when it aborts; whatever the port throws that is no outage
+ * With `events`, a file is queried when its job ends, and all open ones together only at intervals: the work grows with
+ * the number of files, not with its square.
+ * @throws the signal's reason when it aborts; errors of the port that are not outages
  */
 export async function waitForFiles(
   port: StatusPort,
@@ -108,7 +108,7 @@ async function ask(port: StatusPort, fileIds: readonly string[], signal?: AbortS
   return all
 }
 
-/** Rings when one of the open files' jobs ends. Returns how to stop listening. */
+/** Rings when the job of an open file ends. Returns a function that stops listening. */
 function listen(
   events: QueueEvents,
   open: ReadonlySet<string>,
@@ -143,7 +143,7 @@ export function isIngestProgress(data: unknown): data is IngestProgress {
   return typeof bytes === 'number' && typeof total === 'number'
 }
 
-/** Sleeps until rung, aborted, or for so many milliseconds. A ring while no one sleeps is remembered. */
+/** Sleeps until rung, aborted, or for a number of milliseconds. A ring outside of a sleep is remembered. */
 class Bell {
   readonly #heard = new Set<string>()
   #wake: (() => void) | undefined
@@ -153,7 +153,7 @@ class Bell {
     this.#wake?.()
   }
 
-  /** What it rang for since the last call. */
+  /** The ids rung for since the last call. */
   take(): readonly string[] {
     const heard = [...this.#heard]
     this.#heard.clear()

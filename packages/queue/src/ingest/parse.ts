@@ -5,13 +5,13 @@ import { ingestJobV1Schema, type IngestJobV1 } from './schema.js'
 /** Bytes of a job's data as JSON; every valid job is well below it. */
 export const PAYLOAD_LIMIT = 32_768
 
-/** How many faults a message names, and how long a foreign property's name may be in it. */
+/** Faults named in a message, and the length of a foreign property's name in it, at most. */
 const NAMED_FAULTS = 5
 const NAME_LIMIT = 40
 
 /**
- * A job's data as what it should be.
- * @throws {CodedError} PAYLOAD_INVALID; the message names fields and what is wrong with them, never their values
+ * Parses a job's data.
+ * @throws {CodedError} PAYLOAD_INVALID; the message names fields and their faults, never their values
  */
 export function parseIngestJob(data: unknown): IngestJobV1 {
   const size = sizeOf(data)
@@ -49,7 +49,7 @@ function describe(issues: readonly z.core.$ZodIssue[]): string {
   return `${faults.join('; ')}${rest > 0 ? `; and ${rest} more` : ''}`
 }
 
-/** A foreign property's name, made fit for a log line. */
+/** A foreign property's name, safe for a log line. */
 function printable(name: string): string {
   const bare = name.replace(/[^\x20-\x7e]/g, '?')
   return JSON.stringify(bare.length > NAME_LIMIT ? `${bare.slice(0, NAME_LIMIT)}…` : bare)

@@ -4,7 +4,7 @@ import { CONTENT_ID_NAMESPACE } from './ids.js'
 import { parseIngestJob } from './parse.js'
 import type { IngestJobV1 } from './schema.js'
 
-/** What one asks to be kept. Equal requests have equal fingerprints. */
+/** A request to keep a file. Equal requests have equal fingerprints. */
 export interface RequestContent {
   /** key domain: `default` or a lower-case UUID */
   readonly domain: string
@@ -33,7 +33,9 @@ export function requestFingerprint({ domain, root, path, context }: RequestConte
   return hash.digest()
 }
 
-/** The file id of a request that came without one: UUIDv5 of the fingerprint in hex, so asking twice is asking once. */
+/**
+ * The file id of a request that came without one: UUIDv5 of the fingerprint in hex, so that a repeat is the same file.
+ */
 export function contentFileId(content: RequestContent): string {
   return uuidv5(requestFingerprint(content).toString('hex'), CONTENT_ID_NAMESPACE)
 }
@@ -43,7 +45,7 @@ export function requestOf(job: IngestJobV1): RequestContent {
   return { domain: job.domain, root: job.source.root, path: job.source.path, context: decodeContext(job.context) }
 }
 
-/** The fingerprint of what a job asks for. */
+/** The fingerprint of a job's request. */
 export function fingerprintOf(job: IngestJobV1): Buffer {
   return requestFingerprint(requestOf(job))
 }

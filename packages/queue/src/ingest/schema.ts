@@ -31,12 +31,12 @@ export const sourceSchema = z.strictObject({
 })
 
 /**
- * Data of a job of the `ingest` queue, version 1: small, and free of secrets. The same contract for other languages is
- * schema/ingest-job.v1.json; a test holds the two together.
+ * Data of a job of the `ingest` queue, version 1: small, and free of secrets. schema/ingest-job.v1.json is the same
+ * contract for other languages; a test compares the two.
  */
 export const ingestJobV1Schema = z.strictObject({
   v: z.literal(1, { error: 'is not 1' }),
-  /** what is to be kept; the same id always means the same source, domain and context */
+  /** the file to keep; the same id always means the same source, domain and context */
   fileId: uuid,
   /** key domain */
   domain: domainSchema,
@@ -47,12 +47,15 @@ export const ingestJobV1Schema = z.strictObject({
     .regex(CONTEXT_PATTERN, { error: 'is not canonical base64url without padding' })
     .max(Math.ceil((CONTEXT_LIMIT * 4) / 3), { error: `is longer than ${CONTEXT_LIMIT} bytes` })
     .optional(),
-  /** 1; a replay of a dead letter counts it up */
+  /** 1; a replay of a dead letter increments it */
   generation: z
     .int({ error: 'is not a whole number' })
     .min(1, { error: 'is below 1' })
     .max(GENERATION_LIMIT, { error: 'is too large' }),
-  /** the fleet that accepted the file; absent where the producer does not know it. A worker of another fleet refuses the job */
+  /**
+   * the fleet that accepted the file; absent where the producer does not know it. A worker of another fleet refuses the
+   * job
+   */
   fleet: uuid.optional(),
 })
 

@@ -9,7 +9,9 @@ import { QUEUES, queueOptions } from '../queues.js'
 /** Name of the one kind of job in the rekey queue. */
 export const REKEY_JOB = 'rekey'
 
-/** Data of a job of the `rekey` queue: the id of an item's row in PostgreSQL. Redis confers no authority beyond that. */
+/**
+ * Data of a job of the `rekey` queue: the id of an item's row in PostgreSQL. Redis confers no authority beyond that.
+ */
 export interface RekeyJobV1 {
   readonly v: 1
   readonly id: string
@@ -24,7 +26,7 @@ export function parseRekeyJob(data: unknown): RekeyJobV1 {
   throw new CodedError('PAYLOAD_INVALID', 'a rekey job is { v: 1, id: UUID } and nothing else')
 }
 
-/** Each try of an item has a job of its own: BullMQ ignores an id that it still holds. */
+/** Each try of an item has its own job: BullMQ ignores an id that it still holds. */
 export function rekeyJobId(itemId: string, tries: number): string {
   return `r-${itemId}-t${tries}`
 }
@@ -38,18 +40,20 @@ export function createRekeyQueue(
 ): RekeyQueue {
   const bare: Queue<RekeyJobV1> = new Queue(QUEUES.rekey, { connection, ...queueOptions(prefix) })
   const queue = owned(bare, { redis: connection, fleet, prefix })
-  // Failed commands reject where they were given; the connection's own events add nothing.
+  // Failed commands reject at their own call; the connection's own events add nothing.
   queue.on('error', () => undefined)
   return queue
 }
 
 /**
- * What happened is in PostgreSQL, so an ended job leaves nothing: its id is free when the item comes back. One attempt,
- * since the feeder gives another job where another try is due.
+ * The outcome is in PostgreSQL, so an ended job leaves nothing: its id is free when the item comes back. One attempt,
+ * since the dispatcher adds another job when another try is due.
  */
 const OPTIONS = { attempts: 1, removeOnComplete: true, removeOnFail: true } as const satisfies JobsOptions
 
-/** Adds the jobs of these items; those that have theirs still keep it. @throws what Redis throws; jobs added before stay */
+/**
+ * Adds the jobs of these items; items that still have theirs keep it. @throws errors of Redis; jobs added before stay
+ */
 export async function addRekeyJobs(
   queue: RekeyQueue,
   items: readonly { readonly id: string; readonly tries: number }[],
@@ -65,7 +69,7 @@ export async function addRekeyJobs(
   )
 }
 
-/** Jobs that will still run, in every such state. One question to Redis. */
+/** Jobs that will still run, in every such state. One query to Redis. */
 export async function liveRekeyJobs(queue: RekeyQueue): Promise<number> {
   const states = ['waiting', 'active', 'delayed', 'prioritized'] as const
   const counts = await queue.getJobCounts(...states)
