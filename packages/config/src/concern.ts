@@ -7,12 +7,12 @@ export type FileFault = (path: string) => string | undefined
 /** One concern's variables, the checks between them, and the typed section made of them. */
 export interface Concern<T> {
   readonly variables: Variables
-  /** problems that only show when every variable alone is fine */
+  /** problems between variables that are each fine alone */
   readonly check: (values: Record<string, unknown>, fileFault: FileFault) => readonly Problem[]
   readonly build: (values: Record<string, unknown>) => T
 }
 
-/** Ties the types of variables, check and build together; callers beyond see only `Concern<T>`. */
+/** Connects the types of variables, check and build; callers see only `Concern<T>`. */
 export function defineConcern<V extends Variables, T>(definition: {
   variables: V
   check?: (values: Values<V>, fileFault: FileFault) => readonly Problem[]

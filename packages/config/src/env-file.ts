@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { trustFault } from './file-trust.js'
 import { ConfigError, type Problem } from './problem.js'
 
-/** What a file of KEY=VALUE lines holds; `problems` name the line, never its value. */
+/** The content of a file of KEY=VALUE lines; `problems` name the line, never its value. */
 export interface EnvFile {
   readonly values: ReadonlyMap<string, string>
   readonly problems: readonly Problem[]
@@ -15,9 +15,9 @@ const SINGLE_QUOTED = /^'([^']*)'[ \t]*(?:#.*)?$/
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', '"': '"', '\\': '\\', $: '$' }
 
 /**
- * Parses lines of KEY=VALUE. `export` before the key and spaces around `=` are fine; a line that begins with `#` is a
- * comment, and so is ` #` after a value. 'Single quotes' take everything as it stands; "double quotes" know \n \r \t
- * \" \\ and \$. Nothing is expanded: a `$` is a `$`.
+ * Parses lines of KEY=VALUE. `export` before the key and spaces around `=` are allowed; a line that begins with `#` is
+ * a comment, and so is ` #` after a value. 'Single quotes' take everything literally; "double quotes" know \n \r \t \"
+ * \\ and \$. Nothing is expanded: a `$` is a `$`.
  */
 export function parseEnvFile(text: string, name = 'the configuration file'): EnvFile {
   const values = new Map<string, string>()
@@ -57,7 +57,7 @@ function unquote(rest: string): string | undefined {
 
 /**
  * The nearest `.sealfleet/env` in `cwd` or a folder above it, or undefined. The file names a library to load and holds
- * secrets, so one that others could have written (as git refuses a foreign repository) or may read is refused.
+ * secrets, so a file that others may read or could have written is refused (as git refuses a foreign repository).
  * @throws {ConfigError} for such a file
  */
 export function findEnvFile(cwd: string): string | undefined {

@@ -1,17 +1,17 @@
 import { realpathSync, statSync, type Stats } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
-/** What a file holds: a secret must be closed to readers as well, anything else only to writers. */
+/** The content of a file: a secret must be closed to readers as well, other content only to writers. */
 export type Content = 'secret' | 'public'
 
-/** The part of `Stats` that says whom a file belongs to and who may use it. */
+/** The part of `Stats` that holds a file's owner and rights. */
 export type Ownership = Pick<Stats, 'uid' | 'mode'>
 
 /**
- * Why a file is not used, as the end of "FILE …", or undefined when it may be. The rule for a secret is PostgreSQL's for a
- * server's key: 0600 or less when it is this user's, 0640 or less when it is root's. Files below one of `sharedFolders`
- * (mounted by a container's runtime, docs/decisions/0026) may belong to anyone and be read by all. None may be written by
- * others, nor lie in a folder where others could exchange it.
+ * Why a file is not used, as the end of "FILE …", or undefined when it may be. The rule for a secret is PostgreSQL's
+ * for a server's key: 0600 or less when it is this user's, 0640 or less when it is root's. Files below one of
+ * `sharedFolders` (mounted by a container's runtime, docs/decisions/0026) may belong to anyone and be read by all. None
+ * may be written by others, nor lie in a folder where others could exchange it.
  */
 export function trustFault(
   path: string,
@@ -38,7 +38,7 @@ function isBelow(path: string, folders: readonly string[]): boolean {
   return folders.some((folder) => whole.startsWith(`${folder === '/' ? '' : folder}/`))
 }
 
-/** A folder above the file, links followed, in which others may exchange names; with the sticky bit they may not. */
+/** A folder above the file, links followed, in which other users can exchange names; the sticky bit prevents that. */
 function openFolder(path: string): string | undefined {
   let folder = dirname(realpathSync(path))
   for (;;) {

@@ -1,7 +1,7 @@
 import type { HsmConfig } from './concerns/hsm.js'
 import type { ProtectionConfig } from './concerns/protection.js'
 
-/** One token as `@sealfleet/hsm` takes it (its TokenOptions). */
+/** One token in the form of `@sealfleet/hsm` (its TokenOptions). */
 export interface ConfiguredToken {
   readonly module: string
   readonly token: string

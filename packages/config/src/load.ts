@@ -16,7 +16,7 @@ import { Sources } from './sources.js'
 import { nearestName } from './suggest.js'
 import type { Transport } from './transport.js'
 
-/** The sections a program may ask for. */
+/** The sections that a program may request. */
 export interface Sections {
   readonly database: DatabaseConfig
   readonly redis: RedisConfig
@@ -47,22 +47,22 @@ export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & {
   protection,
 }
 
-/** The sections that were asked for, and what every program gets. */
+/** The requested sections, and those that every program gets. */
 export type Config<N extends Need = Need> = Pick<Sections, N> & {
   readonly log: LogConfig
   readonly protection: ProtectionConfig
   /** names in the configuration file that are not ours (SOFTHSM2_CONF, …): for the environment of the HSM's agent */
   readonly passthroughEnv: Readonly<Record<string, string>>
-  /** what deserves a look but stops nothing: names that mean nothing here */
+  /** warnings that stop nothing: names without a meaning here */
   readonly warnings: readonly string[]
 }
 
 export interface LoadOptions<N extends Need, O extends Need = never> {
-  /** the sections this program uses; variables of others are not looked at */
+  /** the sections this program uses; variables of others are ignored */
   readonly needs: readonly N[]
-  /** sections it uses where they are given: absent when none of their required variables is set, else complete */
+  /** sections used if they are given: absent when none of their required variables is set, else complete */
   readonly optional?: readonly O[]
-  /** a file of KEY=VALUE lines; what the environment sets wins over it */
+  /** a file of KEY=VALUE lines; the environment takes precedence */
   readonly configFile?: string | undefined
 }
 
@@ -104,7 +104,7 @@ export function loadConfig<N extends Need, O extends Need = never>(
   }
 }
 
-/** Whether any variable is set that the section cannot do without. */
+/** Whether any required variable of the section is set. */
 function isGiven({ variables }: Concern<unknown>, sources: Sources): boolean {
   return Object.values(variables).some(
     ({ name, fallback, optional, secret }) =>
@@ -112,14 +112,17 @@ function isGiven({ variables }: Concern<unknown>, sources: Sources): boolean {
   )
 }
 
-/** The folders by the environment alone, for the configuration file itself. A wrong value is told when all is read. */
+/**
+ * The folders by the environment alone, for the configuration file itself. A wrong value is reported when everything is
+ * read.
+ */
 function sharedFoldersOf(env: Readonly<Record<string, string | undefined>>): readonly string[] {
   return (
     readSection(protection, new Sources({ ...env, SEALFLEET_ALLOW_PLAINTEXT: undefined }), [], [])?.secretFolders ?? []
   )
 }
 
-/** How each networked dependency of the program is reached. A status server that no one asked for does not listen. */
+/** How each networked dependency of the program is reached. A status server without a port does not listen. */
 function transportsOf({ redis, database, s3, ops, worker, maintenance }: Partial<Sections>): Exposed {
   const ports = [worker, maintenance].flatMap((section) => (section === undefined ? [] : [section.healthPort]))
   const listens = ports.length === 0 || ports.some((port) => port !== undefined)
@@ -133,7 +136,7 @@ function transportsOf({ redis, database, s3, ops, worker, maintenance }: Partial
 
 type Exposed = Readonly<Partial<Record<Networked, Transport | undefined>>>
 
-/** The section, or undefined when something of it is wrong; that joins `problems`. */
+/** The section, or undefined if it has problems, which are added to `problems`. */
 function readSection<T>(
   concern: Concern<T>,
   sources: Sources,
@@ -147,7 +150,7 @@ function readSection<T>(
     if ('problem' in reading) found.push(reading.problem)
     else values[property] = reading.value
   }
-  // Checks between variables need them all.
+  // Checks between variables need all of them.
   if (found.length === 0) found.push(...concern.check(values, (path) => secretFileFault(path, sharedFolders)))
   problems.push(...found)
   return found.length === 0 ? concern.build(values) : undefined
@@ -173,7 +176,7 @@ export function knownNames(): readonly string[] {
   )
 }
 
-/** A variable that isn't set, while a misspelt one is: say so where the operator looks. */
+/** A variable that isn't set, while a misspelt one is: reported at the missing variable. */
 function withHint(problem: Problem, unknown: readonly UnknownName[]): Problem {
   const twin = unknown.find(({ nearest }) => nearest === problem.variable || nearest === `${problem.variable}_FILE`)
   if (problem.fault !== 'is not set' || twin === undefined) return problem

@@ -1,7 +1,7 @@
 import { isAbsolute, normalize } from 'node:path'
 import { z } from 'zod'
 
-/** Says what is wrong with a path that must be absolute and hold no `.`, `..` or doubled slash; undefined when it is fine. */
+/** The fault of a path that must be absolute and hold no `.`, `..` or doubled slash; undefined when there is none. */
 export function absolutePathFault(path: string): string | undefined {
   if (path.includes('\0')) return 'holds a NUL byte'
   if (!isAbsolute(path)) return 'is not an absolute path'
@@ -10,7 +10,7 @@ export function absolutePathFault(path: string): string | undefined {
   return undefined
 }
 
-/** An absolute path in its shortest form; a slash at the end is dropped. Whether it exists is not asked here. */
+/** An absolute path in its shortest form; a slash at the end is dropped. Its existence is not checked here. */
 export const absolutePath: z.ZodType<string, string> = z
   .string()
   .superRefine((value, context) => {

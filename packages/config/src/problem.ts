@@ -1,12 +1,12 @@
 import { oneLine } from '@sealfleet/telemetry/text'
 
-/** One thing that is wrong with one variable, in words an operator can act on. Never holds a secret's value. */
+/** A fault of one variable, in words an operator can act on. Never holds a secret's value. */
 export interface Problem {
   /** the variable's name, e.g. `SEALFLEET_REDIS_URL` (or the configuration file, for a line that can't be read) */
   readonly variable: string
-  /** what is wrong, as the end of "NAME …": "is not set", "is empty", "is wrong: …" */
+  /** the fault, as the end of "NAME …": "is not set", "is empty", "is wrong: …" */
   readonly fault: string
-  /** what it wants, e.g. "a PostgreSQL URL" */
+  /** the expected form, e.g. "a PostgreSQL URL" */
   readonly expects?: string | undefined
   readonly example?: string | undefined
 }
@@ -18,12 +18,12 @@ export function describeProblem(problem: Problem): string {
   return `${problem.variable} ${problem.fault}.${wants}${example}`
 }
 
-/** Thrown once, with every problem found: no one should fix a configuration one restart at a time. */
+/** Thrown once, with every problem found, so that a configuration is not fixed one restart at a time. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly code = 'CONFIG_INVALID'
   readonly problems: readonly Problem[]
-  /** what stands above the problems */
+  /** the line above the problems */
   readonly heading: string
 
   constructor(problems: readonly Problem[]) {

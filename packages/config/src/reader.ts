@@ -3,10 +3,10 @@ import { readTrustedFile, secretFileFault } from './secret-file.js'
 import type { Given, Sources } from './sources.js'
 import type { Variable } from './variable.js'
 
-/** How much of a wrong value a message repeats. */
+/** Characters of a wrong value that a message repeats. */
 const SHOWN = 80
 
-/** What reading one variable gave: its value (perhaps undefined, for an optional one), or what is wrong. */
+/** The result of reading one variable: its value (undefined for an optional one), or its fault. */
 export type Reading = { readonly value: unknown } | { readonly problem: Problem }
 
 /** Reads one variable from its sources; files that hold secrets as `trustFault` allows. Never throws. */
@@ -58,7 +58,7 @@ function parse(variable: Variable<unknown>, text: string, problem: ProblemMaker)
   if (parsed.success) return { value: parsed.data }
   const reason = parsed.error.issues[0]?.message ?? 'is not of the right form'
   if (variable.secret === true || variable.file !== undefined) return problem(`is wrong: it ${reason}`)
-  // Credentials have no business in these variables, which is why they may turn up in a wrong one.
+  // Credentials don't belong in these variables, but may appear in a wrong value.
   const bare = text.replace(/\/\/[^/\s]*@/g, '//[redacted]@')
   const shown = bare.length > SHOWN ? `${bare.slice(0, SHOWN)}…` : bare
   return problem(`is wrong: ${JSON.stringify(shown)} ${reason}`)

@@ -2,13 +2,13 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { trustFault, type Content } from './file-trust.js'
 import { errnoOf } from './sources.js'
 
-/** Bytes of a file at most; anything longer is the wrong file. A list of all public authorities has some 250,000. */
+/** Largest file in bytes; a larger one is the wrong file. A list of all public authorities has some 250,000. */
 const LIMITS: Readonly<Record<Content, number>> = { secret: 65_536, public: 2 ** 20 }
 
 /** A file's text, or why it is not used, as the end of "NAME …". */
 export type ReadFile = { readonly text: string } | { readonly fault: string }
 
-/** Reads a file that a variable names, when it may be trusted (`trustFault`). Faults never quote its content. */
+/** Reads a file that a variable names, if it may be trusted (`trustFault`). Faults never quote its content. */
 export function readTrustedFile(path: string, content: Content, sharedFolders: readonly string[]): ReadFile {
   const limit = LIMITS[content]
   try {

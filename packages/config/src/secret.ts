@@ -4,8 +4,8 @@ const REDACTED = '[redacted]'
 
 /**
  * A configured secret. It prints as `[redacted]` wherever a value is printed by accident (template strings, JSON,
- * `util.inspect`, `console.log`, string concatenation); only `reveal()` and `bytes()` hand it out, so every use can be
- * found by searching for those two names. The value sits in a private field: structured clones don't carry it.
+ * `util.inspect`, `console.log`, string concatenation). Only `reveal()` and `bytes()` return it, so every use can be
+ * found by searching for those two names. The value is in a private field: structured clones don't carry it.
  */
 export class Secret {
   readonly #value: string

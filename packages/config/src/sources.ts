@@ -3,7 +3,7 @@ import { parseEnvFile, type EnvFile } from './env-file.js'
 import { trustFault } from './file-trust.js'
 import type { Problem } from './problem.js'
 
-/** Text given for a variable: in the environment or in the configuration file, by itself or as NAME_FILE. */
+/** The text of a variable: in the environment or in the configuration file, as NAME or as NAME_FILE. */
 export interface Given {
   readonly name: string
   readonly text: string
@@ -29,7 +29,7 @@ export class Sources {
     this.problems = parsed.problems
   }
 
-  /** The forms in which `name` is given: none, one, or (a mistake of the operator) both. */
+  /** The forms in which `name` is given: none, one, or (an operator's mistake) both. */
   values(name: string, withFileForm: boolean): readonly Given[] {
     const names = withFileForm ? [name, `${name}_FILE`] : [name]
     const pick = (read: (name: string) => string | undefined): Given[] =>
@@ -48,7 +48,7 @@ export class Sources {
     return [...names].filter((name) => name.startsWith('SEALFLEET_') && !name.startsWith('SEALFLEET_TEST_'))
   }
 
-  /** Names in the file that Node or a driver reads from the real environment, and what to use for them. */
+  /** Names in the file that Node or a driver reads from the real environment, and their replacements. */
   namesWithoutEffect(): readonly { readonly name: string; readonly instead: string }[] {
     return [...this.#file.keys()].flatMap((name) => {
       const instead = WITHOUT_EFFECT.find(([shape]) => shape.test(name))?.[1]

@@ -10,7 +10,7 @@ export interface TableRow {
   readonly description: string
 }
 
-/** Every variable as the README's table has it; a test holds the two together. */
+/** Every variable in the form of the README's table; a test compares the two. */
 export function variableTable(): readonly TableRow[] {
   return Object.entries(CONCERNS).flatMap(([concern, { variables }]) =>
     Object.values(variables).map((variable) => ({

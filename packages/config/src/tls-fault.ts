@@ -2,7 +2,7 @@ import { said } from '@sealfleet/telemetry/text'
 
 export type TlsDependency = 'database' | 'redis' | 's3'
 
-/** Why TLS to a server could not be set up, in words, and the setting or the deed that mends it. */
+/** Why TLS to a server could not be set up, in words, and the setting or action that fixes it. */
 export interface TlsFault {
   /** as the end of "the server …" */
   readonly why: string
@@ -15,24 +15,24 @@ const OUT_OF_TIME: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'has a certificate that has expired',
   CERT_NOT_YET_VALID: 'has a certificate that is not valid yet',
 }
-/** Alerts of a server to a client that gave no certificate, or one that it does not take. */
+/** Alerts of a server to a client that sent no certificate, or one that the server does not accept. */
 const CLIENT_REFUSED =
   /^ERR_SSL_(TLSV13_ALERT_CERTIFICATE_REQUIRED|TLSV1_ALERT_UNKNOWN_CA|SSLV3_ALERT_HANDSHAKE_FAILURE|SSLV3_ALERT_(BAD|NO|UNSUPPORTED)_CERTIFICATE|SSLV3_ALERT_CERTIFICATE_(UNKNOWN|EXPIRED|REVOKED))$/
 const NO_TLS = /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST|UNEXPECTED_MESSAGE)$/
 const ANY_TLS = /^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|CRL_|UNABLE_TO_|HOSTNAME_MISMATCH$)/
 
-/** pg says these in plain Errors, and Prisma's adapter repeats the text as a reason. */
+/** pg throws these as plain Errors, and Prisma's adapter repeats the text as a reason. */
 const PG_NO_TLS = 'The server does not support SSL connections'
 const PG_NO_HANDSHAKE = 'There was an error establishing an SSL connection'
 
-/** The address of each dependency, whose host a certificate is compared with. */
+/** The variable with the address of each dependency, whose host the certificate must match. */
 const ADDRESS: Readonly<Record<TlsDependency, string>> = {
   database: 'SEALFLEET_DATABASE_URL',
   redis: 'SEALFLEET_REDIS_URL',
   s3: 'SEALFLEET_S3_ENDPOINT',
 }
 
-/** What an error, or anything in its causes, says of TLS; undefined when it says nothing. Never throws. */
+/** The TLS fault in an error or its causes; undefined when there is none. Never throws. */
 export function tlsFault(error: unknown, dependency: TlsDependency): TlsFault | undefined {
   for (const node of nodes(error)) {
     const fault = faultOf(node, dependency)

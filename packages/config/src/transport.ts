@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import { isDecodable } from './url.js'
 
 /**
- * How a dependency is reached. `local`: by this machine's loopback or a socket in its file system; `tls`: encrypted, and
- * the server's certificate is checked; `unverified`: encrypted to anyone who answers; `plaintext`: neither.
+ * How a dependency is reached. `local`: by this machine's loopback or a socket in its file system; `tls`: encrypted,
+ * and the server's certificate is checked; `unverified`: encrypted, but to an unchecked server; `plaintext`: neither.
  */
 export type Transport = 'local' | 'tls' | 'unverified' | 'plaintext'
 
@@ -34,7 +34,7 @@ export function s3Transport(endpoint: string | undefined): Transport {
 const CHECKED = new Set(['require', 'verify-ca', 'verify-full'])
 const UNCHECKED = new Set(['no-verify', 'prefer', 'allow'])
 
-/** @param hasTls whether settings of TLS are given, which stand for `sslmode=verify-full` when the URL has no mode */
+/** @param hasTls whether TLS settings are given, which imply `sslmode=verify-full` when the URL has no mode */
 export function databaseTransport(url: string, hasTls: boolean): Transport {
   const { hostname, searchParams } = new URL(url)
   const hosts = (searchParams.get('host') ?? hostname).split(',')
@@ -51,7 +51,7 @@ function isTrue(value: string | null): boolean {
   return value === 'true' || value === '1'
 }
 
-/** The status servers and the dashboard speak plain HTTP, so it is the address they listen on that counts. */
+/** The status servers and the dashboard speak plain HTTP, so the address they listen on decides. */
 export function opsTransport(host: string): Transport {
   return isLocal(host) ? 'local' : 'plaintext'
 }

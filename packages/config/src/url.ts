@@ -16,8 +16,8 @@ export function serviceUrl(protocols: readonly string[], needs: { path?: string 
 }
 
 /**
- * The URL of a Redis. The scheme is compared as it stands, since ioredis takes `REDISS:` for no TLS; it also takes any of its
- * options from the query, of which only `family` has a use that settings don't serve.
+ * The URL of a Redis. The scheme is compared literally, since ioredis reads `REDISS:` as no TLS. ioredis also takes any
+ * of its options from the query; only `family` is useful there, since settings cover the others.
  */
 export const redisUrl = z.string().superRefine((value, context) => {
   const wrong = (message: string): void => context.addIssue({ code: 'custom', message })
@@ -45,7 +45,7 @@ export function isDecodable(part: string): boolean {
   }
 }
 
-/** `host:port/path` of a URL that passed `serviceUrl`: what may be shown of it. */
+/** `host:port/path` of a URL that passed `serviceUrl`: the part that may be shown. */
 export function addressOf(url: string, defaultPort: number): string {
   const parsed = new URL(url)
   const host = parsed.hostname === '' ? (parsed.searchParams.get('host') ?? '') : parsed.hostname

@@ -3,24 +3,27 @@ import type { Content } from './file-trust.js'
 import { Secret } from './secret.js'
 
 /**
- * One environment variable: its name, what it wants, and the schema that turns its text into a value. The table in
+ * One environment variable: its name, its expected form, and the schema that turns its text into a value. The table in
  * the README is checked against these definitions, and every message about a variable is made from them.
  */
 export interface Variable<T> {
   readonly name: `SEALFLEET_${string}`
-  /** what it is for, for the documented table */
+  /** its purpose, for the documented table */
   readonly description: string
-  /** what its text must be, as the end of "It wants …" */
+  /** its expected text, as the end of "It wants …" */
   readonly expects: string
   readonly example: string
   readonly schema: z.ZodType<T, string>
-  /** used when the variable isn't set, in the text an operator would write; without it (and not optional) it is required */
+  /**
+   * used when the variable isn't set, as an operator would write it; without it (and not optional) the variable is
+   * required
+   */
   readonly fallback?: string
   /** may stay unset: the value is then undefined */
   readonly optional?: boolean
   /** never shown in a message, and may also be given as NAME_FILE */
   readonly secret?: boolean
-  /** for a secret that someone else reads: NAME_FILE's path becomes the value and the file is never opened here */
+  /** for a secret that another process reads: NAME_FILE's path becomes the value and the file is never opened here */
   readonly fromPath?: (path: string) => T
   /** the text is the path of a file, whose content goes to `schema` and is never shown */
   readonly file?: Content
@@ -46,7 +49,7 @@ export function withDefault<T>(fallback: string, definition: Definition<T>): Var
   return { ...definition, fallback }
 }
 
-/** A file that may be named: its content goes to `schema`. */
+/** A variable that names a file: its content goes to `schema`. */
 export function optionalFile<T>(content: Content, definition: Definition<T>): Variable<T | undefined> {
   return { ...definition, optional: true, file: content }
 }

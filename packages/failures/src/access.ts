@@ -3,8 +3,8 @@ import { userInfo } from 'node:os'
 import path from 'node:path'
 
 /**
- * Missing rights, said with what refuses and to whom: `EACCES` alone names neither. The system is asked by trying, since
- * access(2) answers for the real user and the effective one reads.
+ * Missing rights, described with the refusing path and the user: `EACCES` alone names neither. Tested by trying, since
+ * access(2) answers for the real user, and reading uses the effective one.
  */
 
 /** Whether a file system's error means missing rights. */
@@ -14,8 +14,8 @@ export function isDenied(error: unknown): boolean {
 }
 
 /**
- * What keeps this user from reading `target`: the first folder on the way that may not be entered, else the file or folder
- * itself; undefined when nothing does (any more), or it is not there. Never throws.
+ * The obstacle to this user's reading of `target`: the first folder on the way that may not be entered, else the file
+ * or folder itself. Undefined when there is none (any more), or `target` does not exist. Never throws.
  */
 export function refusesReading(target: string): string | undefined {
   const whole = path.resolve(target)
@@ -23,7 +23,7 @@ export function refusesReading(target: string): string | undefined {
   if (folder !== undefined) return folder
   return denied(() => {
     const stats = statSync(whole)
-    // Others notice when they are opened.
+    // Other faults show when the files are opened.
     if (stats.isFile() || stats.isDirectory()) closeSync(openSync(whole, constants.O_RDONLY | constants.O_NONBLOCK))
   })
     ? whole
@@ -31,8 +31,8 @@ export function refusesReading(target: string): string | undefined {
 }
 
 /**
- * What keeps this user from writing at `target`, after the system said so: the first folder on the way that may not be entered, else the
- * deepest folder that is there, which would have to take the new name. Never throws.
+ * The obstacle to this user's writing at `target`, after the system refused it: the first folder on the way that may
+ * not be entered, else the deepest existing folder, which would get the new name. Never throws.
  */
 export function refusesWriting(target: string): string {
   const whole = path.resolve(target)
@@ -42,7 +42,7 @@ export function refusesWriting(target: string): string {
     try {
       if (statSync(at).isDirectory()) return at
     } catch {
-      // Not there: its folder is the one that was asked.
+      // Missing: then its folder refused.
     }
   }
   return '/'
@@ -51,7 +51,7 @@ export function refusesWriting(target: string): string {
 function refusesEntering(whole: string): string | undefined {
   let at = ''
   for (const part of whole.split('/').slice(1)) {
-    // Entering is looking up a name in it.
+    // Entering means looking up a name in it.
     if (denied(() => lstatSync(`${at}/.`))) return at === '' ? '/' : at
     at = `${at}/${part}`
   }
@@ -67,7 +67,7 @@ function denied(attempt: () => void): boolean {
   }
 }
 
-/** Who this process reads and writes as: the user's name; `user ID` for one that the system has no name of. */
+/** The user of this process's reads and writes, by name; `user ID` if the system has no name for it. */
 export function effectiveUser(): string {
   try {
     return userInfo().username

@@ -2,16 +2,19 @@ import { oneLine } from '@sealfleet/telemetry/text'
 import { FAILURES, type FailureCode } from './list.js'
 
 /**
- * Who reads the advice. `on-call` looks after the fleet and meets a failure in a record, a dead letter or a log; its advice
- * is the `fix` of the list. A `command` has someone at a terminal who can give it again. A `producer` is another
- * system that hands over files, with settings of its own.
+ * The reader of the advice. `on-call` looks after the fleet and meets a failure in a record, a dead letter or a log;
+ * its advice is the `fix` of the list. A `command` has a person at a terminal who can repeat it. A `producer` is
+ * another system that hands over files, with its own settings.
  */
 export type Audience = 'on-call' | 'command' | 'producer'
 
 const AGAIN = 'Give the same command again in a moment; if it goes on, run `npx sealfleet doctor`.'
 const OTHER_NAME = 'Correct the path or the name, and give the command again.'
 
-/** Where the list speaks of dead letters, upstream systems or other workers, which no one at a terminal has asked about. */
+/**
+ * For codes whose advice in the list mentions dead letters, upstream systems or other workers, which a person at a
+ * terminal did not ask about.
+ */
 const COMMAND: Partial<Record<FailureCode, string>> = {
   HSM_BUSY: AGAIN,
   HSM_SESSION_LOST: AGAIN,
@@ -43,7 +46,7 @@ const COMMAND: Partial<Record<FailureCode, string>> = {
 
 const WITH_SAME_IDS = 'Ask again with the same ids: what was accepted is kept, and nothing is doubled.'
 
-/** What a system that hands over files can do itself; it knows neither our variables nor our commands. */
+/** Actions of a system that hands over files; it knows neither our variables nor our commands. */
 const PRODUCER: Partial<Record<FailureCode, string>> = {
   REDIS_UNAVAILABLE: WITH_SAME_IDS,
   DB_UNAVAILABLE: WITH_SAME_IDS,
@@ -60,17 +63,17 @@ const PRODUCER: Partial<Record<FailureCode, string>> = {
 }
 
 /**
- * The advice that an error brings itself, for anyone who reads it: it knows more of the case than the list. One line.
+ * The advice that an error brings itself, for any reader: it is more specific than the list's. One line.
  * @param from the part of an error that its code was read from (`classify`)
  */
 export function ownAdvice(from: unknown): string | undefined {
   if (typeof from !== 'object' || from === null) return undefined
-  // A JobsError's `fix` may be a producer's of the list; what it was given itself is `ownFix`.
+  // A JobsError's `fix` may be the list's advice for producers; its own advice is `ownFix`.
   const fix = 'ownFix' in from ? from.ownFix : (from as { fix?: unknown }).fix
   return typeof fix === 'string' && fix !== '' ? oneLine(fix) : undefined
 }
 
-/** The first thing to do about a failure, for the one who reads it. */
+/** The first action after a failure, for a given reader. */
 export function adviceFor(code: FailureCode, audience: Audience): string {
   const own = audience === 'command' ? COMMAND[code] : audience === 'producer' ? PRODUCER[code] : undefined
   return own ?? FAILURES[code].fix

@@ -1,12 +1,12 @@
-/** How many errors of a chain are looked at; a real chain has a handful, a hostile or circular one ends here. */
+/** Errors of a chain that are looked at, at most; a real chain has a handful, a hostile or circular one ends here. */
 const LIMIT = 64
 
-/** An error (or any object that was thrown) as its properties. */
+/** An error (or any thrown object) as its properties. */
 export type ErrorNode = Readonly<Record<string, unknown>>
 
 /**
- * The error itself, then what it carries: `cause`, and `errors` of an AggregateError, nearest first. Objects that are
- * no Errors count too (Prisma's driver adapters put plain objects into `cause`); circles are walked once.
+ * The error itself, then its `cause`, and the `errors` of an AggregateError, nearest first. Objects that are not Errors
+ * count too (Prisma's driver adapters put plain objects into `cause`); circles are walked once.
  */
 export function errorChain(error: unknown): readonly ErrorNode[] {
   const chain: ErrorNode[] = []

@@ -17,14 +17,15 @@ export interface Classified {
 }
 
 /**
- * Finds an error's code: first by the codes of our own errors, nearest first; then by what drivers throw (the AWS
- * SDK, pg and Prisma, ioredis, fs; what a PKCS#11 module returns gets its code in @sealfleet/hsm); UNCLASSIFIED when nothing fits. Walks `cause` and `AggregateError.errors`.
- * Never throws.
+ * Finds an error's code: first by the codes of our own errors, nearest first; then by the drivers' errors (the AWS SDK,
+ * pg and Prisma, ioredis, fs; return values of a PKCS#11 module get their code in @sealfleet/hsm); UNCLASSIFIED when
+ * nothing fits. Walks `cause` and `AggregateError.errors`. Never throws.
  */
 export function classify(error: unknown, context: ClassifyContext = {}): Classified {
   const chain = errorChain(error)
   const { abortReason, ...rest } = context
-  // Anyone who aborts decides what it means: the AbortError that follows, and what wraps it, only say that it happened.
+  // The reason of an abort decides its meaning: the AbortError that follows, and its wrappers, only say that it
+  // happened.
   if (abortReason !== undefined && abortReason !== error && isAbort(chain)) return classify(abortReason, rest)
   const found = ownCode(chain) ?? foreignCode(chain, context)
   if (found !== undefined) return found
@@ -37,7 +38,7 @@ export function exitStatusOf(error: unknown, context?: ClassifyContext): number 
   return classify(error, context).failure.exitStatus
 }
 
-/** What to do first about an error, for on-call: its own advice, else that of its code. */
+/** The first action after an error, for on-call: its own advice, else that of its code. */
 export function adviceOf({ code, from }: Pick<Classified, 'code' | 'from'>): string {
   return ownAdvice(from) ?? adviceFor(code, 'on-call')
 }

@@ -1,13 +1,13 @@
 import { adviceFor } from './advice.js'
 import type { FailureCode } from './list.js'
 
-/** An error of this package, with a code of the closed list and what to do about it. */
+/** An error of this package, with a code of the closed list and advice. */
 export class CodedError extends Error {
   override readonly name = 'JobsError'
   readonly code: FailureCode
-  /** the first thing to do: what this error was given, else a producer's, whose client throws it */
+  /** the first action: this error's own advice, else the list's for a producer, whose client throws it */
   readonly fix: string
-  /** what this error was given, anyone who reads it */
+  /** this error's own advice, for any reader */
   readonly ownFix: string | undefined
 
   constructor(code: FailureCode, message: string, options: { cause?: unknown; fix?: string } = {}) {

@@ -28,7 +28,7 @@ function broken(dependency: Dependency, summary: string, fix: string): FailureEn
   }
 }
 
-/** Outages that end by themselves: no attempt is burned, the fleet slows down behind a breaker. */
+/** Outages that end by themselves: no attempt is counted, the fleet slows down behind a breaker. */
 export const TRANSIENT_INFRASTRUCTURE = {
   HSM_UNAVAILABLE: transient(
     'hsm',
@@ -76,7 +76,7 @@ export const TRANSIENT_INFRASTRUCTURE = {
   },
 } as const satisfies Record<string, FailureEntry>
 
-/** Broken for every file: the intake pauses, someone is paged, the backlog stays whole. */
+/** Broken for every file: intake pauses, on-call is paged, the backlog is kept. */
 export const BROKEN_INFRASTRUCTURE = {
   HSM_ACCESS_DENIED: broken(
     'hsm',

@@ -7,7 +7,10 @@ function integrity(exitStatus: ExitStatus, summary: string, fix: string): Failur
 
 const INSPECT = 'Run `npx sealfleet object inspect` on it, then `npx sealfleet trace ID`; keep the object as evidence.'
 
-/** Bytes that are not what they must be: one new attempt, then dead; someone is paged. Order and names as in FORMAT §7. */
+/**
+ * Bytes that differ from the expected ones: one new attempt, then dead; on-call is paged. Order and names as in FORMAT
+ * §7.
+ */
 export const INTEGRITY = {
   E_FORMAT: integrity(
     3,

@@ -18,7 +18,7 @@ const ENTRIES = {
 
 export type FailureCode = keyof typeof ENTRIES
 
-/** Every code there is. A code that is not here does not exist; a test keeps docs/RUNBOOK.md complete. */
+/** All codes. No other code exists; a test keeps docs/RUNBOOK.md complete. */
 export const FAILURE_CODES = Object.keys(ENTRIES) as readonly FailureCode[]
 
 /** The closed list of failures (ARCHITECTURE §5): class, policy, exit status, owner, runbook section. */

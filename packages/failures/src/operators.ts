@@ -1,7 +1,7 @@
 import { permanent } from './permanent.js'
 import type { FailureEntry } from './terms.js'
 
-/** What needs operators, and what is wrong with their requests and signatures. */
+/** Actions that need operators, and faults of their requests and signatures. */
 export const OPERATORS_REQUEST = {
   REQUEST_NEEDED: permanent(
     'security',

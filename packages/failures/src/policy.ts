@@ -2,11 +2,11 @@ import type { BackoffStrategy } from 'bullmq'
 import { classify } from './classify.js'
 import type { Dependency, Failure } from './terms.js'
 
-/** No wait between two attempts is longer. */
+/** The longest wait between two attempts. */
 export const BACKOFF_CAP_MS = 15 * 60_000
 export const BACKOFF_BASE_MS = 2_000
 
-/** Attempts of one file that may be burned in all, whatever ended them. The largest limit of a single code. */
+/** Attempts of one file that may be counted in total, whatever ended them. The largest limit of a single code. */
 export const MAX_ATTEMPTS = 12
 
 export interface BackoffOptions {
@@ -17,9 +17,9 @@ export interface BackoffOptions {
 }
 
 /**
- * Milliseconds to wait after the n-th attempt (n ≥ 1): full jitter, uniform in [0, min(cap, base · 2^(n−1))), so that a
- * crowd that failed together doesn't come back together.
- * Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+ * Milliseconds to wait after the n-th attempt (n ≥ 1): full jitter, uniform in [0, min(cap, base · 2^(n−1))), so that
+ * files that failed together are not retried together. Source:
+ * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */
 export function backoff(attempt: number, options: BackoffOptions = {}): number {
   const { baseMs = BACKOFF_BASE_MS, capMs = BACKOFF_CAP_MS, random = Math.random } = options
@@ -27,14 +27,14 @@ export function backoff(attempt: number, options: BackoffOptions = {}): number {
   return Math.floor(random() * ceiling)
 }
 
-/** The attempts of a file that burned, the one that just failed included. */
+/** The counted attempts of a file, including the one that just failed. */
 export interface AttemptHistory {
   readonly counted: number
-  /** how many of those ended with the same code as this one; when unknown, `burned` */
+  /** the number of them that ended with the same code as this one; when unknown, `burned` */
   readonly sameCode?: number
 }
 
-/** What a worker does with a job that failed. */
+/** A worker's action for a failed job. */
 export type Decision =
   | { readonly action: 'retry'; readonly delayMs: number }
   | { readonly action: 'hold'; readonly dependency: Dependency; readonly delayMs: number }
@@ -53,7 +53,7 @@ export function decide(failure: Failure, history: AttemptHistory, options: Backo
     }
     case 'hold':
     case 'pause':
-      // Who is given back in a crowd comes back in a crowd, unless each waits a little differently.
+      // Jobs given back together would come back together, without a little jitter.
       return { action: policy.kind, dependency: policy.dependency, delayMs: backoff(3, options) }
     case 'dead':
     case 'record':

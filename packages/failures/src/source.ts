@@ -28,7 +28,7 @@ function permanent(exitStatus: 1 | 4, summary: string, fix: string): FailureEntr
   }
 }
 
-/** Files that can't be read (or written) just now: tried again after a back-off. */
+/** Files that cannot be read (or written) at the moment: retried after a back-off. */
 export const TRANSIENT_SOURCE = {
   SOURCE_BUSY: transient(
     12,
@@ -55,7 +55,7 @@ export const TRANSIENT_SOURCE = {
   },
 } as const satisfies Record<string, FailureEntry>
 
-/** Files that can't be read as asked: dead at once, upstream must act. */
+/** Files that cannot be read as requested: dead at once, upstream must act. */
 export const PERMANENT_SOURCE = {
   SOURCE_MISSING: permanent(
     4,

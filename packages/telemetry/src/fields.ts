@@ -6,7 +6,7 @@ import { isHarmless } from './scrub.js'
  * `fileId` by mistake is not logged, and neither is a field that isn't here.
  */
 const SHAPES = {
-  // who and what
+  // identities
   fileId: 'uuid',
   attemptId: 'uuid',
   batchId: 'uuid',
@@ -25,7 +25,7 @@ const SHAPES = {
   variable: 'word',
   version: 'name',
   role: 'word',
-  // what happened
+  // events
   event: 'word',
   step: 'word',
   state: 'word',
@@ -43,7 +43,7 @@ const SHAPES = {
   dryRun: 'boolean',
   ready: 'boolean',
   page: 'boolean',
-  // how much, how long
+  // quantities and durations
   bytes: 'number',
   total: 'number',
   count: 'number',
@@ -65,7 +65,7 @@ const SHAPES = {
   pid: 'number',
   port: 'number',
   exitStatus: 'number',
-  // what maintenance did
+  // actions of maintenance
   lost: 'number',
   requeued: 'number',
   relayed: 'number',
@@ -78,7 +78,7 @@ const SHAPES = {
   expired: 'number',
   found: 'number',
   chained: 'number',
-  // the head of a checkpoint: anyone who collects logs keeps it where no database reaches
+  // the head of a checkpoint: collected logs keep it out of the database's reach
   checkpoint: 'number',
   batch: 'number',
   checkpointSha256: 'sha256',
@@ -97,7 +97,7 @@ const SHAPES = {
 type ShapeName = (typeof SHAPES)[keyof typeof SHAPES]
 type ValueOf<S extends ShapeName> = S extends 'number' ? number : S extends 'boolean' ? boolean : string
 
-/** What may be logged. `err` takes anything that was thrown, and logs what `safeError` keeps of it. */
+/** Fields that may be logged. `err` takes any thrown value, and logs what `safeError` keeps of it. */
 export type LogFields = { readonly [F in keyof typeof SHAPES]?: ValueOf<(typeof SHAPES)[F]> | undefined } & {
   readonly err?: unknown
 }
@@ -118,7 +118,7 @@ const PATTERNS: Readonly<Record<Exclude<ShapeName, 'number' | 'boolean'>, RegExp
   sqlState: /^[0-9A-Z]{5}$/,
 }
 
-/** The fields that are on the list and of their shape; everything else is left out. Never throws. */
+/** The fields that are on the list and have their shape; all others are dropped. Never throws. */
 export function allowedFields(fields: LogFields, secrets: readonly string[] = []): Record<string, unknown> {
   const result: Record<string, unknown> = {}
   for (const [name, shape] of Object.entries(SHAPES)) {

@@ -39,12 +39,12 @@ export function hsmMetrics({ counter, gauge, histogram }: Makers) {
     hsmSessions: gauge('hsm_sessions', 'Sessions of the pool by state: idle, leased, hung, broken', ['token', 'state']),
     hsmSessionsWanted: gauge(
       'hsm_sessions_wanted',
-      'Sessions that the agents that are ready should have; more than there are: the token gave no more',
+      'Sessions that the ready agents should have; more than there are: the token gave no more',
       ['token'],
     ),
     hsmSessionShortages: counter(
       'hsm_session_shortages_total',
-      'Times an agent had to do with fewer sessions (refused), or wants more than the token says it allows (limit)',
+      'Times an agent got fewer sessions than it wanted (refused), or wants more than the token allows (limit)',
       ['token', 'reason'],
     ),
     hsmAgents: gauge('hsm_agents', 'Agent processes by state: starting, ready, retiring', ['token', 'state']),
@@ -73,7 +73,7 @@ export function hsmMetrics({ counter, gauge, histogram }: Makers) {
     hsmKeyMismatches: counter('hsm_key_mismatches_total', 'Times a master key was found not to be the registered one', [
       'token',
     ]),
-    hsmDisagreements: counter('hsm_disagreements_total', 'Times two computations of the same thing differed', ['role']),
+    hsmDisagreements: counter('hsm_disagreements_total', 'Times two computations of the same value differed', ['role']),
     hsmServing: gauge('hsm_token_serving', '1 for the token that operations go to', ['token']),
     hsmTokenUsable: gauge('hsm_token_usable', '1 when a token could serve', ['token']),
     hsmFailovers: counter(

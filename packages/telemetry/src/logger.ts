@@ -4,13 +4,13 @@ import { scrub } from './scrub.js'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
-/** One call: fields of the list and a message, or a message alone. There are no `%s`: what varies is a field. */
+/** One call: fields of the list and a message, or a message alone. There is no `%s`: variable parts are fields. */
 export interface LogCall {
   (fields: LogFields, message: string): void
   (message: string): void
 }
 
-/** The part of pino that can't leak. */
+/** The part of pino that cannot leak. */
 export interface Logger {
   readonly level: string
   readonly trace: LogCall
@@ -27,9 +27,9 @@ export interface LoggerOptions {
   /** the program: worker, ops, sealfleet */
   readonly name: string
   readonly level?: LogLevel
-  /** where lines go: standard output, when not given */
+  /** the destination of lines; default standard output */
   readonly destination?: DestinationStream
-  /** configured secrets, as they stand, so that not even a message may hold one by accident */
+  /** configured secrets, verbatim, so that not even a message can hold one by accident */
   readonly secrets?: readonly string[]
 }
 
@@ -42,8 +42,8 @@ export function createLogger({ name, level = 'info', destination, secrets = [] }
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: (safe: unknown) => safe },
   }
-  // Written at once: pino's own default hands lines to the system later, so that a dying process lost its last ones, or a
-  // fatal line, which is flushed, came before the warning that explains it (2 of 50 starts).
+  // Written at once: by default pino writes later, so that a dying process lost its last lines, or a fatal line, which
+  // is flushed, came before the warning that explains it (2 of 50 starts).
   return wrap(pino(options, destination ?? pino.destination({ dest: 1, sync: true })), secrets)
 }
 
@@ -55,7 +55,7 @@ function wrap(target: Pino, secrets: readonly string[]): Logger {
       if (!target.isLevelEnabled(level)) return
       const fields: unknown = first
       const given = typeof fields === 'object' && fields !== null ? fields : {}
-      // Who throws the error itself at the logger means `err`.
+      // An error passed directly to the logger means `err`.
       const allowed = allowedFields(given instanceof Error ? { err: given } : given, secrets)
       target[level](allowed, scrub(typeof first === 'string' ? first : String(message ?? ''), secrets))
     }

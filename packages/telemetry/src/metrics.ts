@@ -8,16 +8,16 @@ const PREFIX = 'sealfleet_'
 const LONG_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
 
 export interface MetricsOptions {
-  /** also the process's own (memory, event loop, garbage collection); true unless a test wants silence */
+  /** also the process's own metrics (memory, event loop, garbage collection); true except in tests that need silence */
   readonly processMetrics?: boolean
   /** added to every series, e.g. `{ program: 'worker' }` */
   readonly defaultLabels?: Readonly<Record<string, string>>
 }
 
 /**
- * A registry with every metric of Sealfleet, so that names and labels are in one place and dashboards can trust them.
- * Labels have few values (codes, states, steps, names of key domains); ids, paths and messages never become labels. A registry belongs to
- * one program; nothing is registered globally.
+ * A registry with every metric of Sealfleet, so that names and labels are in one place and dashboards can rely on them.
+ * Labels have few values (codes, states, steps, names of key domains); ids, paths and messages never become labels. A
+ * registry belongs to one program; none is global.
  */
 export function createMetrics({ processMetrics = true, defaultLabels }: MetricsOptions = {}) {
   const registry = new Registry()
@@ -43,26 +43,26 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     attempts: counter('attempts_total', 'Ingest attempts that ended, by outcome and failure code', ['outcome', 'code']),
     attemptSeconds: histogram('attempt_duration_seconds', 'Duration of ingest attempts', LONG_S, ['outcome']),
     failures: counter('failures_total', 'Failures by code and class', ['code', 'class']),
-    unclassified: counter('unclassified_failures_total', 'Failures without a code: each one wants a new code'),
+    unclassified: counter('unclassified_failures_total', 'Failures without a code: each one needs a new code'),
     plaintextBytes: counter('plaintext_bytes_total', 'Bytes of files sealed and committed'),
     objectBytes: counter('object_bytes_total', 'Bytes of sealed objects committed'),
 
     /** outcome: done, skipped, failed, retried, released, fenced */
     rekeyAttempts: counter(
       'rekey_attempts_total',
-      'Tries at sealing a stored file again, by outcome and failure code',
+      'Tries at re-encrypting a stored file, by outcome and failure code',
       ['outcome', 'code'],
     ),
-    rekeySeconds: histogram('rekey_duration_seconds', 'Duration of tries at sealing a stored file again', LONG_S, [
+    rekeySeconds: histogram('rekey_duration_seconds', 'Duration of tries at re-encrypting a stored file', LONG_S, [
       'outcome',
     ]),
-    rekeyBytes: counter('rekey_plaintext_bytes_total', 'Bytes of files sealed again and committed'),
+    rekeyBytes: counter('rekey_plaintext_bytes_total', 'Bytes of files re-encrypted and committed'),
     rekeyItems: gauge(
       'rekey_items',
       'Files of the latest rekey runs, those that are open or ended within a week, by state',
       ['state'],
     ),
-    rekeyRuns: gauge('rekey_open_runs', 'Rekey runs that are not over, by state', ['state']),
+    rekeyRuns: gauge('rekey_open_runs', 'Rekey runs that have not ended, by state', ['state']),
 
     workerJobs: gauge('worker_jobs', 'Jobs this process is running', ['queue']),
     workerBytesInFlight: gauge('worker_bytes_in_flight', 'Bytes of part buffers this process holds'),
@@ -83,12 +83,12 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'accepted − (queued + running + stored + dead + discarded + deleted); anything but 0 is a lost file',
     ),
     deadLetters: gauge('dead_letters', 'Open dead letters by code', ['code']),
-    retryingFiles: gauge('retrying_files', 'Files that failed and are tried again, by the code of their last failure', [
+    retryingFiles: gauge('retrying_files', 'Files that failed and will be retried, by the code of their last failure', [
       'code',
     ]),
     retryingOldestSeconds: gauge(
       'retrying_oldest_seconds',
-      'Age of the oldest file that failed and is tried again, since it was accepted',
+      'Age of the oldest file that failed and will be retried, since it was accepted',
       ['code'],
     ),
 
@@ -98,26 +98,26 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'task',
       'outcome',
     ]),
-    maintenanceSeconds: histogram('maintenance_duration_seconds', 'Duration of the tasks of maintenance', LONG_S, [
+    maintenanceSeconds: histogram('maintenance_duration_seconds', 'Duration of maintenance tasks', LONG_S, [
       'task',
     ]),
     maintenanceLastRun: gauge(
       'maintenance_last_run_timestamp_seconds',
-      'When a task of maintenance last ended well in this process',
+      'When a maintenance task last succeeded in this process',
       ['task'],
     ),
     maintenanceCounts: counter(
       'maintenance_actions_total',
-      'What maintenance found and did: jobs lost, requeued, objects deleted, uploads aborted, …',
+      'Findings and actions of maintenance: jobs lost, requeued, objects deleted, uploads aborted, …',
       ['task', 'thing'],
     ),
-    maintenanceFindings: gauge('maintenance_findings', 'Things that a person must look at, as of the last time', [
+    maintenanceFindings: gauge('maintenance_findings', 'Findings that need attention, as of the last run', [
       'task',
     ]),
     auditUnsealed: gauge('audit_unsealed_rows', 'Rows of the audit log that are in no batch of its chain yet'),
     auditUnsealedSeconds: gauge('audit_unsealed_oldest_seconds', 'Age of the oldest of them'),
     auditCheckpoint: gauge('audit_checkpoint_timestamp_seconds', 'When the chain was last seen signed and copied'),
-    keyRotationDue: gauge('key_rotation_due', '1 when an active master key is older than its domain wants', [
+    keyRotationDue: gauge('key_rotation_due', '1 when an active master key is older than the rotation period of its domain', [
       'domain',
       'role',
     ]),
@@ -130,13 +130,13 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'dependency',
       'code',
     ]),
-    alerts: counter('pages_total', 'Failures that must wake someone', ['code']),
+    alerts: counter('pages_total', 'Failures that page on-call', ['code']),
   }
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** What every failure counts as, in one place: by code, whether it pages, whether no one knows it. */
+/** Counts a failure, in one place: by code, whether it pages, whether it is unclassified. */
 export function countFailure(
   metrics: Metrics,
   failure: { readonly code: string; readonly class: string; readonly page: boolean },

@@ -1,6 +1,6 @@
 import { isHarmless, scrub } from './scrub.js'
 
-/** All that a log, a dead letter or a job's `failedReason` may know of an error. */
+/** Everything that a log, a dead letter or a job's `failedReason` may contain of an error. */
 export interface SafeError {
   /** the failure's code, or `UNCLASSIFIED` */
   readonly code: string
@@ -20,10 +20,10 @@ export interface SafeError {
 }
 
 export interface SafeErrorOptions {
-  /** the place in the closed list that a classifier found */
+  /** the error's place in the closed list, found by a classifier */
   readonly code?: string
   readonly class?: string
-  /** values that must not appear, whatever they look like */
+  /** values that must not appear, whatever their form */
   readonly secrets?: readonly string[]
 }
 
@@ -34,9 +34,9 @@ const CODE = /^[A-Z][A-Z0-9_]{1,63}$/
 type Node = Readonly<Record<string, unknown>>
 
 /**
- * Keeps of an error what is known to be harmless: codes, numbers, names, and the message scrubbed. Stacks, causes'
- * messages and every other property (an SDK's request and response, a driver's query and its parameters) stay behind.
- * Takes anything that can be thrown; never throws.
+ * Keeps the harmless parts of an error: codes, numbers, names, and the scrubbed message. Stacks, causes' messages and
+ * every other property (an SDK's request and response, a driver's query and its parameters) are dropped. Takes any
+ * thrown value; never throws.
  */
 export function safeError(error: unknown, options: SafeErrorOptions = {}): SafeError {
   const chain = walk(error)
@@ -81,7 +81,7 @@ function walk(error: unknown): readonly Node[] {
   return chain
 }
 
-/** A getter of a hostile or broken error must not break the log. */
+/** A throwing getter of a hostile or broken error must not break the log. */
 function read(node: Node, property: string): unknown {
   try {
     return node[property]

@@ -1,22 +1,22 @@
 import { oneLine } from './text/printable.js'
 
-/** A message is cut here: what is longer is a dump and not a message. */
+/** Longest message; a longer text is a dump and not a message. */
 const LIMIT = 500
 
 const WORDS = 'password|passwd|passphrase|secret|token|credential|signature|authorization|access_?key|api_?key|nonce'
-/** A name that says that its value is secret. Bounded, so that no message makes the search slow. */
+/** A name that marks its value as secret. Bounded, so that no message makes the search slow. */
 const NAME = `(?:\\b[\\w-]{0,32}(?:${WORDS})[\\w-]{0,32}|\\b(?:[\\w-]{0,32}[_-])?(?:pin|pwd|key))`
 const VALUE = `(?:"[^"]*"|'[^']*'|[^\\s,;)}\\]]+)`
-/** What stands for a value in advice of ours: `token=LABEL`. */
+/** The placeholder of a value in our own advice: `token=LABEL`. */
 const PLACEHOLDERS = 'LABEL|NAME|FILE|TEXT|VALUE|PIN|…'
-/** Names as programs write them: sessionToken, SECRET_ACCESS_KEY, x-amz-security-token. */
+/** Names in program style: sessionToken, SECRET_ACCESS_KEY, x-amz-security-token. */
 const COMPOUND = /[a-z][A-Z]|[_-]/
 const SECRET_NAME = new RegExp(WORDS, 'i')
 
 type Shape = readonly [shape: RegExp, kept: string | ((...match: string[]) => string)]
 
 /**
- * Shapes that carry a secret, and what stays of them; never a word of our own sentences, in which `token`, `key` and
+ * Patterns of text with secrets, and their replacements; never a word of our own sentences, in which `token`, `key` and
  * `signature` stand before a colon too. Order matters: whole URLs first, bare runs of characters last.
  */
 const SHAPES: readonly Shape[] = [
@@ -40,7 +40,7 @@ const SHAPES: readonly Shape[] = [
       COMPOUND.test(name) && SECRET_NAME.test(name) ? `${name}${colon}[redacted]` : whole,
   ],
   [/(\b(?:proxy-)?authorization:\s{1,4})\S+/gi, '$1[redacted]'],
-  // No sentence goes on like this behind such a word: letters mixed with digits; digits alone behind a PIN.
+  // Never in our sentences after such a word: letters mixed with digits, or digits alone after a PIN.
   [
     /(\b(?:pin|pwd|password|passwd|passphrase|secret|credential|nonce)s?:\s{1,4})(?=[^\s,;)}\]\d]{0,64}\d)(?=[^\s,;)}\]A-Za-z]{0,64}[A-Za-z])[^\s,;)}\]]+/gi,
     '$1[redacted]',
@@ -63,22 +63,22 @@ const SHAPES: readonly Shape[] = [
 ]
 
 /**
- * A message made fit for a log: one line, at most 500 characters, without `secrets` (the configured ones, as they
- * stand) and without anything of a shape that secrets have. It is a net below the rule that no secret enters a
+ * Makes a message safe for a log: one line, at most 500 characters, without `secrets` (the configured ones, verbatim)
+ * and without any text that looks like a secret. It is a second line of defence behind the rule that no secret enters a
  * message, not a replacement for it.
  */
 export function scrub(message: string, secrets: readonly string[] = []): string {
-  // A dump may be long; the shapes are only looked for in what could be shown.
+  // A dump may be long; only the part that could be shown is searched.
   let text = message.slice(0, LIMIT * 4)
   for (const secret of secrets) if (secret.length >= 4) text = text.replaceAll(secret, '[redacted]')
   for (const [shape, kept] of SHAPES)
     text = typeof kept === 'string' ? text.replace(shape, kept) : text.replace(shape, kept)
-  // Line breaks could forge lines, control characters talk to a terminal.
+  // Line breaks could forge lines; control characters control a terminal.
   text = oneLine(text.trim())
   return text.length > LIMIT ? `${text.slice(0, LIMIT).replace(/[\ud800-\udbff]$/, '')}…` : text
 }
 
-/** Whether a text has nothing that `scrub` would take out: names and codes are kept whole or not at all. */
+/** Whether `scrub` would leave a text unchanged: names and codes are kept whole or not at all. */
 export function isHarmless(text: string, secrets: readonly string[] = []): boolean {
   return scrub(text, secrets) === text
 }

@@ -15,7 +15,7 @@ export interface DatabaseConfig {
   readonly connectTimeoutMs: number
   readonly statementTimeoutMs: number
   readonly transport: Transport
-  /** stands for `sslmode=verify-full` where the URL has no mode */
+  /** implies `sslmode=verify-full` when the URL has no mode */
   readonly tls: TlsConfig | undefined
 }
 
@@ -71,7 +71,7 @@ export const database = defineConcern({
   },
 })
 
-/** Modes in which settings of TLS would have no effect, or would be believed to have more than they do. */
+/** Modes in which TLS settings would have no effect, or a weaker one than they suggest. */
 function withoutTls(url: string): string | undefined {
   const mode = new URL(url).searchParams.get('sslmode')
   return mode === null || ['require', 'verify-ca', 'verify-full'].includes(mode)

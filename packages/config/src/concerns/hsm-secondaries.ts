@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { absolutePath, absolutePathFault } from '../path.js'
 import { tokenLabel } from './token-label.js'
 
-/** A token that holds the same keys as the primary, and serves while that can't. */
+/** A token with the same keys as the primary, which serves while the primary cannot. */
 export interface SecondaryToken {
   /** label of the token */
   readonly token: string
@@ -28,7 +28,7 @@ const FIELDS = ['token', 'serial', 'module', 'pin-file', 'pin-id']
  */
 export const secondaryList: z.ZodType<readonly SecondaryToken[], string> = z.string().transform((value, context) => {
   const entries = value.split(';').map((entry) => entry.trim())
-  // One semicolon at the end is how lists that are edited by hand look.
+  // Lists edited by hand often end with a semicolon.
   if (entries.length > 1 && entries.at(-1) === '') entries.pop()
   return entries.map((entry, index) => {
     const parsed = parseEntry(entry)
@@ -38,7 +38,7 @@ export const secondaryList: z.ZodType<readonly SecondaryToken[], string> = z.str
   })
 })
 
-/** The token, or what is wrong with its text. */
+/** The token, or the fault of its text. */
 function parseEntry(entry: string): SecondaryToken | string {
   const given = new Map<string, string>()
   const env: Record<string, string> = {}

@@ -8,7 +8,7 @@ import { secondaryList, type SecondaryToken } from './hsm-secondaries.js'
 import { tokenLabel } from './token-label.js'
 import type { Variable } from '../variable.js'
 
-/** Where the token's PIN comes from: a path handed to the HSM's agent unread, or a value (for development). */
+/** The source of the token's PIN: a path handed to the HSM's agent unread, or a value (for development). */
 export type PinConfig =
   { readonly kind: 'file'; readonly path: string } | { readonly kind: 'value'; readonly value: Secret }
 
@@ -20,15 +20,15 @@ export interface HsmConfig {
   /** needed only where two tokens of the module carry that label */
   readonly serial: string | undefined
   readonly pin: PinConfig
-  /** a name for the configured PIN, never derived from it; a rejected PIN is latched under it */
+  /** a name for the configured PIN, never derived from it; a rejected PIN is locked out under it */
   readonly pinId: string
   /** agent processes */
   readonly agents: number
   /** tokens that hold the same keys, in order of preference */
   readonly secondaries: readonly SecondaryToken[]
-  /** sessions of each agent: what was asked for, or what the fleet's budget leaves of it */
+  /** sessions of each agent: the requested number, or fewer if the fleet's budget gives fewer */
   readonly sessions: number
-  /** sessions that the whole fleet may have of a token; 0: no such limit */
+  /** sessions of a token for the whole fleet; 0: no limit */
   readonly sessionBudget: number
   /** worker processes that share the budget */
   readonly workers: number | undefined

@@ -2,27 +2,29 @@ import { defineConcern } from '../concern.js'
 import { flag, optional, wholeNumber, withDefault } from '../variable.js'
 
 export interface MaintenanceConfig {
-  /** seconds between two looks for jobs that Redis lost; every 15th looks at each open file */
+  /** seconds between two looks for jobs that Redis lost; every 15th look reads each open file */
   readonly reconcileSeconds: number
   readonly sweepSeconds: number
   readonly scanSeconds: number
-  /** an attempt must have been over for so long before anything of it is deleted from the store */
+  /** seconds after an attempt's end before any of its remains are deleted from the store */
   readonly sweepGraceSeconds: number
-  /** seconds between two looks for destructions of master keys that are due */
+  /** seconds between two looks for due destructions of master keys */
   readonly destroySeconds: number
-  /** a destruction waits so many seconds at least */
+  /** the shortest wait of a destruction, in seconds */
   readonly destroyMinWaitSeconds: number
-  /** seconds between two looks for rows of the audit log that can be chained, and between two checkpoints of the chain */
+  /**
+   * seconds between two looks for rows of the audit log that can be chained, and between two checkpoints of the chain
+   */
   readonly auditChainSeconds: number
   readonly auditCheckpointSeconds: number
-  /** MiB of stored objects that scrubbing reads a second; undefined: it does not scrub */
+  /** MiB of stored objects that scrubbing reads per second; undefined: no scrubbing */
   readonly scrubMibPerSecond: number | undefined
   /** days of one pass of scrubbing over the whole store */
   readonly scrubEveryDays: number
-  /** an attempt's place must have been taken by another for so long before its object is deleted */
+  /** seconds after an attempt was superseded before its object is deleted */
   readonly supersededGraceSeconds: number
   readonly retentionSeconds: number
-  /** whether maintenance deletes what is past its retention, or only counts it */
+  /** whether maintenance deletes files past their retention, or only counts them */
   readonly retentionDelete: boolean
   /** milliseconds between two looks into an empty outbox */
   readonly relayMs: number

@@ -5,15 +5,15 @@ import type { Problem } from '../problem.js'
 import type { Transport } from '../transport.js'
 import { withDefault } from '../variable.js'
 
-/** Dependencies that are spoken to over a network. */
+/** Dependencies reached over a network. */
 export const NETWORKED = ['redis', 'database', 's3', 'ops'] as const
 export type Networked = (typeof NETWORKED)[number]
 
-/** What every program is told about the protection of connections and files, whatever sections it uses. */
+/** Settings for the protection of connections and files, which every program gets, whatever sections it uses. */
 export interface ProtectionConfig {
-  /** dependencies that may be spoken to without TLS beyond this machine */
+  /** dependencies that may be reached without TLS beyond this machine */
   readonly allowPlaintext: ReadonlySet<Networked>
-  /** folders whose files may be readable by others: a container's runtime has mounted them */
+  /** folders whose files may be readable by others, because a container's runtime mounted them */
   readonly secretFolders: readonly string[]
 }
 
@@ -52,7 +52,7 @@ const variables = {
 
 export const protection = defineConcern({ variables, build: (values): ProtectionConfig => values })
 
-/** How TLS is had, per dependency. */
+/** The way to get TLS, per dependency. */
 const MENDS: Readonly<Record<Networked, { readonly variable: string; readonly mend: string }>> = {
   redis: { variable: 'SEALFLEET_REDIS_URL', mend: 'use a rediss: URL (SEALFLEET_REDIS_TLS_CA_FILE for an own CA)' },
   database: {
@@ -66,7 +66,7 @@ const MENDS: Readonly<Record<Networked, { readonly variable: string; readonly me
   },
 }
 
-/** What the needed sections reach without protection, unless that is allowed. */
+/** Unprotected connections of the needed sections that are not allowed. */
 export function exposureProblems(
   transports: Readonly<Partial<Record<Networked, Transport | undefined>>>,
   allowed: ReadonlySet<Networked>,

@@ -24,9 +24,12 @@ export interface S3Config {
   readonly commandPatienceMs: number
   /** sign requests without hashing their bodies; only over https, where TLS protects them */
   readonly unsignedPayload: boolean
-  /** `when-required`: no checksum is sent that the request could do without, for older stores */
+  /** `when-required`: no optional checksum is sent, for older stores */
   readonly checksums: 'when-supported' | 'when-required'
-  /** whether workers write a file's root and path into the metadata of its object, which anyone who may read the bucket can read */
+  /**
+   * whether workers write a file's root and path into the metadata of its object, which every reader of the bucket can
+   * see
+   */
   readonly pathMetadata: 'off' | 'plain'
   readonly transport: Transport
   readonly tls: TlsConfig | undefined

@@ -5,14 +5,14 @@ import type { Problem } from '../problem.js'
 import { Secret } from '../secret.js'
 import { optional, optionalFile, type Values, type Variable } from '../variable.js'
 
-/** Whom a connection over TLS trusts, and how it says who it is; undefined members are Node's defaults. */
+/** The trusted certificates of a TLS connection, and our own; undefined members are Node's defaults. */
 export interface TlsConfig {
-  /** PEM; in place of the authorities that Node knows */
+  /** PEM; replaces the authorities that Node knows */
   readonly ca: string | undefined
   /** PEM, with its intermediate certificates */
   readonly cert: string | undefined
   readonly key: Secret | undefined
-  /** the name that the server's certificate must have, where it is not the host of the address */
+  /** the name that the server's certificate must have, if it is not the host of the address */
   readonly serverName: string | undefined
 }
 
@@ -90,15 +90,15 @@ const privateKey = z.string().transform((pem, context) => {
   }
 })
 
-/** Undefined when nothing of TLS is set. */
+/** Undefined when no TLS setting is given. */
 export function tlsOf({ tlsCa, tlsCert, tlsKey, tlsServerName }: TlsValues): TlsConfig | undefined {
   const tls = { ca: tlsCa, cert: tlsCert, key: tlsKey, serverName: tlsServerName }
   return Object.values(tls).some((value) => value !== undefined) ? tls : undefined
 }
 
 /**
- * What is wrong between the variables: one half of a key pair, a key of another certificate, or settings that can have no
- * effect, since the address is `plain`.
+ * Faults between the variables: half of a key pair, a key of another certificate, or settings without effect because
+ * the address is `plain`.
  */
 export function tlsProblems(variables: TlsVariables, values: TlsValues, plain: string | undefined): readonly Problem[] {
   const problem = ({ name, expects: wants, example }: Omit<Variable<unknown>, 'schema'>, fault: string): Problem[] => [
@@ -117,7 +117,7 @@ export function tlsProblems(variables: TlsVariables, values: TlsValues, plain: s
     : problem(variables.tlsKey, `is wrong: it is not the key of the first certificate in ${variables.tlsCert.name}`)
 }
 
-/** In the form that Node's `tls.connect`, and so every driver, takes; undefined when nothing is set. */
+/** In the form of Node's `tls.connect`, which every driver takes; undefined when no setting is given. */
 export function tlsOptions(tls: TlsConfig | undefined): TlsOptions | undefined {
   if (tls === undefined) return undefined
   const { ca, cert, key, serverName } = tls

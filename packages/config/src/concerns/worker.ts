@@ -4,20 +4,20 @@ import { byteSize, optional, wholeNumber, withDefault } from '../variable.js'
 export interface WorkerConfig {
   /** jobs at once in one process */
   readonly concurrency: number
-  /** stored files re-encrypted at once, beside those; 0: this process takes no part in re-encryption */
+  /** stored files re-encrypted at once, beside those; 0: this process re-encrypts none */
   readonly rekeyConcurrency: number
-  /** parts of one upload under way at once */
+  /** parts of one upload in flight at once */
   readonly partsInFlight: number
   /** bytes of part buffers that all jobs of the process may hold together; a job that doesn't fit waits */
   readonly bytesInFlight: number
-  /** a claim lasts this long by the database's clock */
+  /** duration of a claim, by the database's clock */
   readonly leaseSeconds: number
   readonly leaseRenewSeconds: number
   /** log2 of the segment size of new objects, 16..24 */
   readonly segLog2: number
-  /** after SIGTERM, how long running jobs may still take before they are cancelled and given back */
+  /** after SIGTERM, the time until running jobs are cancelled and given back */
   readonly shutdownGraceSeconds: number
-  /** a worker in which nothing has moved for so long, while jobs wait, ends; 0: it never does */
+  /** a worker without progress for this long, while jobs wait, ends; 0: never */
   readonly watchdogSeconds: number
   /** port of the worker's own health and metrics; undefined: none */
   readonly healthPort: number | undefined

@@ -28,7 +28,7 @@ export function isNetworkErrno(node: ErrorNode): boolean {
   return NETWORK.has(textOf(node, 'code'))
 }
 
-/** A connection that failed says nothing of whose it was: only the caller's context makes a code of it. */
+/** A failed connection does not show which dependency it was for: only the caller's context decides the code. */
 export function networkFailure(node: ErrorNode, during: ClassifyContext['during']): FailureCode | undefined {
   if (!isNetworkErrno(node)) return undefined
   switch (during) {

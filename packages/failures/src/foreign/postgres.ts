@@ -15,7 +15,7 @@ export function postgresFailure(node: ErrorNode): FailureCode | undefined {
   if (Object.hasOwn(PRISMA_CODES, prisma)) return PRISMA_CODES[prisma]
   const kind = textOf(node, 'kind')
   if (Object.hasOwn(POSTGRES_KINDS, kind)) return POSTGRES_KINDS[kind]
-  // `severity` tells a SQLSTATE from an errno of five letters (EPIPE).
+  // `severity` distinguishes a SQLSTATE from an errno of five letters (EPIPE).
   const isSqlState = SQLSTATE.test(code) && textOf(node, 'severity') !== ''
   const state = isSqlState ? code : originalState(node)
   if (state !== undefined)
@@ -27,7 +27,7 @@ export function postgresFailure(node: ErrorNode): FailureCode | undefined {
 function originalState(node: ErrorNode): string | undefined {
   const original = textOf(node, 'originalCode')
   if (SQLSTATE.test(original)) return original
-  // P2010, a raw query that failed: the SQLSTATE is in `meta`.
+  // P2010, a failed raw query: the SQLSTATE is in `meta`.
   const meta = node['meta']
   if (typeof meta !== 'object' || meta === null) return undefined
   const inner = textOf(meta as ErrorNode, 'code')

@@ -20,14 +20,14 @@ const BY_REPLY: Readonly<Record<string, FailureCode>> = {
 
 const NAMES = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError'])
 
-/** ioredis gives these plain Errors without a code (Redis.js, utils of 6.0); BullMQ passes on the first. */
+/** ioredis throws these as plain Errors without a code (Redis.js, utils of 6.0); BullMQ passes on the first. */
 const MESSAGE =
   /^(Connection is closed\.|Stream isn't writeable and enableOfflineQueue options is false|Command timed out|connect ETIMEDOUT)$/
 
-/** Redis 7.0's words for a command or key that the access list does not give to the user of a script; they begin with ERR. */
+/** Redis 7.0's words for a command or key that the access list forbids to the user of a script; they begin with ERR. */
 const FORBIDDEN_IN_SCRIPT = /The user executing the script can't|ACL failure in script/
 
-/** Lua replies of BullMQ: the job's lock is another worker's now, so this one is fenced. */
+/** Lua replies of BullMQ: another worker has the job's lock now, so this one is fenced. */
 const LOST_LOCK = /^(Missing lock for job |Lock mismatch for job )/
 
 /** Errors of ioredis and of BullMQ's connection. */

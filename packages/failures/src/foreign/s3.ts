@@ -52,10 +52,10 @@ const BY_STATUS: Readonly<Record<number, FailureCode>> = {
   507: 'S3_UNAVAILABLE',
 }
 
-/** Names that no other library's errors have, so they count even where the SDK left `$metadata` away. */
+/** Names that no other library's errors have, so they count even if the SDK omitted `$metadata`. */
 const UNMISTAKABLE = new Set(['CredentialsProviderError', 'SlowDown', 'NoSuchBucket', 'NoSuchKey'])
 
-/** Errors of the AWS SDK: they carry `$metadata`; a connection that failed gives a plain network error with it. */
+/** Errors of the AWS SDK: they carry `$metadata`; a failed connection gives a plain network error with it. */
 export function s3Failure(node: ErrorNode): FailureCode | undefined {
   const name = textOf(node, 'name')
   const metadata = node['$metadata']

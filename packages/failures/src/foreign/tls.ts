@@ -5,7 +5,10 @@ import type { FailureCode } from '../list.js'
 
 const CODES: Readonly<Record<TlsDependency, FailureCode>> = { database: 'DB_TLS', redis: 'REDIS_TLS', s3: 'S3_TLS' }
 
-/** TLS that failed says nothing of whose it was, but for Prisma's: only the caller's context makes a code of it. */
+/**
+ * Failed TLS does not show which dependency it was for, except for Prisma's: only the caller's context decides the
+ * code.
+ */
 export function tlsFailure(node: ErrorNode, during: ClassifyContext['during']): FailureCode | undefined {
   const dependency = node['kind'] === 'TlsConnectionError' || node['code'] === 'P1011' ? 'database' : during
   if (dependency !== 'database' && dependency !== 'redis' && dependency !== 's3') return undefined

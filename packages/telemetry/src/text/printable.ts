@@ -14,7 +14,7 @@ const UNSEEN = new RegExp(`(?! )[\\p{C}\\p{Z}\\p{Default_Ignorable_Code_Point}${
 const UNSEEN_IN_JSON = new RegExp(`(?![ \\n])[\\p{C}\\p{Z}\\p{Default_Ignorable_Code_Point}${INKLESS}]`, 'gu')
 
 const MARK = /\p{M}/u
-/** Vietnamese, Thai and Hebrew stack up to four marks on a letter; floods of them cover the lines around. */
+/** Vietnamese, Thai and Hebrew stack up to four marks on a letter; more of them cover the lines around. */
 const MOST_MARKS = 4
 
 const PLAIN = /^(?! )[\x20-\x5b\x5d-\x7e]*(?<! )$/
@@ -39,9 +39,9 @@ export function printable(text: string): string {
 }
 
 /**
- * The net under `printable`: a whole sentence as one line, in which texts from outside may already be escaped. Backslashes
- * and outer spaces stay, so doing it twice changes nothing. A sentence whose outside text skipped `printable` can't
- * break lines or drive a terminal either, but a backslash in it is not told from an escape.
+ * The net under `printable`: a whole sentence as one line, in which texts from outside may already be escaped.
+ * Backslashes and outer spaces stay, so doing it twice changes nothing. A sentence whose outside text skipped
+ * `printable` can't break lines or drive a terminal either, but a backslash in it is not told from an escape.
  */
 export function oneLine(sentence: string): string {
   return PLAIN_LINE.test(sentence) ? sentence : escaped(sentence, () => false)

@@ -6,12 +6,12 @@ const WIDE =
 const SPACING_MARK = /\p{Mc}/gu
 const ASCII = /^[\x20-\x7e]*$/
 
-/** An escape as `printable` writes it stays whole when a text is cut. */
+/** An escape written by `printable` stays whole when a text is cut. */
 const ESCAPE = /\\(?:u\{[0-9A-F]{1,6}\}|[nrt\\])/g
 
 /**
- * Columns that a printable text takes on a terminal: one a grapheme, two where it is wide, one more for each spacing mark.
- * Terminals differ on some scripts; where they do, this is the larger number, so that nothing wraps.
+ * Columns that a printable text takes on a terminal: one a grapheme, two where it is wide, one more for each spacing
+ * mark. Terminals differ on some scripts; where they do, this is the larger number, so that nothing wraps.
  */
 export function displayWidth(text: string): number {
   if (ASCII.test(text)) return text.length
@@ -40,7 +40,7 @@ export function cutMiddle(text: string, columns: number): string {
   return `${head.join('')}…${tail.join('')}`
 }
 
-/** Graphemes of a printable text, and its escapes: what is never cut apart. */
+/** Graphemes of a printable text, and its escapes: units that are never cut apart. */
 export function piecesOf(text: string): string[] {
   const pieces: string[] = []
   let from = 0
