@@ -1,4 +1,4 @@
-/** `npm run bench -- NAME [flags]`: runs tools/bench/NAME.mjs, after compiling what it measures. */
+/** `npm run bench -- NAME [flags]`: compiles the measured code and runs tools/bench/NAME.mjs. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ if (!existsSync(compiler)) {
   console.error('bench: the dependencies are missing: run `npm ci` first')
   process.exit(1)
 }
-// What it compiles and says belongs on stderr: stdout may be JSON for a program.
+// Output of the compiler goes to stderr: stdout may be JSON for a program.
 /** @param {string[]} args */
 const step = (args) => {
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 2, 2] })

@@ -1,6 +1,6 @@
 /**
- * `node tools/bucket.mjs`: makes the bucket of SEALFLEET_S3_BUCKET when it is missing, with versioning where the
- * server has it. For private and container installations; elsewhere a bucket is made by those who own the storage.
+ * `node tools/bucket.mjs`: makes the bucket of SEALFLEET_S3_BUCKET when it is missing, with versioning if the server
+ * has it. For private and container installations; elsewhere the owners of the storage make the bucket.
  */
 import './lib/node-version.mjs'
 import { CreateBucketCommand, HeadBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3'
@@ -45,7 +45,10 @@ async function exists(client, bucket) {
   }
 }
 
-/** Versions let readers pin what they read; a server without them says 400, 405 or 501, or takes it for a second creation: 409. */
+/**
+ * Versions let readers pin what they read; a server without them says 400, 405 or 501, or takes it for a second
+ * creation: 409.
+ */
 /** @param {S3Client} client @param {string} bucket */
 async function turnVersioningOn(client, bucket) {
   const VersioningConfiguration = { Status: /** @type {const} */ ('Enabled') }

@@ -1,4 +1,7 @@
-/** `npm run build`: the database client from prisma/schema.prisma, then every workspace by TypeScript's project references. */
+/**
+ * `npm run build`: generates the database client from prisma/schema.prisma, then builds every workspace by TypeScript's
+ * project references.
+ */
 import './lib/node-version.mjs'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** `npm run chaos -- [--minutes M] [--seed N] [--json FILE]`: kills, cuts and wipes what it can, and looks whether anything was lost. */
+/**
+ * `npm run chaos -- [--minutes M] [--seed N] [--json FILE]`: injects crashes, cut connections and lost data, and checks
+ * that no file was lost.
+ */
 import './lib/node-version.mjs'
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'

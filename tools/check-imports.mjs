@@ -1,6 +1,6 @@
 /**
- * `npm run lint` runs it: every import of the sources is held against the layout (docs/ARCHITECTURE.md, "Layout"). Prints each
- * violation in a line and exits with 1 when there is one.
+ * `npm run lint` runs it: compares every import of the sources with the layout (docs/ARCHITECTURE.md, "Layout"). Prints
+ * each violation on a line and exits with 1 if there is one.
  */
 import { checkout } from './lib/places.mjs'
 import { checkImports } from './lib/imports.mjs'

@@ -1,9 +1,9 @@
 /**
  * Generates the database client from prisma/schema.prisma into packages/records/src/generated, which is not committed.
- * Does nothing when the schema, Prisma's version and the outcome are those of the last time (`--force` does it anyway).
+ * Does nothing when the schema, Prisma's version and the result are unchanged (`--force` does it anyway).
  *
- * Works on a bare machine: Prisma 7 looks for its schema engine even to generate, and would fetch it, but never runs it for
- * that. So it is shown an executable that is certain to be there: Node itself.
+ * Works on a bare machine: Prisma 7 looks for its schema engine even to generate, and would download it, but never runs
+ * it for that. So it gets the path of an executable that certainly exists: Node itself.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -1,7 +1,8 @@
 /**
- * `npm run quickstart [-- PATH…]`: from a fresh clone to sealed files. Installs what is missing, starts private services
- * below .sealfleet/ (their roots are the folders of the PATHs, or the samples' own, and nothing else), makes master keys, starts two workers, maintenance and the dashboard, seals sample files (or the PATHs), restores
- * one and compares it, and shows that what is stored is not the plaintext. Running it again takes what is there.
+ * `npm run quickstart [-- PATH…]`: from a fresh clone to sealed files. Installs missing programs, starts private
+ * services below .sealfleet/ (their roots are the folders of the PATHs, or the samples' own, and nothing else), makes
+ * master keys, starts two workers, maintenance and the dashboard, seals sample files (or the PATHs), restores one and
+ * compares it, and shows that the stored bytes are not the plaintext. Another run uses what is there.
  */
 import './lib/node-version.mjs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
@@ -30,7 +31,7 @@ await runMain(async () => {
     return void console.log('npm run quickstart [-- PATH…]: files or folders of your own to seal')
 
   checkPath(home, 'this checkout', { services: true })
-  // Before anything is installed or started: what can't be done is said first.
+  // Before any installation or start: impossible requests are reported first.
   const given = asked.map((path) => resolve(path))
   const added = await missingRoots(given, { ...defaultRoots(home), ...loadState(home).roots })
 

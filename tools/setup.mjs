@@ -1,7 +1,7 @@
 /**
- * `npm run setup [-- --tests]`: what has to be on the machine and in node_modules before anything can be built or run.
- * Installs what is missing where it may (Debian or Ubuntu, as root or with passwordless sudo), else says which command
- * would. With everything there it only looks, and takes a fraction of a second.
+ * `npm run setup [-- --tests]`: the requirements on the machine and in node_modules for building and running. Installs
+ * missing ones if it may (Debian or Ubuntu, as root or with passwordless sudo), else names the command that would. When
+ * everything is there it only looks, and takes a fraction of a second.
  *
  *   --tests  also what only the tests need
  */

@@ -51,7 +51,7 @@ await runMain(async () => {
 async function runVitest(env) {
   const report = join(testHome, `vitest-${process.pid}.json`)
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  // Long runs only when they are asked for, by the full run or by name.
+  // Long runs only on request, by the full run or by name.
   const named = vitestArguments.some((argument) => argument.startsWith('--project'))
   const projects = named || env['SEALFLEET_TEST_FULL'] === '1' ? [] : ['--project=!endurance']
   const vitest = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
@@ -68,7 +68,7 @@ async function runVitest(env) {
   }
 }
 
-/** Makes an orderly end of a signal that comes while services start: otherwise they would be left behind. */
+/** Ends in good order on a signal that comes while services start: otherwise they would be left running. */
 function noteSignals() {
   const noted = new AbortController()
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {

@@ -1,12 +1,13 @@
 /**
  * `npm run bench -- memory [--json] [--files 8] [--size 6GiB] [--concurrency 8] [--part-size SIZE]
- * [--latency 0] [--seconds N]`: how much memory a worker takes while it seals large files, agents apart.
+ * [--latency 0] [--seconds N]`: the memory of a worker that seals large files, without its agents.
  *
- * A real worker process with its default settings (but `--concurrency` and `--part-size`) seals sparse files into an S3
- * server that throws everything away, both on this machine; its resident memory is read from /proc every 200 ms, from
- * the moment it is ready until the last file is STORED in Postgres. The sizes that the server received must be those of
- * the format's formula. With `--latency`, the server answers a part only so many milliseconds after its last byte, and
- * more part buffers are held: the worst a far-away store can do. `--seconds` ends the measurement early, for files that would take hours.
+ * A real worker process with its default settings (except `--concurrency` and `--part-size`) seals sparse files into an
+ * S3 server that discards everything, both on this machine. Its resident memory is read from /proc every 200 ms, from
+ * the moment it is ready until the last file is STORED in Postgres. The sizes that the server received must match the
+ * format's formula. With `--latency`, the server answers a part that many milliseconds after its last byte, so more
+ * part buffers are held: the worst case of a distant store. `--seconds` ends the measurement early, for files that
+ * would take hours.
  *
  * Exit status 1 when the memory is not below the limit at files up to 64 GiB, or a size is wrong.
  */
@@ -85,7 +86,7 @@ async function measure(asked, signal) {
       ...sink.env,
       SEALFLEET_CONCURRENCY: String(asked.concurrency),
       ...(asked.partSize !== undefined && { SEALFLEET_S3_PART_SIZE: String(asked.partSize) }),
-      // Not left to finish hours of work when the measurement ends early.
+      // Killed, so that it does not finish hours of work when the measurement ends early.
       SEALFLEET_SHUTDOWN_GRACE_SECONDS: '0',
     })
     const before = (await sink.report()).received

@@ -1,14 +1,14 @@
 /**
  * `npm run bench -- seal [--json] [--rounds N]`: how fast one core seals into memory, in segments of 1 MiB, against
  *
- * - the limit: every byte goes through AES-CTR once and through SHA-256 once, so no more than 1/(1/aes + 1/sha256) can
- *   be had, both as `openssl speed` measures them (its libcrypto, no Node in between);
+ * - the limit: every byte goes through AES-CTR once and through SHA-256 once, so the maximum is 1/(1/aes + 1/sha256),
+ *   both as `openssl speed` measures them (its libcrypto, no Node in between);
  * - a peer: @aws-crypto/client-node at frames of 1 MiB under a raw AES keyring (AES-256-GCM, key commitment). Its
  *   suite without signatures is the harder peer and gives `ratio_to_aws`; its default also signs with ECDSA.
  *
- * All run on one and the same core, in turn, several rounds; ratios are taken within a round and the median is printed,
- * so that a machine that speeds up or slows down moves both sides of a ratio. Seconds are seconds of core time (openssl's
- * are too, without -elapsed): on an idle core that is elapsed time, on a shared one the others' work is left out.
+ * All run on the same core, in turn, several rounds; ratios are taken within a round and the median is printed, so that
+ * a machine that speeds up or slows down moves both sides of a ratio. Seconds are seconds of core time (openssl's too,
+ * without -elapsed): on an idle core that is elapsed time; on a shared one, other processes' time is excluded.
  */
 import { fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -131,7 +131,7 @@ function print(report) {
   line('the same, signing (default)', report.aws_default_gib_per_s, `${report.ratio_to_aws_default} times`)
 }
 
-/** The core that did least in a short while. */
+/** The least busy core over a short while. */
 async function idlestCore() {
   const busy = () => cpus().map(({ times }) => times.user + times.sys + times.nice + times.irq)
   const before = busy()
@@ -140,7 +140,7 @@ async function idlestCore() {
   return work.indexOf(Math.min(...work))
 }
 
-/** Runs this very script again, bound to one core, with all that it starts. @param {readonly string[]} args */
+/** Runs this script again, bound to one core, with all processes it starts. @param {readonly string[]} args */
 async function onOneCore(args) {
   const self = fileURLToPath(import.meta.url)
   const command = ['-c', String(await idlestCore()), process.execPath, self, '--on-one-core', ...args]

@@ -1,9 +1,9 @@
 /**
- * `npm run bench -- takeover [--json] [--rounds 3] [--lease 20]`: how long a file waits whose worker is killed.
+ * `npm run bench -- takeover [--json] [--rounds 3] [--lease 20]`: how long a file waits after its worker is killed.
  *
- * Two real worker processes with default settings. One takes a file of 24 MiB and is killed by SIGKILL while its parts are
- * under way (the S3 server that keeps nothing answers each after 5 s); the other is idle. Printed are the times from the
- * kill until the other has claimed the file, and until the file is STORED, as Postgres shows them, asked every 20 ms.
+ * Two real worker processes with default settings. One takes a file of 24 MiB and is killed by SIGKILL while its parts
+ * are in flight (the S3 server that keeps nothing answers each after 5 s); the other is idle. Prints the times from the
+ * kill until the other has claimed the file, and until the file is STORED, according to Postgres, polled every 20 ms.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'

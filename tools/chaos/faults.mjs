@@ -1,4 +1,4 @@
-/** What each kind of fault does. Faults that strike the same thing wait for each other; others overlap. */
+/** The action of each kind of fault. Faults with the same target wait for each other; others overlap. */
 import { rename } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { COMMIT_STATEMENT } from '@sealfleet/testkit'
@@ -17,13 +17,13 @@ import { need } from './world.mjs'
  * @property {(workerId: string) => void} onDeath told of every worker process that a fault killed
  */
 
-/** How many requests an S3 fault strikes: enough that retries of the SDK do not hide it. */
+/** Requests hit by an S3 fault: enough that retries of the SDK do not hide it. */
 const REQUESTS = 3
-/** A kill at a step waits so long for a worker to come by. */
+/** Time that a kill at a step waits for a worker to reach it. */
 const COMES_BY_MS = 15_000
 
 /**
- * Carries a fault out, to its end. True when it struck, false when there was nothing to strike.
+ * Carries a fault out, to its end. True when it hit, false when there was no target.
  *
  * @type {Record<string, (fault: Fault, target: Target) => Promise<boolean>>}
  */
@@ -109,7 +109,7 @@ export const FAULTS = {
   'hostile job': ({ detail, dice }, { producer }) => producer.hostile(detail, dice),
 }
 
-/** What a fault strikes; faults of one place take turns. @param {Fault} fault */
+/** The target of a fault; faults with the same target take turns. @param {Fault} fault */
 export function placeOf({ kind, worker }) {
   if (kind.startsWith('kill at') || kind.startsWith('stop')) return `worker ${worker}`
   return kind.split(' ')[0] ?? kind
@@ -145,7 +145,8 @@ async function withRedis(world, act) {
 }
 
 /**
- * Ends a server in one of the ways it can end, and starts it again once it is gone: before that it would be found running.
+ * Ends a server in one of the ways it can end, and starts it again once it is gone: an earlier start would find it
+ * running.
  *
  * @param {import('./world.mjs').World} world @param {string} name @param {NodeJS.Signals} signal
  */

@@ -1,4 +1,4 @@
-/** The processes under attack: workers and maintenance, started again whenever they end, until they are told to rest. */
+/** The processes under attack: workers and maintenance, restarted whenever they end, until they are told to rest. */
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream, mkdirSync } from 'node:fs'
@@ -11,7 +11,7 @@ const MAINTENANCE = join(checkout, 'apps', 'maintenance', 'dist', 'main.js')
 /** Between the end of a process and its next start. */
 const REST_MS = 300
 
-/** One place in the fleet, with the process that fills it at present. */
+/** One place in the fleet, with its present process. */
 class Slot {
   #start
   #name
@@ -19,7 +19,7 @@ class Slot {
   #life = 0
   /** @type {import('node:child_process').ChildProcess | undefined} */
   child
-  /** Of the present process, as it is in the records. */
+  /** The worker id of the present process in the records. */
   id = ''
   /** @type {Promise<void>} */
   #ended = Promise.resolve()

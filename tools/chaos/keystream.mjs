@@ -1,13 +1,14 @@
 /**
- * Looks for keystream that was used twice, across every byte that the store ever received. The sources are zeros nearly
- * everywhere, so most of the ciphertext *is* keystream, and two uses of one key and counter show as equal blocks. Blocks are
- * sampled by their value (first byte 0), so a reuse at any offset is seen: whichever block repeats is sampled both times.
+ * Looks for keystream that was used twice, in every byte that the store ever received. The sources are zeros nearly
+ * everywhere, so most of the ciphertext *is* keystream, and two uses of one key and counter show as equal blocks.
+ * Blocks are sampled by their value (first byte 0), so a reuse at any offset is seen: a repeated block is sampled both
+ * times.
  */
 
 const BLOCK = 16
-/** The header of an object (FORMAT.md): public, and much the same in all attempts of one file. */
+/** The header of an object (FORMAT.md): public, and nearly the same in all attempts of one file. */
 const HEADER = 320
-/** The trailer (FORMAT.md): length fields repeat there. It ends the object, and the last part alone has it. */
+/** The trailer (FORMAT.md): length fields repeat there. It ends the object, and only the last part has it. */
 const TRAILER = 96
 
 export class KeystreamCheck {

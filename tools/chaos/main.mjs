@@ -1,4 +1,6 @@
-/** The run: an hour of bad luck in a few minutes, then quiet, then every promise is checked. See docs/CHAOS.md. */
+/**
+ * The run: an hour's faults in a few minutes, then a quiet time, then every guarantee is checked. See docs/CHAOS.md.
+ */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,14 +14,14 @@ import { booksOf, openLook, recoveries, restoreAll, sealfleet, storeAgainstRecor
 import { home, openWorld } from './world.mjs'
 
 const WORKERS = 3
-/** On average; in a run of less than a minute they come faster, so that each kind comes. */
+/** Average time between faults; in a run of less than a minute they come faster, so that each kind occurs. */
 const FAULT_EVERY_MS = 1_500
 const SHORT_FAULT_EVERY_MS = 1_000
 const FILE_EVERY_MS = 120
-/** After the last fault: leases, breakers, back-offs and the outbox come to rest. */
+/** After the last fault: time for leases, breakers, back-offs and the outbox to settle. */
 const QUIET_MS = 180_000
 
-/** Everything answers again by then, so upstream's last requests go through. */
+/** All services answer again by then, so upstream's last requests succeed. */
 const ACCEPTED_MS = 60_000
 
 /**
@@ -37,7 +39,7 @@ export async function runChaos({ minutes, seed, json, signal }) {
   const sql = openLook(world)
   const fleet = startFleet({ env: world.env, workers: WORKERS, logs })
   const producer = startProducer({ world, seed, everyMs: FILE_EVERY_MS })
-  // Whatever is awaited: a signal ends the run, and what was started is stopped.
+  // A signal ends the run at any await, and stops everything that was started.
   const interrupted = new Promise((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(new Error('interrupted', { cause: signal.reason })), { once: true })
   })
@@ -108,7 +110,7 @@ async function attack({ schedule, world, fleet, producer, minutes, signal, sql, 
         `${Math.round(from)}-${Math.round(passed())} ms ${fault.kind} ${fault.detail} worker ${fault.worker}: ${struck === true ? 'struck' : 'nothing to strike'}`,
       )
     } catch (error) {
-      // What it would have struck was out of reach itself just then.
+      // The fault's own target could not be reached at that moment.
       tally.failed.push(String(error))
       lines.push(`${Math.round(from)} ms ${fault.kind}: could not be done: ${String(error)}`)
     }
@@ -151,7 +153,7 @@ async function judge({ world, fleet, producer, sql, open, kinds, deaths, seed, m
   const env = world.direct
   if (open > 0) complaints.push(`${open} files came to no end within ${QUIET_MS / 1000} s of quiet`)
 
-  // On-call's part: what is dead, and is it for a true reason?
+  // On-call's part: which files are dead, and is the reason true?
   const letters = /** @type {{ id: string, code: string, fileId: string | null, jobId: string | null }[]} */ (
     (await sealfleet(env, ['dlq', 'ls', '--limit', '1000'])).json.letters
   )
@@ -188,7 +190,7 @@ async function judge({ world, fleet, producer, sql, open, kinds, deaths, seed, m
   if (reconciled.status !== 0 || reconciled.json.lost !== 0)
     complaints.push(`reconcile: ${JSON.stringify(reconciled.json)}`)
 
-  // No one works any more: what lies in the store now is what stays.
+  // All processes have ended: the store's content no longer changes.
   await fleet.stop()
   for (const mode of [[], ['--scan']]) {
     const swept = await sealfleet(env, ['sweep', ...mode, '--grace', '0'])

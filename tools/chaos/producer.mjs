@@ -1,4 +1,7 @@
-/** Upstream: files of mixed sizes, enqueued all the time, asked for again until they are accepted; and upstream's mistakes. */
+/**
+ * Upstream: enqueues files of mixed sizes all the time, repeats requests until they are accepted, and makes upstream's
+ * mistakes.
+ */
 import { setTimeout as delay } from 'node:timers/promises'
 import { enqueueIngest, openIngestClient } from '@sealfleet/queue'
 import { openRecords } from '@sealfleet/records'
@@ -38,19 +41,22 @@ export function startProducer({ world, seed, everyMs }) {
   const random = createRandom(`files ${seed}`)
   const sources = new Sources(world.root)
   const stop = new AbortController()
-  /** Files that were asked for and are not known to be accepted. @type {Set<string>} */
+  /** Files that were requested and are not known to be accepted. @type {Set<string>} */
   const open = new Set()
   let refused = 0
   let lastRefusal = ''
-  /** What is to be done to the next sources. @type {{ early: boolean, afterMs: number, carryOut: (one: Source) => Promise<void> }[]} */
+  /**
+   * Actions for the next sources.
+   * @type {{ early: boolean, afterMs: number, carryOut: (one: Source) => Promise<void> }[]}
+   */
   const planned = []
-  /** Letters that hostile jobs must leave. */
+  /** Dead letters that hostile jobs must leave. */
   let hostile = 0
 
   const run = async () => {
     while (!stop.signal.aborted) {
       const mischief = planned.shift()
-      // A large file is read for long enough that what is done to it meets its reader.
+      // A large file is read for long enough that the action meets its reader.
       const size = mischief === undefined ? sizeOf(random) : random.between(6 * MIB, 12 * MIB)
       const source = await sources.make({ fileId: uuidOf(random), domain: random.pick(DOMAINS).id, size })
       open.add(source.fileId)
@@ -70,7 +76,7 @@ export function startProducer({ world, seed, everyMs }) {
     }
   }
 
-  /** Asks for everything that is open, as a producer does whose last try failed. */
+  /** Requests all open files, as a producer does after a failed try. */
   const ask = async () => {
     /** @type {import('@sealfleet/records').Records | undefined} */
     let connection
@@ -95,14 +101,15 @@ export function startProducer({ world, seed, everyMs }) {
       })
       const asked = [...open].map((fileId) => sources.all.get(fileId)).filter((one) => one !== undefined)
       const requests = asked.map(({ fileId, domain, path }) => ({ id: fileId, domain, root: 'in', path }))
-      // One half goes by the queue, the other in a transaction of the producer's own.
+      // Half of the requests use the queue, the other half a transaction of the producer's own.
       const direct = requests.filter(({ id }) => parseInt(id.slice(0, 1), 16) % 2 === 0)
       const results = await client.client.enqueueMany(direct)
       accepted(results)
       const within = requests.filter(({ id }) => !direct.some((one) => one.id === id))
       if (within.length > 0) accepted(await inTransaction(within))
     } catch (error) {
-      // Out of reach, in whatever words a driver has for it: the next round asks again. What never ends is told by `finish`.
+      // Not reachable, in whatever words the driver has for it: the next round tries again. `finish` reports one that
+      // never ends.
       lastRefusal = String(error)
       refused++
     } finally {
@@ -141,7 +148,7 @@ export function startProducer({ world, seed, everyMs }) {
     lastRefusal: () => lastRefusal,
     hostileLetters: () => hostile,
     /**
-     * Does something to the next source that is made: before it is enqueued, or while it may be read.
+     * Applies an action to the next source: before it is enqueued, or while it may be read.
      *
      * @param {number} dice
      * @param {(sources: Sources, one: Source) => Promise<boolean>} act
@@ -154,7 +161,7 @@ export function startProducer({ world, seed, everyMs }) {
       }),
     /** A job straight into Redis, as a broken or hostile upstream writes it. @param {string} what @param {number} dice */
     hostile: async (what, dice) => {
-      // Of those that are accepted: the first to ask for an id has it.
+      // Of accepted files only: the first request for an id owns it.
       const all = [...sources.all.values()].filter(({ fileId }) => !open.has(fileId))
       const victim = all[Math.floor(dice * all.length)]
       if (victim === undefined) return false
@@ -186,7 +193,7 @@ export function startProducer({ world, seed, everyMs }) {
         redis.disconnect()
       }
     },
-    /** Resolves when everything that was asked for is accepted. */
+    /** Resolves when every request is accepted. */
     finish: async () => {
       stop.abort(new Error('no more files'))
       await running

@@ -1,4 +1,4 @@
-/** Numbers that follow from a seed alone, so that a run can be repeated. */
+/** Numbers determined by a seed alone, so that a run can be repeated. */
 
 /**
  * sfc32, seeded by hashing: small, fast, passes PractRand; for schedules, never for keys.

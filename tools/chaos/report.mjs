@@ -1,4 +1,4 @@
-/** What a chaos run has to show: figures for people, and the same as JSON. */
+/** The results of a chaos run: figures for people, and the same as JSON. */
 import { LEASE_S, STALL_MS } from './world.mjs'
 
 /**

@@ -1,4 +1,4 @@
-/** What happens when: a list that follows from the seed and the duration alone. */
+/** The schedule of faults: determined by the seed and the duration alone. */
 import { createRandom } from './random.mjs'
 
 /**
@@ -29,7 +29,7 @@ const WRITES = ['PutObject', 'CreateMultipartUpload', 'UploadPart', 'CompleteMul
 const REQUESTS = [...WRITES, 'AbortMultipartUpload', 'HeadObject', 'any']
 
 /**
- * Every kind of fault: how often it comes beside the others, how long it lasts, and what it strikes.
+ * Every kind of fault: its relative frequency, its duration, and its possible targets.
  *
  * @type {Record<string, { weight: number, forMs?: [number, number], details?: readonly string[] }>}
  */
@@ -64,7 +64,7 @@ export function makeSchedule({ seed, minutes, workers, everyMs }) {
   const total = Object.values(KINDS).reduce((sum, { weight }) => sum + weight, 0)
   /** @type {Fault[]} */
   const schedule = []
-  // Each kind once, early and in an order of the seed's, so that a short run has seen them all.
+  // Each kind once, early and in an order given by the seed, so that a short run has seen them all.
   const first = Object.keys(KINDS)
   for (let atMs = 2_000; atMs < minutes * 60_000; atMs += random.between(everyMs / 2, (everyMs * 3) / 2)) {
     const kind =

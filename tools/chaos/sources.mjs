@@ -1,6 +1,6 @@
 /**
- * Source files whose whole history is known: zeros with a stamp of (file, version, place) every 4 KiB, so that ciphertext
- * shows its keystream, and so that a restored file can be told from every other and from a mixture of two versions.
+ * Source files with a known history: zeros with a stamp of (file, version, place) every 4 KiB, so that ciphertext shows
+ * its keystream, and a restored file can be told from every other and from a mixture of two versions.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -80,7 +80,7 @@ export class Sources {
     return true
   }
 
-  /** The file is there, whole, appearing at once. @param {Source} source */
+  /** Makes the file present and whole, in one step. @param {Source} source */
   async putBack(source) {
     if (source.there) return
     const path = this.#pathOf(source)

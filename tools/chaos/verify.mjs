@@ -1,4 +1,6 @@
-/** After the quiet: is every accepted file stored once and whole, or dead for a true reason, and the store tidy? */
+/**
+ * After the quiet time: is every accepted file stored once and whole, or dead for a true reason, and is the store tidy?
+ */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -14,7 +16,7 @@ import { checkout } from '../lib/places.mjs'
 import { need } from './world.mjs'
 
 /**
- * What the command said: its exit status and its JSON.
+ * The command's exit status and its JSON.
  *
  * @param {Record<string, string>} env @param {string[]} args
  */
@@ -30,7 +32,7 @@ export async function sealfleet(env, args) {
     .trim()
     .split('\n')
     .filter((line) => line !== '')
-  // A verb that can't say what it was asked for has not done it: the run must not go on as if it had.
+  // A command that failed to run has checked nothing: the run must not continue as if it had.
   if (Number(status) > 1) throw new Error(`sealfleet ${args.join(' ')} ended with ${String(status)}: ${text}${errors}`)
   try {
     return { status: Number(status), json: JSON.parse(text === '' ? '{}' : text), errors }
@@ -60,7 +62,7 @@ export function openLook(world) {
 }
 
 /**
- * Opens every stored file, as a reader does, and compares it with what its source was.
+ * Opens every stored file, as a reader does, and compares it with the versions of its source.
  *
  * @param {import('./world.mjs').World} world
  * @param {import('./sources.mjs').Sources} sources
@@ -130,7 +132,7 @@ export async function restoreAll(world, sources, onProgress) {
   return { restored, wrong }
 }
 
-/** What the database alone can show: a list of complaints a check. @param {pg.Pool} sql */
+/** Checks by the database alone: a list of complaints per check. @param {pg.Pool} sql */
 export async function booksOf(sql) {
   /** @param {string} text @returns {Promise<string[]>} */
   const ids = async (text) => (await sql.query(text)).rows.map(({ id }) => String(id))
@@ -158,7 +160,7 @@ export async function booksOf(sql) {
 }
 
 /**
- * Keys in the bucket that no STORED file names, kept objects that are not there, and unfinished uploads.
+ * Keys in the bucket that no STORED file names, missing objects of STORED files, and unfinished uploads.
  *
  * @param {import('./world.mjs').World} world
  * @param {pg.Pool} sql
@@ -174,7 +176,7 @@ export async function storeAgainstRecords(world, sql) {
   })
   try {
     const there = new Set()
-    // The fleet's mark and what the probe tries are no files.
+    // The fleet's mark and the objects of the probe are not files.
     for await (const { key } of store.list('')) if (!/^\.sealfleet(?:-probe)?\//.test(key)) there.add(key)
     /** @type {string[]} */
     const uploads = []
@@ -195,7 +197,7 @@ export async function storeAgainstRecords(world, sql) {
 }
 
 /**
- * How long it took from the death of a worker until another had stored the file it was at.
+ * The time from the death of a worker until another had stored its file.
  *
  * @param {pg.Pool} sql
  * @param {ReadonlyMap<string, Date>} deaths by worker id

@@ -1,6 +1,6 @@
 /**
- * A real worker process that can be told, over IPC, to kill itself when it next passes a named point of an attempt. It asks
- * for leave there first: so the parent knows the very moment of the death.
+ * A real worker process that can be told, over IPC, to kill itself when it next passes a named point of an attempt. It
+ * first asks its parent for permission, so that the parent knows the exact moment of the death.
  */
 import { loadConfig } from '@sealfleet/config'
 import { classify } from '@sealfleet/failures'
@@ -18,7 +18,7 @@ let doomedAt
 process.on('message', (/** @type {{ killAt?: string }} */ message) => {
   if (message.killAt !== undefined) doomedAt = message.killAt
 })
-// Anyone who started this must not be survived by it.
+// This process must not outlive the one that started it.
 process.on('disconnect', () => process.exit(1))
 
 try {
@@ -30,7 +30,7 @@ try {
     step: (step, when) => {
       if (`${when}:${step}` !== doomedAt) return
       process.kill(process.pid, 'SIGKILL')
-      // The signal may take a moment; nothing may happen in it.
+      // The signal may take a moment; no code may run during it.
       return new Promise(() => undefined)
     },
   })

@@ -1,4 +1,4 @@
-/** The chaos run's own services, keys, bucket and settings: nothing of it is shared with anything else. */
+/** The chaos run's own services, keys, bucket and settings, shared with no other run. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
@@ -18,9 +18,9 @@ export const home = join(quickstartHome, 'chaos')
 const SERVICES = ['redis', 'postgres', 'softhsm', 'radosgw']
 const PART = 5 * 1024 * 1024
 
-/** Short enough that a run of minutes sees leases end; the mechanisms are the same at 60 s. */
+/** Short enough that leases run out in a run of minutes; the mechanisms are the same at 60 s. */
 export const LEASE_S = 4
-/** How often BullMQ looks for jobs whose worker is gone: half a lease (apps/worker). */
+/** How often BullMQ looks for jobs of dead workers: half a lease (apps/worker). */
 export const STALL_MS = LEASE_S * 500
 
 const SETTINGS = {
@@ -49,9 +49,9 @@ export const DOMAINS = [
   { id: 'c4a05000-0000-4000-8000-000000000002', name: 'suite-2', suite: 2 },
 ]
 
-/** Starts everything, empty. What `close` ends is what this started. */
+/** Starts everything, empty. `close` ends only what this started. */
 export async function openWorld() {
-  // What an interrupted run left is of no use to anybody.
+  // Remains of an interrupted run are deleted.
   await stopServices({ home, names: SERVICES })
   await rm(home, { recursive: true, force: true })
   const state = await startServices({ home, names: SERVICES })
@@ -81,7 +81,7 @@ export async function openWorld() {
   return {
     root,
     env,
-    /** The same settings past the proxies: for those who look, not for those who are attacked. */
+    /** The same settings without the proxies: for the checks, not for the processes under attack. */
     direct: {
       ...env,
       SEALFLEET_DATABASE_URL: need(direct, 'SEALFLEET_DATABASE_URL'),

@@ -1,4 +1,7 @@
-/** The applications, workers, maintenance and ops, as supervised services: built, with the environment of this home, detached. */
+/**
+ * The applications (workers, maintenance and ops) as supervised services: built, with the environment of this home,
+ * detached.
+ */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -15,7 +18,7 @@ const programOf = (name) =>
     ? join(checkout, 'apps', 'maintenance', 'dist', 'main.js')
     : join(checkout, 'apps', name.replace(/-\d+$/, ''), 'dist', 'main.js')
 
-/** The variable that names the port of a program's own health. @type {Record<string, string>} */
+/** The variable with the port of a program's own health checks. @type {Record<string, string>} */
 const PORT_VARIABLES = { ops: 'SEALFLEET_OPS_PORT', maintenance: 'SEALFLEET_MAINTENANCE_PORT' }
 
 /** @param {string} home @param {string} name */

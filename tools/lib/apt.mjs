@@ -1,6 +1,6 @@
 /**
- * Installs Debian packages without starting a single system service: while apt works, /usr/sbin/policy-rc.d says no
- * (unless the machine has one already), and no system-wide Postgres cluster is made. Both are as before afterwards.
+ * Installs Debian packages without starting a single system service: while apt runs, /usr/sbin/policy-rc.d forbids it
+ * (unless the machine has one already), and no system-wide Postgres cluster is made. Afterwards both are restored.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ import { Refusal } from './say.mjs'
 export const aptCommand = (packages) => `apt-get install --no-install-recommends ${packages.join(' ')}`
 
 /**
- * How to become root without asking anybody: [] when we are, `sudo -n` when that works, undefined when neither.
+ * How to become root without a prompt: [] when we are root, `sudo -n` when that works, undefined otherwise.
  *
  * @returns {string[] | undefined}
  */
@@ -25,7 +25,7 @@ export function asRoot() {
 
 /**
  * https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt: 101 is "action forbidden by policy".
- * createcluster.conf is kept by ucf; when the package has arrived, its own text replaces ours.
+ * createcluster.conf is kept by ucf; once the package is installed, its own text replaces ours.
  */
 const SCRIPT = `set -eu
 policy=/usr/sbin/policy-rc.d

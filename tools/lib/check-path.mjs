@@ -1,11 +1,11 @@
-/** Which folders the private services can live in: asked before the first of them starts. */
+/** Which folders the private services can use: checked before the first of them starts. */
 import { Refusal } from './say.mjs'
 
 /**
- * Throws a Refusal for a path that a setting or a service's configuration could not say: SEALFLEET_ROOTS separates by commas,
- * SoftHSM's configuration cuts a path at `=`, and .sealfleet/env has no quoting that a shell, Node and our own
- * reader share for an apostrophe beside one of `" $ \ `` ` ``. Spaces, apostrophes alone, letters of any script and `$`, `"`, `\`
- * alone are fine.
+ * Throws a Refusal for a path that a setting or a service's configuration cannot express: SEALFLEET_ROOTS separates by
+ * commas, SoftHSM's configuration cuts a path at `=`, and .sealfleet/env has no quoting that a shell, Node and our own
+ * reader share for an apostrophe beside one of `" $ \ `` ` ``. Spaces, apostrophes alone, letters of any script and
+ * `$`, `"`, `\` alone are fine.
  *
  * @param {string} path absolute
  * @param {string} what e.g. `this checkout`

@@ -1,4 +1,4 @@
-/** Starts a server that outlives the script, and waits until it is ready, which its own log tells. */
+/** Starts a server that outlives the script, and waits until its own log shows that it is ready. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { watch } from 'node:fs'
@@ -44,7 +44,7 @@ export async function startDaemon({ name, command, args, cwd, env, user, log, re
   }
   const stop = new AbortController()
   try {
-    // One that ends at once may have done so while its log was being closed here: that event is gone.
+    // A server that ends at once may have ended while its log was being closed here: that event is gone.
     const over = child.exitCode !== null || child.signalCode !== null
     const exit = over ? [child.exitCode, child.signalCode] : once(child, 'exit', { signal: stop.signal })
     const ended = Promise.resolve(exit).then(([code, signal]) => `ended at once (${signal ?? code})`)
@@ -66,8 +66,8 @@ export async function startDaemon({ name, command, args, cwd, env, user, log, re
 }
 
 /**
- * Resolves when `ready` says so of the log, read from a byte offset on. Woken by the file system, and twice a second
- * besides: some file systems (network mounts, some container overlays) tell nothing.
+ * Resolves when `ready` accepts the log, read from a byte offset on. Woken by the file system, and twice a second
+ * besides: some file systems (network mounts, some container overlays) send no events.
  *
  * @param {string} log
  * @param {number} from

@@ -1,4 +1,4 @@
-/** What the services' addresses are called: the application's variables, and those of the tests. */
+/** The variables with the services' addresses: the application's, and those of the tests. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeWhole } from './files.mjs'
@@ -14,7 +14,7 @@ import { Refusal } from './say.mjs'
 export const BUCKET = 'sealfleet'
 
 /**
- * The application's variables, for the services that were started. The database and its role are made when missing.
+ * The application's variables, for the started services. Makes the database and its role when missing.
  *
  * @param {string} home
  * @param {ServiceState} state
@@ -49,7 +49,7 @@ export async function applicationEnvironment(home, state) {
 }
 
 /**
- * The tests' variables, SEALFLEET_TEST_*, for the services that were started.
+ * The tests' variables, SEALFLEET_TEST_*, for the started services.
  *
  * @param {string} home
  * @param {ServiceState} state
@@ -85,8 +85,9 @@ function field(details, name) {
 }
 
 /**
- * `NAME=value` lines which a shell, Node's parseEnv and our own reader read alike: values that a shell would not take as they
- * are stand in single quotes, and in double ones where they hold an apostrophe. (Docker's --env-file takes quotes as they are.)
+ * `NAME=value` lines that a shell, Node's parseEnv and our own reader read alike: values that a shell would not take
+ * literally stand in single quotes, and in double ones if they contain an apostrophe. (Docker's --env-file takes quotes
+ * literally.)
  *
  * @param {Record<string, string>} env
  */

@@ -1,4 +1,4 @@
-/** Small file habits: whole or not at all, secrets readable by their owner only. */
+/** Small helpers for files: written whole or not at all, secrets readable by their owner only. */
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 
@@ -16,8 +16,8 @@ export async function writeWhole(path, text, mode = 0o600) {
 }
 
 /**
- * Makes a directory that others may pass through but not look into (0711), whatever the umask and no matter who made it
- * first: the user that Postgres runs as has its own directory further down. Secrets on the way have their own 0600.
+ * Makes a directory that others may pass through but not list (0711), whatever the umask and whoever made it first: the
+ * user that Postgres runs as has its own directory further down. Secrets on the way have their own 0600.
  *
  * @param {string} directory
  */

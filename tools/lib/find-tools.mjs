@@ -1,4 +1,4 @@
-/** Where Debian puts what we need, without starting a process to ask. */
+/** Finds programs and libraries where Debian installs them, without starting a process. */
 import { accessSync, constants, existsSync, readdirSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 

@@ -1,6 +1,6 @@
 /**
- * Which workspace may import which. A package imports packages on lower floors only, an app any package; nothing reaches into another
- * workspace by a path, and no file imports itself by way of others.
+ * Which workspace may import which. A package imports packages on lower floors only, an app any package; no file
+ * reaches into another workspace by a path, and no file imports itself through others.
  */
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, posix, relative, sep } from 'node:path'

@@ -1,7 +1,7 @@
 /**
  * Initialises the free token of a SoftHSM: `node init-token.mjs MODULE`, SOFTHSM2_CONF in the environment, and
  * {"label","soPin","pin"} as JSON on stdin. softhsm2-util would take the PINs on its command line, where every user of
- * the machine can read them. A process of its own, because a module reads its configuration once per process.
+ * the machine can read them. Runs in its own process, because a module reads its configuration once per process.
  */
 import { text } from 'node:stream/consumers'
 import pkcs11js from 'pkcs11js'

@@ -1,6 +1,7 @@
 /**
  * One script at a time on one home of services. The lock is a listening socket in Linux's abstract namespace: the
- * kernel frees it however its holder ends, so there is no stale lock, and who waits is told by the connection's end.
+ * kernel frees it however its holder ends, so there is no stale lock, and the connection's end wakes the waiting
+ * scripts.
  */
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'

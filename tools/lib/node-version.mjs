@@ -1,6 +1,6 @@
 /**
- * Imported first by every script that people start: a Node that is too old gets one clear sentence instead of a syntax
- * error further down. That is why this file does something when imported, and is written for very old Nodes.
+ * Imported first by every script that people start: a Node that is too old gets one clear sentence instead of a later
+ * syntax error. So this file acts when imported, and is written for very old Nodes.
  */
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 if (major < 20 || (major === 20 && minor < 19)) {

@@ -1,4 +1,4 @@
-/** Whether node_modules is what package-lock.json says, and `npm ci` when it is not. */
+/** Whether node_modules matches package-lock.json, and `npm ci` when it does not. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -18,8 +18,8 @@ async function packagesOf(path) {
 }
 
 /**
- * Compares the lockfile with the one npm leaves in node_modules when an installation is complete. So a tree that
- * `npm ci` or `npm install` made by hand is taken as it is, and an interrupted or outdated one is not.
+ * Compares the lockfile with the one npm leaves in node_modules after a complete installation. So a tree that `npm ci`
+ * or `npm install` made by hand is accepted, and an interrupted or outdated one is not.
  */
 export async function isInstalled() {
   const wanted = await packagesOf(join(checkout, 'package-lock.json'))
@@ -34,11 +34,11 @@ export async function isInstalled() {
   })
 }
 
-/** `npm ci`, with npm's own errors. Its warnings are of packages that we do not run, and frighten anyone who tries us out. */
+/** `npm ci`, with npm's own errors. Its warnings concern packages that we do not run, and would worry new users. */
 export async function install() {
   say('node_modules is not what the lockfile says')
   const code = await waiting('npm ci: downloading and building npm packages (a minute or two)', async () => {
-    // Without npm's own spinner, which says neither what it does nor for how long.
+    // Without npm's own spinner, which shows neither the step nor the time.
     const args = ['ci', '--no-audit', '--no-fund', '--no-progress', '--loglevel', 'error']
     const child = spawn('npm', args, { cwd: checkout, stdio: ['ignore', 2, 2] })
     return (await once(child, 'exit'))[0]

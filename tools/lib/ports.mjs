@@ -1,6 +1,7 @@
 /**
- * Ports on 127.0.0.1: chosen once, remembered by the caller, replaced only when a stranger took them. They lie below those that
- * the kernel gives to outgoing connections, or any client on this machine could take the port of a service that restarts.
+ * Ports on 127.0.0.1: chosen once, remembered by the caller, replaced only when another program took them. They lie
+ * below those that the kernel gives to outgoing connections; otherwise any client on this machine could take the port
+ * of a restarting service.
  */
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'

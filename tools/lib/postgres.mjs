@@ -32,8 +32,8 @@ function programs(data) {
 }
 
 /**
- * The cluster is `data` below a directory of the service user. Where that is has to be recorded, because it may lie
- * outside the home (service-user.mjs).
+ * The cluster is `data` below a directory of the service user. Its place has to be recorded, because it may be outside
+ * the home (service-user.mjs).
  *
  * @param {string} home
  */
@@ -66,7 +66,7 @@ export const postgres = processService({
     if (!existsSync(data)) await makeCluster({ home, owned, env, user })
     await removeDeadPidFile(data)
     const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories=']
-    // Test data may be lost with the power, not with the process: that is what these two give up.
+    // Test data may be lost in a power failure, not with the process: these two settings give up only that.
     if (!durable) settings.push('fsync=off', 'full_page_writes=off')
     const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])]
     const ready = (/** @type {string} */ output) => output.includes('system is ready to accept connections')
@@ -112,8 +112,8 @@ async function makeCluster({ home, owned, env, user }) {
 }
 
 /**
- * Postgres refuses to start when the pid in its lock file is taken by any process of its user, which after a reboot may
- * be a stranger's. The file goes when that process does not work in this data directory.
+ * Postgres refuses to start when the pid in its lock file belongs to any process of its user, which after a reboot may
+ * be another program's. The file is removed when that process does not work in this data directory.
  *
  * @param {string} data
  */
@@ -137,7 +137,7 @@ export async function adminUrl(home, port, database = 'postgres') {
 }
 
 /**
- * A database and a role that owns it and may do nothing else, both made when missing.
+ * A database and a role that owns it and has no other rights, both made when missing.
  *
  * @param {{ home: string, port: number, name: string }} options `name` of both
  * @returns {Promise<string>} the role's address
@@ -153,7 +153,8 @@ export async function applicationDatabase({ home, port, name }) {
 }
 
 /**
- * One statement by psql; SQL goes in by stdin and the password by the environment, so neither shows in a process list.
+ * Runs one statement by psql; SQL is passed by stdin and the password by the environment, so neither shows in a process
+ * list.
  *
  * @param {{ home: string, port: number, sql: string }} options
  * @returns {Promise<string>} the rows, unaligned

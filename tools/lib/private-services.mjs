@@ -1,6 +1,6 @@
 /**
- * Private services below one home: start, stop, status. Starting twice finds what runs; stopping ends only what was
- * started here; two scripts at once take turns.
+ * Private services below one home: start, stop, status. A second start finds the running ones; a stop ends only what
+ * was started here; two scripts at once take turns.
  */
 import { app } from './apps.mjs'
 import { withLock } from './lock.mjs'
@@ -35,7 +35,7 @@ function serviceNamed(name) {
 }
 
 /**
- * The applications that were started below this home before; after a reboot they belong to what has to run again.
+ * The applications that were started below this home before; after a reboot they have to run again, too.
  *
  * @param {ServiceState} state
  */
@@ -60,8 +60,8 @@ async function alone(home, work) {
 }
 
 /**
- * Starts what does not run yet, side by side. Everything that did start is recorded even when something else failed;
- * then throws the first failure.
+ * Starts the services that are not running, in parallel. Records every one that started even when another failed; then
+ * throws the first failure.
  *
  * @param {{ home: string, names: readonly string[] }} options
  * @returns {Promise<ServiceState>}

@@ -1,4 +1,4 @@
-/** A service that is one process of ours: start it once, know it again, end it and nothing else. */
+/** A service that is one process of ours: started once, recognised later, and ended without touching any other. */
 import { existsSync } from 'node:fs'
 import { mkdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,11 +9,12 @@ import { Refusal } from './say.mjs'
 
 /** @typedef {import('./processes.mjs').ProcessIdentity} ProcessIdentity */
 /**
- * What services.json keeps of a service.
+ * The fields of a service in services.json.
  * @typedef {object} ServiceRecord
  * @property {number} [port] on 127.0.0.1, chosen once
  * @property {ProcessIdentity} [process]
- * @property {Record<string, string>} [details] what its kind wants to know again, e.g. endpoint and keys of an S3 server
+ * @property {Record<string, string>} [details] what its kind wants to know again, e.g. endpoint and keys of an S3
+ * server
  */
 /**
  * @typedef {object} Place

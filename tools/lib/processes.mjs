@@ -1,6 +1,6 @@
 /**
- * Processes that outlive the script which started them. One is known by pid, start time and boot, because the system
- * uses pids again: a stranger that got the number of our dead server must never be ended. Linux only (/proc).
+ * Processes that outlive the script that started them. A process is identified by pid, start time and boot, because the
+ * system reuses pids: another program with the pid of our dead server must never be ended. Linux only (/proc).
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
@@ -39,7 +39,7 @@ function stat(pid) {
 }
 
 /**
- * The first thread of a killed process ends, a zombie, while others still do: until the last of them is gone its files
+ * The first thread of a killed process ends, a zombie, while others still run: until the last of them is gone its files
  * and ports stay open.
  *
  * @param {number} pid
@@ -75,8 +75,8 @@ export function isRunning(identity) {
 }
 
 /**
- * Ends a process: `signal`, and SIGKILL when it is still there after the grace. Returns when it is gone; does nothing
- * when it has ended already. No one tells when a process that isn't our child ends, so /proc is asked every 25 ms.
+ * Ends a process: `signal`, and SIGKILL when it still runs after the grace. Returns when it is gone; does nothing when
+ * it has already ended. No event reports the end of a process that isn't our child, so /proc is polled every 25 ms.
  *
  * @param {ProcessIdentity} identity
  * @param {NodeJS.Signals} [signal]
@@ -100,7 +100,7 @@ export async function endProcess(identity, signal = 'SIGTERM', graceMs = 15_000)
 
 /**
  * Processes of a given program that work in a given directory: servers of ours whose record was lost. Each of our
- * servers has a working directory of its own, and two on the same data would ruin it. Their children are left out.
+ * servers has its own working directory, and two on the same data would ruin it. Their children are left out.
  *
  * @param {string} directory real path of the working directory
  * @param {string} program name it was started by, e.g. `redis-server`
@@ -114,7 +114,8 @@ export function findLost(directory, program) {
     if (!Number.isInteger(pid) || pid === process.pid) continue
     if (ifThere(() => readlinkSync(`/proc/${pid}/cwd`)) !== directory) continue
     const command = ifThere(() => readFileSync(`/proc/${pid}/comm`, 'utf8'))?.trim()
-    // Debian's redis-server is a link to another name, so the executable alone doesn't tell; nor does a set thread name.
+    // Debian's redis-server is a link to another name, so the executable alone doesn't tell; nor does a set thread
+    // name.
     const executable = basename(ifThere(() => readlinkSync(`/proc/${pid}/exe`)) ?? '')
     const identity = command === program || executable === program ? identify(pid) : undefined
     if (identity) found.push(identity)

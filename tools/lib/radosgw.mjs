@@ -24,14 +24,14 @@ export const RADOSGW_COMMANDS = ['ceph', 'ceph-mon', 'ceph-mgr', 'ceph-osd', 'ra
  */
 
 /**
- * Ceph 16.2 lets a client or daemon send its first command when it has the monitor's address but not yet the cluster's id;
- * the monitor refuses it, and a daemon ends. It is seen on a busy machine. Not asking for the monitor's own configuration (all
- * of ours is in ceph.conf) makes it rarer, not impossible: so a command that was refused like this is sent again, and a
- * cluster whose daemon ended is made again.
+ * Ceph 16.2 lets a client or daemon send its first command when it has the monitor's address but not yet the cluster's
+ * id. The monitor refuses it, and a daemon ends. This happens on a busy machine. Not asking for the monitor's own
+ * configuration (all of ours is in ceph.conf) makes it rarer, not impossible. So a command refused like this is sent
+ * again, and a cluster whose daemon ended is made again.
  */
 const CEPH_ENV = { ...process.env, CEPH_ARGS: '--no-mon-config' }
 const TOO_EARLY = /problem getting command descriptions|wrong fsid/
-/** A second user, who may do nothing but what a bucket's policy gives; its keys end with GUEST and guest. */
+/** A second user, with only the rights that a bucket's policy gives; its keys end with GUEST and guest. */
 const GUEST = 'sealfleet-guest'
 const TRIES = 5
 const STARTS = 3
@@ -68,7 +68,7 @@ export async function startRadosgw({ dir, log = () => undefined }) {
   }
 }
 
-/** A daemon of the cluster ended by itself while it was starting. */
+/** A daemon of the cluster ended by itself during its start. */
 class DaemonEnded extends Error {}
 
 /** @param {string} root @param {Log} log @returns {Promise<S3Instance>} */

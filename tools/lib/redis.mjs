@@ -50,7 +50,7 @@ export async function redisUrl(home, port) {
 }
 
 /**
- * Sends inline commands and collects what comes back until QUIT closes the connection; '' when no one answers.
+ * Sends inline commands and collects the answers until QUIT closes the connection; '' when there is no server.
  *
  * @param {number} port
  * @param {string} commands

@@ -1,4 +1,4 @@
-/** Runs Node programs as steps of a script: output goes through, signals are passed on, failures end the script. */
+/** Runs Node programs as steps of a script: output passes through, signals are passed on, failures end the script. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -8,8 +8,8 @@ import { Refusal } from './say.mjs'
 const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
 
 /**
- * Runs a Node program in the checkout, with our own output. While it runs, a signal to us is a signal to it, and we go
- * on to our own clean-up when it has ended.
+ * Runs a Node program in the checkout, with our own output. While it runs, it receives our signals; when it has ended,
+ * we continue with our own clean-up.
  *
  * @param {string[]} args
  * @param {{ env?: NodeJS.ProcessEnv }} [options]

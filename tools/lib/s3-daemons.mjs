@@ -1,5 +1,5 @@
 /**
- * What the private S3 servers share: detached daemons whose pids we keep, and stopping exactly those.
+ * Shared code of the private S3 servers: detached daemons whose pids are recorded, and stopping exactly those.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -29,8 +29,8 @@ export async function startDaemon({ command, args, cwd, logFile, env = process.e
 }
 
 /**
- * Whether the pid is alive and is still the daemon we started: its command line names our directory. Pids are used
- * again by the system, and no one else's process may ever be ended.
+ * Whether the pid is alive and is still the daemon we started: its command line names our directory. The system reuses
+ * pids, and no other program's process may ever be ended.
  *
  * @param {number} pid
  * @param {string} mark a string that the daemon's command line holds
@@ -76,7 +76,7 @@ export async function answersHttp(url) {
 }
 
 /**
- * Asks again every 100 ms until the answer is true.
+ * Polls every 100 ms until the answer is true.
  *
  * @param {() => Promise<boolean>} condition
  * @param {{ timeoutMs: number, what: string }} options

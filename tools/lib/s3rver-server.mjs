@@ -1,9 +1,9 @@
 /**
- * s3rver as its own program would run it, with one fault of 3.7.1 mended: it answers a PUT once the body was *read*, while the file
- * may still be empty, or not be there yet, so on a busy machine a read that follows a write meets no object, a cut one (416), or a
- * multipart object of cut parts. Here bodies are written whole beside the data and then renamed into place, so a key shows
- * its old bytes or its new ones and nothing between. And it serves only who knows its secret: requests that are not signed with
- * it are refused, where s3rver alone takes any secret, and none.
+ * s3rver as its own program would run it, with one fault of 3.7.1 fixed: it answers a PUT once the body was *read*,
+ * while the file may still be empty or missing. So on a busy machine a read after a write finds no object, a truncated
+ * one (416), or a multipart object of truncated parts. Here bodies are written whole beside the data and then renamed
+ * into place, so a key shows its old bytes or its new ones and nothing between. It also requires its secret: requests
+ * not signed with it are refused, where s3rver alone accepts any secret, and none.
  *
  *     S3RVER_ACCESS_KEY_ID=… S3RVER_SECRET_ACCESS_KEY=… node --openssl-legacy-provider s3rver-server.mjs DATA-DIRECTORY PORT
  */
@@ -19,7 +19,7 @@ import { refusalOf } from './sigv4.mjs'
 /** @typedef {{ bucket: string, key: string, content: NodeJS.ReadableStream | Buffer, metadata: object }} S3Object */
 /** @typedef {{ size: number, md5: string }} Stored */
 /**
- * What is used of s3rver, which has no types of its own: lib/s3rver.js and lib/stores/filesystem.js.
+ * The used part of s3rver, which has no types of its own: lib/s3rver.js and lib/stores/filesystem.js.
  * @typedef {object} Store
  * @property {(bucket: string, key: string | undefined, resource: string) => string} getResourcePath
  * @property {(bucket: string, key: string, metadata: object, md5: string) => Promise<void>} putMetadata
@@ -36,7 +36,7 @@ const S3Error = createRequire(import.meta.url)('s3rver/lib/models/error')
 const { DUMMY_ACCOUNT } = createRequire(import.meta.url)('s3rver/lib/models/account')
 
 const [directory = '', port = ''] = process.argv.slice(2)
-// Not below the data: lists walk through that, and stumble over files that go while they look.
+// Not below the data: lists walk through that, and fail on files that vanish meanwhile.
 const incoming = join(dirname(directory), 'incoming')
 await rm(incoming, { recursive: true, force: true })
 await mkdir(incoming, { recursive: true })
@@ -68,7 +68,7 @@ async function writeWhole(content, path) {
   return { size, md5: md5.digest('hex') }
 }
 
-/** Once more where a deletion took the empty folder away in between. @param {string} path @param {string} partial */
+/** Once more if a deletion removed the empty folder in between. @param {string} path @param {string} partial */
 async function moveTo(path, partial) {
   for (let tries = 1; ; tries++) {
     await mkdir(dirname(path), { recursive: true })
@@ -93,7 +93,7 @@ DUMMY_ACCOUNT.createKeyPair(pair.accessKeyId, pair.secretAccessKey)
 server.middleware.unshift(async (context, next) => {
   const refusal = refusalOf(context.req, pair)
   if (refusal === undefined) return await next()
-  // A body that is still on its way is taken and dropped: a client whose connection breaks would not read the answer.
+  // A body still in transit is read and dropped: a client whose connection breaks would not read the answer.
   context.req.resume()
   throw new S3Error(refusal.code, refusal.message)
 })

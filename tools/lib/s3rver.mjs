@@ -1,7 +1,8 @@
 /**
- * A private s3rver (npm) on 127.0.0.1: a small S3 server on disk, there at once, for a first look and as the suite's
- * "store that can do little": it ignores If-None-Match and has no ListMultipartUploads. Its key pair is made at the first start.
- * Its data outlives a stop; a new start serves the same directory, on the same port where that is still free.
+ * A private s3rver (npm) on 127.0.0.1: a small S3 server on disk that starts at once, for a first look and as the
+ * suite's "store with few abilities": it ignores If-None-Match and has no ListMultipartUploads. Its key pair is made at
+ * the first start. Its data outlives a stop; a new start serves the same directory, on the same port if that is still
+ * free.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -16,7 +17,7 @@ import { freePort } from './ports.mjs'
  */
 
 const REGION = 'us-east-1'
-/** The key pair of s3rver alone; what was started with it asked for no credentials. */
+/** The key pair of an unpatched s3rver; servers started with it asked for no credentials. */
 const EVERYBODY = 'S3RVER'
 const PROGRAM = fileURLToPath(new URL('s3rver-server.mjs', import.meta.url))
 
@@ -66,7 +67,7 @@ export async function startS3rver({ dir, log = () => undefined, port }) {
   return instance
 }
 
-/** Once made, it stays: applications have it in their settings. @param {S3Instance | undefined} earlier */
+/** Made once and kept: applications have it in their settings. @param {S3Instance | undefined} earlier */
 function keyPair(earlier) {
   if (earlier && earlier.secretAccessKey !== EVERYBODY) return earlier
   return {

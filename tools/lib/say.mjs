@@ -1,6 +1,6 @@
-/** How the scripts speak: progress to stderr, results to stdout, failures that a person can act on without a stack. */
+/** Output of the scripts: progress to stderr, results to stdout, and failures that a person can fix without a stack. */
 
-/** A failure whose message says what to do; printed without a stack trace. */
+/** A failure whose message gives the action to take; printed without a stack trace. */
 export class Refusal extends Error {
   /** @param {string} message @param {ErrorOptions} [options] */
   constructor(message, options) {
@@ -9,7 +9,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Whether a line stands on the terminal that counts (waiting.mjs) and has to make room. */
+/** Whether a counting line is on the terminal (waiting.mjs) and has to be cleared first. */
 export const counting = { on: false }
 
 /** @param {string} line one line of progress, to stderr: stdout belongs to results */

@@ -1,4 +1,4 @@
-/** services.json: what is known of the services below one home. */
+/** services.json: the known state of the services below one home. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -6,8 +6,8 @@ import { join } from 'node:path'
 /** @typedef {{ version: 1, roots: Record<string, string>, services: Record<string, ServiceRecord> }} ServiceState */
 
 /**
- * The recorded state; an empty one when there is none, or when a crash left something unreadable: servers whose record
- * is lost are found by their working directories.
+ * The recorded state; an empty one when there is none, or when a crash left an unreadable file: servers without a
+ * record are found by their working directories.
  *
  * @param {string} home
  * @returns {ServiceState}
@@ -35,7 +35,7 @@ export function rememberRoots(home, roots) {
 }
 
 /**
- * Synchronous, so that services which start side by side never write over each other.
+ * Synchronous, so that services that start in parallel never overwrite each other's entries.
  *
  * @param {string} home
  * @param {ServiceState} state

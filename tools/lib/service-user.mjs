@@ -1,5 +1,5 @@
 /**
- * Postgres refuses to run as root. When root asks, it runs as `postgres` (or `nobody`), who must be able to reach its
+ * Postgres refuses to run as root. When root asks, it runs as `postgres` (or `nobody`), which must be able to reach its
  * data directory: a checkout below root's own home is closed to others.
  */
 import { spawnSync } from 'node:child_process'
@@ -22,8 +22,8 @@ export async function serviceUser() {
 }
 
 /**
- * A directory of mode 0700 that belongs to the user and that the user can reach: `wished` (whose parent must be there)
- * when the way is open, else a new one below /var/tmp (which, unlike /tmp, outlives a reboot).
+ * A directory of mode 0700 that belongs to the user and that the user can reach: `wished` (whose parent must exist) if
+ * its path is open, else a new one below /var/tmp (which, unlike /tmp, survives a reboot).
  *
  * @param {string} wished
  * @param {ServiceUser | undefined} user
@@ -44,7 +44,7 @@ function canReach(directory, { uid, gid }) {
   return spawnSync('test', ['-x', directory], { uid, gid, cwd: '/' }).status === 0
 }
 
-/** The environment of a server that runs as another user: nothing of root's. @param {ServiceUser | undefined} user */
+/** The environment of a server that runs as another user: nothing from root's. @param {ServiceUser | undefined} user */
 export function plainEnvironment(user) {
   const { PATH = '/usr/bin:/bin' } = process.env
   return { PATH, LC_ALL: 'C.UTF-8', HOME: user ? '/' : homedir(), ...(user && { USER: user.name }) }

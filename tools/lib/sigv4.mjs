@@ -1,7 +1,7 @@
 /**
- * The server's side of AWS Signature Version 4 in the Authorization header, for one key pair: s3rver takes whatever is signed
- * with any secret, and what is not signed at all. Presigned URLs are refused. The body is as signed as its
- * x-amz-content-sha256 says; whether it has that hash is not looked at, for nothing of the sort is promised here.
+ * The server's side of AWS Signature Version 4 in the Authorization header, for one key pair: s3rver itself accepts any
+ * secret, and unsigned requests. Presigned URLs are refused. The signature covers the body only through
+ * x-amz-content-sha256; whether the body has that hash is not checked, and not promised here.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
@@ -30,7 +30,7 @@ export function refusalOf(request, pair) {
   if (keyId !== pair.accessKeyId) {
     return { code: 'InvalidAccessKeyId', message: 'The access key id you provided does not exist in our records.' }
   }
-  // What is not signed could be changed on the way: the host and all that S3 acts on has to be.
+  // Unsigned headers could be changed in transit: the host and all headers that S3 acts on must be signed.
   const names = signed.split(';')
   const unsigned = Object.keys(headers).find((name) => name.startsWith('x-amz-') && !names.includes(name))
   const canonical = [
@@ -68,7 +68,7 @@ function hmac(key, text) {
   return createHmac('sha256', key).update(text).digest()
 }
 
-/** Names and values encoded in the one way, and sorted. @param {string} url */
+/** Names and values in their one encoding, sorted. @param {string} url */
 function canonicalQuery(url) {
   const at = url.indexOf('?')
   if (at === -1) return ''

@@ -1,4 +1,4 @@
-/** The programs of the system that we need, and the Debian packages that hold them. Looking for them starts no process. */
+/** The system programs that we need, and the Debian packages that contain them. Looking for them starts no process. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { findCommand, findLibrary, findPostgres, findSoftHsm } from './find-tools.mjs'
@@ -17,7 +17,7 @@ export const pkcs11Addon = join(checkout, 'node_modules', 'pkcs11js', 'build', '
 /** @param {string} name @param {string[]} [packages] @returns {Tool} */
 const command = (name, packages = [name]) => ({ name, packages, present: () => findCommand(name) !== undefined })
 
-/** A C++ compiler and what node-gyp asks for besides. */
+/** A C++ compiler and the other programs that node-gyp needs. */
 const COMPILER = ['gcc', 'g++', 'make', 'python3'].map((name) => command(name))
 
 /** What the quickstart needs. @type {Tool[]} */
@@ -28,7 +28,10 @@ const QUICKSTART = [
   { name: 'softhsm', packages: ['softhsm2'], present: () => Boolean(findSoftHsm() && findCommand('softhsm2-util')) },
 ]
 
-/** What the tests need besides: Ceph's S3 gateway, other PKCS#11 modules, and a compiler for the module that fails on purpose. */
+/**
+ * Further needs of the tests: Ceph's S3 gateway, other PKCS#11 modules, and a compiler for the module that fails on
+ * purpose.
+ */
 /** @type {Tool[]} */
 const TESTS = [
   ...COMPILER,

@@ -1,4 +1,4 @@
-/** What vitest's JSON report says, as far as people and CI look at it. */
+/** The parts of vitest's JSON report that people and CI look at. */
 
 /**
  * @typedef {{ name: string, status: string, startTime: number, endTime: number, assertionResults: { status: string }[] }} Suite
@@ -7,8 +7,8 @@
  */
 
 /**
- * Never "0 failed" for a run that did not go well: suites that could not be loaded and errors outside of any test count
- * as failures, and so does a run without a report or without a single test.
+ * Never "0 failed" for an unsuccessful run: suites that could not be loaded and errors outside of any test count as
+ * failures, and so does a run without a report or without a single test.
  *
  * @param {string | undefined} report its text; undefined when vitest left none
  * @param {number} status vitest's exit status
@@ -25,7 +25,7 @@ export function countTests(report, status) {
 }
 
 /**
- * The files that took longest, slowest first: where a minute can be saved.
+ * The files that took longest, slowest first: candidates for speeding up.
  *
  * @param {string | undefined} report its text
  * @param {number} count at most

@@ -1,12 +1,12 @@
-/** What a script waits for and for how long: one line that counts on a terminal, a line now and then elsewhere. */
+/** Shows what a script waits for and how long: one counting line on a terminal, a line at intervals elsewhere. */
 
 import { counting } from './say.mjs'
 
-/** Between two plain lines, milliseconds. */
+/** Milliseconds between two plain lines. */
 const LINE_MS = 30_000
 
 /**
- * Says what is waited for, at once and as long as it takes, and how long it took.
+ * Shows what is waited for, at once and as long as it takes, and how long it took.
  *
  * @template T
  * @param {string | (() => string)} what e.g. `tsc: compiling`; a function where it becomes less

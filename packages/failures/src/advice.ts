@@ -8,7 +8,7 @@ import { FAILURES, type FailureCode } from './list.js'
  */
 export type Audience = 'on-call' | 'command' | 'producer'
 
-const AGAIN = 'Give the same command again in a moment; if it goes on, run `npx sealfleet doctor`.'
+const AGAIN = 'Give the same command again in a moment; if it continues, run `npx sealfleet doctor`.'
 const OTHER_NAME = 'Correct the path or the name, and give the command again.'
 
 /**
@@ -33,8 +33,8 @@ const COMMAND: Partial<Record<FailureCode, string>> = {
   ROOT_UNAVAILABLE: 'Mount it, or correct SEALFLEET_ROOTS.',
   FENCED: 'Look at what has it now (`npx sealfleet trace ID`), and give the command again.',
   CHECKSUM_MISMATCH:
-    'Give the command again; if it goes on, check the memory of this machine, the network and the store.',
-  LENGTH_MISMATCH: 'Give the command again; if it goes on, look into the store.',
+    'Give the command again; if it continues, check the memory of this machine, the network and the store.',
+  LENGTH_MISMATCH: 'Give the command again; if it continues, look into the store.',
   S3_OBJECT_EXISTS: 'Find out what else writes to the bucket; nothing of it was changed.',
   S3_NO_SUCH_UPLOAD: 'Check the bucket’s rules for unfinished uploads, and give the command again.',
   NONCE_REUSE: 'Stop, and find out what is wrong with the random source of this machine; nothing was sealed with it.',

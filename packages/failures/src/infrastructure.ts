@@ -43,12 +43,12 @@ export const TRANSIENT_INFRASTRUCTURE = {
   HSM_SESSION_LOST: transient(
     'hsm',
     'The HSM dropped a session or a login, and one new try did not help.',
-    'Wait for the pool to log in again; if it goes on, run `npx sealfleet doctor`.',
+    'Wait for the pool to log in again; if it continues, run `npx sealfleet doctor`.',
   ),
   S3_THROTTLED: transient(
     's3',
     'The object store asked for fewer requests.',
-    'Wait; if it goes on, lower SEALFLEET_CONCURRENCY or raise the limit of the store.',
+    'Wait; if it continues, lower SEALFLEET_CONCURRENCY or raise the limit of the store.',
   ),
   S3_UNAVAILABLE: transient(
     's3',
@@ -133,17 +133,17 @@ export const BROKEN_INFRASTRUCTURE = {
   ),
   S3_TLS: broken(
     's3',
-    'TLS to the object store could not be set up: one side does not take the other’s certificate.',
+    'TLS to the object store could not be set up: one side does not accept the other’s certificate.',
     'The message says which; check the certificates and SEALFLEET_S3_TLS_CA_FILE, _CERT_FILE and _SERVER_NAME.',
   ),
   DB_TLS: broken(
     'database',
-    'TLS to PostgreSQL could not be set up: one side does not take the other’s certificate.',
+    'TLS to PostgreSQL could not be set up: one side does not accept the other’s certificate.',
     'The message says which; check the certificates and SEALFLEET_DATABASE_TLS_CA_FILE, _CERT_FILE and _SERVER_NAME.',
   ),
   REDIS_TLS: broken(
     'redis',
-    'TLS to Redis could not be set up: one side does not take the other’s certificate.',
+    'TLS to Redis could not be set up: one side does not accept the other’s certificate.',
     'The message says which; check the certificates and SEALFLEET_REDIS_TLS_CA_FILE, _CERT_FILE and _SERVER_NAME.',
   ),
   REDIS_ACCESS_DENIED: broken(

@@ -75,7 +75,7 @@ export const PERMANENT_REQUEST = {
     'security',
     1,
     'Files still need the master key that is to be destroyed.',
-    'Seal them again, let their retention delete them, or wrap their nonces again; or give them up with `--shred`.',
+    'Re-encrypt them, let their retention delete them, or rewrap their nonces; or give them up with `--shred`.',
   ),
   E_KEY_DESTROYED: permanent(
     'security',

@@ -52,7 +52,7 @@ const FIXES: Record<Exclude<StoreErrorCode, 'SOURCE_TOO_LARGE'>, string> = {
   OBJECT_LOCKED: 'delete it after that date, or have the hold lifted in the store; nothing else is wrong',
   S3_NO_SUCH_UPLOAD: 'look for a lifecycle rule or a sweep that aborts uploads too early; a new attempt starts again',
   S3_UNSUPPORTED: 'use an S3 server that has it',
-  S3_REJECTED: 'read the store’s code and message; the request as such was refused and would be again',
+  S3_REJECTED: 'read the store’s code and message; the same request would be refused again',
   CHECKSUM_MISMATCH: 'store the file again and look into the network and disks between here and the store',
   LENGTH_MISMATCH: 'check whether the source or the object changed while it was read',
 }

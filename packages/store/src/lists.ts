@@ -95,7 +95,7 @@ function mark(key: string | undefined, id: string | undefined): string | undefin
 /** The start of the next page. A store that reports more entries at the same place would be asked forever. */
 function onward(from: string | undefined, next: string | undefined): string {
   if (next !== undefined && next !== '' && next !== from) return next
-  throw new StoreError('S3_UNSUPPORTED', 'the store cuts its list short and does not say where it goes on', {
+  throw new StoreError('S3_UNSUPPORTED', 'the store cuts its list short and does not say where it continues', {
     fix: 'use a narrower prefix, or an S3 server whose lists have more than one page',
   })
 }

@@ -39,7 +39,7 @@ export class PartSource {
       yield { partNumber, data, lastPart }
     }
     const more = await this.#next(signal)
-    if (more !== undefined) throw mismatch(`the body goes on after its ${length} bytes`)
+    if (more !== undefined) throw mismatch(`the body continues after its ${length} bytes`)
   }
 
   /** Returns one buffer: its request has settled. */

@@ -59,7 +59,7 @@ export async function abortOrphanedUpload(
     }
     onWarning(
       new StoreError('S3_UNAVAILABLE', `an upload of ${key} is still listed after its abort`, {
-        fix: 'nothing at once: the sweep of unfinished uploads takes it away later',
+        fix: 'nothing for now: the sweep of unfinished uploads removes it later',
       }),
     )
   } catch (error) {

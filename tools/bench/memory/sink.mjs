@@ -1,8 +1,8 @@
 /**
- * An S3 server that keeps nothing: `node sink.mjs [LATENCY]`, forked. It counts what it is sent and throws it away, so that a
- * benchmark measures the worker and not a disk. Small objects are kept, because a store that is tried out must give
- * back what it was given. Speaks as much of S3 as packages/store asks for; what it doesn't know it refuses with 501.
- * Messages: tells its parent `{ port }` once, and answers any message with a Report.
+ * An S3 server that keeps nothing: `node sink.mjs [LATENCY]`, forked. It counts the bytes it receives and discards
+ * them, so that a benchmark measures the worker and not a disk. Small objects are kept, because a trial of the store
+ * must get back its objects. Supports the part of S3 that packages/store uses; refuses the rest with 501. Messages:
+ * sends its parent `{ port }` once, and answers any message with a Report.
  */
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
@@ -19,7 +19,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** @typedef {{ metadata: [string, string][], parts: Map<number, number> }} Upload */
 /** @typedef {{ status: number, headers?: Record<string, string>, body?: string | Buffer }} Answer */
 
-/** A part is answered so many ms after its last byte: as long it stays in the worker's memory. */
+/** Milliseconds from a part's last byte to its answer: the part stays in the worker's memory for this time. */
 const latency = Number(process.argv[2] ?? 0)
 /** A body up to this long is kept. */
 const SMALL = 64 * 1024
@@ -39,7 +39,10 @@ function refusal(status, code) {
 /** @param {string} xml @returns {Answer} */
 const xmlAnswer = (xml) => ({ status: 200, headers: { 'content-type': 'application/xml' }, body: xml })
 
-/** No MD5: hashing would take the worker's core. So the store learns that ETags tell nothing here. @param {string} key */
+/**
+ * No MD5: hashing would take the worker's core. So the store learns that ETags are not digests here.
+ * @param {string} key
+ */
 const etagOf = (key) => `"sink-${key.length}"`
 
 /**
@@ -172,7 +175,7 @@ const server = createServer((request, response) => {
       response.writeHead(status, headers)
       response.end(request.method === 'HEAD' ? undefined : body)
     },
-    // The connection broke: no one is there to be answered.
+    // The connection broke: there is no client to answer.
     () => response.destroy(),
   )
 })

@@ -1,6 +1,6 @@
 /**
- * What a benchmark of a whole worker needs: a database, a token with keys, a queue of its own and a folder for sources,
- * on the tests' private services; and the ways to hand files in and wait for them.
+ * The environment of a benchmark of a whole worker: a database, a token with keys, a queue of its own and a folder for
+ * sources, on the tests' private services; and functions to hand files in and wait for them.
  */
 import { once } from 'node:events'
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
@@ -21,7 +21,7 @@ import { freePort } from '../../lib/ports.mjs'
 import { startServices } from '../../lib/private-services.mjs'
 import { Refusal } from '../../lib/say.mjs'
 
-/** Closes what was opened, last first, on every path. Node 20 has no AsyncDisposableStack. */
+/** Closes everything that was opened, last first, on every path. Node 20 has no AsyncDisposableStack. */
 export class Closers {
   /** @type {(() => unknown)[]} */
   #closers = []

@@ -1,11 +1,11 @@
 /**
- * Contestants run in processes of their own, one at a time: their garbage is not swept in each other's time, and the
+ * Contestants run in their own processes, one at a time: garbage collection of one does not slow another, and the
  * process that starts `openssl` is small (a fork marks every page of its parent read-only, and each page then costs a
  * fault at its next write).
  */
 
 /**
- * Answers every message `name` with what `contestants[name]` resolves to, in GiB/s; ends with its parent.
+ * Answers every message `name` with the result of `contestants[name]`, in GiB/s; ends with its parent.
  * @param {Record<string, () => Promise<number>>} contestants
  */
 export function answer(contestants) {
@@ -24,8 +24,8 @@ export function answer(contestants) {
 }
 
 /**
- * A clock of core time: seconds that this process (its helper threads included) spent on a core, since the call. Where
- * nothing else wants the core it is elapsed time; where something does, that something is not measured.
+ * A clock of core time: seconds that this process (its helper threads included) spent on a core, since the call. On an
+ * idle core this is elapsed time; otherwise the time of other processes is not counted.
  */
 export function coreClock() {
   const start = process.cpuUsage()

@@ -14,7 +14,7 @@ const SEGMENT_LOG2 = 20
 const CONTEXT = Buffer.alloc(0)
 /** Longer than the last-level cache, so that plaintext comes from memory as it does from a file. */
 const PLAINTEXT = randomBytes(64 * MIB)
-/** Where a whole object fits; touched once, so that no page fault of ours is measured. */
+/** Memory for a whole object; touched once, so that page faults are not measured. */
 const MEMORY = Buffer.alloc(objectLength(LENGTH, SEGMENT_LOG2), 1)
 
 const keys = {
@@ -70,7 +70,7 @@ function sealIntoMemory() {
   })
 }
 
-/** What lies in MEMORY must open to what went in: a benchmark of wrong results measures nothing. */
+/** MEMORY must open to the original plaintext: a benchmark of wrong results measures nothing. */
 async function check() {
   await sealIntoMemory()
   const right = createHash('sha256')

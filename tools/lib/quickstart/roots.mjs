@@ -1,4 +1,4 @@
-/** Workers read nothing outside of named roots: a path of the user's own may need a root of its own. */
+/** Workers read nothing outside of named roots: a user's own path may need its own root. */
 import { realpath, stat } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, sep } from 'node:path'
@@ -6,9 +6,9 @@ import { checkPath } from '../check-path.mjs'
 import { Refusal } from '../say.mjs'
 
 /**
- * The roots that have to be added so that every path lies below one: the folders that were given, and of files the folders
- * they lie in. A root is a whole folder, so a file that lies in the home folder itself, in /tmp or in / is refused: to let
- * workers read all of that, one has to name the folder.
+ * The roots that have to be added so that every path lies below one: the given folders, and the folders of the given
+ * files. A root is a whole folder, so a file directly in the home folder, in /tmp or in / is refused: to let workers
+ * read all of that, name the folder itself.
  *
  * @param {string[]} paths files or folders
  * @param {Record<string, string>} known
@@ -39,7 +39,7 @@ export async function missingRoots(paths, known) {
   return added
 }
 
-/** Folders that hold what no one thinks of when they name a file in them. */
+/** Folders with much more in them than the named file. */
 async function broad() {
   const folders = await Promise.all([homedir(), tmpdir(), '/tmp', '/var/tmp'].map(realPathIfThere))
   return ['/', ...folders]

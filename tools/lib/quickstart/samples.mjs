@@ -14,7 +14,7 @@ const SAMPLES = [
 ]
 
 /**
- * Makes what is missing, and leaves what is there.
+ * Makes missing files, and leaves existing ones.
  *
  * @param {string} directory
  * @returns {Promise<string[]>} their paths
@@ -41,7 +41,7 @@ async function sizeOf(path) {
 }
 
 /**
- * Numbered lines, so that any piece of it is recognised at once.
+ * Numbered lines, so that any piece of them is recognised at once.
  *
  * @param {string} name
  * @param {number} size

@@ -1,4 +1,4 @@
-/** What is stored of the files that were asked for, as the database knows it. */
+/** The stored files among the requested ones, according to the database. */
 import { join, sep } from 'node:path'
 
 /**

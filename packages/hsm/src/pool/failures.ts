@@ -160,7 +160,7 @@ export function keyUnknown(label: string): HsmError {
 export function notThere(label: string, cause: HsmError): HsmError {
   return new HsmError('KEY_MISMATCH', `the secondary token that serves now holds no key ${label}`, {
     cause,
-    fix: "Copy the key to that token by the vendor's means, or bring the primary back; other keys go on.",
+    fix: "Copy the key to that token by the vendor's means, or bring the primary back; other keys keep working.",
   })
 }
 
@@ -185,13 +185,13 @@ export function agentDied(how: string): HsmError {
 
 /** An agent did not find a key that a fresh process found. */
 export function agentBlind(label: string): HsmError {
-  return new HsmError('HSM_SESSION_LOST', `the HSM agent no longer saw ${label}, which is there`, {
+  return new HsmError('HSM_SESSION_LOST', `the HSM agent no longer found ${label}, which is there`, {
     fix: 'Nothing to repair: the agent is replaced and the job is tried again. If it recurs, look at the connection to the token.',
   })
 }
 
 export function breakerOpen(cause: HsmError | undefined): HsmError {
-  return new HsmError('HSM_UNAVAILABLE', 'the HSM failed too often and is given a pause', {
+  return new HsmError('HSM_UNAVAILABLE', 'the HSM failed too often and is paused', {
     ckr: cause?.ckr,
     fn: cause?.fn,
     fix: cause?.fix ?? 'Check the HSM and its connection; operations resume by themselves when a probe succeeds.',
