@@ -1,6 +1,6 @@
 /**
- * Steps 0 to 6 of opening (docs/FORMAT.md §7), which a reader, a range reader and an auditor have in common: everything
- * that can be refused before the encryption master is asked for anything.
+ * Steps 0 to 6 of opening (docs/FORMAT.md §7), shared by a reader, a range reader and an auditor: all checks that need
+ * no call of the encryption master.
  */
 import { deriveSigningKey, masterKeyOf } from './derivation.js'
 import { FormatError } from './errors.js'
@@ -26,24 +26,24 @@ import { isUuid } from './uuid.js'
 
 export interface OpenOptions extends Cancellable {
   readonly keys: KeyDeriver
-  /** The bytes that the caller bound to the file; `'unchecked'` where they are not at hand, and is reported as such. */
+  /** The bytes that the caller bound to the file; `'unchecked'` if they are not at hand, which the result reports. */
   readonly context: Uint8Array | 'unchecked'
   /** Refuses the object of any other file: E_WRONG_FILE. */
   readonly expectedFileId?: string | undefined
   /** Both by default. */
   readonly allowedSuites?: readonly Suite[] | undefined
-  /** What the database says of this object. */
+  /** The database's record of this object. */
   readonly record?: RecordView | undefined
-  /** Detached objects: the nonces as the record keeps them, and who unwraps them. */
+  /** Detached objects: the wrapped nonces from the record, and the unwrapper. */
   readonly wrappedNonces?: { readonly wrapped: Uint8Array; readonly kekVersion: number } | undefined
   readonly unwrapper?: NonceWrapper | undefined
-  /** Detached objects: the nonces themselves, for an auditor to whom someone else unwrapped them. */
+  /** Detached objects: the nonces themselves, for an auditor who does not unwrap them himself. */
   readonly nonces?: NoncePair | undefined
-  /** What is known of a master key before the HSM is asked; by default every key is worth asking for. */
+  /** The known state of a master key, checked before the HSM is called; by default no key is excluded. */
   readonly keyState?: ((key: MasterKeyRef) => Promise<'usable' | 'unknown' | 'destroyed'>) | undefined
 }
 
-/** An object whose header and trailer are genuine. Anyone who holds it wipes it. */
+/** An object whose header and trailer are genuine. Its holder wipes it. */
 export interface Admitted extends Inspected {
   readonly nonces: NoncePair<Buffer>
   /** H with the real nonces. */
@@ -52,7 +52,7 @@ export interface Admitted extends Inspected {
   readonly trailer: Trailer
 }
 
-/** Which master keys the caller is going to use. */
+/** The master keys that the caller is going to use. */
 export type Use = 'open' | 'verify'
 
 export async function admit(reader: ObjectReader, options: OpenOptions, use: Use): Promise<Admitted> {

@@ -1,13 +1,13 @@
 /**
  * Where derived bytes live: memory outside V8's heap, in places that are known.
  *
- * V8 keeps typed arrays of up to 64 bytes on its own heap, where the collector copies them and nothing wipes what it left
- * behind. So no secret is an array of its own. It is a view of a slot in a page of this arena, and the page is one
+ * V8 keeps typed arrays of up to 64 bytes on its own heap, where the collector copies them and never wipes the old
+ * copies. So no secret is an array of its own. It is a view of a slot in a page of this arena, and the page is one
  * ArrayBuffer, which V8 never moves.
  *
- * A slot is wiped when it is released, and used again as late as possible: the one that was released first comes first.
- * Beyond the arena's last page a secret gets an ArrayBuffer of its own, which is outside the heap as well; so that a caller
- * who forgets to release costs memory, which the collector gets back, and never a derivation.
+ * A slot is wiped when it is released, and reused as late as possible: the slot released first is reused first. Beyond
+ * the arena's last page a secret gets its own ArrayBuffer, which is outside the heap as well. So a caller who forgets
+ * to release costs memory, which the collector reclaims, and never a derivation.
  */
 export const SLOT_LENGTH = 128
 
@@ -17,7 +17,7 @@ export interface ArenaUse {
   readonly pages: number
   /** Slots that are handed out now. */
   readonly live: number
-  /** Secrets that found no slot, ever. */
+  /** Secrets that found no slot, in total. */
   readonly overflows: number
 }
 
@@ -34,7 +34,7 @@ export class SecretArena {
   readonly #pages = new Map<ArrayBufferLike, readonly Slot[]>()
   /** In the order of their release. */
   readonly #free: Slot[] = []
-  /** Views whose slot was given back, so that one that is still held somewhere is known. */
+  /** Views whose slot was released, so that a later use of one is noticed. */
   readonly #released = new WeakSet<Uint8Array>()
   #overflows = 0
 
@@ -44,7 +44,7 @@ export class SecretArena {
     if (this.#pageLength % SLOT_LENGTH !== 0) throw new RangeError(`a page holds whole slots of ${SLOT_LENGTH} bytes`)
   }
 
-  /** A view of `length` zero bytes that no one else has: 1 to 128. Release it on every path. */
+  /** A view of `length` zero bytes for this caller alone: 1 to 128. Release it on every path. */
   take(length: number): Buffer {
     if (!Number.isInteger(length) || length < 1 || length > SLOT_LENGTH) {
       throw new RangeError(`a secret has 1 to ${SLOT_LENGTH} bytes, not ${length}`)
@@ -63,8 +63,8 @@ export class SecretArena {
   }
 
   /**
-   * Fills the slot with zeros and takes it back. A view that was released before is left alone, since its slot may be
-   * another's by now. Throws TypeError for a part of a slot: it can't be given back by halves.
+   * Fills the slot with zeros and takes it back. A view that was released before is left alone, since its slot may have
+   * another holder by now. Throws TypeError for a part of a slot: only a whole slot can be released.
    */
   release(view: Uint8Array): void {
     const slot = this.#slotOf(view)
@@ -80,7 +80,7 @@ export class SecretArena {
     }
   }
 
-  /** Throws when these bytes were released: what lies there now is zeros, or another's. */
+  /** Throws when these bytes were released: they are now zeros, or another holder's. */
   assertHeld(view: Uint8Array): void {
     if (this.#released.has(view)) throw new Error('a secret was used after it was wiped')
   }

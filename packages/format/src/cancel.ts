@@ -1,4 +1,4 @@
-/** Cancelling what waits: an abort must reach the `finally` blocks even while a source hangs. */
+/** Cancellation of waits: an abort must reach the `finally` blocks even while a source hangs. */
 
 function abortReason(signal: AbortSignal): Error {
   const reason: unknown = signal.reason
@@ -6,8 +6,8 @@ function abortReason(signal: AbortSignal): Error {
 }
 
 /**
- * Settles as `pending` does, or rejects when the signal aborts first. The listener goes with the promise: one that
- * lived as long as the signal would hold every chunk of a long file.
+ * Settles as `pending` does, or rejects when the signal aborts first. The listener is removed when the promise settles:
+ * one that lived as long as the signal would hold every chunk of a long file.
  */
 function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
@@ -43,7 +43,7 @@ export async function* untilAborted<T>(
       signal.throwIfAborted()
     }
   } catch (error) {
-    // A source that threw is over; one that hangs is told to end, and not waited for.
+    // A source that threw has ended; a hanging one is told to end, but not awaited.
     running = false
     if (signal.aborted) void Promise.allSettled([Promise.resolve(iterator.return?.())])
     throw error

@@ -1,14 +1,14 @@
 /**
- * Cuts a stream of writes into buffers of exactly one size, so that a multipart upload copies nothing. What was
- * written can be held back (a segment's ciphertext is read once more for its tag): a buffer is handed out only when
- * nothing in it is held, and is never touched afterwards.
+ * Cuts a stream of writes into buffers of exactly one size, so that a multipart upload copies nothing. Written bytes
+ * can be held back (a segment's ciphertext is read again for its tag): a buffer is handed out only when none of its
+ * bytes is held, and is never touched afterwards.
  */
 export type Allocate = (size: number) => Buffer
 
 export class ChunkWriter {
   readonly #chunkSize: number
   readonly #allocate: Allocate
-  /** Bytes still to come, when that is known: then the last buffer is no longer than need be. */
+  /** Bytes still to come, if known: then the last buffer is no longer than necessary. */
   #expected: number | null
   #current: Buffer | null = null
   #used = 0
@@ -21,7 +21,7 @@ export class ChunkWriter {
     this.#expected = expectedLength
   }
 
-  /** Copies bytes in and returns where they lie now: views on at most a few buffers. */
+  /** Copies bytes in and returns their new place: views on at most a few buffers. */
   write(bytes: Uint8Array): Buffer[] {
     const views: Buffer[] = []
     for (let at = 0; at < bytes.length;) {

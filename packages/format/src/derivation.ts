@@ -1,6 +1,6 @@
 /**
- * From nonces to keys (docs/FORMAT.md §3). The HSM computes the HMACs; this file builds their messages, and says of
- * any message whether it is one of them, so that the HSM's interface can refuse everything else.
+ * From nonces to keys (docs/FORMAT.md §3). The HSM computes the HMACs; this file builds their messages, and recognises
+ * them, so that the HSM's interface can refuse every other message.
  */
 import { u32 } from './integers.js'
 import { NONCE_LENGTH, areUsableNonces } from './nonce.js'
@@ -16,7 +16,7 @@ import {
 } from './terms.js'
 import { keyDomainToBytes, uuidToBytes } from './uuid.js'
 
-/** What both derivations start from: the attempt and its real nonces. */
+/** The inputs of both derivations: the attempt and its real nonces. */
 export interface DerivationInput extends AttemptIdentity {
   readonly nonceEnc: Uint8Array
   readonly nonceSig: Uint8Array
@@ -25,7 +25,7 @@ export interface DerivationInput extends AttemptIdentity {
 type DerivationRole = 'enc' | 'sig'
 
 const PRF_LENGTH = 32
-/** Suite 2, one role each: the raw label (11 bytes, unpadded), the bits asked for, and the blocks they take. */
+/** Suite 2, one role each: the raw label (11 bytes, unpadded), the requested bits, and the number of blocks. */
 const SUITE_2 = {
   enc: { label: Buffer.from('SFV1/S2/ENC', 'latin1'), bits: 384, blocks: 2 },
   sig: { label: Buffer.from('SFV1/S2/SIG', 'latin1'), bits: 256, blocks: 1 },
@@ -46,7 +46,7 @@ export function masterKeyOf(input: AttemptIdentity, role: DerivationRole): Maste
   return { role, domain: input.keyDomain, suite: input.suite, version }
 }
 
-/** The messages to send, in order: one for suite 1, one a block for suite 2. The caller wipes them. */
+/** The messages to send, in order: one for suite 1, one per block for suite 2. The caller wipes them. */
 export function derivationMessages(input: DerivationInput, role: DerivationRole): Buffer[] {
   const nonce = role === 'enc' ? input.nonceEnc : input.nonceSig
   if (input.suite === 1) return [secretCopy(nonce)]
@@ -73,8 +73,9 @@ export function derivationMessages(input: DerivationInput, role: DerivationRole)
 
 /**
  * Whether `message` may be HMACed under `key` at all: exactly 32 bytes under a suite 1 key; under a suite 2 key the 106
- * bytes of its own role, with its own version and domain in them; never with the reserved nonce. No other role derives anything. The HSM's interface
- * asks this before every call, so that no master key can be used as an oracle for other messages.
+ * bytes of its own role, with its own version and domain in them; never with the reserved nonce. No other role derives
+ * anything. The HSM's interface checks this before every call, so that no master key can be used as an oracle for other
+ * messages.
  */
 export function isWellFormedDerivation(key: MasterKeyRef, message: Uint8Array): boolean {
   if (key.role !== 'enc' && key.role !== 'sig') return false

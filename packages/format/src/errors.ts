@@ -1,15 +1,15 @@
 /**
- * Every way in which reading (or producing) a sealed object can fail, as a closed list. The names are part of the
- * format (docs/FORMAT.md §7): tools and runbooks match on them, so a code is never renamed or reused.
+ * Every failure of reading (or producing) a sealed object, as a closed list. The names are part of the format
+ * (docs/FORMAT.md §7): tools and runbooks match on them, so a code is never renamed or reused.
  *
  * Codes are for operators. To an untrusted caller all authentication failures must look the same.
  */
 export const FORMAT_ERROR_CODES = [
-  /** Not a sealed object, or a field holds what its rule forbids. */
+  /** Not a sealed object, or a field breaks its rule. */
   'E_FORMAT',
   /** A format version or suite that this reader does not know, or that the caller's policy excludes. */
   'E_UNSUPPORTED',
-  /** The object's length is none that the format can produce, or is not the length that was authenticated. */
+  /** The object's length is impossible in the format, or differs from the authenticated one. */
   'E_LENGTH',
   /** A sound header, but of another file than the caller asked for. */
   'E_WRONG_FILE',
@@ -17,21 +17,21 @@ export const FORMAT_ERROR_CODES = [
   'E_RECORD_MISMATCH',
   /** The master key version that the header names does not exist here. */
   'E_KEY_UNKNOWN',
-  /** That master key version was destroyed: the object is unreadable forever. */
+  /** That master key version was destroyed: the object is permanently unreadable. */
   'E_KEY_DESTROYED',
-  /** Detached nonces, and no one handed them over. */
+  /** Detached nonces, and the caller gave none. */
   'E_NONCES_ABSENT',
   /** The wrapped nonces do not unwrap under the KEK, or unwrap to nonces that no sealer uses. */
   'E_NONCE_UNWRAP',
   /** The header's tag does not verify. */
   'E_HEADER_AUTH',
-  /** The header is genuine, but was sealed with another context. */
+  /** The header is genuine, but the object was sealed with another context. */
   'E_CONTEXT',
   /** The trailer, the digest of all tags, or the end of the object does not verify. */
   'E_TRAILER_AUTH',
   /** The data key is not the one that the header commits to. */
   'E_KEY_COMMIT',
-  /** A segment's tag does not verify: nothing of that segment was released. */
+  /** A segment's tag does not verify: no byte of that segment was released. */
   'E_SEGMENT_AUTH',
 ] as const
 

@@ -12,9 +12,9 @@ export interface FileObjectReader extends ObjectReader, AsyncDisposable {
 }
 
 /**
- * Reads a file by path (opened here, closed by `close`) or by a handle that the caller keeps. Throws E_FORMAT for what
- * is no regular file, the file system's errors unchanged. The length is the one at this moment; a file that shrinks
- * later ends in E_LENGTH.
+ * Reads a file by path (opened here, closed by `close`) or by a handle that the caller keeps. Throws E_FORMAT unless it
+ * is a regular file, and the file system's errors unchanged. The length is the present one; a file that shrinks later
+ * ends in E_LENGTH.
  *
  * @example
  * await using reader = await fileReader('report.pdf.sealed')
@@ -40,10 +40,10 @@ export async function fileReader(file: string | FileHandle): Promise<FileObjectR
   }
 }
 
-/** Looked at first: opening alone may wind a tape back or take a message off a device. */
+/** Checked first: opening alone may rewind a tape or take a message off a device. */
 async function openRegular(file: string): Promise<FileHandle> {
   if (!(await stat(file)).isFile()) throw notRegular()
-  // O_NONBLOCK: should it have become a FIFO meanwhile, opening it must not wait for a writer.
+  // O_NONBLOCK: if the file has become a FIFO meanwhile, opening it must not wait for a writer.
   return open(file, constants.O_RDONLY | constants.O_NONBLOCK)
 }
 

@@ -1,6 +1,6 @@
 /**
- * The header: 320 bytes, of which the first 256 are H (docs/FORMAT.md §4). In every HMAC, H is the *logical* header: its
- * nonce fields hold the real nonces even when the wire holds zeros.
+ * The header: 320 bytes, of which the first 256 are H (docs/FORMAT.md §4). In every HMAC, H is the *logical* header:
+ * its nonce fields hold the real nonces even when the wire holds zeros.
  */
 import { FormatError } from './errors.js'
 import { checkU32, readU64, writeU64 } from './integers.js'
@@ -43,11 +43,11 @@ export const AT = {
 
 const FLAG_DETACHED = 1
 
-/** What a header says of its attempt; nothing of it is authenticated until HTAG is. */
+/** A header's data on its attempt; not authenticated until HTAG is. */
 export interface HeaderFields extends AttemptIdentity {
   /** Strictly increasing per file; 0 = unspecified. */
   readonly attemptNo: number
-  /** 0 exactly when the nonces are inline; else the KEK's version when the object was sealed. */
+  /** 0 exactly when the nonces are inline; else the KEK's version at the time of sealing. */
   readonly kekVersion: number
   readonly segLog2: number
   /** Unix milliseconds; informational, decides nothing. */
@@ -66,7 +66,7 @@ export interface ParsedHeader extends HeaderFields {
   readonly wire: Buffer
 }
 
-/** H with real nonces, in a buffer of its own. Throws RangeError or TypeError for what no header can hold. */
+/** H with real nonces, in its own buffer. Throws RangeError or TypeError for values that no header can hold. */
 export function encodeLogicalHeader(fields: HeaderFields, nonces: NoncePair, contextTag: Uint8Array): Buffer {
   checkU32(fields.encKeyVersion, 'encKeyVersion', 1)
   checkU32(fields.sigKeyVersion, 'sigKeyVersion', 1)
@@ -94,7 +94,7 @@ export function encodeLogicalHeader(fields: HeaderFields, nonces: NoncePair, con
   return h
 }
 
-/** The 320 bytes of the wire: H with its nonces blanked when they are detached, KC, HTAG. */
+/** The 320 bytes of the wire: H (with its nonces blanked if they are detached), KC, HTAG. */
 export function encodeWireHeader(logical: Buffer, keyCommit: Uint8Array, headerTag: Uint8Array): Buffer {
   const wire = dedicated(HEADER_LENGTH)
   wire.set(logical)
@@ -122,8 +122,8 @@ function parseSuite(value: number): Suite {
 }
 
 /**
- * The strict parse of the first bytes of an object. Throws E_FORMAT where a rule of docs/FORMAT.md §4 is broken (also
- * when there are fewer than 320 bytes), E_UNSUPPORTED for another format version or suite.
+ * The strict parse of the first bytes of an object. Throws E_FORMAT when a rule of docs/FORMAT.md §4 is broken (also
+ * for fewer than 320 bytes), E_UNSUPPORTED for another format version or suite.
  */
 export function parseHeader(bytes: Uint8Array): ParsedHeader {
   require(bytes.length >= HEADER_LENGTH, `a sealed object starts with ${HEADER_LENGTH} bytes of header`)
@@ -177,12 +177,12 @@ export function contextTagOf(signingKey: Buffer, context: Uint8Array): Buffer {
   return mac(signingKey, 'context', context)
 }
 
-/** KC: commits to the data key, so that one ciphertext can't open under two keys. */
+/** KC: commits to the data key, so that one ciphertext cannot open under two keys. */
 export function keyCommitOf(signingKey: Buffer, logical: Buffer, dataKey: Buffer): Buffer {
   return mac(signingKey, 'keyCommit', logical, dataKey)
 }
 
-/** HTAG, which every segment tag and the trailer's MAC contain in turn. */
+/** HTAG, which every segment tag and the trailer's MAC contain. */
 export function headerTagOf(signingKey: Buffer, logical: Buffer, keyCommit: Uint8Array): Buffer {
   return mac(signingKey, 'header', logical, keyCommit)
 }
@@ -201,7 +201,7 @@ export function checkContext(signingKey: Buffer, header: ParsedHeader, context: 
   }
 }
 
-/** Throws E_KEY_COMMIT unless DK is the one that the header commits to. */
+/** Throws E_KEY_COMMIT unless the header commits to DK. */
 export function checkKeyCommit(signingKey: Buffer, header: ParsedHeader, logical: Buffer, dataKey: Buffer): void {
   if (!macMatches(header.keyCommit, signingKey, 'keyCommit', logical, dataKey)) {
     throw new FormatError('E_KEY_COMMIT', 'the data key is not the one that the header commits to')

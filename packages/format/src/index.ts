@@ -1,4 +1,4 @@
-/** SFV1, the sealed-object format: what is public. Start with terms.ts and docs/FORMAT.md. */
+/** SFV1, the sealed-object format: the public interface. Start with terms.ts and docs/FORMAT.md. */
 export type {
   AttemptIdentity,
   Cancellable,

@@ -1,11 +1,11 @@
-/** What an object says of itself: the strict parse and the length formula, no HSM, nothing authenticated. */
+/** An object's description of itself: the strict parse and the length formula, without HSM or authentication. */
 import { FormatError } from './errors.js'
 import { type HeaderFields, type ParsedHeader, parseHeader } from './header.js'
 import { type ObjectReader, readPiece } from './reader.js'
 import { type Geometry, HEADER_LENGTH, geometryOfObject } from './sizes.js'
 import type { Cancellable } from './terms.js'
 
-/** Everything that can be known of an object without a key. */
+/** Everything that is known of an object without a key. */
 export interface ObjectInfo extends HeaderFields, Geometry {
   readonly nonceMode: 'inline' | 'detached'
   /** `null` when detached. */

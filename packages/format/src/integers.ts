@@ -21,7 +21,7 @@ export function writeU64(target: Buffer, value: number, offset: number): void {
   target.writeUInt32BE(value % 2 ** 32, offset + 4)
 }
 
-/** Reads a u64; beyond 2^53 the nearest double, which is good enough to differ from every length we accept. */
+/** Reads a u64; beyond 2^53 the nearest double, which differs from every accepted length. */
 export function readU64(source: Buffer, offset: number): number {
   return source.readUInt32BE(offset) * 2 ** 32 + source.readUInt32BE(offset + 4)
 }

@@ -1,6 +1,7 @@
 /**
- * AES-CTR over the whole file: one counter runs through all segments, since S is a multiple of the block (docs/FORMAT.md
- * §4). That is the faithfulness invariant: the ciphertexts joined are one plain AES-CTR encryption of the file.
+ * AES-CTR over the whole file: one counter runs through all segments, since S is a multiple of the block
+ * (docs/FORMAT.md §4). This is the faithfulness invariant: the joined ciphertexts are one plain AES-CTR encryption of
+ * the file.
  */
 import { createCipheriv } from 'node:crypto'
 import { aesKeyOf, initialCounterOf } from './derivation.js'
@@ -12,7 +13,7 @@ const BLOCK = 16
 const ALGORITHM = { 1: 'aes-128-ctr', 2: 'aes-256-ctr' } as const
 
 /**
- * Bytes a call to OpenSSL. Node returns a fresh buffer per call: at 64 to 128 KiB the allocator hands back warm memory
+ * Bytes per call of OpenSSL. Node returns a fresh buffer per call: at 64 to 128 KiB the allocator returns warm memory
  * (see release.ts), at 1 MiB every call pays for fresh pages (measured on Node 20.20, November 2026).
  */
 export const SLICE_LENGTH = 128 * 1024
@@ -37,7 +38,7 @@ export class Keystream {
   #cipher: ReturnType<typeof createCipheriv> | null
   #skip: number
 
-  /** `position` is the offset in the plaintext from which on bytes come: any number ≥ 0, in bytes. */
+  /** `position` is the plaintext offset of the first byte: any number ≥ 0, in bytes. */
   constructor(suite: Suite, dataKey: Buffer, position = 0) {
     secrets.assertHeld(dataKey)
     this.#skip = position % BLOCK
@@ -50,8 +51,8 @@ export class Keystream {
   }
 
   /**
-   * At most SLICE_LENGTH bytes in, as many out, in a buffer of their own that the caller may `release`. Encrypting and decrypting are the same.
-   * Throws when the keystream is finished.
+   * At most SLICE_LENGTH bytes in, as many out, in their own buffer, which the caller may `release`. Encrypting and
+   * decrypting are the same. Throws when the keystream is finished.
    */
   apply(slice: Uint8Array): Buffer {
     const cipher = this.#cipher
@@ -63,7 +64,7 @@ export class Keystream {
     return cipher.update(slice)
   }
 
-  /** Lets OpenSSL free (and clear) the key schedule, which happens in no other way. Any number of calls. */
+  /** Lets OpenSSL free (and clear) the key schedule; no other call does. Any number of calls. */
   finish(): void {
     this.#cipher?.final()
     this.#cipher = null

@@ -1,6 +1,7 @@
 /**
- * The reserved nonce and the known answer of a master key (docs/FORMAT.md §3): what a master key answers to an input of exactly
- * the shape that files have. No file may use that nonce, so the answer is the key of no file, and a digest of it can be kept.
+ * The reserved nonce and the known answer of a master key (docs/FORMAT.md §3): the key's answer to an input of exactly
+ * the shape of a file's inputs. No file may use that nonce, so the answer is no file's key, and its digest can be
+ * stored.
  */
 import { createHash } from 'node:crypto'
 import { derivationMessages } from './derivation.js'
@@ -16,8 +17,9 @@ const AUDIT_LABEL = label('SFV1/known-nonce')
 const DIGEST_LABEL = label('SFV1/known-hash')
 
 /**
- * The messages whose HMACs make the known answer of a key, in order: those of a derivation from the reserved nonce, under
- * suite 2 with file_id and attempt_id zero; for an audit key a labelled message. None for a KEK, which opens a record instead.
+ * The messages whose HMACs make the known answer of a key, in order: those of a derivation from the reserved nonce,
+ * under suite 2 with file_id and attempt_id zero; for an audit key a labelled message. None for a KEK, which opens a
+ * record instead.
  */
 export function knownAnswerMessages(key: MasterKeyRef): Buffer[] {
   if (key.role === 'kek') return []
@@ -28,7 +30,10 @@ export function knownAnswerMessages(key: MasterKeyRef): Buffer[] {
   return derivationMessages({ suite, fileId: NIL, attemptId: NIL, ...versions, keyDomain, ...nonces }, key.role)
 }
 
-/** SHA-256(label `SFV1/known-hash` ‖ the outputs, 32 bytes each): what is registered with a key version and compared. */
+/**
+ * SHA-256(label `SFV1/known-hash` ‖ the outputs, 32 bytes each): the value that is registered with a key version and
+ * compared.
+ */
 export function knownAnswerOf(outputs: readonly Uint8Array[]): Buffer {
   const hash = createHash('sha256').update(DIGEST_LABEL)
   for (const output of outputs) hash.update(output)

@@ -1,6 +1,6 @@
 /**
- * HMAC-SHA-256 under K_sig. Every message starts with the label of its role, so that inputs of two roles never
- * collide; a computed tag leaves this file only when it is going to be written.
+ * HMAC-SHA-256 under K_sig. Every message starts with the label of its role, so that inputs of two roles never collide;
+ * a computed tag leaves this file only to be written.
  */
 import { createHmac } from 'node:crypto'
 import { secrets } from './arena.js'
@@ -41,7 +41,7 @@ export function mac(key: Uint8Array, role: MacRole, ...parts: readonly Uint8Arra
   }
 }
 
-/** Whether `tag` is the tag of `label(role) ‖ parts`: in constant time, and without leaving the right one behind. */
+/** Whether `tag` is the tag of `label(role) ‖ parts`: in constant time, and without leaving the right one in memory. */
 export function macMatches(tag: Uint8Array, key: Uint8Array, role: MacRole, ...parts: readonly Uint8Array[]): boolean {
   const right = mac(key, role, ...parts)
   try {

@@ -12,8 +12,8 @@ const NONCE_ID = label('SFV1/nonce-id')
 export type RandomFill = (target: Uint8Array) => void
 
 /**
- * Neither all zero, nor equal, nor the reserved nonce: such were never drawn from a CSPRNG, or ask for a known answer, and no
- * sealer may use them.
+ * Neither all zero, nor equal, nor the reserved nonce: a CSPRNG never gives the first two, the third gives a known
+ * answer. No sealer may use them.
  */
 export function areUsableNonces(nonceEnc: Uint8Array, nonceSig: Uint8Array): boolean {
   if (nonceEnc.length !== NONCE_LENGTH || nonceSig.length !== NONCE_LENGTH) return false

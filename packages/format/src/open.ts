@@ -1,6 +1,6 @@
 /**
- * Opening (docs/FORMAT.md §7). No byte of plaintext leaves before the segment that holds it is authentic; a whole read
- * has succeeded only when its generator ended without throwing.
+ * Opening (docs/FORMAT.md §7). No byte of plaintext is released before its segment is authentic; a whole read has
+ * succeeded only when its generator ended without throwing.
  */
 import { createHash } from 'node:crypto'
 import { type Admitted, type OpenOptions, admit, wipeAdmitted } from './admission.js'
@@ -17,7 +17,7 @@ import type { Cancellable } from './terms.js'
 import { type Trailer, checkTagsDigest } from './trailer.js'
 
 export interface ReadOptions extends Cancellable {
-  /** Gives the buffers that segments are read into and plaintext is yielded from; by default fresh ones. */
+  /** Gives the buffers for reading segments and yielding plaintext; by default fresh ones. */
   readonly allocate?: Allocate | undefined
 }
 
@@ -26,17 +26,17 @@ export interface OpenedObject extends Disposable {
   readonly info: ObjectInfo
   readonly trailer: Trailer
   readonly plaintextLength: number
-  /** False when the caller said `'unchecked'`. */
+  /** False when the caller passed `'unchecked'`. */
   readonly contextChecked: boolean
   /**
    * The whole plaintext, in buffers of at most S bytes that belong to the caller. Only its end is success: until then
-   * the bytes belong under a temporary name. Throws E_SEGMENT_AUTH, E_TRAILER_AUTH, E_LENGTH, the signal's reason, or the
-   * reader's own errors; after any error every later read throws the same.
+   * the bytes belong under a temporary name. Throws E_SEGMENT_AUTH, E_TRAILER_AUTH, E_LENGTH, the signal's reason, or
+   * the reader's own errors; after any error every later read throws the same.
    */
   readAll(options?: ReadOptions): AsyncGenerator<Buffer, void, void>
   /**
-   * Bytes [start, endExclusive) of the plaintext. Authenticates the segments that hold them, and says nothing of the
-   * others. Throws RangeError outside 0 ≤ start ≤ endExclusive ≤ plaintextLength.
+   * Bytes [start, endExclusive) of the plaintext. Authenticates the segments that contain them, and no others. Throws
+   * RangeError outside 0 ≤ start ≤ endExclusive ≤ plaintextLength.
    */
   readRange(start: number, endExclusive: number, options?: ReadOptions): AsyncGenerator<Buffer, void, void>
   /** Fills the keys with zeros; reads in progress fail. Any number of calls. */
@@ -128,7 +128,7 @@ class AuthenticObject implements OpenedObject {
       this.#running.add(keystream)
       for await (const segment of authenticSegments(source, first, last, options)) {
         if (whole) tags.update(segment.tag)
-        // The digest is checked before the last bytes go out, not after.
+        // The digest is checked before the last bytes are released, not after.
         if (whole && segment.final) checkTagsDigest(tags.digest(), trailer)
         const plaintext = decrypt(keystream, segment, start, end, geometry.segmentSize)
         if (plaintext.length > 0) yield plaintext
@@ -161,7 +161,7 @@ class AuthenticObject implements OpenedObject {
   }
 }
 
-/** Decrypts, in place, what of an authentic segment lies in [start, end), and returns it as a view. */
+/** Decrypts, in place, the part of an authentic segment that lies in [start, end), and returns it as a view. */
 function decrypt(keystream: Keystream, segment: AuthenticSegment, start: number, end: number, size: number): Buffer {
   const offset = segment.index * size
   const { ciphertext } = segment

@@ -1,4 +1,4 @@
-/** Where sealed bytes come from. */
+/** Sources of sealed bytes. */
 import { untilAborted } from './cancel.js'
 import { FormatError } from './errors.js'
 import type { Cancellable } from './terms.js'
@@ -8,13 +8,13 @@ export interface ObjectReader {
   /** T, the object's total length in bytes. */
   readonly length: number
   /**
-   * Exactly `length` bytes from `offset` on, in chunks of any size, or an error. A chunk is used before the next is asked
-   * for: the reader may reuse its buffer then.
+   * Exactly `length` bytes from `offset` on, in chunks of any size, or an error. A chunk is used before the next is
+   * requested, so the reader may then reuse its buffer.
    */
   read(offset: number, length: number, options?: { signal?: AbortSignal }): AsyncIterable<Uint8Array>
 }
 
-/** An object that is in memory. */
+/** An object in memory. */
 export function bufferReader(bytes: Uint8Array): ObjectReader {
   return {
     length: bytes.length,
@@ -27,8 +27,8 @@ export function bufferReader(bytes: Uint8Array): ObjectReader {
 }
 
 /**
- * Passes on `reader.read(…)`, and throws E_LENGTH when it gives another number of bytes: the object is shorter or longer
- * than it was said to be. Nothing is allocated here.
+ * Passes on `reader.read(…)`, and throws E_LENGTH when it gives another number of bytes: the object is shorter or
+ * longer than stated. Allocates nothing.
  */
 export async function* readExactly(
   reader: ObjectReader,

@@ -1,7 +1,7 @@
 /**
- * Step 3 of opening: the object against what the database says of it. The one place where the two are compared, for whole
- * reads, ranges, verifying and sealing again: so a record must say all of it, and no reader takes a figure from a record that
- * was not compared here with the header, whose tag is checked next.
+ * Step 3 of opening: compares the object with its database record. This is the only such comparison, for whole reads,
+ * ranges, verifying and re-encryption. So a record must be complete, and no reader uses a value from a record that was
+ * not compared here with the header, whose tag is checked next.
  */
 import { FormatError } from './errors.js'
 import type { ParsedHeader } from './header.js'
@@ -9,9 +9,9 @@ import { equalBytes } from './secret.js'
 import type { Geometry } from './sizes.js'
 import type { AttemptIdentity } from './terms.js'
 
-/** What a record says of its object. The KEK's version is not compared: nonces may have been re-wrapped. */
+/** The record of an object. The KEK's version is not compared: nonces may have been rewrapped. */
 export interface RecordView extends AttemptIdentity {
-  /** An object whose header says 0 leaves it unspecified. */
+  /** 0 in an object's header means unspecified. */
   readonly attemptNo: number
   readonly segLog2: number
   readonly nonceMode: 'inline' | 'detached'
@@ -49,7 +49,7 @@ export function checkRecord(record: RecordView, header: ParsedHeader, geometry: 
   if (different) throw new FormatError('E_RECORD_MISMATCH', `the record names another ${different[0]}`)
 }
 
-/** A record without nonces says nothing of them; one that has them can't belong to a detached object. */
+/** A record without nonces is not compared; a record with nonces cannot belong to a detached object. */
 function sameNonce(recorded: Uint8Array | undefined, inline: Uint8Array | undefined): boolean {
   return recorded === undefined || (inline !== undefined && equalBytes(recorded, inline))
 }

@@ -1,4 +1,4 @@
-/** The one nonce that no file may use: it asks a master key for its known answer (known-answer.ts). */
+/** The only nonce that no file may use: with it a master key gives its known answer (known-answer.ts). */
 import { createHash } from 'node:crypto'
 import { label } from './mac.js'
 import { equalBytes } from './secret.js'

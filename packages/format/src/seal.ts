@@ -20,7 +20,7 @@ import { type SealResult, SealingPass } from './sealing-pass.js'
 import { objectLength } from './sizes.js'
 import { type Cancellable, type KeyDeriver, MAX_CONTEXT_LENGTH, type NoncePair } from './terms.js'
 
-/** Everything that enters the header. `kekVersion` 0 means inline nonces; else they are detached. */
+/** The fields of the header. `kekVersion` 0 means inline nonces; else they are detached. */
 export interface SealOptions extends HeaderFields, NoncePair {
   /** 0 to 1,024 bytes, bound by the header's context tag. */
   readonly context: Uint8Array
@@ -29,11 +29,11 @@ export interface SealOptions extends HeaderFields, NoncePair {
 export interface SealStreamOptions extends Cancellable {
   /** Bytes of every buffer but the last: an upload's part size. */
   readonly chunkSize: number
-  /** Gives a buffer of exactly `size` bytes that no one else uses; by default a fresh one. */
+  /** Gives an unshared buffer of exactly `size` bytes; by default a fresh one. */
   readonly allocate?: Allocate | undefined
   /**
-   * L, when it is known: another number of bytes from the source is E_LENGTH then, buffers are never longer than the
-   * object, and none is held back for the sake of a tag.
+   * L, if known: then another number of bytes from the source is E_LENGTH, buffers are never longer than the object,
+   * and none is held back for a tag.
    */
   readonly plaintextLength?: number | undefined
 }
@@ -44,21 +44,21 @@ export interface Sealer extends Disposable {
   readonly htag: Buffer
   /**
    * The sealed object, as buffers of exactly `chunkSize` bytes (the last may be shorter and is never empty). The sealer
-   * never touches a buffer again once it was yielded. Memory: the buffer being filled, and, unless `plaintextLength` is
-   * given, those in which the segment at hand began: S + 128 KiB + 2·chunkSize at most.
+   * never touches a yielded buffer again. Memory: the buffer being filled and, unless `plaintextLength` is given, the
+   * buffers since the start of the current segment: S + 128 KiB + 2·chunkSize at most.
    *
-   * The source's chunks are used before the next is asked for, so a source may reuse its buffer.
+   * The source's chunks are used before the next is requested, so a source may reuse its buffer.
    *
    * Works once. Throws the signal's reason after an abort, the source's errors unchanged, E_LENGTH for more than 2^44
-   * bytes or another count than `plaintextLength`, TypeError for chunks that are no bytes.
+   * bytes or another count than `plaintextLength`, TypeError for chunks that are not bytes.
    */
   seal(
     plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     options: SealStreamOptions,
   ): AsyncGenerator<Buffer, void, void>
-  /** Lengths and MACs for the record; throws before `seal` has come to its end. */
+  /** Lengths and MACs for the record; throws before `seal` has ended. */
   result(): SealResult
-  /** Fills the keys with zeros; the sealer can't seal any more. Any number of calls. */
+  /** Fills the keys with zeros; the sealer cannot seal any more. Any number of calls. */
   wipe(): void
 }
 
@@ -101,7 +101,7 @@ function checkOptions(options: SealOptions): void {
   if (options.context.length > MAX_CONTEXT_LENGTH) {
     throw new RangeError(`a context has at most ${MAX_CONTEXT_LENGTH} bytes, not ${options.context.length}`)
   }
-  // Refuses every number and id that no header can hold; the tag is the one field that is not known yet.
+  // Refuses every number and id that no header can hold; the tag is the only field not known yet.
   wipe(encodeLogicalHeader(options, options, Buffer.alloc(32)))
 }
 

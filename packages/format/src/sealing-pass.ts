@@ -1,6 +1,6 @@
 /**
- * One pass over the plaintext: encrypt, tag, digest (docs/FORMAT.md §4). Ciphertext goes straight into the buffers of the
- * object; a segment's tag follows at once when the plaintext's length is known, else when the segment is complete.
+ * One pass over the plaintext: encrypt, tag, digest (docs/FORMAT.md §4). Ciphertext goes straight into the buffers of
+ * the object; a segment's tag follows at once when the plaintext's length is known, else when the segment is complete.
  */
 import { createHash } from 'node:crypto'
 import type { ChunkWriter } from './chunks.js'
@@ -20,7 +20,7 @@ export interface SealResult {
   readonly htag: Buffer
 }
 
-/** The state of one pass: the segment at hand, its tag, and the digest of all tags. */
+/** The state of one pass: the current segment, its tag, and the digest of all tags. */
 export class SealingPass {
   readonly #writer: ChunkWriter
   readonly #keystream: Keystream
@@ -31,9 +31,9 @@ export class SealingPass {
   readonly #declared: number | undefined
   readonly #tags = createHash('sha256')
   #mac: SegmentMac | null = null
-  /** Ciphertext of the segment at hand that its tag has not seen: its length and finality must be known first. */
+  /** Ciphertext of the current segment that is not in its tag yet: its length and finality must be known first. */
   #unread: Buffer[] = []
-  /** Full buffers that hold nothing unread although the segment at hand has begun. */
+  /** Full buffers without unread bytes, although the current segment has begun. */
   #free = 0
   #index = 0
   #filled = 0
@@ -56,7 +56,7 @@ export class SealingPass {
     this.#declared = declared
   }
 
-  /** Encrypts a slice of `chunk` from `at` on and returns how many bytes that was (≥ 1). */
+  /** Encrypts a slice of `chunk` from `at` on and returns its length in bytes (≥ 1). */
   absorb(chunk: Uint8Array, at: number): number {
     if (this.#filled === this.#segmentSize) this.#closeSegment(false)
     const take = Math.min(SLICE_LENGTH, chunk.length - at, this.#segmentSize - this.#filled)
@@ -73,7 +73,7 @@ export class SealingPass {
     return take
   }
 
-  /** A full buffer that is free to go. */
+  /** A full buffer that may be yielded. */
   ready(): Buffer | undefined {
     if (this.#unread.length > 0 && this.#free === 0) return undefined
     if (this.#free > 0) this.#free -= 1
@@ -109,7 +109,7 @@ export class SealingPass {
     this.#mac?.finish()
   }
 
-  /** With L known, length and finality of the segment at hand are known too, and its tag can follow at once. */
+  /** With L known, length and finality of the current segment are known too, and its tag can follow at once. */
   #feed(plaintextLength: number): void {
     const start = this.#index * this.#segmentSize
     const length = Math.min(this.#segmentSize, plaintextLength - start)

@@ -1,24 +1,27 @@
 /**
- * Memory that holds key material. Node serves `Buffer.from`, `Buffer.concat` and small `allocUnsafe` from a shared
- * 8 KiB slab, and V8 keeps small typed arrays on its heap (arena.ts): so what is derived lives in the arena, what is longer
- * than a slot in an ArrayBuffer of its own, and both are filled with zeros in `finally`.
+ * Memory that holds key material. Node serves `Buffer.from`, `Buffer.concat` and small `allocUnsafe` from a shared 8
+ * KiB slab, and V8 keeps small typed arrays on its heap (arena.ts). So derived bytes live in the arena, and secrets
+ * longer than a slot in their own ArrayBuffer; both are filled with zeros in `finally`.
  */
 import { timingSafeEqual } from 'node:crypto'
 import { SLOT_LENGTH, secrets } from './arena.js'
 
-/** Zero bytes for something secret. Anyone who takes it gives it back with `wipe`, on every path. */
+/** Zero bytes for a secret. The caller returns them with `wipe`, on every path. */
 export function secret(length: number): Buffer {
   return length <= SLOT_LENGTH ? secrets.take(length) : dedicated(length)
 }
 
-/** A copy for something secret; the source is left as it is. */
+/** A copy for a secret; the source is unchanged. */
 export function secretCopy(source: Uint8Array): Buffer {
   const copy = secret(source.length)
   copy.set(source)
   return copy
 }
 
-/** The same bytes in the arena: as they are if they lie there, else moved, and the source is filled with zeros. */
+/**
+ * The same bytes in the arena: returned as they are if they already lie there, else moved, and the source is filled
+ * with zeros.
+ */
 export function takeOver(source: Uint8Array): Buffer {
   if (Buffer.isBuffer(source) && secrets.holds(source)) return source
   const copy = secretCopy(source)
@@ -26,12 +29,12 @@ export function takeOver(source: Uint8Array): Buffer {
   return copy
 }
 
-/** Zero bytes in an ArrayBuffer of their own, outside V8's heap whatever their number. */
+/** Zero bytes in their own ArrayBuffer, outside V8's heap whatever their number. */
 export function dedicated(length: number): Buffer {
   return Buffer.from(new ArrayBuffer(length))
 }
 
-/** A copy in an ArrayBuffer of its own; the source is left as it is. */
+/** A copy in its own ArrayBuffer; the source is unchanged. */
 export function dedicatedCopy(source: Uint8Array): Buffer {
   const copy = dedicated(source.length)
   copy.set(source)
@@ -39,8 +42,8 @@ export function dedicatedCopy(source: Uint8Array): Buffer {
 }
 
 /**
- * Fills with zeros, and gives back what came from the arena: it must not be used any more. Any number of times for the same
- * bytes. `undefined` is allowed, so that a `finally` need not ask what was reached.
+ * Fills with zeros, and returns arena bytes to the arena: they must not be used any more. Any number of calls for the
+ * same bytes. `undefined` is allowed, so that a `finally` need not check how far the code got.
  */
 export function wipe(...bytes: readonly (Uint8Array | undefined)[]): void {
   for (const one of bytes) if (one !== undefined) secrets.release(one)
@@ -59,8 +62,8 @@ export function isZero(bytes: Uint8Array): boolean {
 }
 
 /**
- * Awaits all secrets at once. If one can't be had, the others are wiped when they arrive and the first reason (in
- * order of the arguments) is thrown unchanged: nothing derived outlives a failure.
+ * Awaits all secrets at once. If one fails, the others are wiped when they arrive and the first reason (in order of the
+ * arguments) is thrown unchanged: no derived bytes outlive a failure.
  */
 export async function allOrWipe<const T extends readonly Promise<Buffer>[]>(
   ...pending: T

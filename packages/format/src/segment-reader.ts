@@ -1,6 +1,6 @@
 /**
- * Step 8 of opening: segments come from the wire into buffers of at most S + 32 bytes, and leave here only when their
- * tag is right. Index, length and finality are the reader's own arithmetic.
+ * Step 8 of opening: segments come from the wire into buffers of at most S + 32 bytes, and leave this file only when
+ * their tag is right. Index, length and finality are the reader's own arithmetic.
  */
 import { FormatError } from './errors.js'
 import { type ObjectReader, readExactly } from './reader.js'
@@ -21,13 +21,13 @@ export interface SegmentSource {
   readonly reader: ObjectReader
   readonly geometry: Geometry
   readonly headerTag: Uint8Array
-  /** Asked again for each segment, so that a wiped key is never used. */
+  /** Read again for each segment, so that a wiped key is never used. */
   readonly signingKey: () => Buffer
   /** A buffer of at least `length` bytes for the next segment and its tag; `length` is at most S + 32. */
   readonly bufferFor: (length: number) => Buffer
 }
 
-/** Segments first..last in order, read in one go. Throws E_SEGMENT_AUTH at the first that is not authentic. */
+/** Segments first..last in order, in one read. Throws E_SEGMENT_AUTH at the first that is not authentic. */
 export async function* authenticSegments(
   source: SegmentSource,
   first: number,

@@ -16,7 +16,7 @@ const AT_LENGTH = 56
 const AT_FINAL = 60
 const PREFIX_LENGTH = 64
 
-/** One segment's tag, fed as its ciphertext passes. Finish it on every path. */
+/** One segment's tag, updated with its ciphertext. Finish it on every path. */
 export class SegmentMac {
   #hmac: Hmac | null
 
@@ -42,7 +42,7 @@ export class SegmentMac {
     return hmac.digest()
   }
 
-  /** Frees the key inside an HMAC that will not be digested. Any number of calls. */
+  /** Frees the key inside an HMAC that is not digested. Any number of calls. */
   finish(): void {
     if (this.#hmac) wipe(this.digest())
   }

@@ -7,7 +7,7 @@ import { FormatError } from './errors.js'
 export const HEADER_LENGTH = 320
 export const TRAILER_LENGTH = 96
 export const TAG_LENGTH = 32
-/** What an object costs beside its segments. */
+/** The bytes of an object beside its segments. */
 export const FRAME_LENGTH = HEADER_LENGTH + TRAILER_LENGTH
 export const MIN_SEG_LOG2 = 16
 export const MAX_SEG_LOG2 = 24
@@ -59,7 +59,7 @@ export function objectLength(plaintextLength: number, segLog2: number): number {
   return FRAME_LENGTH + plaintextLength + TAG_LENGTH * segmentCount(plaintextLength, segLog2)
 }
 
-/** The inverse of `objectLength`; throws E_LENGTH for a T that no plaintext gives. */
+/** The inverse of `objectLength`; throws E_LENGTH for a T that no plaintext has. */
 export function plaintextLength(objectLength: number, segLog2: number): number {
   return geometryOfObject(objectLength, segLog2).plaintextLength
 }
@@ -94,7 +94,7 @@ export function segmentOffset(geometry: Geometry, index: number): number {
   return HEADER_LENGTH + index * (geometry.segmentSize + TAG_LENGTH)
 }
 
-/** len(C_i): S, and what is left for the last. */
+/** len(C_i): S, or the remaining bytes for the last segment. */
 export function segmentLength(geometry: Geometry, index: number): number {
   return isFinal(geometry, index) ? geometry.plaintextLength - index * geometry.segmentSize : geometry.segmentSize
 }

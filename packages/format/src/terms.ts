@@ -1,14 +1,14 @@
 /**
  * The terms of this package.
  *
- * - **file**: what someone asked us to keep; named by a `file_id`.
+ * - **file**: what a producer asked to be kept; named by a `file_id`.
  * - **attempt**: one try at sealing a file. It owns two fresh nonces, hence two keys that exist for it alone.
  * - **object**: a sealed file: header, segments, trailer (docs/FORMAT.md §4).
  * - **segment**: S = 2^seg_log2 bytes of plaintext, encrypted, followed by its tag. Only the last may be shorter.
  * - **master key**: a key in the HSM, named by role, key domain, suite and version. It never comes here.
  * - **nonce**: 32 random bytes; a derived key is the HMAC of a nonce under a master key.
- * - **DK**: what the encryption master derives: the AES key and the initial counter block.
- * - **K_sig**: what the signing master derives: the key of every tag in the object.
+ * - **DK**: derived by the encryption master: the AES key and the initial counter block.
+ * - **K_sig**: derived by the signing master: the key of every tag in the object.
  * - **inline / detached**: the nonces stand in the header / are kept wrapped in the record, and the header holds zeros.
  * - **context**: up to 1,024 bytes that the caller binds to the file, authenticated but not stored in the object.
  *
@@ -21,7 +21,7 @@ export type Suite = 1 | 2
 
 export type Role = 'enc' | 'sig' | 'kek' | 'audit'
 
-/** Names a master key. `suite` has a meaning for roles `enc` and `sig` alone; it is 1 for the others. */
+/** Names a master key. `suite` matters only for roles `enc` and `sig`; it is 1 for the others. */
 export interface MasterKeyRef {
   readonly role: Role
   readonly domain: string
@@ -34,7 +34,7 @@ export interface Cancellable {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The HSM, as far as derivation needs it. */
+/** The HSM's part in derivation. */
 export interface KeyDeriver {
   /**
    * HMAC-SHA-256 of `message` under a master key: 32 bytes that the caller owns, and gives back with this package's
@@ -44,7 +44,7 @@ export interface KeyDeriver {
   hmac(key: MasterKeyRef, message: Uint8Array, options?: { signal?: AbortSignal }): Promise<Uint8Array>
 }
 
-/** The HSM, as far as detached nonces need it: AES-256-GCM under a key encryption key (docs/FORMAT.md §5). */
+/** The HSM's part in detached nonces: AES-256-GCM under a key encryption key (docs/FORMAT.md §5). */
 export interface NonceWrapper {
   /** 64 bytes of nonces and 74 of AAD in, 92 out: iv(12) ‖ ct(64) ‖ tag(16), the iv random and fresh. */
   wrap(
@@ -62,7 +62,7 @@ export interface NonceWrapper {
   ): Promise<Uint8Array>
 }
 
-/** Who an attempt is, as it enters derivation and the AAD of wrapped nonces. */
+/** The identity of an attempt, as an input of derivation and of the AAD of wrapped nonces. */
 export interface AttemptIdentity {
   readonly suite: Suite
   readonly fileId: string

@@ -1,6 +1,6 @@
 /**
- * The trailer: the last 96 bytes (docs/FORMAT.md §4). With the header it authenticates the length of the file, so that a
- * reader knows after two small reads what must lie between them.
+ * The trailer: the last 96 bytes (docs/FORMAT.md §4). With the header it authenticates the length of the file, so that
+ * a reader knows after two small reads which bytes must lie between them.
  */
 import { FormatError } from './errors.js'
 import { readU64, writeU64 } from './integers.js'
@@ -36,7 +36,7 @@ export function encodeTrailer(
   return trailer
 }
 
-/** The trailer's fields, unauthenticated. Throws E_TRAILER_AUTH where the magic is missing. */
+/** The trailer's fields, unauthenticated. Throws E_TRAILER_AUTH when the magic is missing. */
 export function parseTrailer(bytes: Uint8Array): Trailer {
   const trailer = dedicatedCopy(bytes)
   if (trailer.length !== TRAILER_LENGTH || !trailer.subarray(0, TRAILER_MAGIC.length).equals(TRAILER_MAGIC)) {
@@ -49,8 +49,8 @@ export function parseTrailer(bytes: Uint8Array): Trailer {
 }
 
 /**
- * Step 6 of opening: magic, FMAC, the record's FMAC, reserved bytes, each E_TRAILER_AUTH; then the lengths that were
- * authenticated against those of the object, E_LENGTH.
+ * Step 6 of opening: magic, FMAC, the record's FMAC, reserved bytes, each E_TRAILER_AUTH; then compares the
+ * authenticated lengths with the object's, E_LENGTH.
  */
 export function checkTrailer(
   bytes: Uint8Array,
@@ -79,7 +79,7 @@ export function checkTrailer(
   return trailer
 }
 
-/** Step 9: E_TRAILER_AUTH unless the tags that were read are the tags that were sealed. */
+/** Step 9: E_TRAILER_AUTH unless the tags that were read equal the sealed ones. */
 export function checkTagsDigest(digest: Buffer, trailer: Trailer): void {
   if (!equalBytes(digest, trailer.tagsDigest)) {
     throw new FormatError('E_TRAILER_AUTH', 'the segments are not those that the trailer sums up')

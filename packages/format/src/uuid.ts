@@ -19,7 +19,7 @@ export function uuidFromBytes(bytes: Uint8Array): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
 
-/** `'default'` is sixteen zero bytes; the nil UUID as a text is refused, so that a domain has one name only. */
+/** `'default'` is sixteen zero bytes; the nil UUID as a text is refused, so that a domain has only one name. */
 export function keyDomainToBytes(domain: string): Buffer {
   if (domain === 'default') return Buffer.alloc(16)
   if (domain === NIL) throw new TypeError("the nil UUID is not a key domain: say 'default'")

@@ -1,6 +1,6 @@
 /**
- * Verifying (docs/FORMAT.md §7): every byte of the object is checked, and nothing is decrypted. The signing master is
- * the only one that is ever asked, so an auditor can do this who is able to decrypt nothing.
+ * Verifying (docs/FORMAT.md §7): every byte of the object is checked, and none is decrypted. Only the signing master is
+ * used, so an auditor without the right to decrypt can do it.
  */
 import { createHash } from 'node:crypto'
 import { type OpenOptions, admit, wipeAdmitted } from './admission.js'
@@ -11,7 +11,7 @@ import { FRAME_LENGTH } from './sizes.js'
 import { type Trailer, checkTagsDigest } from './trailer.js'
 
 export interface VerifyOptions extends OpenOptions {
-  /** Bytes of the object that were read and found authentic so far, of how many. */
+  /** Bytes of the object read and found authentic so far, and their total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
@@ -20,7 +20,7 @@ export interface VerifyResult {
   readonly trailer: Trailer
   readonly segments: number
   readonly plaintextLength: number
-  /** False when the caller said `'unchecked'`. */
+  /** False when the caller passed `'unchecked'`. */
   readonly contextChecked: boolean
 }
 

@@ -1,9 +1,9 @@
-/** The user without rights of Linux systems. */
+/** The user without rights on Linux systems. */
 const NOBODY = 65_534
 
 /**
- * Runs a task as a user who owns nothing, since root is refused nothing; where tests run as another user, as that one. The
- * whole process is that user meanwhile.
+ * Runs a task as a user without rights, since root is never refused; if the tests run as another user, as that user.
+ * Changes the user of the whole process meanwhile.
  */
 export async function asNobody<T>(task: () => T | Promise<T>): Promise<T> {
   if (process.geteuid?.() !== 0) return task()

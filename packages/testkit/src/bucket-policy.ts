@@ -3,7 +3,7 @@ import { asGuest, GUEST_ARN, type BucketAddress } from './fresh-bucket.js'
 
 const OPERATIONS = new URL('../../../docs/OPERATIONS.md', import.meta.url)
 
-/** Who the policy of docs/OPERATIONS.md names. */
+/** The users named in the policy of docs/OPERATIONS.md. */
 export type PolicyUser = 'worker' | 'maintenance' | 'auditor'
 
 export interface BucketPolicy {
@@ -15,7 +15,7 @@ export interface BucketPolicy {
   }[]
 }
 
-/** The bucket policy as docs/OPERATIONS.md gives it, for a bucket called BUCKET. */
+/** The bucket policy from docs/OPERATIONS.md, for a bucket called BUCKET. */
 export function documentedPolicy(): BucketPolicy {
   const block = /```json\n(\{\s+"Version": "2012[\s\S]*?)```/.exec(readFileSync(OPERATIONS, 'utf8'))?.[1]
   if (block === undefined) throw new Error('docs/OPERATIONS.md has no bucket policy')
@@ -23,7 +23,7 @@ export function documentedPolicy(): BucketPolicy {
 }
 
 /**
- * The bucket, on radosgw, as one of the policy's users sees it; what another was given before is taken away.
+ * The bucket, on radosgw, as one of the policy's users sees it; replaces an earlier user's policy.
  * @param without an action that is left out of the policy
  */
 export async function bucketAs(user: PolicyUser, bucket: BucketAddress, without?: string): Promise<BucketAddress> {

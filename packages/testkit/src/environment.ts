@@ -1,4 +1,4 @@
-/** The addresses of the tests' private services, as `npm test` hands them over. */
+/** The addresses of the tests' private services, provided by `npm test`. */
 
 /**
  * The variable's value.

@@ -1,6 +1,7 @@
 /**
- * An HTTP proxy before a real S3 server that does to chosen requests what networks and servers do: resets, errors,
- * silence, answers that get lost after the store has acted. It forwards everything else as it is, signatures included.
+ * An HTTP proxy before a real S3 server that applies faults of networks and servers to chosen requests: resets, errors,
+ * silence, answers that get lost after the store has acted. It forwards all other requests unchanged, signatures
+ * included.
  */
 import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -18,19 +19,19 @@ export type Operation =
   | 'Other'
 
 export type Fault =
-  /** The connection breaks before the request has reached the store. */
+  /** The connection breaks before the request reaches the store. */
   | { readonly kind: 'reset' }
-  /** The store is never asked; this is the answer. */
+  /** The store gets no request; this is the answer. */
   | { readonly kind: 'status'; readonly status: number; readonly code: string }
   /** The store acts, and its answer is lost with the connection. */
   | { readonly kind: 'lose-answer' }
   /** The request is read and never answered. */
   | { readonly kind: 'silence' }
-  /** The store is asked with a signature that is wrong, as by someone with another secret. */
+  /** The store gets a wrong signature, as from a client with another secret. */
   | { readonly kind: 'wrong-signature' }
-  /** The store acts, and its answer comes so many milliseconds later. */
+  /** The store acts, and its answer comes this many milliseconds later. */
   | { readonly kind: 'delay'; readonly ms: number }
-  /** The answer's body stops after so many bytes, by a broken connection or forever. */
+  /** The answer's body stops after this many bytes, by a broken connection or forever. */
   | { readonly kind: 'cut-body' | 'stall-body'; readonly after: number }
 
 export interface SeenRequest {
@@ -50,7 +51,7 @@ interface Rule {
 
 export interface FaultProxy extends AsyncDisposable {
   readonly endpoint: string
-  /** Every request that came, in order, faulty or not. */
+  /** Every request received, in order, faulty or not. */
   readonly seen: readonly SeenRequest[]
   /** From now on, the next `times` (default: all) requests of that kind meet the fault. */
   inject(
@@ -59,16 +60,16 @@ export interface FaultProxy extends AsyncDisposable {
     options?: { times?: number; when?: (seen: SeenRequest) => boolean },
   ): void
   heal(): void
-  /** As new: harmless, and nothing seen. */
+  /** Resets the proxy: no faults, and no requests seen. */
   reset(): void
-  /** Resolves when the n-th request of that kind has come, also if it came before. */
+  /** Resolves when the n-th request of that kind has come, even if it came before. */
   arrival(operation: Operation, n?: number): Promise<void>
 }
 
 export interface FaultProxyOptions {
   /**
-   * Given every whole body of a PUT that was handed on to the store, in the order of their ends. Then requests are not
-   * remembered in `seen`: this is for proxies that live long.
+   * Receives every whole body of a PUT that was passed on to the store, in the order of their ends. Then requests are
+   * not kept in `seen`: this is for proxies that live long.
    */
   readonly onBody?: (seen: SeenRequest, body: Buffer) => void
 }
@@ -128,7 +129,7 @@ export async function startFaultProxy(upstream: string, options: FaultProxyOptio
   }
 }
 
-/** Reads along; the request is forwarded as it comes. */
+/** Reads the body while it is forwarded. */
 function tap(incoming: IncomingMessage, onBody: (body: Buffer) => void): void {
   const chunks: Buffer[] = []
   incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -176,7 +177,7 @@ function forward(target: URL, incoming: IncomingMessage, answer: ServerResponse,
   })
 }
 
-/** Another last digit. */
+/** Changes the last digit. */
 function forge(authorization: string): string {
   return authorization.replace(/.$/, (last) => (last === '0' ? '1' : '0'))
 }

@@ -8,7 +8,7 @@ import { tempDir } from './temp-dir.js'
 const execute = promisify(execFile)
 const SOURCE = fileURLToPath(new URL('../faults/faulty.c', import.meta.url))
 
-/** What the fault module changes of a token's options: which library is loaded, and what it finds in its environment. */
+/** The fault module's changes to a token's options: the loaded library, and its environment. */
 export interface ModuleChoice {
   readonly module: string
   readonly env?: Readonly<Record<string, string>>
@@ -81,7 +81,7 @@ export class Faulty<T extends ModuleChoice> implements AsyncDisposable {
     return { ...token, env: { ...token.env, ...manufacturer, ...library } }
   }
 
-  /** From the next call on, these rules and no others, with their counts at 0. */
+  /** From the next call on, only these rules apply, with their counts at 0. */
   async rules(...lines: readonly string[]): Promise<void> {
     const rules = this.#path('rules')
     await writeFile(`${rules}.new`, '')
@@ -93,12 +93,12 @@ export class Faulty<T extends ModuleChoice> implements AsyncDisposable {
     await rename(`${rules}.new`, rules)
   }
 
-  /** How often that function was called, by all processes together. */
+  /** Number of calls of that function, by all processes together. */
   async calls(fn: FaultyFunction): Promise<number> {
     return Number((await readFile(this.#path('state'))).readBigUInt64LE((MAX_RULES + FUNCTIONS.indexOf(fn)) * COUNTER))
   }
 
-  /** How often the n-th rule matched. */
+  /** Number of matches of the n-th rule. */
   async hits(rule = 0): Promise<number> {
     return Number((await readFile(this.#path('state'))).readBigUInt64LE(rule * COUNTER))
   }

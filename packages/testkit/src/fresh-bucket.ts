@@ -14,7 +14,7 @@ import {
 import { requireVariable } from './environment.js'
 import { freshHex } from './names.js'
 
-/** `s3rver`: on disk, can do little; `radosgw`: Ceph's gateway, with everything the store knows how to use. */
+/** `s3rver`: on disk, with few abilities; `radosgw`: Ceph's gateway, with every ability that the store uses. */
 export type S3ServerKind = 's3rver' | 'radosgw'
 
 export interface BucketAddress {
@@ -27,7 +27,7 @@ export interface BucketAddress {
 
 export interface FreshBucket extends BucketAddress, AsyncDisposable {}
 
-/** A user of radosgw who may do nothing in a bucket but what its policy says. */
+/** A user of radosgw with only the rights in a bucket that its policy gives. */
 export const GUEST_ARN = 'arn:aws:iam:::user/sealfleet-guest'
 
 /**
@@ -49,7 +49,8 @@ export async function asGuest(bucket: BucketAddress, policy: string): Promise<Bu
  * A new bucket, removed with everything in it (versions and unfinished uploads too) when disposed of.
  *
  * @param options.versioning turned on when true; radosgw only
- * @param options.retentionDays object lock, with which every object is kept so long (0: no default); implies versions; radosgw only
+ * @param options.retentionDays object lock, with which every object is kept so long (0: no default); implies versions;
+ * radosgw only
  */
 export async function freshBucket(
   kind: S3ServerKind,
@@ -71,7 +72,7 @@ export async function freshBucket(
   const locked = options.retentionDays !== undefined
   await client.send(new CreateBucketCommand({ Bucket: bucket, ...(locked && { ObjectLockEnabledForBucket: true }) }))
   if (options.retentionDays) {
-    // The mode that lets this helper delete all the same.
+    // The mode that still lets this helper delete.
     const Rule = { DefaultRetention: { Mode: 'GOVERNANCE', Days: options.retentionDays } } as const
     const ObjectLockConfiguration = { ObjectLockEnabled: 'Enabled', Rule } as const
     await client.send(new PutObjectLockConfigurationCommand({ Bucket: bucket, ObjectLockConfiguration }))

@@ -27,7 +27,7 @@ export async function freshDatabase({ schema = 'migrated' }: FreshDatabaseOption
   await onServer(server, `create database ${name} template ${pg.escapeIdentifier(template)}`)
   const url = new URL(server)
   url.pathname = `/${name}`
-  // The copy of a fleet's database is that fleet; each of these is to be a fleet of its own.
+  // The copy of a fleet's database is that fleet; each of these must be a fleet of its own.
   if (schema === 'migrated') await onServer(url.href, NEW_FLEET)
   if (process.env['SEALFLEET_TEST_DATABASE_DEFAULTS'] === 'hostile') await onServer(server, hostileDefaults(name))
   return {
@@ -38,7 +38,7 @@ export async function freshDatabase({ schema = 'migrated' }: FreshDatabaseOption
 }
 
 /**
- * Defaults of a database under which statements mean something else or texts read otherwise, unless a session says what it
+ * Defaults of a database that change the meaning of statements or the reading of texts, unless a session sets what it
  * depends on. As many of them as one server can have.
  */
 export function hostileDefaults(database: string): string {

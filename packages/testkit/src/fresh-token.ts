@@ -18,7 +18,7 @@ export interface FreshToken extends AsyncDisposable {
   readonly soPin: string
   /** A file of mode 0600 that holds the user's PIN and nothing else. */
   readonly pinFile: string
-  /** What a process needs in its environment, before it loads the module, to find this token and no other. */
+  /** The environment variables by which a process finds this token and no other; set before it loads the module. */
   readonly env: { readonly SOFTHSM2_CONF: string }
   /** Directory of this token alone: `softhsm2.conf`, `pin`, and the token's files below `tokens/`. */
   readonly dir: string

@@ -1,4 +1,7 @@
-/** What suites share: fresh databases, tokens, buckets, prefixes and folders on the real servers that `npm test` starts. */
+/**
+ * Shared helpers of the suites: fresh databases, tokens, buckets, prefixes and folders on the real servers that
+ * `npm test` starts.
+ */
 export { asNobody } from './as-nobody.js'
 export { testAuthority, type KeyPair, type TestAuthority } from './certificates.js'
 export { redisUrl, requireVariable } from './environment.js'

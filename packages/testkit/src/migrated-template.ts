@@ -7,14 +7,14 @@ import { freshHex } from './names.js'
 
 const MIGRATIONS = fileURLToPath(new URL('../../../prisma/migrations', import.meta.url))
 
-/** Only who holds it makes the template; the others wait and then find it. */
+/** Only the holder of this lock makes the template; the others wait and then find it. */
 const LOCK = 0x5ea1_7e57
 
 let made: Promise<string> | undefined
 
 /**
  * The name of a database with every migration of this checkout, on this server. Made once and kept: its name carries a
- * digest of the migrations, so a change of them is another template. No one connects to it, so it can be copied.
+ * digest of the migrations, so a change of them is another template. It never has connections, so it can be copied.
  */
 export function migratedTemplate(server: string): Promise<string> {
   made ??= findOrMake(server)
@@ -29,12 +29,12 @@ async function findOrMake(server: string): Promise<string> {
     if (await exists(client, name)) return name
     await client.query('select pg_advisory_lock($1)', [LOCK])
     if (await exists(client, name)) return name
-    // Under another name until it is whole: a run that is killed in the middle leaves no half template.
+    // Under another name until it is whole: a run that is killed in the middle leaves no partial template.
     const making = `sf_making_${freshHex()}`
     await client.query(`create database ${making} template template0`)
     const url = new URL(server)
     url.pathname = `/${making}`
-    // Loaded here alone, so that suites which need no database don't load the records.
+    // Loaded only here, so that suites without a database don't load the records.
     const { migrate } = await import('@sealfleet/records')
     await migrate(url.href)
     await client.query(`alter database ${making} rename to ${name}`)

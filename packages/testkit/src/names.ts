@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-/** Twelve random hexadecimal digits: names of things that tests make side by side on shared servers. */
+/** Twelve random hexadecimal digits: for names on shared servers, where tests run in parallel. */
 export function freshHex(): string {
   return randomBytes(6).toString('hex')
 }

@@ -9,7 +9,7 @@ import { tempDir } from './temp-dir.js'
 export interface Pgbouncer extends AsyncDisposable {
   /** The given database through the pooler, over TCP. */
   readonly url: string
-  /** Where its socket is, as libpq's `host`. */
+  /** The folder of its socket, as libpq's `host`. */
   readonly socketDir: string
   readonly port: number
 }

@@ -1,28 +1,28 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
-/** ReadyForQuery, without its last byte: the statement is over. */
+/** ReadyForQuery, without its last byte: the statement has ended. */
 const READY = Buffer.from([0x5a, 0, 0, 0, 5])
-/** And its transaction with it. */
+/** So has its transaction. */
 const IDLE = 0x49
 const IN_TRANSACTION = 0x54
 
-/** The statement that commits an attempt; in no other statement's text (packages/records, commit-attempt). */
+/** The statement that commits an attempt; no other statement's text contains it (packages/records, commit-attempt). */
 export const COMMIT_STATEMENT = 'committed_attempt_id = c.id'
 
-/** A TCP port before a real Postgres that can lose one answer, and forwards everything else as it is. */
+/** A TCP port before a real Postgres that can lose one answer, and forwards everything else unchanged. */
 export interface StatementProxy extends AsyncDisposable {
   readonly port: number
   /** The server's address with the proxy's host and port in it. */
   readonly url: string
   /**
-   * The next statement with this text reaches the server and is carried out to its end; then its client's connection
-   * breaks, without a byte of the answer.
+   * The next statement with this text reaches the server and runs to its end; then its client's connection breaks,
+   * without a byte of the answer.
    */
   loseAnswerOf(text: string): void
-  /** The same, of a statement inside a transaction: that breaks with it, half done. */
+  /** The same, for a statement inside a transaction: the transaction breaks with it, half done. */
   breakAfter(text: string): void
-  /** Takes back what has not happened yet. */
+  /** Cancels a fault that has not happened yet. */
   heal(): void
   /** Answers lost so far. */
   lost(): number
@@ -41,7 +41,7 @@ export async function startStatementProxy(upstream: string): Promise<StatementPr
       [postgres, client],
     ] as const) {
       sockets.add(socket)
-      // Whatever ends one side, ends the other; the error itself is the client's to see.
+      // The end of one side ends the other; the client sees the error itself.
       socket.on('error', () => other.destroy())
       socket.on('close', () => {
         sockets.delete(socket)

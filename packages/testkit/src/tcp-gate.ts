@@ -2,14 +2,14 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
 /**
- * A TCP port before a real server that can be shut and opened: what a server that was stopped and started again looks like
- * to its clients, while everybody else's connections to the shared server stay.
+ * A TCP port before a real server that can be closed and opened: to its clients it looks like a server that was stopped
+ * and started again, while all other connections to the shared server stay.
  */
 export interface TcpGate extends AsyncDisposable {
   readonly port: number
   /** The server's address with the gate's host and port in it. */
   readonly url: string
-  /** Breaks every connection; new ones are refused. Resolves when that is so. */
+  /** Breaks every connection; new ones are refused. Resolves when this is done. */
   shut(): Promise<void>
   /** Lets connections through again, on the same port. */
   open(): Promise<void>
@@ -30,7 +30,7 @@ export async function startTcpGate(upstream: string, port: number): Promise<TcpG
       [outer, inner],
     ] as const) {
       sockets.add(socket)
-      // Whatever ends one side, ends the other; the error itself is the client's to see.
+      // The end of one side ends the other; the client sees the error itself.
       socket.on('error', () => other.destroy())
       socket.on('close', () => {
         sockets.delete(socket)

@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import type { KeyPair } from './certificates.js'
 
-/** TLS in front of a server that has none: what is decrypted goes to it byte for byte. */
+/** TLS in front of a server without it: decrypted bytes go to the server unchanged. */
 export interface TlsGate extends AsyncDisposable {
   readonly port: number
   /** `url` with this gate's address, under the host name that a client shall use */
@@ -14,7 +14,7 @@ export interface TlsGateOptions {
   readonly server: KeyPair
   /** PEM; clients must show a certificate of this authority */
   readonly clientCa?: string
-  /** PostgreSQL's way: the client asks for TLS in plaintext, and the server says S */
+  /** PostgreSQL's way: the client requests TLS in plaintext, and the server answers S */
   readonly startTls?: boolean
 }
 
@@ -31,7 +31,7 @@ export async function startTlsGate(target: string, options: TlsGateOptions): Pro
     socket.on('error', () => socket.destroy())
   }
   const client = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }
-  // Never listens: it is given connections that are ready for a handshake.
+  // Never listens: it receives connections that are ready for a handshake.
   const secured = createTlsServer({ cert: pair.cert, key: pair.key, ...client }, (tls) => {
     const upstream = connect(Number(port), hostname)
     for (const socket of [tls, upstream]) keep(socket)
