@@ -136,7 +136,7 @@ describe('a key version under which files are kept', () => {
       const sealing = ports.pool.confirmed({ prove: keyProver(silent) })
       lines.length = 0
       await proveActiveKeys(silent, (key) => sealing.proven(key))
-      expect(lines.join()).toContain('this key version is not sealed with')
+      expect(lines.join()).toContain('this key version is not used for sealing')
       const key = refOf('enc', used)
       await expect(sealing.hmac(key, Buffer.alloc(32, 9))).rejects.toMatchObject({ code: 'S3_UNAVAILABLE' })
       away = false
@@ -158,6 +158,6 @@ describe('a key version under which files are kept', () => {
       committed: null,
       file: { state: 'QUEUED', crashes: 0 },
     })
-    expect(fleet.logs.filter((line) => line.includes('this key version is not sealed with'))).toHaveLength(6)
+    expect(fleet.logs.filter((line) => line.includes('this key version is not used for sealing'))).toHaveLength(6)
   })
 })

@@ -123,7 +123,7 @@ async function register({ records, pool, log, actor }: ProvePorts, key: KeyRow, 
     return undefined
   })
   if (outcome === undefined) return
-  if (outcome.added) log.info(nameOf(key), 'the known answer of this key version is registered from now on')
+  if (outcome.added) log.info(nameOf(key), 'the known answer of this key version is now registered')
   expectKey(pool, { ...key, knownAnswer: outcome.knownAnswer })
 }
 
@@ -165,7 +165,7 @@ export async function proveActiveKeys(
     try {
       await prove(key)
     } catch (error) {
-      log.error({ code: classify(error).code, ...nameOf(key), err: error }, 'this key version is not sealed with')
+      log.error({ code: classify(error).code, ...nameOf(key), err: error }, 'this key version is not used for sealing')
     }
   })
   const late = new Promise((resolve) => setTimeout(resolve, START_MS).unref())

@@ -85,7 +85,7 @@ function tellHsm(log: Logger, event: HsmEvent): void {
       if (event.state !== 'mismatch') return
       return log.error({ ...who, code: 'KEY_MISMATCH' }, 'a master key is not the one that was registered')
     case 'latched':
-      return log.error({ ...who, code: 'HSM_ACCESS_DENIED' }, 'the PIN was rejected; no one tries it again')
+      return log.error({ ...who, code: 'HSM_ACCESS_DENIED' }, 'the PIN was rejected; it is not tried again')
     case 'login':
       return event.accepted ? undefined : log.error({ ...who, agent: event.agent }, 'HSM login refused')
     default:
