@@ -1,7 +1,7 @@
 /**
- * Runs `work` for each item, at most `width` at a time, in the order of the items. When `work` answers false or throws, no further
- * item is started. Resolves when all that was started has ended; rejects then with the first error. An iterator that was not read to
- * its end is closed.
+ * Runs `work` for each item, at most `width` at a time, in the order of the items. After `work` returns false or
+ * throws, no further item is started. Settles when all started work has ended; rejects with the first error. An
+ * iterator that was not read to its end is closed.
  */
 export async function forEachConcurrent<T>(
   items: Iterable<T> | AsyncIterable<T>,

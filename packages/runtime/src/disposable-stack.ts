@@ -1,7 +1,7 @@
 /**
- * The standard's stack of things to dispose of, which Node.js has from version 24: disposes of them in the reverse order of their
- * deferral. Every one is disposed of, whatever the others do. One error is thrown as it is, several as an AggregateError whose cause
- * is the first.
+ * The standard's stack of disposables, which Node.js has from version 24: disposes of them in the reverse order of
+ * deferral. Every one is disposed of, even if others fail. A single error is thrown unchanged, several as an
+ * AggregateError whose cause is the first.
  */
 export class AsyncDisposableStack implements AsyncDisposable {
   readonly #deferred: (() => unknown)[] = []

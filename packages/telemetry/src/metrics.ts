@@ -94,7 +94,7 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
 
     ...hsmMetrics({ counter, gauge, histogram }),
 
-    maintenanceRuns: counter('maintenance_runs_total', 'Tasks of maintenance that ended, by outcome', [
+    maintenanceRuns: counter('maintenance_runs_total', 'Maintenance tasks that ended, by outcome', [
       'task',
       'outcome',
     ]),

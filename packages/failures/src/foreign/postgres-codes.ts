@@ -1,5 +1,6 @@
 /**
- * What errors of a connection to Postgres mean, once for all: for the records' own connection and for a producer's transaction.
+ * The codes for errors of a connection to Postgres, in one place: for the records' own connection and for a producer's
+ * transaction.
  */
 type DatabaseFailure = 'DB_UNAVAILABLE' | 'DB_ACCESS_DENIED' | 'DB_SCHEMA' | 'DB_TLS'
 
@@ -40,7 +41,7 @@ export const PRISMA_CODES: Readonly<Record<string, DatabaseFailure>> = {
   P2037: 'DB_UNAVAILABLE',
 }
 
-/** `kind` of what Prisma's driver adapters carry as `cause`. */
+/** `kind` in the `cause` of Prisma's driver adapters. */
 export const POSTGRES_KINDS: Readonly<Record<string, DatabaseFailure>> = {
   DatabaseNotReachable: 'DB_UNAVAILABLE',
   ConnectionClosed: 'DB_UNAVAILABLE',
