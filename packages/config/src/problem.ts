@@ -2,7 +2,7 @@ import { oneLine } from '@sealfleet/telemetry/text'
 
 /** A fault of one variable, in words an operator can act on. Never holds a secret's value. */
 export interface Problem {
-  /** the variable's name, e.g. `SEALFLEET_REDIS_URL` (or the configuration file, for a line that can't be read) */
+  /** the variable's name, e.g. `SEALFLEET_REDIS_URL` (or the configuration file, for a line that cannot be read) */
   readonly variable: string
   /** the fault, as the end of "NAME …": "is not set", "is empty", "is wrong: …" */
   readonly fault: string

@@ -18,7 +18,10 @@ export interface RegisteredKeys {
   readonly hsm: KeyDeriver & NonceWrapper
 }
 
-/** Asks the records at each call. Of a usable key the pool learns what is registered: it refuses any other under its label. */
+/**
+ * Asks the records at each call. Passes the registered values of a usable key to the pool, which refuses any other key
+ * under its label.
+ */
 export function keyStateOf(records: Records, pool: CheckValues): KeyState {
   return async (key) => {
     const row = await getMasterKey(records, key)

@@ -15,7 +15,10 @@ interface Findings {
   message?: string
 }
 
-/** SQLSTATE, whole or by its beginning; the longest match wins. Beside what a connection's error means, rules of the schema. */
+/**
+ * SQLSTATE, whole or by its beginning; the longest match wins. The codes of a connection's errors, and those of broken
+ * rules of the schema.
+ */
 const BY_SQL_STATE: Readonly<Record<string, RecordsErrorCode>> = {
   ...POSTGRES_STATES,
   '22': 'INVALID', // a value out of range, not a UUID, a NUL in text

@@ -11,7 +11,10 @@ export function uuid(text: string, what: string): string {
   return text
 }
 
-/** `default` or a UUID → the id in the database. @throws RecordsError INVALID; the zero UUID has one name only, `default` */
+/**
+ * `default` or a UUID → the id in the database.
+ * @throws RecordsError INVALID, also for the zero UUID, whose only name is `default`
+ */
 export function domainToUuid(domain: string): string {
   if (domain === 'default') return DEFAULT_DOMAIN_UUID
   if (domain === DEFAULT_DOMAIN_UUID) throw new RecordsError('INVALID', 'the all-zero domain is called `default`')

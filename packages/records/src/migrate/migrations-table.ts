@@ -40,7 +40,7 @@ export async function readMigrationRows(client: pg.ClientBase): Promise<Migratio
   return { finished, unfinished: rows.filter((row) => !row.finished && !finished.has(row.name)).map((row) => row.name) }
 }
 
-/** Tables of another program, where there is no table of migrations yet. Prisma refuses such a schema (P3005), and so do we. */
+/** Tables of another program, if there is no table of migrations yet. Prisma refuses such a schema (P3005), as we do. */
 export async function foreignTables(client: pg.ClientBase): Promise<string[]> {
   if (await tableExists(client)) return []
   const { rows } = await client.query<{ name: string }>(

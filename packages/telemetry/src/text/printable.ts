@@ -23,7 +23,7 @@ const PLAIN_LINE = /^[\x20-\x7e]*$/
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' }
 
 /**
- * One text from outside as it may stand in a line: what can't be seen becomes `\u{202E}`, `\n`, `\r` or `\t`, a backslash
+ * One text from outside as it may stand in a line: invisible characters become `\u{202E}`, `\n`, `\r` or `\t`, a backslash
  * becomes two, so that two different texts never look the same by it. Also escaped: a space at either end, a mark that has
  * no letter before it, and marks beyond the fourth on one. Call it once, where the text enters a sentence or a cell.
  *
@@ -41,7 +41,7 @@ export function printable(text: string): string {
 /**
  * The net under `printable`: a whole sentence as one line, in which texts from outside may already be escaped.
  * Backslashes and outer spaces stay, so doing it twice changes nothing. A sentence whose outside text skipped
- * `printable` can't break lines or drive a terminal either, but a backslash in it is not told from an escape.
+ * `printable` cannot break lines or drive a terminal either, but a backslash in it looks like an escape.
  */
 export function oneLine(sentence: string): string {
   return PLAIN_LINE.test(sentence) ? sentence : escaped(sentence, () => false)
