@@ -23,9 +23,9 @@ const PLAIN_LINE = /^[\x20-\x7e]*$/
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' }
 
 /**
- * One text from outside as it may stand in a line: invisible characters become `\u{202E}`, `\n`, `\r` or `\t`, a backslash
- * becomes two, so that two different texts never look the same by it. Also escaped: a space at either end, a mark that has
- * no letter before it, and marks beyond the fourth on one. Call it once, where the text enters a sentence or a cell.
+ * One text from outside, safe in a line: invisible characters become `\u{202E}`, `\n`, `\r` or `\t`, a backslash
+ * becomes two, so that two different texts never look the same. Also escaped: a space at either end, a mark without a
+ * letter before it, and marks beyond the fourth on one letter. Call it once, where the text enters a sentence or a cell.
  *
  * @example printable('a\nb\u202egpj.exe') // 'a\\nb\\u{202E}gpj.exe'
  */
