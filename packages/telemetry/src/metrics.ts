@@ -94,13 +94,8 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
 
     ...hsmMetrics({ counter, gauge, histogram }),
 
-    maintenanceRuns: counter('maintenance_runs_total', 'Maintenance tasks that ended, by outcome', [
-      'task',
-      'outcome',
-    ]),
-    maintenanceSeconds: histogram('maintenance_duration_seconds', 'Duration of maintenance tasks', LONG_S, [
-      'task',
-    ]),
+    maintenanceRuns: counter('maintenance_runs_total', 'Maintenance tasks that ended, by outcome', ['task', 'outcome']),
+    maintenanceSeconds: histogram('maintenance_duration_seconds', 'Duration of maintenance tasks', LONG_S, ['task']),
     maintenanceLastRun: gauge(
       'maintenance_last_run_timestamp_seconds',
       'When a maintenance task last succeeded in this process',
@@ -111,16 +106,15 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
       'Findings and actions of maintenance: jobs lost, requeued, objects deleted, uploads aborted, …',
       ['task', 'thing'],
     ),
-    maintenanceFindings: gauge('maintenance_findings', 'Findings that need attention, as of the last run', [
-      'task',
-    ]),
+    maintenanceFindings: gauge('maintenance_findings', 'Findings that need attention, as of the last run', ['task']),
     auditUnsealed: gauge('audit_unsealed_rows', 'Rows of the audit log that are in no batch of its chain yet'),
     auditUnsealedSeconds: gauge('audit_unsealed_oldest_seconds', 'Age of the oldest of them'),
     auditCheckpoint: gauge('audit_checkpoint_timestamp_seconds', 'When the chain was last seen signed and copied'),
-    keyRotationDue: gauge('key_rotation_due', '1 when an active master key is older than the rotation period of its domain', [
-      'domain',
-      'role',
-    ]),
+    keyRotationDue: gauge(
+      'key_rotation_due',
+      '1 when an active master key is older than the rotation period of its domain',
+      ['domain', 'role'],
+    ),
     keyAgeDays: gauge('key_age_days', 'Age of the active master keys', ['domain', 'role']),
     outboxDepth: gauge('outbox_files', 'Files accepted in the outbox that have no job yet'),
     outboxOldestSeconds: gauge('outbox_oldest_seconds', 'Age of the oldest of them'),
