@@ -64,7 +64,7 @@ await runMain(async () => {
       return 0
     }
     default:
-      throw new Refusal(`\`${verb}\` is no verb of this command.\n\n${USAGE}`)
+      throw new Refusal(`unknown command \`${verb}\`\n\n${USAGE}`)
   }
 })
 

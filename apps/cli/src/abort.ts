@@ -8,7 +8,7 @@ export class Interrupted extends CliError {
   constructor(signalName: NodeJS.Signals) {
     super('CANCELLED', `stopped by ${signalName}`, {
       exitStatus: EXIT.failed,
-      fix: 'what was done stays done; the same command goes on from there, or begins again',
+      fix: 'what was done stays done; the same command continues from there, or starts again',
     })
     this.signalName = signalName
   }

@@ -62,14 +62,14 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
 
 /** To a producer these mean that a request is wrong; anyone who typed a command has typed something wrong. */
 const OF_ARGUMENTS = {
-  INVALID: { code: 'USAGE', exitStatus: EXIT.usage, fix: 'see --help of the verb' },
-  CONFLICT: { code: 'CONFLICT', exitStatus: EXIT.failed, fix: 'look at what is there, and name another or the same' },
+  INVALID: { code: 'USAGE', exitStatus: EXIT.usage, fix: 'see --help of the command' },
+  CONFLICT: { code: 'CONFLICT', exitStatus: EXIT.failed, fix: 'look at what exists, and give another name or the same values' },
 } as const
 
 function usualFix(code: string): string | undefined {
   if (code === 'USAGE') return OF_ARGUMENTS.INVALID.fix
   // Theirs is for a file that was cancelled; here someone has answered no.
-  if (code === 'CANCELLED') return 'give the command again, and type exactly what it asks for'
+  if (code === 'CANCELLED') return 'run the command again, and type exactly what it asks for'
   return isFailureCode(code) ? adviceFor(code, 'command') : undefined
 }
 
@@ -129,5 +129,5 @@ function textOfOwn(from: unknown, code: string): string | undefined {
 
 function unclassified(error: unknown): string {
   if (error instanceof Error) return `${oneLine(error.name)}: ${shortened(error.message)}`
-  return 'something was thrown that is no error'
+  return 'a value that is not an error was thrown'
 }

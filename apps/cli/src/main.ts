@@ -11,7 +11,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** A command that has not stopped after this, milliseconds, says that it will. */
 const PATIENCE_MS = 1_000
-const STOPPING = 'stopping: what is under way comes to its end first; the same signal once more ends at once\n'
+const STOPPING = 'stopping: work in progress finishes first; the same signal again stops at once\n'
 
 const abort = new AbortController()
 let received: NodeJS.Signals | undefined

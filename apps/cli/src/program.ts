@@ -46,7 +46,7 @@ const GROUPS: readonly (readonly [heading: string, verbs: readonly ((program: Co
   ]
 
 const AFTER = `
-Every verb has --help with examples and --json; those that change something have --dry-run, and leave a row in the audit log.
+Every command has --help with examples and --json; those that change something have --dry-run, and leave a row in the audit log.
 Settings are SEALFLEET_… variables, or lines of a file given by --config; without either, .sealfleet/env of this
 folder or one above. Exit status: 0 done; 1 failed; 2 usage; 3 an E_ code; 4 no such file or object; 5 key unknown or
 destroyed; 6 a dependency is out of reach.`
@@ -102,7 +102,7 @@ async function usage(error: CommanderError, io: Io, print: Printer, said: string
     await write(io.stderr, said)
     return EXIT.usage
   }
-  const message = noVerb ? 'a verb is missing' : shortened(error.message.replace(/^error: /, '').replace(/\n/g, ' '))
-  await reportError(io, print, { code: 'USAGE', message, fix: 'see --help of the verb', exitStatus: EXIT.usage })
+  const message = noVerb ? 'a command is missing' : shortened(error.message.replace(/^error: /, '').replace(/\n/g, ' '))
+  await reportError(io, print, { code: 'USAGE', message, fix: 'see --help of the command', exitStatus: EXIT.usage })
   return EXIT.usage
 }

@@ -25,9 +25,9 @@ export function commonOptions(command: Command, o: { changes: boolean }): Comman
   command
     .option('--json', 'print JSON for programs')
     .option('--config <file>', 'read settings (SEALFLEET_… lines) from this file')
-    .option('--utc', 'show times in UTC and not in your zone (JSON always does)')
+    .option('--utc', 'show times in UTC instead of your zone (JSON always does)')
     .option('--wide', 'do not cut tables to the width of the terminal')
-  if (o.changes) command.option('--dry-run', 'say what would be done, and do nothing')
+  if (o.changes) command.option('--dry-run', 'show what would be done, and change nothing')
   return command
 }
 
@@ -95,7 +95,7 @@ export function wholeNumber(flags: string, description: string, min: number, max
   return new Option(flags, description).argParser((text) => {
     const value = Number(text)
     if (!/^\d{1,15}$/.test(text) || value < min || value > max) {
-      throw new InvalidArgumentError(`It wants a whole number from ${min} to ${max}.`)
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
     }
     return value
   })

@@ -42,7 +42,7 @@ async function checkpoint(): Promise<string> {
         const ran = await world.inProcess(['audit', 'checkpoint'])
         expect(ran.status, ran.stderr).toBe(0)
         if (/^\d+:/.test(ran.stdout.toString())) line = ran.stdout.toString().trim()
-        return ran.stderr.includes('wait for transactions')
+        return ran.stderr.includes('wait for open transactions')
       },
       { timeout: 60_000 },
     )

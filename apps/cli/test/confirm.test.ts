@@ -49,5 +49,5 @@ test.each([
 ])('asks no one where there is %s', async (_, o) => {
   const { context, stdin } = typing(o)
   stdin.write('remove 3\n')
-  await expect(confirm(context, 'remove 3')).rejects.toMatchObject({ code: 'USAGE', exitStatus: 2, fix: '--yes' })
+  await expect(confirm(context, 'remove 3')).rejects.toMatchObject({ code: 'USAGE', exitStatus: 2, fix: 'use --yes' })
 })

@@ -69,7 +69,7 @@ describe('sealfleet domains', () => {
     const after = await show(made.id)
     expect(after).toMatchObject({ name: 'ledgers', rotationDays: null, retentionDays: 30, suite: 1 })
     expect((await world.inProcess([...set.slice(0, 2), 'ledgers', ...set.slice(3)])).stdout.toString()).toContain(
-      'so already',
+      'has this policy already',
     )
     const audit = await auditOf(made.id)
     expect(audit.map(({ action, actor }) => `${action} ${actor}`)).toEqual([

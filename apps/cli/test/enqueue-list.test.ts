@@ -119,7 +119,7 @@ describe('enqueue -', () => {
     await until(async () => expect(await acceptedOf(batch)).toBe(1))
     stop()
     expect(await status).toBe(1)
-    expect(said.err).toMatch(new RegExp(`CANCELLED: .*\\n  fix: .*--batch ${batch}, takes the rest`))
+    expect(said.err).toMatch(new RegExp(`CANCELLED: .*\\n  fix: .*--batch ${batch}, adds the rest`))
   })
 })
 
@@ -132,7 +132,7 @@ describe('status --batch --wait', () => {
     await until(() => expect(stopped.said.err).toContain('no worker is running; waiting'))
     stopped.stop()
     expect(await stopped.status).toBe(1)
-    expect(stopped.said.err).toContain('wait on: sealfleet status --batch W --wait')
+    expect(stopped.said.err).toContain('to wait again: sealfleet status --batch W --wait')
 
     await using gate = await startTcpGate(world.databaseUrl, await freePort())
     const waiting = started(['status', '--batch', 'W', '--wait', '--utc'], {
@@ -140,9 +140,9 @@ describe('status --batch --wait', () => {
     })
     await until(() => expect(waiting.said.err).toContain('no worker is running; waiting'))
     await gate.shut()
-    await until(() => expect(waiting.said.err).toContain('Postgres does not answer this command; the wait goes on'))
+    await until(() => expect(waiting.said.err).toContain('Postgres does not answer this command; the wait continues'))
     await gate.open()
-    await until(() => expect(waiting.said.err).toMatch(/no longer, after .*Postgres does not answer/))
+    await until(() => expect(waiting.said.err).toMatch(/over after .*Postgres does not answer/))
     {
       await using _worker = await world.worker()
       expect(await waiting.status, waiting.said.err).toBe(0)

@@ -14,7 +14,7 @@ describe('doctor says how each dependency is reached', () => {
 
   it.each([
     ['plaintext', 'database without TLS, beyond this machine'],
-    ['unverified', 'database by TLS that does not check who answers, beyond this machine'],
+    ['unverified', 'database by TLS that does not verify the server, beyond this machine'],
   ] as const)('%s is a warning, although it is allowed', (transport, detail) => {
     const findings = checkExposure({
       redis: { transport: 'local', tls: undefined },

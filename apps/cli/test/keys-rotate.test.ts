@@ -196,10 +196,10 @@ describe('who has not confirmed', () => {
   const worker = { id: 'w', host: 'h' }
 
   it.each([
-    ['says nothing of keys', null, ['sealfleet/default/enc/s1/2: the worker says nothing of keys (an older version?)']],
-    ['has not looked', { confirmed: [], lacking: [] }, ['sealfleet/default/enc/s1/2: not looked for yet']],
+    ['reports no keys', null, ['sealfleet/default/enc/s1/2: the worker reports no keys (an older version?)']],
+    ['has not looked', { confirmed: [], lacking: [] }, ['sealfleet/default/enc/s1/2: not checked yet']],
     ['confirmed it', { confirmed: ['k1'], lacking: [] }, undefined],
-    ['confirmed another', { confirmed: ['k2'], lacking: [] }, ['sealfleet/default/enc/s1/2: not looked for yet']],
+    ['confirmed another', { confirmed: ['k2'], lacking: [] }, ['sealfleet/default/enc/s1/2: not checked yet']],
     [
       'lacks it on two tokens',
       {
@@ -211,7 +211,7 @@ describe('who has not confirmed', () => {
       },
       [
         'sealfleet/default/enc/s1/2 is another key on token primary',
-        'sealfleet/default/enc/s1/2 could not be looked for on token secondary-1',
+        'sealfleet/default/enc/s1/2 could not be checked on token secondary-1',
       ],
     ],
   ])('a worker that %s', (_what, keys, lacks) => {

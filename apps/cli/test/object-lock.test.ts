@@ -26,5 +26,5 @@ test('in a bucket that keeps its objects files are removed, and what is left is 
     expect.stringMatching(/left: locked +1, the first until/),
   ])
   const found = (await world.inProcess(['doctor', '--utc'])).stdout.toString()
-  expect(found).toMatch(/object lock +.*the bucket keeps what it gets/)
+  expect(found).toMatch(/object lock +.*the bucket locks what it receives/)
 })

@@ -268,16 +268,16 @@ describe('sealfleet requests', () => {
     await cli('operators', 'keygen', '-o', 'gus.pem', '--passphrase-file', 'pw')
     const id = (await json('operators', 'add', 'gus', '--public-key', 'dan.pub')).request?.id ?? ''
     await cli('requests', 'show', id, '--body', 'gus.bin')
-    const no = await onTerminal(world, 'requests sign gus.bin --key gus.pem', [[/to go on: $/, 'y\r']])
+    const no = await onTerminal(world, 'requests sign gus.bin --key gus.pem', [[/to continue: $/, 'y\r']])
     expect(no).toContain('the answer was not yes')
     await expect(stat(at('gus.bin.sig'))).rejects.toThrow('ENOENT')
     const wrong = await onTerminal(world, 'requests sign gus.bin --key gus.pem', [
-      [/to go on: $/, 'yes\r'],
+      [/to continue: $/, 'yes\r'],
       [/passphrase of .*: $/, 'something else\r'],
     ])
     expect(wrong).toContain('does not open')
     const yes = await onTerminal(world, 'requests sign gus.bin --key gus.pem', [
-      [/to go on: $/, 'yes\r'],
+      [/to continue: $/, 'yes\r'],
       [/passphrase of .*: $/, 'correct horse battery\r'],
     ])
     expect(yes).toContain('signed:')

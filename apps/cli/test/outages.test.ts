@@ -8,7 +8,7 @@ const worker = (detail: unknown, alive = true): WorkerRow => ({ alive, detail })
 it('a wait says what workers cannot reach, and that there is none', () => {
   const out = worker({ breakers: { s3: 'S3_UNAVAILABLE' } })
   expect(outagesOf([out, out, worker({}), worker({ breakers: { hsm: 'HSM_UNAVAILABLE' } }, false)])).toEqual([
-    'workers: out of reach for them is s3 (S3_UNAVAILABLE)',
+    'workers: they cannot reach s3 (S3_UNAVAILABLE)',
   ])
   const none = ['workers: none is running; start one, files stay queued']
   expect(outagesOf([worker({ program: 'maintenance' })])).toEqual(none)
@@ -22,7 +22,7 @@ it('an outage is said once, and once more when it is over', () => {
   for (let n = 0; n < 3; n++) outages.begin('Postgres is away')
   for (let n = 0; n < 3; n++) outages.end('Postgres is away')
   expect(said).toEqual([
-    'Postgres is away; the wait goes on by itself',
-    expect.stringMatching(/^no longer, after 0\.\d s: Postgres is away$/),
+    'Postgres is away; the wait continues by itself',
+    expect.stringMatching(/^over after 0\.\d s: Postgres is away$/),
   ])
 })

@@ -78,7 +78,7 @@ it('names are in no object unless they are wanted there; what is there comes bac
     await seal({ 'sealfleet-source': `data:${'x'.repeat(1_990)}`, 'sealfleet-file': hidden }),
     'another object',
   )
-  hostile.set(await seal({ 'sealfleet-source': 'recovered:x' }), 'of recovered files')
+  hostile.set(await seal({ 'sealfleet-source': 'recovered:x' }), 'reserved for recovered files')
   const twice = randomUUID()
   for (const [n, claim] of ['data:one', 'data:two'].entries())
     await attempts.seal({

@@ -38,7 +38,7 @@ describe('a store that takes connections and never answers', () => {
     expect(ran.json<{ error: { code: string } }>().error.code).toBe('S3_TIMEOUT')
     expect(ran.stderr).toMatch(
       new RegExp(
-        `^the store at ${proxy.endpoint} does not answer since \\d\\d:\\d\\d:\\d\\dZ, .* by now: .*; given up `,
+        `^the store at ${proxy.endpoint} has not answered since \\d\\d:\\d\\d:\\d\\dZ, for .*: .*; given up `,
         'm',
       ),
     )
@@ -48,7 +48,7 @@ describe('a store that takes connections and never answers', () => {
 
   it('is not waited for by someone who stops the command', async () => {
     const command = new Stoppable(world.start(['sweep', '--dry-run'], { env: env('3600000') }))
-    await command.says('does not answer since')
+    await command.says('has not answered since')
     command.kill('SIGINT')
     const ran = await command.ended
     expect([ran.signal, ran.stderr]).toEqual(['SIGINT', expect.stringContaining('stopped by SIGINT') as string])
@@ -60,6 +60,6 @@ describe('a store that takes connections and never answers', () => {
     const ran = await world.inProcess(['sweep', '--dry-run', '--json'], { env: env('16000') })
     expect(ran.status, ran.stdout.toString() + ran.stderr).toBe(0)
     expect(ran.json()).toMatchObject({ dryRun: true })
-    expect(ran.stderr).toMatch(/does not answer since [^]*the store answers again/)
+    expect(ran.stderr).toMatch(/has not answered since [^]*the store answers again/)
   })
 })

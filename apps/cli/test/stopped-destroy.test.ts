@@ -164,14 +164,14 @@ describe('sealfleet keys destroy that is stopped', { timeout: 240_000 }, () => {
     }
     expect((await world.sealfleet(['keys', 'rotate'])).status).toBe(0)
     const ask = 'keys destroy --role enc --version 2 --reason over --backups none --shred'
-    const prompt = /Type "destroy 1 files of default" to go on: $/
+    const prompt = /Type "destroy 1 files of default" to continue: $/
     const requests = async () => (await sql<{ n: number }>(`SELECT count(*)::int AS n FROM requests`))[0]?.n
     const before = await requests()
     // Ctrl-C as a terminal sends it: to every process in front, the HSM's among them.
     const cut = await onTerminal(world, ask, [[prompt, '\u0003']])
     expect(cut).toContain('stopped by SIGINT')
     expect(cut).toContain('no request made')
-    expect(await onTerminal(world, ask, [[prompt, 'yes\r']])).toContain('that was something else')
+    expect(await onTerminal(world, ask, [[prompt, 'yes\r']])).toContain('the answer did not match')
     expect(await requests()).toBe(before)
     expect(await onTerminal(world, ask, [[prompt, 'destroy 1 files of default\r']])).toContain('2 more signatures')
     expect(await requests()).toBe((before ?? 0) + 1)

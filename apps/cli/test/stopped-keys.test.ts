@@ -182,7 +182,7 @@ describe('sealfleet rekey that is stopped', { timeout: 120_000 }, () => {
     expect(stopped(ran)).toEqual([null, 'SIGINT'])
     const [run] = await runs()
     expect(run?.state).toBe('ACTIVE')
-    expect(ran.stderr).toContain(`run ${run?.id} goes on without this command`)
+    expect(ran.stderr).toContain(`run ${run?.id} continues without this command`)
     expect(ran.stderr).toContain(`sealfleet rekey status ${run?.id}`)
     const again = new Stoppable(world.start([...REKEY, '--wait', '--json']))
     // No one hands the run out: it is there, and waited for, until it is cancelled.

@@ -51,7 +51,7 @@ export async function openMaintenanceHsm(
     const found = classify(error)
     const { code } = found
     if (code !== 'HSM_ACCESS_DENIED') throw error
-    log.error({ component: 'hsm', code, err: error }, `maintenance goes on without the HSM: ${adviceOf(found)}`)
+    log.error({ component: 'hsm', code, err: error }, `maintenance continues without the HSM: ${adviceOf(found)}`)
     return undefined
   }
 }

@@ -29,7 +29,7 @@ export function taskObserver(metrics: Metrics, log: Logger): TaskEvents {
       for (const [thing, n] of Object.entries(things)) metrics.maintenanceCounts.inc({ task: name, thing }, n)
       metrics.maintenanceFindings.set({ task: name }, outcome === 'found' ? (things.found ?? 1) : 0)
       const line = { component: name, outcome, durationMs: Math.round(seconds * 1000), ...things }
-      if (outcome === 'found') log.error(line, 'maintenance found something that a person must look at')
+      if (outcome === 'found') log.error(line, 'maintenance found something that needs attention')
       else log[THINGS.slice(0, 6).some((thing) => things[thing] !== undefined) ? 'info' : 'debug'](line, 'maintenance')
     },
     onError: ({ name }, error) => {

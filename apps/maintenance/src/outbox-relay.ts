@@ -43,7 +43,7 @@ export async function runRelay(ports: RelayPorts, everyMs: number, signal: Abort
         await keepHouse(ports)
         kept = performance.now()
       }
-      if (out !== undefined) log.info({ component: 'relay', code: out }, 'the outbox is brought to the queue again')
+      if (out !== undefined) log.info({ component: 'relay', code: out }, 'the outbox is relayed to the queue again')
       out = undefined
     } catch (error) {
       const { code, failure } = classify(error)

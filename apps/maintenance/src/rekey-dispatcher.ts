@@ -61,7 +61,7 @@ export async function runRekeyFeeder(
         await observeRekeyRuns(records, metrics)
         counted = performance.now()
       }
-      if (out !== undefined) log.info({ component: 'rekey-feeder', code: out }, 'the rekey queue is fed again')
+      if (out !== undefined) log.info({ component: 'rekey-feeder', code: out }, 'rekey jobs are dispatched again')
       out = undefined
     } catch (error) {
       if (signal.aborted) return
@@ -99,7 +99,7 @@ async function feed(
   })
   if (given > 0) {
     metrics.maintenanceCounts.inc({ task: 'rekey-feeder', thing: 'given' }, given)
-    log.debug({ ...line, count: given }, 'rekey items were given to the queue')
+    log.debug({ ...line, count: given }, 'rekey items were dispatched to the queue')
   }
   return seeding === 'seeding'
 }

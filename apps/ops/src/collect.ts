@@ -31,7 +31,7 @@ export function createCollector(metrics: Metrics, sources: Sources, log: Logger)
     } catch (error) {
       reset()
       up.set({ source }, 0)
-      log.warn({ component: source, err: error }, 'figures could not be read')
+      log.warn({ component: source, err: error }, 'metrics could not be read')
     }
   }
   const collect = async (): Promise<string> => {

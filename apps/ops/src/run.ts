@@ -39,7 +39,7 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
       connectionName: 'sealfleet-ops',
       tls: tlsOptions(config.redis.tls),
       allowPlaintext: config.protection.allowPlaintext.has('redis'),
-      onError: (error) => log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'redis trouble'),
+      onError: (error) => log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'redis error'),
     })
     closers.push(() => redis.disconnect())
     const { url, poolSize, connectTimeoutMs, statementTimeoutMs, tls } = config.database
@@ -56,7 +56,7 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
     await assertOurs()
     const queues = QUEUE_NAMES.map((name) => {
       const queue = new Queue(name, { connection: redis, ...queueOptions(config.redis.prefix) })
-      queue.on('error', (error) => log.warn({ component: 'redis', err: error }, 'queue trouble'))
+      queue.on('error', (error) => log.warn({ component: 'redis', err: error }, 'queue error'))
       closers.push(() => queue.close())
       return queue
     })

@@ -112,7 +112,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         ...breakerDetail(open()),
         keys: keys(),
       }),
-      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'this worker is not in the records'),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'the heartbeat of this worker could not be recorded'),
     })
     closers.defer(() => heart.stop())
     await heart.setState('STARTING')
@@ -144,7 +144,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       records,
       pool,
       onChange: () => heart.beatNow(),
-      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'new keys were not looked for'),
+      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'the check for new keys failed'),
     })
     closers.defer(() => watch[Symbol.asyncDispose]())
     keys = watch.report
@@ -277,7 +277,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       try {
         await payAll()
       } catch (error) {
-        log.warn({ code: classify(error).code, count: owed.size, err: error }, 'ends of attempts stay unrecorded')
+        log.warn({ code: classify(error).code, count: owed.size, err: error }, 'outcomes of attempts are still unrecorded')
       }
     })
     await ingest.worker.waitUntilReady()

@@ -24,7 +24,7 @@ export async function readContext(o: ContextOptions, cwd: string): Promise<Buffe
   if (o.contextHex !== undefined) bytes = fromHex(o.contextHex)
   if (o.contextFile !== undefined) bytes = await bytesOf(path.resolve(cwd, o.contextFile))
   if (bytes && bytes.length > MAX_CONTEXT) {
-    throw usageError(`the context has ${bytes.length} bytes; ${MAX_CONTEXT} is the most`)
+    throw usageError(`the context has ${bytes.length} bytes; the maximum is ${MAX_CONTEXT}`)
   }
   return bytes
 }
@@ -39,7 +39,7 @@ async function bytesOf(file: string): Promise<Buffer> {
 
 function fromHex(text: string): Buffer {
   if (!/^([0-9a-fA-F]{2})*$/.test(text)) {
-    throw usageError('--context-hex wants pairs of hexadecimal digits', "an empty context is --context ''")
+    throw usageError('--context-hex needs pairs of hexadecimal digits', "an empty context is --context ''")
   }
   return Buffer.from(text, 'hex')
 }

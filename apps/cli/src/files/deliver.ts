@@ -22,9 +22,9 @@ export interface Delivered {
  * unless `-o -` says so.
  */
 export function checkDestination(context: CommandContext, { output }: Destination): void {
-  if (output === '') throw usageError('-o wants a path, or - for standard output')
+  if (output === '') throw usageError('-o needs a path, or - for standard output')
   if (output === undefined && context.io.stdout.isTTY === true) {
-    throw usageError('the file would be printed on the terminal', 'name a file with -o PATH, or insist with -o -')
+    throw usageError('the file would be printed on the terminal', 'name a file with -o PATH, or confirm with -o -')
   }
   if (output === undefined || output === '-') context.print.yieldStdout()
 }

@@ -86,7 +86,7 @@ async function expandOrExplain(argument: string, o: ExpandOptions): Promise<Expa
       refuses === undefined ? `${printable(show(where, o.cwd))} could not be read` : mayNotBeRead(show(refuses, o.cwd))
     throw new CliError('SOURCE_IO', `${message} (${errno})`, {
       exitStatus: EXIT.failed,
-      fix: 'correct its rights (a folder takes r and x), or enqueue as a user who may read it',
+      fix: 'correct its permissions (a folder needs r and x), or enqueue as a user who may read it',
       cause,
     })
   }

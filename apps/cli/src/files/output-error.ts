@@ -8,7 +8,7 @@ import { errnoOf } from './errno.js'
 export function outputError(error: unknown, final: string): unknown {
   const errno = errnoOf(error)
   if (errno === undefined) return error
-  const fix = 'make room or correct the rights of the folder, or choose another place with -o'
+  const fix = 'make room or correct the permissions of the folder, or choose another place with -o'
   const refuses = isDenied(error) ? refusesWriting(final) : undefined
   const why = refuses === undefined ? '' : `: ${printable(refuses)} may not be written by ${printable(effectiveUser())}`
   return new CliError('OUTPUT_IO', `${final} could not be written${why} (${errno})`, {
@@ -30,8 +30,8 @@ const FOR_ALL: Readonly<Record<string, string>> = {
   ENOSPC: 'no space is left there',
   EDQUOT: 'your quota there is used up',
   EROFS: 'the file system there is read-only',
-  EMFILE: 'this process may open no more files',
-  ENFILE: 'the system may open no more files',
+  EMFILE: 'this process cannot open more files',
+  ENFILE: 'the system cannot open more files',
 }
 
 /** In words, why writing anything more is pointless; undefined for what concerns one file alone. */

@@ -21,7 +21,7 @@ export interface Placement {
 /** The roots with their real paths, the deepest first, so that the first match is the longest prefix. */
 export async function resolveRoots(roots: ReadonlyMap<string, string>, only?: string): Promise<readonly Root[]> {
   if (only !== undefined && !roots.has(only)) {
-    throw usageError(`no root is named "${only}"; there ${known(roots)}`, addRoot('/absolute/folder', only, roots))
+    throw usageError(`no root is named "${only}"; ${known(roots)}`, addRoot('/absolute/folder', only, roots))
   }
   const found = await Promise.all(
     [...roots]
@@ -44,16 +44,16 @@ export function placeInRoot(real: string, roots: readonly Root[]): Placement | u
 /** A path that no root holds: says which there are, and how to add one. */
 export function outsideRoots(file: string, real: string, roots: ReadonlyMap<string, string>, only?: string): CliError {
   const among = only === undefined ? 'no root holds it' : `root "${only}" doesn't hold it`
-  return new CliError('SOURCE_OUTSIDE_ROOT', `${printable(file)}: ${among}; there ${known(roots)}`, {
+  return new CliError('SOURCE_OUTSIDE_ROOT', `${printable(file)}: ${among}; ${known(roots)}`, {
     exitStatus: EXIT.failed,
     fix: addRoot(path.dirname(real), undefined, roots),
   })
 }
 
 function known(roots: ReadonlyMap<string, string>): string {
-  if (roots.size === 0) return 'are none'
+  if (roots.size === 0) return 'no root is configured'
   const list = [...roots].map(([name, where]) => `${name}=${where}`).join(', ')
-  return `${roots.size === 1 ? 'is' : 'are'} ${list}`
+  return `configured ${roots.size === 1 ? 'is' : 'are'} ${list}`
 }
 
 function addRoot(folder: string, name: string | undefined, roots: ReadonlyMap<string, string>): string {

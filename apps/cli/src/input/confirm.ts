@@ -12,11 +12,11 @@ import { write, type Io } from '../io.js'
  */
 export async function confirm(context: CommandContext, word: string): Promise<void> {
   const { io, signal } = context
-  if (!canAsk(context)) throw usageError('this cannot be taken back, and no one is there to confirm it', '--yes')
+  if (!canAsk(context)) throw usageError('this cannot be undone, and there is no terminal to confirm on', 'use --yes')
   signal.throwIfAborted()
-  await write(io.stderr, `This cannot be taken back. Type "${word}" to go on: `)
+  await write(io.stderr, `This cannot be undone. Type "${word}" to continue: `)
   if ((await typedLine(io.stdin, signal)).trim() === word) return
-  throw new CliError('CANCELLED', 'that was something else: nothing was changed', { exitStatus: EXIT.failed })
+  throw new CliError('CANCELLED', 'the answer did not match: nothing was changed', { exitStatus: EXIT.failed })
 }
 
 /** The next line; empty when the input ends before one. */

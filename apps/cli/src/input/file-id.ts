@@ -55,14 +55,14 @@ function ambiguous(given: string, lines: readonly string[], more: boolean): CliE
   return new CliError('AMBIGUOUS', `${printable(given)} names ${count} files`, {
     exitStatus: EXIT.usage,
     lines: rest > 0 ? [...lines.slice(0, LISTED), `and ${rest} more`] : lines,
-    fix: 'give the id of the one that is meant',
+    fix: 'give the id of the right one',
   })
 }
 
 export function noSuchFile(given: string, fileId: string): Error {
   const shown = printable(given)
   if (parseSource(given) !== undefined)
-    return missingError('NOT_FOUND', `no file was accepted from ${shown}, nor has one that id`, 'see `sealfleet list`')
+    return missingError('NOT_FOUND', `no file was accepted from ${shown}, and none has that id`, 'see `sealfleet list`')
   const also = given.toLowerCase() === fileId ? '' : ` (as a foreign id: ${fileId})`
   return missingError('NOT_FOUND', `no file has the id ${shown}${also}`, 'see `sealfleet list`')
 }

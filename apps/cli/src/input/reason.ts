@@ -16,8 +16,8 @@ export function requireReason(
   if (trimmed === '') throw usageError(`${option} is missing or empty`, fix)
   if (trimmed.length > LONGEST)
     throw usageError(
-      `${option} has ${trimmed.length} characters; ${LONGEST} are the most`,
-      'say it shorter, and name the document that holds the rest',
+      `${option} has ${trimmed.length} characters; the maximum is ${LONGEST}`,
+      'shorten it, and name the document that holds the rest',
     )
   if (trimmed.includes('\0')) throw usageError(`${option} holds a zero byte`, fix)
   return trimmed

@@ -54,7 +54,7 @@ function teller({ stderr }: CommandContext['io'], address: string): (silence: Un
     const since = new Date(Date.now() - silentMs).toISOString().slice(11, 19)
     const left = givesUpInMs === 0 ? 'now' : `in ${humanDuration(givesUpInMs)} at the latest`
     say(
-      `the store at ${address} does not answer since ${since}Z, ${humanDuration(silentMs)} by now: ${what}; given up ${left}`,
+      `the store at ${address} has not answered since ${since}Z, for ${humanDuration(silentMs)}: ${what}; given up ${left}`,
     )
   }
 }

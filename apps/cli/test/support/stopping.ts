@@ -33,7 +33,7 @@ export class Stoppable {
   /** Sends one to a command that cannot stop yet; resolves when it has said that it will. */
   async stopLater(signal: NodeJS.Signals): Promise<void> {
     this.#child.kill(signal)
-    await this.says('the same signal once more ends at once')
+    await this.says('the same signal again stops at once')
   }
 
   get #over(): boolean {

@@ -64,6 +64,6 @@ function tell(log: Logger, { made, differing }: CheckpointReport): void {
   for (const checkpoint of differing)
     log.error(
       { component: 'audit-checkpoint', code: 'AUDIT_BROKEN', checkpoint },
-      'another object lies in the place of a copy',
+      'the store holds another object in the place of a copy',
     )
 }

@@ -104,7 +104,7 @@ export class PoisonError extends Error {
   /** @param deaths a line for each worker that died, as far as they are known */
   constructor(crashes: number, deaths: readonly string[] = []) {
     const which = deaths.length === 0 ? '' : ` (${deaths.join('; ')})`
-    super(`${crashes} attempts at this file ended without an outcome: their workers died or stood still${which}`)
+    super(`${crashes} attempts at this file ended without an outcome: their workers died or stalled${which}`)
   }
 }
 

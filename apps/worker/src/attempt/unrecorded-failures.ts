@@ -7,7 +7,7 @@ export class UnrecordedError<End> extends Error {
   readonly owed: End
 
   constructor(owed: End, options: { readonly cause: unknown }) {
-    super('the end of an attempt could not be recorded', options)
+    super('the outcome of an attempt could not be recorded', options)
     this.owed = owed
   }
 }

@@ -78,12 +78,12 @@ export class BrokenJobs {
         buried += await this.#buryAll()
       }
     } catch (error) {
-      log.warn({ code: classify(error).code, err: error }, 'broken jobs were not looked for')
+      log.warn({ code: classify(error).code, err: error }, 'the search for broken jobs failed')
     }
     if (buried > 0 || because === undefined) return
     // Nothing was found that explains it: said, but not again and again.
     const said = because instanceof Error ? `${because.name} ${because.message}` : ''
-    if (said !== this.#said) log.warn({ code: classify(because).code, err: because }, 'queue trouble')
+    if (said !== this.#said) log.warn({ code: classify(because).code, err: because }, 'queue error')
     this.#said = said
   }
 
@@ -96,7 +96,7 @@ export class BrokenJobs {
     for (const job of strays.broken) await this.#bury(job)
     const count = await putBackStrayJobs(this.#queue, connection, strays.sound)
     this.#strays = false
-    if (count > 0) log.warn({ count }, 'jobs that a broken one had taken out of the queue are back')
+    if (count > 0) log.warn({ count }, 'jobs that a broken one had removed from the queue were put back')
     return broken.length + strays.broken.length
   }
 

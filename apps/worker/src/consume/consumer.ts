@@ -97,7 +97,7 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     const { code, failure } = classify(error, { during: 'redis' })
     // Not Redis, but what is in it: a job that BullMQ can't read would come back with each stall, and say the same again.
     if (outageOf(failure) === undefined && !draining) return brokenJobs.look(error)
-    log.warn({ code, err: error }, 'queue trouble')
+    log.warn({ code, err: error }, 'queue error')
     // BullMQ asks a Redis that refuses (full, a replica) again at once, forever. Closing says good-bye by errors, too.
     if (outageOf(failure) === 'redis' && !draining) options.onOutage('redis', code)
   })

@@ -115,7 +115,7 @@ function logOutcome(log: Logger, job: Job, outcome: RekeyOutcome, seconds: numbe
   if (outcome.kind === 'done') {
     const { fileId, attemptNo, runId } = outcome.claim
     const { attemptId, plaintextLength: bytes, encKeyVersion } = outcome.object
-    log.info({ ...base, runId, fileId, attemptNo, attemptId, bytes, encKeyVersion }, 'sealed again')
+    log.info({ ...base, runId, fileId, attemptNo, attemptId, bytes, encKeyVersion }, 're-encrypted')
   } else if (outcome.kind === 'failed') {
     const { claim, failed, error, decision } = outcome
     const { code, failure } = failed

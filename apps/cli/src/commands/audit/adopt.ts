@@ -17,8 +17,8 @@ interface AdoptOptions extends CommonOptions {
 export function auditAdoptVerb(audit: Command, runner: Runner): void {
   const adopt = audit
     .command('adopt')
-    .description('go on from a database that was restored from a backup; two signatures')
-    .requiredOption('--reason <text>', 'what was restored and why; part of what is signed, the same both times')
+    .description('continue the log from a database that was restored from a backup; needs two signatures')
+    .requiredOption('--reason <text>', 'what was restored and why; it is signed, so give the same text both times')
     .option('--request <id>', 'the request that an officer and an auditor signed')
     .addHelpText(
       'after',

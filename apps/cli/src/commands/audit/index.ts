@@ -27,21 +27,21 @@ interface LogOptions extends CommonOptions {
 export function auditVerbs(program: Command, runner: Runner): void {
   const audit = program
     .command('audit')
-    .description('the audit log: who did what, and the proof that no one changed it')
+    .description('read, sign and verify the audit log: who did what, and the proof that it is unchanged')
   auditVerifyVerb(audit, runner)
 
   const log = audit
     .command('log')
     .description('list rows of the audit log, the newest last')
     .option('--since <when>', 'from this time on (ISO 8601), or this long ago: 30m, 6h, 7d')
-    .option('--actor <name>', 'of this operator or process alone')
-    .option('--action <name>', 'this action alone; one that ends in a dot stands for all that begin so (`file.`)')
-    .option('--subject <id>', 'about this file, key, domain, … alone')
-    .addOption(wholeNumber('--limit <n>', 'at most so many, the newest', 1, 100_000).default(200))
+    .option('--actor <name>', 'only rows of this operator or process')
+    .option('--action <name>', 'only this action; a name that ends in a dot selects all that begin with it (`file.`)')
+    .option('--subject <id>', 'only rows about this file, key, domain, …')
+    .addOption(wholeNumber('--limit <n>', 'at most this many rows, the newest', 1, 100_000).default(200))
     .addHelpText(
       'after',
       `
-A subject and an action are found by an index. --actor alone walks the log backwards, 10,000 rows at a time: give --since as well
+--subject and --action use an index. --actor alone walks the log backwards, 10,000 rows at a time: give --since as well
 where the log is long.`,
     )
   perform<LogOptions>(commonOptions(log, { changes: false }), runner, logAction)
@@ -53,7 +53,7 @@ where the log is long.`,
       'after',
       `
 Maintenance does this by itself every SEALFLEET_AUDIT_CHECKPOINT_SECONDS. The line NO:SHA256 is what \`audit verify --expect\`
-takes: write it down where no one reaches it who writes to the database or the store. Needs the audit key in the HSM.`,
+takes: keep it out of reach of anyone who can write to the database or the store. Needs the audit key in the HSM.`,
     )
   perform<CommonOptions>(commonOptions(checkpoint, { changes: true }), runner, checkpointAction)
 
@@ -128,13 +128,13 @@ async function checkpointAction(
   if (differing.length > 0)
     throw new AuditError(
       'AUDIT_BROKEN',
-      `something else lies in the store in the place of checkpoint ${differing.join(', ')}`,
+      `the store holds something else in the place of checkpoint ${differing.join(', ')}`,
     )
   await context.print.document({ dryRun: false, chained, ...report })
   await context.print.text(made === null ? 'nothing to sign: the chain has not grown' : `${made.no}:${made.sha256}`)
   if (chained.waiting.rows > 0)
     await context.print.note(
-      `${chained.waiting.rows} rows wait for transactions that are under way: they come with the next`,
+      `${chained.waiting.rows} rows wait for open transactions: the next checkpoint includes them`,
     )
   return EXIT.done
 }

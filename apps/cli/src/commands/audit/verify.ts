@@ -34,7 +34,7 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
     .description('recompute the chain, check every signature and copy, compare records with the log')
     .option(
       '--anchor <file>',
-      'compare with what the last verification left in this file; written again after a success',
+      'compare with what the last verification wrote to this file; rewritten after a success',
     )
     .option(
       '--expect <NO:SHA256...>',
@@ -43,7 +43,7 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
     .addOption(
       wholeNumber(
         '--unsealed-seconds <n>',
-        'rows that wait longer for their batch are a finding',
+        'report rows that have waited longer than this for their batch',
         0,
         31_536_000,
       ).default(900),
@@ -51,11 +51,12 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-Finds rows, batches and checkpoints that were changed, taken away or added; a database or a store that was rolled back alone;
-a file's record that is not what the log says was committed last; a file that is gone without an event that deleted it, or is there
-although one did; a key that was destroyed, or is not, otherwise than the log and its signed record say. Both rolled back together are found only with --anchor or
---expect: keep that file, or those lines, where no one reaches them who writes to the database or the store. Rows that are in
-no batch yet are protected by nothing; they are counted. Writes nothing but the anchor. Exit status: 3 when anything was found.`,
+Finds rows, batches and checkpoints that were changed, removed or added; a database or a store that was rolled back alone; a
+file's record that differs from the last commit in the log; a file that is gone without an event that deleted it, or is there
+although one did; a key that is destroyed, or is not, while the log and its signed record say otherwise. A database and a store
+that were rolled back together are found only with --anchor or --expect: keep that file, or those lines, out of reach of anyone
+who can write to the database or the store. Rows that are in no batch yet are not protected; they are counted. Writes only the
+anchor. Exit status: 3 when anything was found.`,
     )
   perform<VerifyOptions>(commonOptions(verify, { changes: false }), runner, verifyAction)
 }
@@ -129,7 +130,7 @@ async function kept(file: string): Promise<readonly Anchor[]> {
     return [parseAnchor(text)]
   } catch {
     throw usageError(
-      `${printable(file)} is no anchor: name the file that an earlier \`audit verify --anchor\` wrote, or a new one`,
+      `${printable(file)} is not an anchor: name the file that an earlier \`audit verify --anchor\` wrote, or a new one`,
     )
   }
 }

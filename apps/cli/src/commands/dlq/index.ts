@@ -35,39 +35,39 @@ interface ReplayOptions extends ChangeOptions {
 const STATES = ['OPEN', 'REPLAYED', 'DISCARDED'] as const satisfies readonly DeadLetterState[]
 
 export function dlqVerbs(program: Command, runner: Runner): void {
-  const dlq = program.command('dlq').description('dead letters: files that no try could store, and refused requests')
+  const dlq = program.command('dlq').description('list, replay or discard dead letters: files that could not be stored, and refused requests')
 
   const ls = letterOptions(dlq.command('ls').description('list dead letters, oldest first'))
     .addOption(
       new Option('--state <state>', 'open, replayed, discarded or any')
         .argParser((text) => {
           const state = [...STATES, 'any' as const].find((one) => one.toLowerCase() === text.toLowerCase())
-          if (state === undefined) throw new InvalidArgumentError('It is one of open, replayed, discarded, any.')
+          if (state === undefined) throw new InvalidArgumentError('It must be one of open, replayed, discarded, any.')
           return state
         })
         .default('OPEN', 'open'),
     )
-    .addOption(wholeNumber('--limit <n>', 'at most so many (1 to 1000)', 1, 1000).default(100))
+    .addOption(wholeNumber('--limit <n>', 'at most this many (1 to 1000)', 1, 1000).default(100))
   perform<ListOptions>(commonOptions(ls, { changes: false }), runner, lsAction)
 
   const show = dlq
     .command('show')
-    .description('one dead letter: the file, why it died, and every failure before')
-    .argument('<id>', 'a dead letter, its file, or the text the file was enqueued with by --id')
+    .description('show one dead letter: the file, why it died, and every earlier failure')
+    .argument('<id>', 'the id of a dead letter or of its file, or the text given with --id when it was enqueued')
   perform<CommonOptions>(commonOptions(show, { changes: false }), runner, showAction)
 
   const replay = letterOptions(
     dlq
       .command('replay')
-      .description('give dead files back to the workers, with a fresh count of attempts')
-      .argument('[id...]', 'dead letters or files; without any, those of the filter'),
+      .description('return dead files to the workers, with a fresh count of attempts')
+      .argument('[id...]', 'dead letters or files; without any, those that the filter selects'),
   )
     .option('--all', 'every open dead letter')
     .addOption(maxOption())
-    .addOption(wholeNumber('--rate <n>', 'letters a second', 1, 10_000).default(10))
-    .addOption(wholeNumber('--in-flight <n>', 'replayed files under way at once', 1, 100_000).default(100))
+    .addOption(wholeNumber('--rate <n>', 'letters per second', 1, 10_000).default(10))
+    .addOption(wholeNumber('--in-flight <n>', 'replayed files in progress at a time', 1, 100_000).default(100))
     .addOption(
-      wholeNumber('--stop-at <percent>', 'stop when more of the replayed files than this died again', 0, 100).default(
+      wholeNumber('--stop-at <percent>', 'stop when more than this share of the replayed files died again', 0, 100).default(
         20,
       ),
     )
@@ -79,7 +79,7 @@ export function dlqVerbs(program: Command, runner: Runner): void {
     dlq
       .command('discard')
       .description('close dead letters for good: their files will not be stored')
-      .argument('[id...]', 'dead letters or files; without any, those of the filter'),
+      .argument('[id...]', 'dead letters or files; without any, those that the filter selects'),
   )
     .option('--all', 'every open dead letter')
     .addOption(maxOption())
@@ -93,7 +93,7 @@ async function lsAction(context: CommandContext, _args: readonly string[], o: Li
   const letters = await listDeadLetters(records, { ...filter, state: o.state, limit: o.limit })
   await context.print.document({ letters })
   await context.print.text(letters.length === 0 ? 'no such dead letters' : letterTable(letters))
-  if (letters.length === o.limit) await context.print.note(`there may be more: --limit, or a narrower filter`)
+  if (letters.length === o.limit) await context.print.note(`there may be more: raise --limit, or narrow the filter`)
 }
 
 function letterTable(letters: readonly DeadLetterRow[]): string {
@@ -176,7 +176,7 @@ async function replayAction(context: CommandContext, ids: readonly string[], o: 
       await context.print.note(`${progressLine(replay.tally, letters.length)}, ${replay.underWay} under way`)
     })
   } catch (error) {
-    await context.print.note(`${progressLine(replay.tally, letters.length)}; the rest are dead letters as before`)
+    await context.print.note(`${progressLine(replay.tally, letters.length)}; the others stay dead letters`)
     throw error
   }
   const how = { named: ids.length > 0, waited: o.wait === true, dryRun: false }
@@ -215,7 +215,7 @@ async function reportReplay(
     ...(outcomes.resolved > 0 ? [`${outcomes.resolved} were resolved before`] : []),
     ...(outcomes['refused-request'] > 0
       ? [
-          `${outcomes['refused-request']} are refused requests: nothing to replay; upstream asks again, then discard them`,
+          `${outcomes['refused-request']} are refused requests and cannot be replayed: the producer must ask again; then discard them`,
         ]
       : []),
     ...(outcomes['not-dead'] > 0 ? [`${outcomes['not-dead']} have a file that is not dead`] : []),

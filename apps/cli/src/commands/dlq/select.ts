@@ -25,7 +25,7 @@ const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 export function parseAge(text: string): number {
   const [, number, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
   if (number === undefined || unit === undefined)
-    throw new InvalidArgumentError('It wants an age like 90s, 15m, 6h or 7d.')
+    throw new InvalidArgumentError('It must be an age such as 90s, 15m, 6h or 7d.')
   return Number(number) * UNITS[unit as keyof typeof UNITS]
 }
 
@@ -33,7 +33,7 @@ export function parseAge(text: string): number {
 export function oneOf(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).argParser((text) => {
     const found = words.find((word) => word.toLowerCase() === text.toLowerCase())
-    if (found === undefined) throw new InvalidArgumentError(`It is one of ${words.join(', ')}.`)
+    if (found === undefined) throw new InvalidArgumentError(`It must be one of ${words.join(', ')}.`)
     return found
   })
 }
@@ -42,16 +42,16 @@ const CLASSES = [...new Set(FAILURE_CODES.map((code) => FAILURES[code].class as 
 
 export function letterOptions(command: Command): Command {
   return command
-    .addOption(oneOf('--code <code>', 'that died of this failure code, e.g. SOURCE_MISSING', FAILURE_CODES))
+    .addOption(oneOf('--code <code>', 'only letters with this failure code, e.g. SOURCE_MISSING', FAILURE_CODES))
     .addOption(oneOf('--class <class>', CLASSES.join(', '), CLASSES))
-    .option('--domain <id|name>', 'of this key domain')
-    .addOption(new Option('--older-than <age>', 'that died longer ago than this: 90s, 15m, 6h, 7d').argParser(parseAge))
-    .addOption(new Option('--newer-than <age>', 'that died within this').argParser(parseAge))
+    .option('--domain <id|name>', 'only letters of this key domain')
+    .addOption(new Option('--older-than <age>', 'only letters older than this: 90s, 15m, 6h, 7d').argParser(parseAge))
+    .addOption(new Option('--newer-than <age>', 'only letters younger than this').argParser(parseAge))
 }
 
 /** At most so many, for verbs that change letters. */
 export function maxOption(): Option {
-  return wholeNumber('--max <n>', 'at most so many, the oldest first', 1, 1_000_000)
+  return wholeNumber('--max <n>', 'at most this many, the oldest first', 1, 1_000_000)
 }
 
 export async function letterFilter(records: Records, o: LetterOptions): Promise<DeadLetterFilter> {
@@ -79,7 +79,7 @@ export async function chooseLetters(
   if (ids.length > 0 && (filters || o.all === true))
     throw usageError('name letters, or choose them by a filter, not both')
   if (ids.length === 0 && !filters && o.all !== true) {
-    throw usageError('which dead letters?', 'name them, or give a filter such as --code, or --all')
+    throw usageError('no dead letters were named', 'name them, or give a filter such as --code, or --all')
   }
   if (ids.length > 0) {
     const letters = new Map<string, DeadLetterRow>()

@@ -86,7 +86,7 @@ function latchFinding({ seen, known }: ReadOnlyPinLockout, records: Records | un
   if (known === undefined) return [ok('latch', `${name}: not tried by a worker yet`)]
   const when = `${known.setAt.toISOString()} by ${known.setBy}`
   if (known.state === 'proven') return [ok('latch', `${name}: proven ${when}`)]
-  const error = new CliError('HSM_ACCESS_DENIED', `${name}: rejected ${when}; no one tries it again`, {
+  const error = new CliError('HSM_ACCESS_DENIED', `${name}: rejected ${when}; the fleet does not try it again`, {
     exitStatus: statusOfCode('HSM_ACCESS_DENIED'),
     fix: `correct the PIN, then: sealfleet hsm unlatch ${seen.serial} ${seen.pinId} --reason TEXT`,
   })
@@ -146,7 +146,7 @@ async function keyFindings(admin: KeyAdmin, records: Records, findings: Finding[
 }
 
 function nothingToCompare({ label, state }: KeyRow): CliError {
-  return new CliError('KEY_MISMATCH', `${label} is ${state} without a check value: no one can tell if it is right`, {
+  return new CliError('KEY_MISMATCH', `${label} is ${state} without a check value, so it cannot be checked`, {
     exitStatus: statusOfCode('KEY_MISMATCH'),
     fix: 'find out where the record came from; register the key again from its evidence',
   })
@@ -196,7 +196,7 @@ async function poolFindings(
 function few(opened: number, wanted: number): Finding {
   const error = new CliError('HSM_BUSY', `the token gave ${opened} of ${wanted} sessions`, {
     exitStatus: statusOfCode('HSM_BUSY'),
-    fix: 'lower SEALFLEET_HSM_SESSIONS, end other users of the token, or raise its limit',
+    fix: 'lower SEALFLEET_HSM_SESSIONS, close other programs' sessions, or raise the token's limit',
   })
   return failed('sessions', error)
 }

@@ -6,7 +6,7 @@ type Reached = { readonly [N in 'redis' | 'database' | 's3']?: Pick<Sections[N],
 const WORDS: Readonly<Record<Transport, string>> = {
   local: 'on this machine',
   tls: 'by verified TLS',
-  unverified: 'by TLS that does not check who answers',
+  unverified: 'by TLS that does not verify the server',
   plaintext: 'without TLS',
 }
 
@@ -23,6 +23,6 @@ export function checkExposure(sections: Reached): readonly Finding[] {
     list.map(({ name, transport }) => `${name} ${WORDS[transport]}`).join(', ')
   if (exposed.length === 0) return reached.length === 0 ? [] : [ok('connections', say(reached))]
   const variables = exposed.map(({ name }) => VARIABLES[name]).join(', ')
-  const fix = `give it TLS (${variables}), then take it out of SEALFLEET_ALLOW_PLAINTEXT`
+  const fix = `set up TLS (${variables}), then remove it from SEALFLEET_ALLOW_PLAINTEXT`
   return [warning('connections', `${say(exposed)}, beyond this machine; SEALFLEET_ALLOW_PLAINTEXT allows it`, fix)]
 }

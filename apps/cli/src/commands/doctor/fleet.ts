@@ -27,7 +27,7 @@ export async function checkFleet(
   const foreign = seen.filter(({ owner }) => owner !== undefined && owner !== id)
   if (foreign.length > 0) return foreign.map((mark) => failed('fleet', mismatch(mark, id)))
   const unmarked = seen.filter(({ owner }) => owner === undefined).map(({ where }) => where)
-  return [ok('fleet', `${id}${unmarked.length === 0 ? '' : `; no fleet's yet: ${unmarked.join(', ')}`}`)]
+  return [ok('fleet', `${id}${unmarked.length === 0 ? '' : `; not marked by a fleet yet: ${unmarked.join(', ')}`}`)]
 }
 
 function mismatch({ where, owner = '' }: Mark, id: string): CodedError {

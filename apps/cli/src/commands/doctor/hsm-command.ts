@@ -17,10 +17,10 @@ export function doctorHsmVerb(doctor: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-Nothing is changed. Each key version is used once; what it derives is wiped and never shown. Below the table stand the figures
-that a worker has as metrics, of this run: times by operation and role of key, sessions, waiters, errors, hung calls, restarts,
-logins, breaker, age of the last probe, and the check values on every token. A PIN that the token rejects is tried
-once, one that the fleet has latched not at all. Exit status: 0 all is well; 5 a key is missing or wrong; 6 the token, its
+Nothing is changed. Each key version is used once; what it derives is wiped and never shown. Below the table are the
+figures of this run, the same as a worker's metrics: times by operation and key role, sessions, waiters, errors, hung calls,
+restarts, logins, breaker, age of the last probe, and the check values on every token. A PIN that the token rejects is tried
+once; one that the fleet has latched is not tried. Exit status: 0 all is well; 5 a key is missing or wrong; 6 the token, its
 login or the database that knows the keys is out of reach; 1 several of these.`,
     )
   perform<CommonOptions>(commonOptions(verb, { changes: false }), runner, action)

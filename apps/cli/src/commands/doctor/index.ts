@@ -15,13 +15,13 @@ export function doctorVerb(program: Command, runner: Runner): void {
   const doctor = program
     .command('doctor')
     .description(
-      'check settings, Redis, Postgres, S3, HSM, master keys, roots and clock; say what to do about each fault',
+      'check settings, Redis, Postgres, S3, HSM, master keys, roots and clock; print a fix for each fault',
     )
     .addHelpText(
       'after',
       `
 S3 is tried out with small objects below .sealfleet-probe/ and default/.sealfleet-probe/, which are removed again. Nothing else is changed.
-Without a part named, everything is checked. \`doctor hsm\` alone looks at the token and every key in detail.`,
+Without a part, everything is checked. \`doctor hsm\` examines only the token and its keys, in detail.`,
     )
   perform<CommonOptions>(commonOptions(doctor, { changes: false }), runner, doctorAction)
   doctorHsmVerb(doctor, runner)
@@ -29,7 +29,7 @@ Without a part named, everything is checked. \`doctor hsm\` alone looks at the t
 
 async function doctorAction(context: CommandContext): Promise<ExitStatus> {
   const findings: Finding[] = []
-  const where = context.settings.configFile ?? 'environment alone'
+  const where = context.settings.configFile ?? 'environment only'
   const section = <N extends Need>(need: N): Config<N> | undefined => {
     try {
       return context.settings.load([need])

@@ -106,8 +106,8 @@ export function standbyFindings({ checkValues }: PoolFigures): Finding[] {
   return secondaries.map(([token, states]) => {
     const sound = Object.keys(states).every((state) => state === 'ok')
     if (sound) return ok(`token ${token}`, `check values: ${numbers(states)}`)
-    const fix = "bring it back, or copy the keys that it lacks to it by the vendor's means"
-    return warning(`token ${token}`, `could not serve every key; check values: ${numbers(states)}`, fix)
+    const fix = "bring it back, or copy the missing keys to it with the vendor's tools"
+    return warning(`token ${token}`, `cannot serve every key; check values: ${numbers(states)}`, fix)
   })
 }
 

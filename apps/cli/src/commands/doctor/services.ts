@@ -79,12 +79,12 @@ async function tryQueues(connection: Redis, prefix: string): Promise<void> {
       const missing = await missingCommands(connection, prefix, AbortSignal.timeout(TRIAL_MS))
       if (missing.length > 0) throw lacking(missing, error)
     }
-    throw new CodedError(code, `Redis answers, and does not do what queues need: ${said}`, { cause: error })
+    throw new CodedError(code, `Redis answers, but cannot do what queues need: ${said}`, { cause: error })
   }
 }
 
 function lacking(missing: readonly string[], cause: unknown): CodedError {
-  return new CodedError('REDIS_ACCESS_DENIED', `Redis does not let this user give: ${missing.join(', ')}`, {
+  return new CodedError('REDIS_ACCESS_DENIED', `Redis does not let this user run: ${missing.join(', ')}`, {
     fix: `add to the user's access list: ${missing.map((command) => `+${command}`).join(' ')}`,
     cause,
   })
@@ -163,7 +163,7 @@ async function checkRights(records: Records): Promise<readonly Finding[]> {
     return [ok('rights', `${user} reads and writes`)]
   }
   return written > 0
-    ? [warning('rights', `${user} may not write to: ${unwritable.join(', ')}`, 'grant it, unless that is meant so')]
+    ? [warning('rights', `${user} may not write to: ${unwritable.join(', ')}`, 'grant it, unless this is intended')]
     : [ok('rights', `${user} reads every table and writes to none, as an auditor's user must`)]
 }
 
@@ -181,7 +181,7 @@ async function checkWorkers(records: Records): Promise<Finding> {
     : warning(
         'workers',
         detail,
-        'see `sealfleet status`; after the repair `sealfleet queue probe` makes them look at once',
+        'see `sealfleet status`; after the repair `sealfleet queue probe` makes them probe at once',
       )
 }
 
@@ -258,7 +258,7 @@ async function checkWork(context: CommandContext, config: Config<'s3'>): Promise
     // Where objects can't be deleted again, none is written for a look.
     if (store.capabilities.lockedUntil !== undefined) {
       await store.check()
-      return warnings.length > 0 ? warnings : [ok(check, 'a part of an upload was written and taken back')]
+      return warnings.length > 0 ? warnings : [ok(check, 'a part of an upload was written and removed')]
     }
     await tryObject(store, `${TRIAL_PREFIX}${randomUUID()}`)
     return warnings.length > 0 ? warnings : [ok(check, 'written, uploaded in parts, read, listed and deleted')]
@@ -268,14 +268,14 @@ async function checkWork(context: CommandContext, config: Config<'s3'>): Promise
 }
 
 async function tryObject(store: Store, key: string): Promise<void> {
-  const body = Buffer.from('sealfleet doctor looks whether objects can be kept here; this one may be deleted\n')
+  const body = Buffer.from('sealfleet doctor checks whether objects can be stored here; this one may be deleted\n')
   const metadata = objectMetadata({ fileId: randomUUID(), attemptId: randomUUID(), context: Buffer.alloc(0) })
   const { etag, version } = await store.put({ key, length: body.length, body: Readable.from([body]), metadata })
   try {
     const reader = store.reader({ key, length: body.length, etag, ...(version !== undefined && { version }) })
     const parts: Uint8Array[] = []
     for await (const part of reader.read(10, 20)) parts.push(part)
-    if (!Buffer.concat(parts).equals(body.subarray(10, 30))) throw new Error('the store gives back other bytes')
+    if (!Buffer.concat(parts).equals(body.subarray(10, 30))) throw new Error('the store returns other bytes')
     // Sweeps and scans live by these lists: what may not be listed looks as if it were not there.
     const listed = await Promise.all([isListed(store.list(key), key), isListed(store.listVersions(key), key)])
     if (listed.includes(false)) throw new Error('the store does not list an object that was just written')
@@ -292,7 +292,7 @@ async function isListed(list: AsyncIterable<{ readonly key: string }>, key: stri
 
 /** As someone meant it, most often: said, since deletions then take longer than they are asked for. */
 function lockedFinding(until: Date): Finding {
-  const found = `the bucket keeps what it gets: what was last tried out is locked until ${humanTime(until)}`
+  const found = `the bucket locks what it receives: the last trial object is locked until ${humanTime(until)}`
   return ok('object lock', `${found}; rm, sweep and retention leave objects until their own date`)
 }
 
@@ -324,9 +324,9 @@ export async function checkRoots({ roots }: Config<'roots'>): Promise<readonly F
       } catch (error) {
         const refuses = refusesReading(folder)
         if (refuses !== undefined)
-          return warning(check, mayNotBeRead(refuses), 'correct its rights, for the users of the workers too')
+          return warning(check, mayNotBeRead(refuses), 'correct its permissions, also for the users that workers run as')
         const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? 'unreadable') : 'unreadable'
-        return warning(check, `${folder}: ${why}`, 'mount or make it, or correct SEALFLEET_ROOTS, on every worker')
+        return warning(check, `${folder}: ${why}`, 'mount or create it, or correct SEALFLEET_ROOTS, on every worker')
       }
     }),
   )

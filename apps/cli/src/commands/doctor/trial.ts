@@ -57,6 +57,6 @@ async function wrapAndOpen(pool: HsmPool, key: KeyRow): Promise<void> {
   if (same) return
   throw new CliError('E_NONCE_UNWRAP', `${key.label} does not open what it has wrapped`, {
     exitStatus: statusOfCode('E_NONCE_UNWRAP'),
-    fix: 'take the token out of use: its AES-GCM answers wrongly',
+    fix: 'stop using the token: its AES-GCM gives wrong results',
   })
 }

@@ -18,13 +18,13 @@ interface AddOptions extends CommonOptions, PolicyOptions {
 export function domainsAddVerb(domains: Command, runner: Runner): void {
   const add = domains
     .command('add')
-    .description('make a key domain; `keys init --domain NAME` then makes its keys')
-    .argument('<name>', 'what people call it')
-    .option('--id <uuid>', 'its id in every header; a fresh one when not given')
+    .description('create a key domain; `keys init --domain NAME` then creates its keys')
+    .argument('<name>', 'the name of the domain')
+    .option('--id <uuid>', 'its id in every header (default: a new one)')
   policyOptions(add, { suite: '1: AES-128-CTR (the default), 2: AES-256-CTR' }).addHelpText(
     'after',
     `
-Without options: suite 1, inline nonces, segments of 1 MiB, no rotation due, files kept forever. All of it but the id can be
+Without options: suite 1, inline nonces, segments of 1 MiB, no rotation due, files kept forever. All but the id can be
 changed later (\`domains set\`).`,
   )
   perform<AddOptions>(commonOptions(add, { changes: true }), runner, addAction)
@@ -43,7 +43,7 @@ async function addAction(context: CommandContext, [name = '']: readonly string[]
   const taken = (await listDomains(records)).find((domain) => domain.name === name && domain.id !== id)
   if (taken) {
     const fix = `choose another name, or --id ${taken.id} if that one is meant`
-    throw new CliError('CONFLICT', `there is a domain "${name}" already: ${taken.id}`, { exitStatus: EXIT.failed, fix })
+    throw new CliError('CONFLICT', `domain "${name}" exists already: ${taken.id}`, { exitStatus: EXIT.failed, fix })
   }
   const created = await inTransaction(records, o.dryRun, async (tx) => {
     const made = await ensureDomain(tx, input)

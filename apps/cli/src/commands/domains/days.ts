@@ -12,7 +12,7 @@ export function daysOption(flags: string, description: string, none: string): Op
     if (text === none) return 'none'
     const value = Number(text)
     if (!/^\d{1,5}$/.test(text) || value < 1 || value > MOST_DAYS)
-      throw new InvalidArgumentError(`It wants a whole number of days from 1 to ${MOST_DAYS}, or ${none}.`)
+      throw new InvalidArgumentError(`It must be a whole number of days from 1 to ${MOST_DAYS}, or ${none}.`)
     return value
   })
 }

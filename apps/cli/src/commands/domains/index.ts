@@ -12,7 +12,7 @@ import { printable } from '../../output/printable.js'
 export function domainsVerbs(program: Command, runner: Runner): void {
   const domains = program
     .command('domains')
-    .description('key domains (retention classes), each with its own master keys')
+    .description('list, add and change key domains (retention classes), each with its own master keys')
 
   const list = domains
     .command('list')
@@ -21,7 +21,7 @@ export function domainsVerbs(program: Command, runner: Runner): void {
 
   const show = domains
     .command('show')
-    .description('one key domain: policy, the age of its active keys, the next rotation due, files by state, holds')
+    .description('show one key domain: policy, the age of its active keys, the next rotation due, files by state, holds')
     .argument('<name>', 'its name or id')
   perform<CommonOptions>(commonOptions(show, { changes: false }), runner, showAction)
 

@@ -23,16 +23,16 @@ export function policyOptions(command: Command, words: { readonly suite: string 
     .addOption(new Option('--nonces <mode>', 'where nonces of new files are kept').choices(['inline', 'detached']))
     .addOption(wholeNumber('--segment <log2>', 'log2 of the segment size of new files (16 to 24)', 16, 24))
     .addOption(
-      daysOption('--rotation-days <n>', 'a rotation of enc and sig is due when they are so old; or "never"', 'never'),
+      daysOption('--rotation-days <n>', 'days after which a rotation of enc and sig is due; or "never"', 'never'),
     )
     .addOption(
       daysOption(
         '--retention-days <n>',
-        'files may be deleted so long after they were stored; or "forever"',
+        'days after which a stored file may be deleted; or "forever"',
         'forever',
       ),
     )
-    .option('--accept-loss-with-database', 'for detached nonces: anyone who loses the database loses the files')
+    .option('--accept-loss-with-database', 'for detached nonces: accept that the files are lost with the database')
 }
 
 /** What the options say of the policy; what they do not say is undefined. */
@@ -50,10 +50,10 @@ export function policyOf(o: PolicyOptions) {
 /** Throws USAGE for detached nonces whose danger no one has accepted. */
 export function assertLossAccepted(o: PolicyOptions): void {
   if (o.nonces !== 'detached' || o.acceptLossWithDatabase === true) return
-  const message = 'with detached nonces, anyone who loses the database loses every file of the domain'
+  const message = 'with detached nonces, every file of the domain is lost with the database'
   throw new CliError('USAGE', message, {
     exitStatus: EXIT.usage,
-    fix: 'if that is wanted: --accept-loss-with-database',
+    fix: 'if that is acceptable: --accept-loss-with-database',
   })
 }
 
@@ -62,6 +62,6 @@ export function assertDomainName(name: string): void {
   if (name === '' || name === 'default' || name.length > 100 || name !== printable(name.trim()))
     throw usageError(
       `a domain cannot be called ${JSON.stringify(name.slice(0, 120))}`,
-      'a name has 1 to 100 characters, none that steers a terminal, and no blanks around it',
+      'a name has 1 to 100 characters, no control characters, and no blanks around it',
     )
 }

@@ -21,15 +21,15 @@ interface SetOptions extends CommonOptions, PolicyOptions {
 export function domainsSetVerb(domains: Command, runner: Runner): void {
   const set = domains
     .command('set')
-    .description('change the policy of a key domain; files that are stored already stay as they are')
+    .description('change the policy of a key domain; stored files stay as they are')
     .argument('<name>', 'its name or id')
-    .option('--rename <name>', 'what people call it from now on')
+    .option('--rename <name>', 'its new name')
     .option('--reason <text>', 'for the audit log')
   policyOptions(set, { suite: '1: AES-128-CTR, 2: AES-256-CTR; from the next `keys rotate` on' }).addHelpText(
     'after',
     `
-A new suite takes effect with the next \`keys rotate\`, which then makes enc and sig again together; until then files are sealed
-under the keys that are active. Nonces and segment size apply to files that workers take up from now on. Detached nonces want an
+A new suite takes effect with the next \`keys rotate\`, which then creates enc and sig together; until then files are sealed
+under the keys that are active. Nonces and segment size apply to files that workers start from now on. Detached nonces need an
 active KEK first (\`keys init --domain NAME --with-kek\`). A shorter retention makes files due at once: \`retention list\` shows them.`,
   )
   perform<SetOptions>(commonOptions(set, { changes: true }), runner, setAction)
@@ -39,7 +39,7 @@ async function setAction(context: CommandContext, [given = '']: readonly string[
   const reason = requireReasonIfGiven(o.reason)
   const policy = policyOf(o)
   if (o.rename === undefined && Object.values(policy).every((value) => value === undefined))
-    throw usageError('what is to be changed?', 'see --help for the options')
+    throw usageError('no change was given', 'see --help for the options')
   if (o.rename !== undefined) assertDomainName(o.rename)
   const records = await openDatabase(context, context.settings.load(['database']))
   const domain = await findDomain(records, given)
@@ -61,7 +61,7 @@ async function setAction(context: CommandContext, [given = '']: readonly string[
   await context.print.document({ ...after, changes, dryRun: o.dryRun === true })
   const rows = Object.entries(changes).map(([name, { from, to }]) => [name, shown(from), shown(to)])
   const columns = [{ title: 'POLICY' }, { title: 'BEFORE' }, { title: o.dryRun === true ? 'WOULD BE' : 'NOW' }]
-  await context.print.text(rows.length === 0 ? `${after.name} is so already` : table(columns, rows))
+  await context.print.text(rows.length === 0 ? `${after.name} has this policy already` : table(columns, rows))
   const sealsAlready = (await listMasterKeys(records, { domain: domain.id, role: 'enc', state: 'ACTIVE' })).length > 0
   if (changes['suite'] !== undefined && sealsAlready && o.dryRun !== true)
     await context.print.note(`it takes effect with: sealfleet keys rotate --domain ${after.name}`)

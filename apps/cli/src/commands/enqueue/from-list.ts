@@ -62,7 +62,7 @@ export async function enqueueList(context: CommandContext, o: ListOptions): Prom
   await print.note(`batch ${batchId}: the files of the list, as they come`)
   const follow = `follow them: sealfleet status --batch ${batchId} --wait`
   context.ifStopped(
-    `what was accepted is stored all the same; ${follow}; the same list again, with --batch ${batchId}, takes the rest`,
+    `accepted files are stored anyway; ${follow}; the same list again, with --batch ${batchId}, adds the rest`,
   )
   const about = { actor: `cli:${io.user}`, domain: o.domain, batchId }
   const ingest = await openIngest(context, o.config, o.records, about)

@@ -38,13 +38,13 @@ interface EnqueueOptions extends CommonOptions, ContextOptions {
 export function enqueueVerb(program: Command, runner: Runner): void {
   const enqueue = program
     .command('enqueue')
-    .description('accept files into the records and give them to the workers')
+    .description('accept files and queue them for the workers')
     .argument(
       '<path...>',
       'files, folders (all regular files below) and glob patterns, below one of SEALFLEET_ROOTS; - reads a list of paths',
     )
     .option('-w, --wait', 'wait until every file is stored or dead, and show progress')
-    .option('--root <name>', 'only this root may hold the files')
+    .option('--root <name>', 'accept only files below this root')
     .option('--domain <id|name>', 'the key domain (retention class)', 'default')
     .option('--context <text>', 'bytes to bind to each file: reading needs them again (they are kept in the record)')
     .option('--context-hex <hex>', 'the same, in hexadecimal')
@@ -52,12 +52,12 @@ export function enqueueVerb(program: Command, runner: Runner): void {
     .option('--id <id>', 'the file id of a single file: a UUID, or any text, which maps to one')
     .option(
       '--batch <name>',
-      'the batch the files belong to: a name or a UUID (several files are one batch also without)',
+      'the batch the files belong to: a name or a UUID (without it, several files form a batch of their own)',
     )
     .option('-0, --null', 'with -: paths end with NUL, as find -print0 writes them')
     .option(
       '--skip-bad-names',
-      'go on without files whose names are not UTF-8; else nothing is accepted (with -: told, status 1)',
+      'leave out files whose names are not UTF-8; else nothing is accepted (with -: reported, status 1)',
     )
     .addHelpText(
       'after',
@@ -65,8 +65,8 @@ export function enqueueVerb(program: Command, runner: Runner): void {
 Without --id, the id follows from domain, root, path, context, size and time of change: enqueueing again is the same
 request, and a file that was changed since is a new one. With --id, another source under the same id is refused.
 
-With - the list is taken as it comes, in memory that does not grow with it: the batch is named at the start, files are accepted
-while the list goes on, and what of it is no file is told and the rest goes on. --json writes a line a file.`,
+With - the list is read as it comes, in memory that does not grow with it: the batch is named at the start, files are accepted
+while the list continues, and entries that are not files are reported and skipped. --json writes a line for each file.`,
     )
   perform<EnqueueOptions>(commonOptions(enqueue, { changes: true }), runner, enqueueAction)
 }
@@ -81,7 +81,7 @@ async function enqueueAction(
   const resolved = await resolveRoots(roots, o.root)
   const expand = { cwd: context.io.cwd, roots, resolved, only: o.root }
   if (paths.includes('-')) return fromList(context, paths, { ...o, bound, expand })
-  if (o.null === true) throw usageError('-0 goes with -, the list on standard input')
+  if (o.null === true) throw usageError('-0 needs -, the list on standard input')
   const found = await expandPaths(paths, expand)
   if (found.unnameable.length > 0 && o.skipBadNames !== true) return badNames(context, found)
   if (found.files.length === 0) throw nothing(paths, found)
@@ -105,7 +105,7 @@ async function enqueueAction(
   const batchId = await openBatch(context, records, o.batch, planned)
   const follow = hint(o.batch ?? batchId, planned)
   context.ifStopped(
-    `what was accepted is stored all the same; ${follow}; the same command again takes the rest and waits`,
+    `accepted files are stored anyway; ${follow}; the same command accepts the rest and waits`,
   )
   const bytes = planned.reduce((sum, { size }) => sum + size, 0)
   if (batchId !== undefined)
@@ -140,7 +140,7 @@ async function fromList(
   paths: readonly string[],
   o: EnqueueOptions & { readonly bound: Buffer | undefined; readonly expand: ExpandOptions },
 ): Promise<ExitStatus> {
-  if (paths.length > 1) throw usageError('- stands for a list on standard input, and goes with no other path')
+  if (paths.length > 1) throw usageError('- stands for a list on standard input and cannot be combined with other paths')
   if (o.id !== undefined) throw usageError('--id names one file, and - stands for a list', 'name the file itself')
   const dryRun = o.dryRun === true
   const config = dryRun ? undefined : context.settings.load(['database', 'redis'])
@@ -189,7 +189,7 @@ async function badNames({ print, io }: CommandContext, { files, skipped, unnamea
   const report = {
     code: 'SOURCE_NAME',
     message: `${count(unnameable.length, 'name')} not in UTF-8, which a job cannot carry; nothing was accepted`,
-    fix: `rename them, or go on without them, with ${count(files.length, 'file')}: --skip-bad-names`,
+    fix: `rename them, or enqueue the other ${count(files.length, 'file')}: --skip-bad-names`,
     exitStatus: EXIT.failed,
   }
   const { exitStatus, ...error } = report

@@ -28,14 +28,14 @@ export class Outages {
   begin(what: string): void {
     if (this.#since.has(what)) return
     this.#since.set(what, performance.now())
-    this.#say(`${clock()} ${what}; the wait goes on by itself`)
+    this.#say(`${clock()} ${what}; the wait continues by itself`)
   }
 
   end(what: string): void {
     const began = this.#since.get(what)
     if (began === undefined) return
     this.#since.delete(what)
-    this.#say(`${clock()} no longer, after ${humanDuration(performance.now() - began)}: ${what}`)
+    this.#say(`${clock()} over after ${humanDuration(performance.now() - began)}: ${what}`)
   }
 
   /** Looks at the workers' reports now and then, until stopped. */
@@ -71,7 +71,7 @@ export function outagesOf(workers: readonly WorkerRow[]): readonly string[] {
   const alive = workers.filter((one) => one.alive && takesJobs(one))
   if (alive.length === 0) return [`${WORKERS}none is running; start one, files stay queued`]
   const out = alive.flatMap(openBreakers).map(({ dependency, code }) => `${dependency} (${code})`)
-  return [...new Set(out)].map((what) => `${WORKERS}out of reach for them is ${what}`)
+  return [...new Set(out)].map((what) => `${WORKERS}they cannot reach ${what}`)
 }
 
 /** The time of day on this machine. */

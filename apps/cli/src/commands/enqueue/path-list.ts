@@ -43,7 +43,7 @@ function* entryOf(bytes: Buffer, nul: boolean): Generator<ListEntry> {
 }
 
 function tooLong(nul: boolean): CliError {
-  return new CliError('USAGE', `an entry of the list has more than ${LONGEST} bytes, which no path has`, {
+  return new CliError('USAGE', `an entry of the list has more than ${LONGEST} bytes; no path is that long`, {
     exitStatus: EXIT.usage,
     fix: nul ? 'end each path with NUL (find -print0), or leave out -0' : 'one path a line, or -0 for find -print0',
   })

@@ -63,7 +63,7 @@ export class Tally {
     const shown = this.files <= LIST_AT_MOST ? this.#first : this.#failed
     if (shown.length > 0) await print.text(filesTable(print, shown))
     const outcomes = Object.entries(this.byOutcome).map(([outcome, n]) => `${n} ${outcome}`)
-    if (this.refused > 0) outcomes.push(`${this.refused} of the list not enqueued`)
+    if (this.refused > 0) outcomes.push(`${this.refused} entries of the list not enqueued`)
     await print.text(`${count(this.files, 'file')}, ${humanSize(this.bytes)}: ${outcomes.join(', ')}`)
     for (const { code, message, fix } of [...this.#codes].map(explainCode))
       await print.note(`${code}: ${message}\n  fix: ${fix}`)

@@ -89,6 +89,6 @@ async function look(
 }
 
 function whatLacks({ batch, accepted }: BatchProgress): string {
-  if (batch.expected === null) return 'no file of the batch was accepted yet; waiting for the first'
-  return `${accepted} of ${count(batch.expected, 'file')} that were announced are accepted; waiting for the rest`
+  if (batch.expected === null) return 'no file of the batch has been accepted yet; waiting for the first'
+  return `${accepted} of ${count(batch.expected, 'announced file')} are accepted; waiting for the rest`
 }

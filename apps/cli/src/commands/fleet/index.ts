@@ -24,11 +24,11 @@ interface AdoptOptions extends CommonOptions {
 export function fleetVerbs(program: Command, runner: Runner): void {
   const fleet = program
     .command('fleet')
-    .description('the id of this fleet, and whether its queues and its bucket carry it')
+    .description('show the id of this fleet, or take over from a lost one')
 
   const show = fleet
     .command('show')
-    .description('show the id of this fleet, and whose the queues and the bucket are that the settings name')
+    .description('show the id of this fleet, and which fleet owns the configured queues and bucket')
     .addHelpText('after', '\nExit status 1: the queues or the bucket belong to another fleet.')
   perform<CommonOptions>(commonOptions(show, { changes: false }), runner, showAction)
 
@@ -40,7 +40,7 @@ export function fleetVerbs(program: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-For a database that was recovered or made again. Stop the other fleet first: its workers take no more jobs afterwards. Jobs
+For a database that was recovered or recreated. Stop the other fleet first: its workers take no more jobs afterwards. Jobs
 that it left in the queues become jobs of this fleet.`,
     )
   perform<AdoptOptions>(commonOptions(adopt, { changes: true }), runner, adoptAction)
@@ -76,7 +76,7 @@ interface Seen {
 async function look(looking: Promise<Mark>, id: string): Promise<Seen> {
   try {
     const { where, owner = null } = await looking
-    if (owner === null) return { owner, text: `${where}: no fleet's yet`, status: EXIT.done }
+    if (owner === null) return { owner, text: `${where}: not marked by a fleet yet`, status: EXIT.done }
     if (owner === id) return { owner, text: `${where}: this fleet's`, status: EXIT.done }
     return { owner, text: `${where}: belong to fleet ${owner}`, status: EXIT.failed }
   } catch (error) {
@@ -130,6 +130,6 @@ async function assertStopped(context: CommandContext, config: Parameters<typeof 
   if (workers === 0) return
   throw new CliError('BAD_STATE', `${workers} workers of the other fleet are connected to its queues`, {
     exitStatus: EXIT.failed,
-    fix: 'stop them first; when they are not to be stopped, that fleet is not lost: correct the settings',
+    fix: 'stop them first; if they must keep running, that fleet is not lost: correct the settings',
   })
 }

@@ -30,26 +30,26 @@ export function holdsVerbs(program: Command, runner: Runner): void {
   const holds = program
     .command('holds')
     .description(
-      'holds: while one is in force, nothing that it covers is deleted, and no key that opens it is destroyed',
+      'place, release and list holds: files under a hold are not deleted, and their keys are not destroyed',
     )
 
   const place = holds
     .command('place')
     .description('place a hold on a whole key domain or on one file')
-    .option('--domain <id|name>', 'every file of this domain, those to come included')
-    .option('--file <id>', 'one file, by its id or the text it was enqueued with by --id')
-    .requiredOption('--reason <text>', 'why, for anyone who meets the hold, and for the audit log')
+    .option('--domain <id|name>', 'every file of this domain, future ones included')
+    .option('--file <id>', 'one file, by its id or the text given with --id when it was enqueued')
+    .requiredOption('--reason <text>', 'why; shown with the hold and in the audit log')
     .addHelpText(
       'after',
       `
-When the command ends, every deletion either saw the hold or was over before. What was deleted before does not come back. Several
-holds may cover the same files; they go when the last one is released.`,
+When the command ends, every deletion has either seen the hold or ended before it. Files that were deleted before stay deleted.
+Several holds may cover the same files; they may be deleted when the last hold is released.`,
     )
   perform<PlaceOptions>(commonOptions(place, { changes: true }), runner, placeAction)
 
   const release = holds
     .command('release')
-    .description('release a hold: what no other one covers may be deleted again')
+    .description('release a hold; files that no other hold covers may be deleted again')
     .argument('<hold>', 'its id, as `holds list` shows it')
     .requiredOption('--reason <text>', 'why, for the audit log')
   perform<CommonOptions & { readonly reason: string }>(commonOptions(release, { changes: true }), runner, releaseAction)
@@ -57,13 +57,13 @@ holds may cover the same files; they go when the last one is released.`,
   const list = holds
     .command('list')
     .description('list the holds in force, oldest first')
-    .option('--domain <id|name>', 'of this domain and its files alone')
-    .option('--all', 'those that were released, too')
+    .option('--domain <id|name>', 'only holds on this domain and its files')
+    .option('--all', 'include released holds')
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 }
 
 async function placeAction(context: CommandContext, _args: readonly string[], o: PlaceOptions): Promise<void> {
-  if ((o.domain === undefined) === (o.file === undefined)) throw usageError('give --domain or --file, one of the two')
+  if ((o.domain === undefined) === (o.file === undefined)) throw usageError('give either --domain or --file')
   const reason = requireReason(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
   const fileId = o.file === undefined ? undefined : await findFileId(records, o.file, ['STORED'])
@@ -121,6 +121,6 @@ function nothingToHold({ id, state }: FileRow): CliError {
 }
 
 function releasedBefore({ id, releasedBy }: HoldRow): CliError {
-  const message = `hold ${id} was released before, by ${releasedBy ?? 'somebody'}`
+  const message = `hold ${id} was released before, by ${releasedBy ?? 'someone'}`
   return new CliError('BAD_STATE', message, { exitStatus: EXIT.failed, fix: 'see `sealfleet holds list --all`' })
 }

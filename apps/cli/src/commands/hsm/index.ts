@@ -15,14 +15,14 @@ interface UnlatchOptions extends CommonOptions {
 }
 
 export function hsmVerbs(program: Command, runner: Runner): void {
-  const hsm = program.command('hsm').description('what the fleet remembers of the HSM’s PINs (never a PIN itself)')
+  const hsm = program.command('hsm').description('list and lift PIN lock-outs of the fleet (a PIN itself is never stored)')
 
-  const latches = hsm.command('latches').description('PINs by name: proven by a login, or rejected and tried by nobody')
+  const latches = hsm.command('latches').description('list PINs by name: proven by a login, or rejected and not tried again')
   perform<CommonOptions>(commonOptions(latches, { changes: false }), runner, latchesAction)
 
   const unlatch = hsm
     .command('unlatch')
-    .description('let workers log in again with a PIN that was rejected; make sure of the PIN first')
+    .description('let workers log in again with a PIN that was rejected; check the PIN first')
     .argument('<serial>', 'the token’s serial number, see `hsm latches`')
     .argument('[pin-id]', 'the PIN’s name (SEALFLEET_PKCS11_PIN_ID)', 'default')
     .requiredOption('--reason <text>', 'what was done about the PIN, for the audit log')
@@ -49,7 +49,7 @@ async function latchesAction(context: CommandContext): Promise<void> {
   ])
   const paint = (padded: string, cell: string): string =>
     cell === 'rejected' ? context.print.paint('bad', padded) : padded
-  await context.print.text(rows.length === 0 ? 'no PIN was tried by a worker yet' : table(columns, rows, paint))
+  await context.print.text(rows.length === 0 ? 'no worker has tried a PIN yet' : table(columns, rows, paint))
 }
 
 function answer({ ckr }: PinLockoutRow): string {

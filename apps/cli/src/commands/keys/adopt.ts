@@ -18,7 +18,7 @@ export async function registrationOf(
   const [listing] = found
   if (listing === undefined || found.length > 1) {
     const message = `the token holds ${keyLabel(ref)} ${found.length} times`
-    throw new CliError('KEY_MISMATCH', message, { exitStatus: EXIT.key, fix: 'keep exactly one key of that label' })
+    throw new CliError('KEY_MISMATCH', message, { exitStatus: EXIT.key, fix: 'keep exactly one key with that label' })
   }
   const problems = unsoundAttributes(listing)
   if (problems.length > 0) {

@@ -40,17 +40,17 @@ export function checkVerb(keys: Command, runner: Runner): void {
   const check = keys
     .command('check')
     .description(
-      'recompute every check value and known answer in every configured token and compare it with the records',
+      'recompute every check value and known answer in every configured token and compare them with the records',
     )
-    .option('--domain <id|name>', 'of this domain alone')
+    .option('--domain <id|name>', 'only this domain')
     .addHelpText(
       'after',
       `
-Every token that is configured is looked at, the secondaries of SEALFLEET_PKCS11_SECONDARIES too: a key that one of them
-lacks, or has another value of, is what a failover would stumble over.
+Checks every configured token, the secondaries of SEALFLEET_PKCS11_SECONDARIES too: a failover would fail on a key that a
+secondary lacks or has with another value.
 
-Exit status 5: a key is missing, is another one, answers otherwise than when it was registered, or is there twice. Exit status 6: a token is out of reach, and what could be
-looked at is in order.`,
+Exit status 5: a key is missing, is another one, gives another answer than when it was registered, or is there twice. Exit
+status 6: a token is out of reach, and everything else is in order.`,
     )
   perform<CheckOptions>(commonOptions(check, { changes: false }), runner, checkAction)
 }
@@ -131,10 +131,10 @@ async function tell(
       if (outcome === undefined || !BAD.includes(outcome)) continue
       bad = true
       await print.note(
-        `${label}: ${outcome} in ${where(name)}; it seals and opens nothing with it until the right key is back`,
+        `${label}: ${outcome} in ${where(name)}; nothing is sealed or opened with it there until the right key is back`,
       )
     }
   }
-  for (const { name, error } of out) await print.note(`${name} was not looked at: ${error.code}: ${error.message}`)
+  for (const { name, error } of out) await print.note(`${name} was not checked: ${error.code}: ${error.message}`)
   return bad ? EXIT.key : combineStatuses(out.map(({ error }) => error.exitStatus))
 }

@@ -32,16 +32,16 @@ export function unconfirmed(workers: readonly LiveWorker[], keys: readonly KeyRo
 const WORDS: Readonly<Record<string, string>> = {
   unknown: 'is not on token',
   mismatch: 'is another key on token',
-  unreachable: 'could not be looked for on token',
-  pending: 'has nothing to be compared with on token',
+  unreachable: 'could not be checked on token',
+  pending: 'cannot be compared on token',
 }
 
 function lacking({ keys: said }: LiveWorker, key: KeyRow): readonly string[] {
   const label = keyLabel(key)
-  if (said === null) return [`${label}: the worker says nothing of keys (an older version?)`]
+  if (said === null) return [`${label}: the worker reports no keys (an older version?)`]
   if (said.confirmed.includes(key.id)) return []
   const tokens = said.lacking.filter((one) => one.key === key.id)
-  if (tokens.length === 0) return [`${label}: not looked for yet`]
+  if (tokens.length === 0) return [`${label}: not checked yet`]
   return tokens.map(({ token, state }) => `${label} ${WORDS[state] ?? state} ${token}`)
 }
 
@@ -62,8 +62,8 @@ export async function waitForWorkers(
     const workers = await listLiveWorkers(records)
     const missing = unconfirmed(workers, keys)
     if (missing.length === 0) {
-      const all = workers.length === 1 ? 'the worker that runs' : `all ${workers.length} workers that run`
-      await context.print.note(workers.length === 0 ? 'no worker runs: no one to wait for' : `confirmed by ${all}`)
+      const all = workers.length === 1 ? 'the running worker' : `all ${workers.length} running workers`
+      await context.print.note(workers.length === 0 ? 'no worker is running: nothing to wait for' : `confirmed by ${all}`)
       return workers.map(({ id }) => id)
     }
     if (performance.now() - began >= seconds * 1000) throw notEverywhere(workers, missing, keys, seconds)
@@ -109,7 +109,7 @@ function notEverywhere(
     exitStatus: EXIT.failed,
     lines: linesOf(missing),
     fix:
-      'copy the new key to the tokens that lack it, bring back those out of reach, or stop these workers; then give the ' +
-      'same command again: it goes on with this version',
+      'copy the new key to the tokens that lack it, bring back those out of reach, or stop these workers; then run the ' +
+      'same command again: it continues with this version',
   })
 }

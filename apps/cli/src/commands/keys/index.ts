@@ -44,18 +44,18 @@ interface ListOptions extends CommonOptions {
 }
 
 export function keysVerbs(program: Command, runner: Runner): void {
-  const keys = program.command('keys').description('master keys in the HSM and their records')
+  const keys = program.command('keys').description('create, list, check, rotate and destroy master keys in the HSM')
 
   const init = keys
     .command('init')
     .description(
-      'give a domain its first master keys: made in the HSM, recorded, and activated when every worker that runs has found ' +
+      'create the first master keys of a domain: made in the HSM, recorded, and activated when every running worker has found ' +
         'them on its tokens. Safe to run again.',
     )
     .option('--domain <id|name>', 'the key domain', 'default')
-    .addOption(new Option('--suite <n>', "the default domain's suite, when it is made here").choices(['1', '2']))
-    .option('--with-audit', 'make the audit key too')
-    .option('--with-kek', 'make a KEK too, which a domain needs before its nonces can be detached')
+    .addOption(new Option('--suite <n>', "the default domain's suite, when this creates it").choices(['1', '2']))
+    .option('--with-audit', 'create the audit key too')
+    .option('--with-kek', 'create a KEK too, which a domain needs before its nonces can be detached')
   perform<InitOptions>(waitOptions(commonOptions(init, { changes: true })), runner, initAction)
 
   rotateVerb(keys, runner)
@@ -66,14 +66,14 @@ export function keysVerbs(program: Command, runner: Runner): void {
   const list = keys
     .command('list')
     .description('list the recorded key versions')
-    .option('--domain <id|name>', 'of this domain alone')
+    .option('--domain <id|name>', 'only this domain')
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
   checkVerb(keys, runner)
 }
 
 async function initAction(context: CommandContext, _args: readonly string[], o: InitOptions): Promise<void> {
-  context.ifStopped('no key was made: give the same command again')
+  context.ifStopped('no key was made: run the same command again')
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
   const admin = await openAdmin(config, fleetLatch(context, records))

@@ -19,7 +19,7 @@ interface RetireOptions extends CommonOptions {
 export function retireVerb(keys: Command, runner: Runner): void {
   const retire = keys
     .command('retire')
-    .description('take the active version of a key out of use, without a successor: it only opens from now on')
+    .description('retire the active version of a key without a successor: from now on it only opens')
     .option('--domain <id|name>', 'the key domain', 'default')
     .addOption(
       new Option('--role <role>', 'which key').choices(['enc', 'sig', 'kek', 'audit']).makeOptionMandatory(true),
@@ -30,7 +30,7 @@ export function retireVerb(keys: Command, runner: Runner): void {
       'after',
       `
 What is stored stays readable. New files of the domain are refused with NO_ACTIVE_KEY, and wait, until \`keys init\` makes a
-new version: to go on sealing, use \`keys rotate\` instead, which leaves no gap.`,
+new version: to keep sealing, use \`keys rotate\` instead, which leaves no gap.`,
     )
   perform<RetireOptions>(commonOptions(retire, { changes: true }), runner, retireAction)
 }
@@ -54,7 +54,7 @@ async function retireAction(context: CommandContext, _args: readonly string[], o
     return context.print.text(`would retire ${active.label}: ${effect}`)
   }
   if (o.yes !== true)
-    throw usageError(`retiring ${active.label} means: ${effect}`, 'say so with --yes, or use `sealfleet keys rotate`')
+    throw usageError(`retiring ${active.label} means: ${effect}`, 'confirm with --yes, or use `sealfleet keys rotate`')
   const row = await retireMasterKey(records, {
     ref: { domain: domain.id, role: o.role },
     actor,

@@ -37,21 +37,21 @@ interface RotateOptions extends CommonOptions, TwoPhaseOptions {
 export function rotateVerb(keys: Command, runner: Runner): void {
   const rotate = keys
     .command('rotate')
-    .description('make a new version of a domain’s master keys in the HSM, and seal new files with it from now on')
+    .description('create a new version of a domain’s master keys in the HSM, and seal new files with it')
     .option('--domain <id|name>', 'the key domain', 'default')
     .addOption(
       new Option('--role <role>', 'which keys: those of files (enc and sig), or one role')
         .choices(['files', 'enc', 'sig', 'kek', 'audit'])
         .default('files'),
     )
-    .option('--reason <text>', 'for the audit log: on schedule, or since someone may have used the old version')
+    .option('--reason <text>', 'for the audit log: on schedule, or the old version may be compromised')
     .addHelpText(
       'after',
       `
-The new version is made and registered as PENDING first. Every worker that runs looks for it on every token it uses, primary
-and secondaries, and when all have found the right key there it becomes active: no one seals with a key that is not everywhere
+The new version is made and registered as PENDING first. Every running worker looks for it on every token it uses, primary and
+secondaries. When all have found the right key there it becomes active, so no worker seals with a key that is not everywhere
 yet. With secondary tokens, copy the new key to them while this waits. When the time runs out the version stays PENDING and
-the error names which worker lacks what; the same command goes on with it later.
+the error names which worker lacks what; the same command continues with it later.
 
 Workers take the new version with their next file, without a restart; files under way finish under the version they began
 with. The old version becomes DECRYPT_ONLY: its files stay readable and are not touched. Of two rotations at once, one wins.
@@ -61,7 +61,7 @@ Take a backup of the HSM afterwards, before you rely on the new version.`,
 }
 
 async function rotateAction(context: CommandContext, _args: readonly string[], o: RotateOptions): Promise<void> {
-  context.ifStopped('no key was made: give the same command again')
+  context.ifStopped('no key was made: run the same command again')
   const reason = requireReasonIfGiven(o.reason)
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)

@@ -91,7 +91,7 @@ export function assertSound({ key, outcome }: KeyComparison): void {
   if (outcome === 'wrong answer') {
     throw fail(
       'KEY_MISMATCH',
-      `${label} has its check value, and answers a nonce otherwise than when it was registered: the token computes nonsense`,
+      `${label} has the right check value, but another answer to a nonce than when it was registered: the token computes nonsense`,
       'take this HSM out of service and have it examined; nothing is sealed with it',
     )
   }

@@ -52,7 +52,7 @@ export function waitOptions(command: Command): Command {
     )
     .option(
       '--adopt-keys',
-      'take keys that the token holds and no record names: those of a fleet whose records are lost',
+      'take over keys that are in the token and in no record: those of a fleet whose records are lost',
     )
 }
 
@@ -154,7 +154,7 @@ export async function activate(
 /** What a run that is stopped between the phases leaves. */
 function staysPending(keys: readonly KeyRow[]): string {
   const labels = keys.map((key) => keyLabel(key)).join(' and ')
-  return `${labels} ${keys.length === 1 ? 'stays' : 'stay'} PENDING: nothing is sealed under ${keys.length === 1 ? 'it' : 'them'} yet, and the same command goes on from there`
+  return `${labels} ${keys.length === 1 ? 'stays' : 'stay'} PENDING: nothing is sealed under ${keys.length === 1 ? 'it' : 'them'} yet, and the same command continues from there`
 }
 
 function overtaken({ ref, replaces }: Activation): CliError {

@@ -32,22 +32,22 @@ export function listVerb(program: Command, runner: Runner): void {
     .addOption(
       new Option('--state <state>', `${FILE_STATES.join(', ').toLowerCase()}`).argParser((text) => {
         const state = FILE_STATES.find((one) => one === text.toUpperCase())
-        if (state === undefined) throw new InvalidArgumentError(`It is one of ${FILE_STATES.join(', ').toLowerCase()}.`)
+        if (state === undefined) throw new InvalidArgumentError(`It must be one of ${FILE_STATES.join(', ').toLowerCase()}.`)
         return state
       }),
     )
     .option(
       '--prefix <path>',
-      'whose source begins so: as this list prints it (inbox:2026/), or the path below the root',
+      'only sources that begin with this: as this list prints them (inbox:2026/), or a path below the root',
     )
-    .option('--root <name>', 'from this root')
-    .option('--domain <id|name>', 'of this key domain')
-    .option('--batch <name>', 'of this batch, by name or id')
-    .option('--retrying', 'that failed and are tried again')
-    .addOption(oneOf('--code <code>', 'that failed with this code the last time, e.g. SOURCE_IO', FAILURE_CODES))
-    .addOption(wholeNumber('--limit <n>', 'at most so many (1 to 1000)', 1, 1000).default(50))
-    .option('--cursor <text>', 'go on where an earlier list stopped')
-    .option('--oldest-first', 'in the order of acceptance')
+    .option('--root <name>', 'only files from this root')
+    .option('--domain <id|name>', 'only files of this key domain')
+    .option('--batch <name>', 'only files of this batch, by name or id')
+    .option('--retrying', 'only files that failed and will be tried again')
+    .addOption(oneOf('--code <code>', 'only files whose last failure has this code, e.g. SOURCE_IO', FAILURE_CODES))
+    .addOption(wholeNumber('--limit <n>', 'at most this many (1 to 1000)', 1, 1000).default(50))
+    .option('--cursor <text>', 'continue where an earlier list stopped')
+    .option('--oldest-first', 'oldest first, in the order of acceptance')
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 }
 

@@ -27,21 +27,21 @@ interface OpenVerbOptions extends ReadOptions {
   readonly range?: string
 }
 
-const NEEDS = 'Needs the HSM alone (and S3 for an s3:// address): no database, no Redis.'
+const NEEDS = 'Needs only the HSM (and S3 for an s3:// address): no database, no Redis.'
 
 /** `object inspect|open|verify`: what works when everything but the HSM and the object is lost. */
 export function objectVerbs(program: Command, runner: Runner): void {
-  const object = program.command('object').description('read sealed objects themselves; needs no database')
+  const object = program.command('object').description('read sealed objects directly; needs no database')
 
   const inspectVerb = object
     .command('inspect')
-    .description('show what an object says of itself; nothing of it is authenticated. Needs not even the HSM.')
+    .description('show what an object says about itself, unauthenticated. Does not even need the HSM.')
   perform<SourceOptions>(sourceArgument(commonOptions(inspectVerb, { changes: false })), runner, inspectAction)
 
   const openVerb = object
     .command('open')
     .description(`decrypt an object, fully checked. ${NEEDS}`)
-    .option('-o, --output <path>', 'write here, appearing only when whole; - is standard output')
+    .option('-o, --output <path>', 'write here; the file appears only when it is complete; - is standard output')
     .option('--force', 'replace an existing file')
     .option('--range <a-b>', 'only these bytes: A-B (both ends count), A- or -N (the last N)')
   perform<OpenVerbOptions>(
@@ -52,7 +52,7 @@ export function objectVerbs(program: Command, runner: Runner): void {
 
   const verifyVerb = object
     .command('verify')
-    .description(`check every byte of an object without decrypting; asks only the signing master. ${NEEDS}`)
+    .description(`check every byte of an object without decrypting; uses only the signing master key. ${NEEDS}`)
   perform<ReadOptions>(
     contextOptions(sourceArgument(commonOptions(verifyVerb, { changes: false }))),
     runner,
@@ -68,7 +68,7 @@ function sourceArgument(command: Command): Command {
 
 function contextOptions(command: Command): Command {
   return command
-    .option('--context <text>', 'the context the file was sealed with (none: the empty one)')
+    .option('--context <text>', 'the context the file was sealed with (default: the empty one)')
     .option('--context-hex <hex>', 'the same, in hexadecimal')
     .option('--context-file <path>', 'the same, as the bytes of a file')
     .option('--context-unchecked', 'open without knowing the context; it is reported as unchecked')
@@ -85,7 +85,7 @@ async function inspectAction(context: CommandContext, [target = '']: readonly st
     metadataContext: source.metadataContext,
   })
   await context.print.text(
-    `${describeInfo(info, source)}\n\nNothing of this is authenticated; \`object verify\` does that.`,
+    `${describeInfo(info, source)}\n\nNone of this is authenticated; \`object verify\` does that.`,
   )
 }
 
@@ -201,7 +201,7 @@ interface ChosenContext {
 async function givenContext(context: CommandContext, o: ReadOptions): Promise<Buffer | 'unchecked' | undefined> {
   const given = await readContext(o, context.io.cwd)
   if (o.contextUnchecked !== true) return given
-  if (given !== undefined) throw usageError('--context-unchecked goes with no context')
+  if (given !== undefined) throw usageError('--context-unchecked cannot be combined with a context')
   return 'unchecked'
 }
 

@@ -32,7 +32,7 @@ export function parseS3Address(text: string): S3Address | undefined {
 export async function openSource(context: CommandContext, target: string, version?: string): Promise<ObjectSource> {
   const address = parseS3Address(target)
   if (address) return fromS3(context, address, version)
-  if (version !== undefined) throw usageError('--object-version goes with an s3:// address')
+  if (version !== undefined) throw usageError('--object-version needs an s3:// address')
   try {
     const reader = await fileReader(path.resolve(context.io.cwd, target))
     context.defer(() => reader.close())

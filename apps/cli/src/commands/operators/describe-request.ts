@@ -10,9 +10,9 @@ export function describeAction({ kind, subject, detail }: Pick<RequestBody, 'kin
   const ofDomain = domainText(detail)
   switch (kind) {
     case 'keys.destroy':
-      return `DESTROY the master key ${id}${ofDomain}: what is sealed under it can never be opened again, by anybody`
+      return `DESTROY the master key ${id}${ofDomain}: what is sealed under it can never be opened again, by anyone`
     case 'file.shred':
-      return `SHRED the file ${id}${ofDomain}: it can never be opened again, by anybody`
+      return `SHRED the file ${id}${ofDomain}: it can never be opened again, by anyone`
     case 'operators.add':
       return `ENROL ${id} as ${printable(plain(detail['role']))} with the public key below: from then on that key signs with yours`
     case 'operators.revoke':

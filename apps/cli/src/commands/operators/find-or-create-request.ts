@@ -30,11 +30,11 @@ export function signedOptions(command: Command): Command {
   return command
     .option('--request <id>', 'the request that operators signed for this; without it, one is made')
     .addOption(
-      new Option('--expires <age>', 'how long the request that is made stays good: 6h, 1d, at most 30d')
+      new Option('--expires <age>', 'how long a new request stays valid: 6h, 1d, at most 30d')
         .argParser(parseAge)
         .default(86_400_000, '1d'),
     )
-    .addOption(wholeNumber('--signatures <n>', 'signatures the request that is made needs (2 to 5)', 2, 5).default(2))
+    .addOption(wholeNumber('--signatures <n>', 'signatures that a new request needs (2 to 5)', 2, 5).default(2))
 }
 
 export type Wanted = Pick<NewRequest, 'kind' | 'subject' | 'detail'>

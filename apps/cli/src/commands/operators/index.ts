@@ -36,16 +36,16 @@ interface AddOptions extends SignedOptions {
 export function operatorsVerbs(program: Command, runner: Runner): void {
   const operators = program
     .command('operators')
-    .description('people whose signatures allow what no one may do alone: destroying, shredding, enrolling')
+    .description('manage operators, whose signatures allow what no one may do alone: destroy, shred, enrol')
 
-  const list = operators.command('list').description('who is enrolled, with which key, by whose signatures')
+  const list = operators.command('list').description('list operators, with their keys and who signed their enrolment')
   perform<CommonOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
   const add = signedOptions(
     operators
       .command('add')
       .description('enrol a person by their Ed25519 public key')
-      .argument('<name>', 'what they are called; letters, digits, spaces and . _ @ -')
+      .argument('<name>', 'their name: letters, digits, spaces and . _ @ -')
       .requiredOption('--public-key <file>', 'PEM (openssl pkey -pubout), or 32 bytes in base64 or hexadecimal')
       .addOption(
         new Option('--role <role>', 'an officer signs everything, an auditor what concerns the audit log')
@@ -60,8 +60,8 @@ export function operatorsVerbs(program: Command, runner: Runner): void {
 }
 
 const ENROLMENT = `
-The first two officers are enrolled as they are: an empty house has no one to ask. Enrol them in one sitting, and a third one
-at once. From then on this makes a request that officers sign (see \`requests\`), and with --request ID uses it.
+The first two officers are enrolled without signatures, since there is no one to sign yet. Enrol them in one sitting, and a
+third one at once. From then on this makes a request that officers sign (see \`requests\`), and with --request ID uses it.
 The private key never comes here: it is made with \`operators keygen\` or openssl on a machine of the operator’s own.`
 
 async function listAction(context: CommandContext): Promise<void> {
@@ -78,7 +78,7 @@ async function listAction(context: CommandContext): Promise<void> {
     one.requestId ?? '-',
     one.revokedAt === null ? '-' : `${humanTime(one.revokedAt)} by ${one.revokedBy ?? '-'}`,
   ])
-  await context.print.text(rows.length === 0 ? 'nobody is enrolled yet: sealfleet operators add' : table(columns, rows))
+  await context.print.text(rows.length === 0 ? 'no operator is enrolled yet: sealfleet operators add' : table(columns, rows))
 }
 
 async function addAction(context: CommandContext, [name = '']: readonly string[], o: AddOptions): Promise<void> {

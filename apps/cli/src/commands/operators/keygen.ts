@@ -20,10 +20,10 @@ interface KeygenOptions extends CommonOptions {
 export function keygenVerb(operators: Command, runner: Runner): void {
   const keygen = operators
     .command('keygen')
-    .description('make an operator’s key pair, here and without a database; the private key never leaves this machine')
+    .description('create an operator’s key pair, without a database; the private key never leaves this machine')
     .requiredOption('-o, --output <file>', 'where the private key goes (PKCS#8 PEM, mode 0600); never overwritten')
     .option('--passphrase-file <file>', 'encrypt it under the passphrase in this file')
-    .option('--no-passphrase', 'do not encrypt it: the file alone then signs')
+    .option('--no-passphrase', 'do not encrypt it: anyone with the file can sign')
     .addHelpText('after', HELP)
   perform<KeygenOptions>(commonOptions(keygen, { changes: true }), runner, keygenAction)
 }
@@ -81,7 +81,7 @@ async function newPassphrase(context: CommandContext, o: KeygenOptions): Promise
   const file = o.passphraseFile === undefined ? undefined : path.resolve(io.cwd, o.passphraseFile)
   const passphrase = await readPassphrase(io, file, 'passphrase for the new key: ')
   if (passphrase.length < SHORTEST_PASSPHRASE) {
-    const fix = 'take several words at random; anyone who gets the file can try as many as they like'
+    const fix = 'use several random words; anyone with the file can try passphrases without limit'
     throw usageError(`a passphrase has at least ${SHORTEST_PASSPHRASE} characters`, fix)
   }
   if (file !== undefined) return passphrase

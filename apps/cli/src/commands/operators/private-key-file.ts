@@ -31,14 +31,14 @@ export async function readSigningKey(io: Io, file: string, passphraseFile: strin
     key = createPrivateKey({ key: pem, format: 'pem', ...(passphrase === undefined ? {} : { passphrase }) })
   } catch {
     if (!encrypted)
-      throw usageError(`${printable(file)} is no private key in PEM`, 'sealfleet operators keygen makes one')
+      throw usageError(`${printable(file)} is not a private key in PEM`, 'sealfleet operators keygen makes one')
     throw new CliError('PASSPHRASE', `the passphrase does not open ${printable(file)}`, { exitStatus: EXIT.failed })
   } finally {
     pem.fill(0)
     passphrase?.fill(0)
   }
   if (key.asymmetricKeyType !== 'ed25519')
-    throw usageError(`${printable(file)} is no Ed25519 key`, 'sealfleet operators keygen')
+    throw usageError(`${printable(file)} is not an Ed25519 key`, 'sealfleet operators keygen')
   return { key, publicKey: rawPublicKey(createPublicKey(key)) }
 }
 

@@ -37,7 +37,7 @@ function fromPem(file: string, text: string): Buffer {
   try {
     key = createPublicKey(text)
   } catch {
-    throw usageError(`${printable(file)} is no PEM file of a public key`, 'write it with openssl pkey -pubout')
+    throw usageError(`${printable(file)} is not a PEM file of a public key`, 'write it with openssl pkey -pubout')
   }
   if (key.asymmetricKeyType === 'ed25519') return rawPublicKey(key)
   throw usageError(

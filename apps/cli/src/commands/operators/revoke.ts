@@ -30,16 +30,16 @@ interface RevokeOptions extends SignedOptions {
 }
 
 const REVOCATION = `
-Once there are two officers this makes a request that officers sign, and with --request ID uses it. The last two officers can
-not be revoked: enrol a successor first. A name may be used again afterwards, a key never.`
+Once there are two officers this makes a request that officers sign, and with --request ID uses it. The last two officers
+cannot be revoked: enrol a successor first. A name may be used again afterwards, a key never.`
 
 export function revokeVerb(operators: Command, runner: Runner): void {
   const revoke = signedOptions(
     operators
       .command('revoke')
-      .description('take an operator’s signature away, that on open requests included')
+      .description('revoke an operator: their signatures stop counting, also on open requests')
       .argument('<name>', 'name or id')
-      .option('--reason <text>', 'why; part of what is signed, so with --request it need not be given again'),
+      .option('--reason <text>', 'why; it is signed, so with --request it need not be given again'),
   ).addHelpText('after', REVOCATION)
   perform<RevokeOptions>(commonOptions(revoke, { changes: true }), runner, revokeAction)
 }
@@ -65,7 +65,7 @@ async function revokeAction(context: CommandContext, [given = '']: readonly stri
   const input = { operator: id, revokedBy: `cli:${context.io.user}`, reason, requestId: o.request }
   const revoked = await inTransaction(records, dryRun, (tx) => revokeOperator(tx, input))
   await context.print.document({ operator: revoked, request: null, dryRun })
-  await context.print.text(`${name} ${dryRun ? 'would be' : 'is'} revoked: their signatures count nowhere any more`)
+  await context.print.text(`${name} ${dryRun ? 'would be' : 'is'} revoked: their signatures no longer count`)
 }
 
 /** Said before anybody signs in vain; `revokeOperator` decides. */

@@ -7,7 +7,7 @@ import { printable } from '../../output/printable.js'
 
 const WHY: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist',
-  ENOTDIR: 'does not exist: a part of the path is no folder',
+  ENOTDIR: 'does not exist: a part of the path is not a folder',
   EISDIR: 'is a folder',
 }
 
@@ -40,9 +40,9 @@ export async function readSmallFile(file: string): Promise<Buffer> {
       n = (await handle.read(bytes, length, bytes.length - length, null)).bytesRead
     }
     if (length <= LIMIT) return bytes.subarray(0, length)
-    throw new CliError('INPUT', `${printable(file)} is longer than ${LIMIT} bytes: it is another file`, {
+    throw new CliError('INPUT', `${printable(file)} is longer than ${LIMIT} bytes and cannot be the right file`, {
       exitStatus: EXIT.failed,
-      fix: 'name the file that is meant',
+      fix: 'name the right file',
     })
   } catch (error) {
     throw unreadable(file, error)

@@ -41,7 +41,7 @@ export function quietTerminal(io: Io): Disposable {
 /** Asks and returns when the answer is `yes`, in full. @throws CliError CANCELLED (status 1) for any other, USAGE without a terminal */
 export async function askYes(io: Io, question: string): Promise<void> {
   if (!canAsk(io)) throw usageError('there is no terminal to ask on', 'read what is printed, then add --yes')
-  const answer = await readLine(io, `${question} Type yes to go on: `, true)
+  const answer = await readLine(io, `${question} Type yes to continue: `, true)
   if (answer.toString() === 'yes') return
   throw new CliError('CANCELLED', 'the answer was not yes: nothing was done', { exitStatus: EXIT.failed })
 }

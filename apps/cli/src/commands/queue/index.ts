@@ -29,14 +29,14 @@ interface SwitchOptions extends CommonOptions {
 }
 
 export function queueVerbs(program: Command, runner: Runner): void {
-  const queue = program.command('queue').description('the queues in Redis')
+  const queue = program.command('queue').description('show, pause, resume and probe the queues in Redis')
 
-  const status = queue.command('status').description('jobs by state, workers, and whether the intake is paused')
+  const status = queue.command('status').description('show jobs by state, workers, and whether the intake is paused')
   perform<CommonOptions>(commonOptions(status, { changes: false }), runner, statusAction)
 
   const pause = queue
     .command('pause')
-    .description('let no worker take another job; what runs goes on to its end, what is accepted stays accepted')
+    .description('stop workers from taking jobs; running jobs finish, accepted files stay accepted')
   perform<SwitchOptions>(commonOptions(queueArgument(pause), { changes: true }), runner, (context, args, o) =>
     switchQueue(context, args, o, true),
   )
@@ -48,7 +48,7 @@ export function queueVerbs(program: Command, runner: Runner): void {
 
   const probe = queue
     .command('probe')
-    .description('make workers that wait for a dependency probe it now, after a repair, instead of at their next time')
+    .description('make workers that wait for a dependency probe it now, after a repair')
     .option('--reason <text>', 'for the audit log')
   perform<SwitchOptions>(commonOptions(probe, { changes: true }), runner, probeAction)
 }
@@ -99,7 +99,7 @@ async function liveWorkers(context: CommandContext): Promise<{
   } catch (error) {
     context.signal.throwIfAborted()
     const { code, message } = describeError(error, 'database')
-    return { workers: null, unknown: `how many workers run is in Postgres: ${code}: ${message}` }
+    return { workers: null, unknown: `the number of workers could not be read from Postgres: ${code}: ${message}` }
   }
 }
 
@@ -170,11 +170,11 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
   const asked = o.dryRun === true ? 'would be asked to probe now' : 'asked to probe now'
   await context.print.text(
     waiting.length === 0
-      ? `no worker says that it waits; ${asked}: ${count(workers.length, 'worker')}`
+      ? `no worker reports that it waits; ${asked}: ${count(workers.length, 'worker')}`
       : `${asked}: ${count(new Set(waiting.map(({ worker }) => worker)).size, 'worker')}`,
   )
   if (waiting.length > 0) {
-    const columns = ['WORKER', 'WAITS FOR', 'CODE', 'SINCE', 'ELSE PROBED'].map((title) => ({ title }))
+    const columns = ['WORKER', 'WAITS FOR', 'CODE', 'SINCE', 'NEXT PROBE'].map((title) => ({ title }))
     const rows = waiting.map((one) => [
       one.worker,
       one.dependency,

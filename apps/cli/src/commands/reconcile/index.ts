@@ -18,9 +18,9 @@ interface ReconcileOptions extends CommonOptions {
 export function reconcileVerb(program: Command, runner: Runner): void {
   const verb = program
     .command('reconcile')
-    .description('compare Postgres with the queue: files whose job was lost get a new one; make up the books')
+    .description('compare Postgres with the queue, replace lost jobs, and check that every file is accounted for')
     .addOption(
-      wholeNumber('--idle <seconds>', 'leave out files younger than this in their present state', 0, 86_400).default(
+      wholeNumber('--idle <seconds>', 'leave out files that changed state less than this ago', 0, 86_400).default(
         60,
       ),
     )

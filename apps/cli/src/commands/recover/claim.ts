@@ -25,8 +25,8 @@ export function claimOf(
   if ('refused' in claim) return claim
   const named = readObjectMetadata(metadata)
   if (named.fileId !== ids.fileId || named.attemptId !== ids.attemptId)
-    return { refused: 'it stands in the metadata of another object' }
-  if (claim.root === RECOVERED_ROOT) return { refused: `the root ${RECOVERED_ROOT} is of recovered files` }
+    return { refused: 'it is in the metadata of another object' }
+  if (claim.root === RECOVERED_ROOT) return { refused: `the root ${RECOVERED_ROOT} is reserved for recovered files` }
   for (const other of others.map(readObjectSource)) {
     if (other === undefined || 'refused' in other) continue
     if (other.root !== claim.root || other.path !== claim.path)

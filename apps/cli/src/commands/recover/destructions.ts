@@ -68,7 +68,7 @@ export async function readDestructions(
 
 async function read(store: Store, entry: ListedVersion, signal: AbortSignal): Promise<Buffer> {
   const { key, length = 0, version, etag = '' } = entry
-  if (length > MAX_LENGTH) throw new DestructionUnproven(`a destruction record has not ${length} bytes`)
+  if (length > MAX_LENGTH) throw new DestructionUnproven(`a destruction record cannot have ${length} bytes`)
   const pin = version === undefined ? { etag } : { version }
   const chunks: Uint8Array[] = []
   for await (const chunk of store.reader({ key, length, ...pin }).read(0, length, { signal }))
@@ -84,6 +84,6 @@ function destroyedBy(verified: VerifiedDestruction, storeKey: string): Destroyed
   const checkValue = typeof value === 'string' && /^[0-9a-f]{16}$/.test(value) ? value : null
   const lacks = ref === null || Number.isNaN(destroyedAt.getTime())
   if (lacks || (checkValue === null && (ref.role === 'enc' || ref.role === 'sig')))
-    throw new DestructionUnproven('a destruction record is signed, and names no key of a house like this')
+    throw new DestructionUnproven('a destruction record is signed, but names no key that a fleet can have')
   return { ref, label, destroyedAt, checkValue, storeKey, row: recoveredDestruction(verified, storeKey) }
 }

@@ -101,7 +101,7 @@ function sort(found: readonly StoredHeader[]): { candidates: Sealed[]; problems:
     } else if (place === undefined) foreign += 1
     else
       problems.push(
-        unplaced(header.entry, undefined, header.code, 'what lies here is no sealed object, or a piece of one'),
+        unplaced(header.entry, undefined, header.code, 'this is not a sealed object, or only a piece of one'),
       )
   }
   return { candidates, problems, foreign }
@@ -110,13 +110,13 @@ function sort(found: readonly StoredHeader[]): { candidates: Sealed[]; problems:
 function misplaced({ entry, info }: Sealed, place: ReturnType<typeof parseObjectKey>): Unplaced | undefined {
   const { keyDomain, fileId, attemptId } = info
   if (place?.fileId === fileId && place.attemptId === attemptId && place.domain === keyDomain) return undefined
-  const message = `its header says that it belongs at ${keyDomain}/${fileId}/${attemptId}: records find objects by that place alone`
+  const message = `its header says that it belongs at ${keyDomain}/${fileId}/${attemptId}: records find objects only by that place`
   return unplaced(entry, info, 'E_WRONG_FILE', message)
 }
 
 function unfit({ entry, info }: Sealed): Unplaced | undefined {
   if (info.nonceMode === 'detached')
-    return unplaced(entry, info, 'E_NONCES_ABSENT', 'its nonces were in the lost records alone: no one can open it')
+    return unplaced(entry, info, 'E_NONCES_ABSENT', 'its nonces were only in the lost records: it cannot be opened')
   if (info.attemptNo < 1 || info.attemptNo > MAX_ATTEMPT_NO)
     return unplaced(entry, info, 'INVALID', `no record holds the attempt number ${info.attemptNo}`)
   if (entry.version === undefined && !entry.latest)
@@ -156,7 +156,7 @@ async function place(
   const { entry, info } = choice.winner.sealed
   try {
     const written = await placeFile(ports.records, ports.known, choice, { ...o, verified: !o.quick })
-    return written ? undefined : unplaced(entry, info, 'CONFLICT', 'somebody wrote a record of this file meanwhile')
+    return written ? undefined : unplaced(entry, info, 'CONFLICT', 'another process wrote a record of this file meanwhile')
   } catch (error) {
     const coded = error instanceof RecordsError || error instanceof CliError ? error : undefined
     if (coded === undefined || !REFUSALS.has(coded.code)) throw error

@@ -36,22 +36,22 @@ export function recoverVerb(program: Command, runner: Runner): void {
     .command('recover')
     .description('rebuild the records of a lost database from the objects in a bucket and the keys in the HSM')
     .option('--bucket <name>', 'the bucket to read (default: SEALFLEET_S3_BUCKET)')
-    .option('--prefix <prefix>', 'only objects whose keys begin so', '')
+    .option('--prefix <prefix>', 'only objects whose keys begin with this', '')
     .option('--quick', 'check header, trailer and key commitment of each object, not every byte; the report says so')
-    .option('--merge', 'into a database that holds other files, which are left exactly as they are')
+    .option('--merge', 'recover into a database that holds other files; they stay exactly as they are')
     .option('--context <text...>', 'contexts to try where an object’s metadata lost its own')
     .option('--context-hex <hex...>', 'the same, in hexadecimal')
     .addHelpText(
       'after',
       `
 Needs Postgres (migrated; empty, or filled by an earlier run of this), S3 and the HSM; no Redis. Stop the workers first. Nothing
-in the bucket is changed, ever. Each file is written in one transaction, after every byte of its object was found authentic; of
-several attempts the highest number wins. Interrupt it as you like, and run it again to go on.
+in the bucket is ever changed. Each file is written in one transaction, after every byte of its object was found authentic; of
+several attempts the highest number wins. It can be interrupted at any time and continues when it is run again.
 
 A file has the root and path that its object's metadata names (SEALFLEET_S3_PATH_METADATA=plain when it was sealed), which nothing
-authenticates; else it is below the root "${RECOVERED_ROOT}" and its path is its id. What can't come back: batches, holds,
+authenticates; else it is below the root "${RECOVERED_ROOT}" and its path is its id. What cannot be recovered: batches, holds,
 history, operators, and files with detached nonces, which the lost records alone could open. A producer that enqueues the id of
-a recovered file again is told REQUEST_CONFLICT. Exit status 1: a sealed object could not be placed (docs/OPERATIONS.md).`,
+a recovered file again receives REQUEST_CONFLICT. Exit status 1: a sealed object could not be placed (docs/OPERATIONS.md).`,
     )
   perform<RecoverOptions>(commonOptions(verb, { changes: true }), runner, recoverAction)
 }
@@ -110,7 +110,7 @@ async function assertMayFill(records: Records, o: RecoverOptions): Promise<void>
   if (o.merge === true || !(await hasFilesNotRecovered(records, { root: RECOVERED_ROOT, owner: RECOVERED_BY }))) return
   throw new CliError('BAD_STATE', 'the database holds files that were not recovered', {
     exitStatus: EXIT.failed,
-    fix: 'recover into an empty database, or say --merge: files that have a record are then left as they are',
+    fix: 'recover into an empty database, or add --merge: files that have a record then stay as they are',
   })
 }
 

@@ -107,7 +107,7 @@ export async function recoverKeys(
   const refused: KeyRefused[] = token.flatMap(({ label }) => {
     const back = destroyed.some((one) => one.label === label)
     return back
-      ? [{ label, code: 'KEY_MISMATCH', message: 'it was destroyed, says a signed record, and is in the token' }]
+      ? [{ label, code: 'KEY_MISMATCH', message: 'a signed record says that it was destroyed, but it is in the token' }]
       : []
   })
   const gone = destroyed.map(({ ref }) => ref)

@@ -91,5 +91,5 @@ export async function printRecovery(
     if (report.unplacedTotal > SHOWN)
       await context.print.text(`and ${report.unplacedTotal - SHOWN} more (--json has them all)`)
   }
-  if (!o.complete) await context.print.note('not the whole bucket was looked at: run it again to go on')
+  if (!o.complete) await context.print.note('part of the bucket was not read: run it again to continue')
 }

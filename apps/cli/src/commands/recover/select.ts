@@ -117,11 +117,11 @@ function problemOf(one: Examination): readonly Unplaced[] {
 
 function messageOf({ code, message }: ErrorReport): string {
   if (code !== 'E_CONTEXT') return message
-  return 'neither the context in its metadata nor the empty one is the one it was sealed with: give that with --context'
+  return 'neither the context in its metadata nor the empty one is the one it was sealed with: give the right one with --context'
 }
 
 function equal({ entry, info }: Sealed): Unplaced {
-  const message = `another whole object is attempt ${info.attemptNo} at this file, too: decide which is to go, and run again`
+  const message = `another intact object is attempt ${info.attemptNo} at this file, too: decide which to delete, and run again`
   return unplaced(entry, info, 'EQUAL_ATTEMPTS', message)
 }
 

@@ -40,48 +40,48 @@ interface StatusOptions extends CommonOptions {
 }
 
 const HELP = `
-A file stays stored and readable all the time: its object is opened, every byte of it checked, sealed again under the domain's
+A file stays stored and readable all the time: its object is opened, every byte of it checked, re-encrypted under the domain's
 active keys and present policy (suite, nonce mode, segment size), and exchanged in the record; the old object goes after its
 grace. Rotate first: the version that files leave may not be active. Workers do the work (SEALFLEET_REKEY_CONCURRENCY), the
-maintenance process hands it out: at least one of it must run. A run survives anything, and starting it again resumes it.
+maintenance process hands it out: at least one must run. A run survives any crash, and starting it again resumes it.
 \`sealfleet rekey\` without a verb is \`rekey start\`.`
 
 export function rekeyVerbs(program: Command, runner: Runner): void {
   const rekey = program
     .command('rekey')
-    .description('re-encryption: move stored files from an old key version to the active ones')
+    .description('re-encrypt stored files: move them from an old key version to the active ones')
     .addHelpText('after', HELP)
 
   const start = rekey
     .command('start', { isDefault: true })
-    .description('move all files of a domain that were sealed under a version of its keys')
+    .description('re-encrypt all files of a domain that were sealed under one version of its keys')
     .option('--domain <id|name>', 'the key domain')
     .addOption(
-      wholeNumber('--from <version>', 'of the enc or the sig key: files sealed under either move', 1, 2 ** 31 - 1),
+      wholeNumber('--from <version>', 'version of the enc or the sig key: files sealed under either are re-encrypted', 1, 2 ** 31 - 1),
     )
     .addOption(
-      new Option('--rate <files>', 'at most so many files a second; of an open run: its new rate').argParser(rate),
+      new Option('--rate <files>', 'at most this many files per second; for an open run: its new rate').argParser(rate),
     )
-    .option('--wait', 'stay until the run is over, and show how far it is')
+    .option('--wait', 'wait until the run is over, and show progress')
     .option('--reason <text>', 'for the audit log')
     .addHelpText('after', HELP)
   perform<StartOptions>(commonOptions(start, { changes: true }), runner, startAction)
 
   const status = rekey
     .command('status')
-    .description('how far runs are, or one of them with the files that failed')
+    .description('show progress of runs, or one run with its failed files')
     .argument('[run]', 'the id of a run')
-    .addOption(wholeNumber('--limit <n>', 'at most so many runs, the newest first', 1, 1000).default(20))
+    .addOption(wholeNumber('--limit <n>', 'at most this many runs, the newest first', 1, 1000).default(20))
     .addHelpText('after', '\nExit status 1: files of the run failed (docs/RUNBOOK.md has a section for each code).')
   perform<StatusOptions>(commonOptions(status, { changes: false }), runner, statusAction)
 
-  changeVerb(rekey, runner, 'pause', 'let nothing more begin; what is being sealed comes to its end')
-  changeVerb(rekey, runner, 'resume', 'go on with a paused run where it was')
+  changeVerb(rekey, runner, 'pause', 'stop starting new files; files in progress finish')
+  changeVerb(rekey, runner, 'resume', 'continue a paused run where it stopped')
   changeVerb(rekey, runner, 'cancel', 'end a run; files that were not moved stay as they are')
 
   const retry = rekey
     .command('retry')
-    .description('give the failed files of a run another try, after the repair')
+    .description('retry the failed files of a run, after the repair')
     .argument('<run>', 'the id of a run')
     .option('--reason <text>', 'for the audit log')
     .addHelpText('after', '\nOpens the run again if it was done. See why they failed: `sealfleet rekey status RUN`.')
@@ -102,14 +102,14 @@ function changeVerb(rekey: Command, runner: Runner, change: RekeyChange, descrip
 
 function rate(text: string): number {
   const value = Number(text)
-  if (!/^\d{1,6}(\.\d{1,6})?$/.test(text) || value <= 0) throw new InvalidArgumentError('It wants a number above 0.')
+  if (!/^\d{1,6}(\.\d{1,6})?$/.test(text) || value <= 0) throw new InvalidArgumentError('It must be a number above 0.')
   return value
 }
 
 async function startAction(context: CommandContext, _args: readonly string[], o: StartOptions): Promise<ExitStatus> {
   if (o.domain === undefined || o.from === undefined)
     throw usageError('name the domain and the version that files leave', 'sealfleet rekey --domain default --from 1')
-  context.ifStopped('nothing was begun: give the same command again')
+  context.ifStopped('nothing was begun: run the same command again')
   const records = await openDatabase(context, context.settings.load(['database']))
   const domain = await findDomain(records, o.domain)
   const request = { domain: domain.id, fromVersion: o.from }
@@ -146,7 +146,7 @@ async function startAction(context: CommandContext, _args: readonly string[], o:
 
 /** What is said when someone stops waiting. */
 function goesOnAlone(id: string): string {
-  return `run ${id} goes on without this command: \`sealfleet rekey status ${id}\` shows how far it is, \`sealfleet rekey pause ${id}\` stops it`
+  return `run ${id} continues without this command: \`sealfleet rekey status ${id}\` shows its progress, \`sealfleet rekey pause ${id}\` stops it`
 }
 
 /** Refuses a version under which nothing can be opened any more. */
@@ -174,7 +174,7 @@ async function statusAction(context: CommandContext, [id]: readonly string[], o:
   const reports: RunReport[] = []
   for (const run of await listRekeyRuns(records, { limit: o.limit })) reports.push(await reportOf(records, run))
   await context.print.document({ runs: reports })
-  await context.print.text(reports.length === 0 ? 'no file was ever sealed again here' : runsText(reports))
+  await context.print.text(reports.length === 0 ? 'no re-encryption was ever started here' : runsText(reports))
   return EXIT.done
 }
 

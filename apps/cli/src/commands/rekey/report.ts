@@ -43,7 +43,7 @@ export function runText(report: RunReport): string {
     ['state', report.state],
     ['begun', `${humanTime(report.createdAt)} by ${report.createdBy}`],
     ...(report.finishedAt === null ? [] : [['ended', humanTime(report.finishedAt)] as const]),
-    ['rate', report.filesPerSecond === null ? 'as fast as it goes' : `${report.filesPerSecond} files a second`],
+    ['rate', report.filesPerSecond === null ? 'unlimited' : `${report.filesPerSecond} files a second`],
     [
       'files',
       `${totalOf(report)}${report.seededAt === null ? ' so far: still looking for more' : ''}, ${humanSize(report.bytes)}`,

@@ -46,17 +46,17 @@ interface CancelOptions extends CommonOptions {
 export function requestsVerbs(program: Command, runner: Runner): void {
   const requests = program
     .command('requests')
-    .description('what operators sign: made by the verb that needs it, used by it once')
+    .description('show, sign, approve and cancel the requests that operators sign')
 
   const list = requests
     .command('list')
-    .description('the newest requests first, with what they lack')
-    .addOption(new Option('--state <state>', 'of this state').choices(['OPEN', 'EXPIRED', 'USED', 'CANCELLED']))
+    .description('list requests, the newest first, with what they lack')
+    .addOption(new Option('--state <state>', 'only requests in this state').choices(['OPEN', 'EXPIRED', 'USED', 'CANCELLED']))
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
   const show = requests
     .command('show')
-    .description('one request: what would be done, who signed, what it lacks')
+    .description('show one request: what would be done, who signed, what it lacks')
     .argument('<id>', 'the request')
     .option('--body <file>', 'write the exact bytes to be signed to this file (never overwritten)')
   perform<ShowOptions>(commonOptions(show, { changes: false }), runner, showAction)
@@ -65,7 +65,7 @@ export function requestsVerbs(program: Command, runner: Runner): void {
 
   const approve = requests
     .command('approve')
-    .description('hand in an operator’s signature; it is checked against the key they were enrolled with')
+    .description('add an operator’s signature; it is checked against the key they were enrolled with')
     .argument('<id>', 'the request')
     .requiredOption('--operator <name>', 'whose signature it is: name or id')
     .requiredOption(
@@ -76,7 +76,7 @@ export function requestsVerbs(program: Command, runner: Runner): void {
 
   const cancel = requests
     .command('cancel')
-    .description('end a request that is not wanted any more; its signatures are good for nothing from then on')
+    .description('cancel a request that is no longer wanted; its signatures become void')
     .argument('<id>', 'the request')
     .requiredOption('--reason <text>', 'why, for the audit log')
   perform<CancelOptions>(commonOptions(cancel, { changes: true }), runner, cancelAction)
@@ -185,5 +185,5 @@ async function readSignature(file: string): Promise<Buffer> {
   const text = bytes.toString('latin1').replace(/\s/g, '')
   if (/^[0-9a-f]{128}$/i.test(text)) return Buffer.from(text, 'hex')
   if (/^[A-Za-z0-9+/]{86}==$/.test(text)) return Buffer.from(text, 'base64')
-  throw usageError(`${printable(file)} is no Ed25519 signature: 64 bytes, or those in base64 or hexadecimal`)
+  throw usageError(`${printable(file)} is not an Ed25519 signature: 64 bytes, or those in base64 or hexadecimal`)
 }

@@ -92,7 +92,7 @@ function parse(file: string, bytes: Buffer): { readonly body: Buffer; readonly r
 
 function noRequest(file: string): CliError {
   return usageError(
-    `${printable(file)} is no request that this version knows, so it is not signed`,
+    `${printable(file)} is not a request that this version knows, so it is not signed`,
     'sealfleet requests show ID --body FILE',
   )
 }

@@ -31,27 +31,27 @@ export function restoreVerb(program: Command, runner: Runner): void {
     .description('decrypt stored files: one to a file or standard output, or many into a folder')
     .argument(
       '[id]',
-      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text given with --id when it was enqueued',
     )
     .option('-o, --output <path>', 'one: the file to write, - is standard output; many: the folder')
     .option('--range <a-b>', 'only these bytes: A-B (both ends count), A- or -N (the last N)')
-    .option('--prefix <path>', 'all files whose path below the root begins so')
+    .option('--prefix <path>', 'all files whose path below the root begins with this')
     .option('--batch <name>', 'all files of this batch, by name or id')
     .option('--all', 'all stored files')
     .option('--root <name>', 'with the above: only from this root')
     .option('--domain <id|name>', 'with the above: only of this key domain')
-    .option('--strip <folder>', 'many: without this folder at the beginning of their paths')
-    .addOption(wholeNumber('--strip-components <n>', 'many: without the first N folders of their paths', 1, 1_000))
+    .option('--strip <folder>', 'many: remove this folder from the beginning of their paths')
+    .addOption(wholeNumber('--strip-components <n>', 'many: remove the first N folders of their paths', 1, 1_000))
     .option('--force', 'replace existing files')
-    .option('--skip-existing', 'many: leave files that are there already')
+    .option('--skip-existing', 'many: skip files that exist already')
     .addHelpText(
       'after',
       `
-A file appears under its name only when all of it was checked. Standard output gets each segment when it is
+A file appears under its name only when all of it was checked. Standard output receives each segment when it is
 authentic: trust the whole only after exit status 0. Of several files from one path, the newest is restored.
-Below the folder of -o nothing is ever written through a link, also one that is put there meanwhile; a folder that is moved
-away or replaced ends in OUTPUT_UNSAFE and status 1. Stopped or failed, no temporary file stays; after SIGKILL the next
-restore into the folder removes it. A full disk ends the run at once: make room and go on with --skip-existing.`,
+Below the folder of -o nothing is ever written through a link, even one created meanwhile; when a folder is moved or
+replaced, the command ends with OUTPUT_UNSAFE and status 1. Stopped or failed, it leaves no temporary file; after SIGKILL the
+next restore into the folder removes it. A full disk ends the run at once: make room and continue with --skip-existing.`,
     )
   perform<RestoreOptions>(commonOptions(restore, { changes: true }), runner, restoreAction)
 }
@@ -63,12 +63,12 @@ async function restoreAction(
 ): Promise<ExitStatus | void> {
   if (choosesMany(o)) {
     if (id !== undefined) throw usageError('give a file id, or choose many, not both')
-    if (o.range !== undefined) throw usageError('--range goes with one file')
+    if (o.range !== undefined) throw usageError('--range works with one file only')
     return manyAction(context, o)
   }
   if (id === undefined) throw usageError('name a file id, or choose many with --prefix, --batch or --all')
   if (o.strip !== undefined || o.stripComponents !== undefined)
-    throw usageError('--strip goes with many files; -o names where one goes')
+    throw usageError('--strip works with many files only; for one file, -o names the path')
   return oneAction(context, id, o)
 }
 
@@ -106,14 +106,14 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
 
 async function manyAction(context: CommandContext, o: RestoreOptions): Promise<ExitStatus> {
   if (o.output === undefined || o.output === '-' || o.output === '')
-    throw usageError('-o wants the folder to restore into')
+    throw usageError('-o must name the folder to restore into')
   const folder = path.resolve(context.io.cwd, o.output)
   const dryRun = o.dryRun === true
   const library = dryRun ? undefined : await openFileStore(context)
   const records = library?.records ?? (await openDatabase(context, context.settings.load(['database'])))
   const plan = planRestore(await selectStored(records, o, context.signal))
   if (plan.files.length === 0)
-    throw missingError('NOT_FOUND', 'no stored file is in that selection', 'see `sealfleet list`')
+    throw missingError('NOT_FOUND', 'no stored file matches the selection', 'see `sealfleet list`')
   const totalBytes = plan.files.reduce((sum, { size }) => sum + size, 0)
   const pathOf = outputPaths(plan.files, o)
   if (library === undefined) return dryRunMany(context, plan, folder, pathOf)
@@ -179,7 +179,7 @@ async function summarise(
   )
   if (stopped !== undefined) {
     await context.print.note(
-      `stopped: ${stopped}. What was restored is whole; when that is mended, the same command with --skip-existing goes on`,
+      `stopped: ${stopped}. Restored files are complete; after the repair, the same command with --skip-existing continues`,
     )
   }
   return combineStatuses([...failed.map(({ error }) => error?.exitStatus ?? EXIT.failed)])

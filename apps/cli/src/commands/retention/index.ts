@@ -28,26 +28,26 @@ interface RunOptions extends CommonOptions {
 }
 
 export function retentionVerbs(program: Command, runner: Runner): void {
-  const retention = program.command('retention').description('files that are past the retention of their key domain')
+  const retention = program.command('retention').description('list and delete files that are past the retention of their key domain')
 
   const list = retention
     .command('list')
-    .description('what is past its retention, by domain; what a hold keeps is listed apart')
-    .option('--domain <id|name>', 'of this domain alone')
-    .addOption(wholeNumber('--limit <n>', 'at most so many files of each domain (0 to 1000)', 0, 1000).default(20))
+    .description('list files past their retention, by domain; files under a hold are listed apart')
+    .option('--domain <id|name>', 'only this domain')
+    .addOption(wholeNumber('--limit <n>', 'at most this many files of each domain (0 to 1000)', 0, 1000).default(20))
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
   const run = retention
     .command('run')
-    .description('delete what is past its retention and under no hold')
-    .option('--domain <id|name>', 'of this domain alone')
+    .description('delete files past their retention that are under no hold')
+    .option('--domain <id|name>', 'only this domain')
     .option('-y, --yes', 'do not ask')
     .addHelpText(
       'after',
       `
-Files become DELETED in batches, each with a row in the audit log; their records stay, and say when and by whom. Their objects
-are taken away by version by the next sweep (\`sealfleet sweep\`, or maintenance). Maintenance does the same by itself where
-SEALFLEET_RETENTION_DELETE=true. Stopped midway, the command goes on when it is given again.`,
+Files become DELETED in batches, each with a row in the audit log; their records stay, and say when and by whom. The next
+sweep deletes every version of their objects (\`sealfleet sweep\`, or maintenance). Maintenance does the same by itself where
+SEALFLEET_RETENTION_DELETE=true. Stopped midway, the same command continues.`,
     )
   perform<RunOptions>(commonOptions(run, { changes: true }), runner, runAction)
 }

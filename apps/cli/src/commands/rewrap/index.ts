@@ -30,17 +30,17 @@ export const MANY_WRAPS = 2 ** 28
 export function rewrapVerb(program: Command, runner: Runner): void {
   const verb = program
     .command('rewrap')
-    .description('wrap a domain’s detached nonces under its active KEK, so that older KEK versions can go')
+    .description('wrap a domain’s detached nonces under its active KEK, so that older KEK versions can be destroyed')
     .addOption(new Option('--domain <id|name>', 'the key domain').makeOptionMandatory())
     .addOption(wholeNumber('--from <version>', 'only what this KEK version wraps', 1, 2_147_483_647))
-    .addOption(wholeNumber('--rate <n>', 'at most so many attempts a second', 1, 100_000))
+    .addOption(wholeNumber('--rate <n>', 'at most this many attempts per second', 1, 100_000))
     .addHelpText(
       'after',
       `
 Run it after \`keys rotate --role kek\`. Only the database is touched: objects, and the KEK version in their headers, stay as
-they are. Each attempt is exchanged by itself, under the eyes of readers and workers; stop it whenever you like, and run it again to go
-on. Several runs at once do no harm. With --dry-run it says what each version wraps. Nonces that cannot be opened are
-left as they are and named (exit status 3, or 5 where the KEK is gone).`,
+they are. Each attempt is rewrapped by itself, while readers and workers continue; the command can be stopped at any time and
+continues when it is run again. Several runs at once do no harm. With --dry-run it shows what each version wraps. Nonces that
+cannot be opened are left as they are and named (exit status 3, or 5 where the KEK is gone).`,
     )
   perform<RewrapOptions>(commonOptions(verb, { changes: true }), runner, rewrapAction)
 }
@@ -105,7 +105,7 @@ function chooseActive(versions: readonly KekWraps[], domain: DomainPolicy, o: Re
   if (!versions.some(({ version }) => version === o.from))
     throw missingError('NOT_FOUND', `domain ${domain.name} has no KEK version ${o.from}`, 'see `sealfleet keys list`')
   if (o.from === active.version) {
-    throw new CliError('BAD_STATE', `version ${o.from} is the active KEK: nothing has to leave it`, {
+    throw new CliError('BAD_STATE', `version ${o.from} is the active KEK: there is nothing to move`, {
       exitStatus: EXIT.failed,
       fix: `first \`sealfleet keys rotate --role kek --domain ${domain.name}\``,
     })
@@ -144,7 +144,7 @@ async function summarise(
 ): Promise<ExitStatus> {
   const versions = await kekWraps(records, domain.id)
   await context.print.document({ domain: domain.id, dryRun: false, to: active.version, ...report, versions })
-  const raced = report.raced === 0 ? '' : `, ${report.raced} by someone else meanwhile`
+  const raced = report.raced === 0 ? '' : `, ${report.raced} by another process meanwhile`
   await say(context, versions, `${count(report.rewrapped, 'attempt')} wrapped under version ${active.version}${raced}`)
   if (report.failed.length > 0) {
     const rows = report.failed.map((one) => [one.attemptId, one.fileId, String(one.kekVersion), one.error.code])

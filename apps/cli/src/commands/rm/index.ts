@@ -32,17 +32,17 @@ export function rmVerb(program: Command, runner: Runner): void {
     .description('remove stored files for good: their objects are deleted, their records stay as tombstones')
     .argument(
       '<id...>',
-      'file ids, sources as `list` prints them (inbox:a.pdf), or the texts they were enqueued with by --id',
+      'file ids, sources as `list` prints them (inbox:a.pdf), or the texts given with --id when they were enqueued',
     )
     .requiredOption('--reason <text>', 'why, for the audit log')
     .option('-y, --yes', 'do not ask')
     .addHelpText(
       'after',
       `
-Every version of every object of the file is deleted at once when the store is at hand, and by the next sweep otherwise. Its
-record says when and by whom (\`status\`, \`trace\`); its id is never free again. A file under a hold is refused (HELD), and so
-is one that is not stored: a dead file is given up with \`dlq discard\`. When one of several cannot be removed, none is. Given
-again, the command finishes what was cut off.`,
+Every version of every object of the file is deleted at once when the store can be reached, and by the next sweep otherwise. Its
+record says when and by whom (\`status\`, \`trace\`); its id can never be used again. A file under a hold is refused (HELD), and so
+is one that is not stored: a dead file is given up with \`dlq discard\`. When one of several cannot be removed, none is. After
+an interruption, the same command finishes the rest.`,
     )
   perform<RmOptions>(commonOptions(rm, { changes: true }), runner, rmAction)
 }
@@ -116,7 +116,7 @@ async function removeOne(
     case 'removed':
       return result('removed', `${source.root}:${source.path}`)
     case 'deleted':
-      return result('removed before', 'by someone else, just now')
+      return result('removed before', 'by another process, just now')
     case 'held': {
       const [hold] = removal.holds
       const said = hold === undefined ? 'held' : heldError(id, hold).message

@@ -20,20 +20,20 @@ interface RunOptions extends CommonOptions {
 export function scrubVerbs(program: Command, runner: Runner): void {
   const verb = program
     .command('scrub')
-    .description('verify every stored object in turn, so that silent damage is found')
+    .description('verify every stored object in turn, to find silent damage')
 
-  const status = verb.command('status').description('the passes over the store: how far, what was found')
+  const status = verb.command('status').description('show the passes over the store: progress and findings')
   perform<CommonOptions>(commonOptions(status, { changes: false }), runner, statusAction)
 
   const run = verb
     .command('run')
-    .description('go on with the pass that is under way, or make one now')
-    .addOption(wholeNumber('--rate <mib>', 'MiB a second (default: as fast as it goes)', 1, 100_000))
+    .description('continue the current pass, or start one now')
+    .addOption(wholeNumber('--rate <mib>', 'MiB per second (default: unlimited)', 1, 100_000))
     .addHelpText(
       'after',
       `
-Objects that were verified longest ago, or never, come first. It can be interrupted and goes on the next time. Asks only signing
-masters (and, for detached nonces, KEKs). Maintenance does the same by itself when SEALFLEET_SCRUB_MIB_PER_SECOND is set, a pass
+Objects that were verified longest ago, or never, come first. It can be interrupted and continues the next time. Uses only signing
+master keys (and, for detached nonces, KEKs). Maintenance does the same by itself when SEALFLEET_SCRUB_MIB_PER_SECOND is set, a pass
 each SEALFLEET_SCRUB_EVERY_DAYS. Exit status 3: an object did not verify (docs/RUNBOOK.md, by its code).`,
     )
   perform<RunOptions>(commonOptions(run, { changes: true }), runner, runAction)

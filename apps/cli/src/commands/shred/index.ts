@@ -29,16 +29,16 @@ export function shredVerb(program: Command, runner: Runner): void {
       .description('make one file of a domain with detached nonces unreadable forever; needs two officers')
       .argument(
         '<id>',
-        'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+        'a file id, its source as `list` prints it (inbox:a.pdf), or the text given with --id when it was enqueued',
       )
-      .option('--reason <text>', 'why; part of what is signed, so with --request it need not be given again'),
+      .option('--reason <text>', 'why; it is signed, so with --request it need not be given again'),
   ).addHelpText('after', HELP)
   perform<ShredOptions>(commonOptions(shred, { changes: true }), runner, shredAction)
 }
 
 const HELP = `
 Without --request it makes a request for officers to sign (see \`requests\`); with it, the wrapped nonces of all attempts at the
-file are deleted, and no one can derive its keys any more. Maintenance then deletes its objects. What it cannot reach: backups and
+file are deleted, and its keys can no longer be derived. Maintenance then deletes its objects. What it cannot reach: backups and
 replicas of the database that hold the wrapped nonces, as long as the KEK they are wrapped under exists. Let them expire, or
 rewrap the domain under a new KEK and destroy the old one. A file with inline nonces cannot be shredded: its object holds them.`
 
@@ -58,7 +58,7 @@ async function shredAction(context: CommandContext, [given = '']: readonly strin
   )
   if (dryRun) return
   await context.print.note(
-    'note: backups of the database made before still hold them, wrapped; they must expire, or their KEK must go',
+    'note: backups of the database made before still hold them, wrapped; they must expire, or their KEK must be destroyed',
   )
 }
 

@@ -29,19 +29,19 @@ interface StatusOptions extends CommonOptions {
 export function statusVerb(program: Command, runner: Runner): void {
   const status = program
     .command('status')
-    .description('the state of a file, of a batch, or of everything (asks Postgres alone)')
+    .description('show the state of a file, of a batch, or of everything (reads only Postgres)')
     .argument(
       '[id]',
-      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text given with --id when it was enqueued',
     )
     .option('--batch <name>', 'a batch, by name or id')
-    .option('-w, --wait', 'with --batch: wait until it has ended, and show how far it is')
+    .option('-w, --wait', 'with --batch: wait until it has ended, and show progress')
     .addHelpText(
       'after',
       `
 A batch has ended when as many files as were announced are accepted (at least one) and each is stored, dead, discarded or deleted;
 of a batch without an announced number, when that is so of the files that are accepted. --wait ends with the exit status of
-\`enqueue --wait\`, sits out an outage of Postgres and says so; it needs nothing else.`,
+\`enqueue --wait\`, waits through an outage of Postgres and reports it; it needs nothing else.`,
     )
   perform<StatusOptions>(commonOptions(status, { changes: false }), runner, statusAction)
 }
@@ -53,7 +53,7 @@ async function statusAction(
 ): Promise<ExitStatus | void> {
   if (id !== undefined && o.batch !== undefined) throw usageError('give a file id or --batch, not both')
   if (o.wait === true && o.batch === undefined)
-    throw usageError('--wait goes with --batch', 'name the batch to wait for')
+    throw usageError('--wait needs --batch', 'name the batch to wait for')
   const records = await openDatabase(context, context.settings.load(['database']))
   if (id !== undefined) return oneFile(context, records, id)
   if (o.batch === undefined) return everything(context, records)
@@ -126,7 +126,7 @@ async function oneBatch(context: CommandContext, records: Records, given: string
 
 /** Until it has ended; the exit status is that of `enqueue --wait`. */
 async function untilEnded(context: CommandContext, records: Records, given: string): Promise<ExitStatus> {
-  context.ifStopped(`the files go on without this command; wait on: sealfleet status --batch ${quoted(given)} --wait`)
+  context.ifStopped(`the files continue without this command; to wait again: sealfleet status --batch ${quoted(given)} --wait`)
   const why = await whyNoWorkerTakes(records)
   if (why !== undefined) await context.print.note(`note: ${why}; waiting`)
   const progress = await waitForBatch(context, records, { id: batchIdFor(given), given })
@@ -158,7 +158,7 @@ async function everything(context: CommandContext, records: Records): Promise<vo
       ['deleted', String(byState.DELETED)],
       [
         'conservation',
-        books.difference === 0 ? '0 (nothing lost)' : `${books.difference}: files are missing from the books`,
+        books.difference === 0 ? '0 (nothing lost)' : `${books.difference}: files are missing from the records`,
       ],
     ]),
   )

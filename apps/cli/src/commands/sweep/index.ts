@@ -17,15 +17,15 @@ interface SweepVerbOptions extends CommonOptions {
 export function sweepVerb(program: Command, runner: Runner): void {
   const verb = program
     .command('sweep')
-    .description('take away what dead attempts left in the store; never a file’s only copy')
+    .description('delete what dead attempts left in the store; never a file’s only copy')
     .option(
       '--scan',
-      'read the whole listing of the bucket: finds what came late, and stored files whose object is gone',
+      'read the whole listing of the bucket: finds objects that came late, and stored files whose object is gone',
     )
     .addOption(
       wholeNumber(
         '--grace <seconds>',
-        'leave alone what ended less than this ago (default: SEALFLEET_SWEEP_GRACE_SECONDS)',
+        'leave what ended less than this ago (default: SEALFLEET_SWEEP_GRACE_SECONDS)',
         0,
         2_592_000,
       ),
@@ -34,7 +34,7 @@ export function sweepVerb(program: Command, runner: Runner): void {
       'after',
       `
 An object goes only when its file is stored in another one that was just seen in the store, or was discarded or deleted;
-the old object of a file that was sealed again goes so too, SEALFLEET_SUPERSEDED_GRACE_SECONDS later; unfinished uploads go
+the old object of a re-encrypted file goes the same way, SEALFLEET_SUPERSEDED_GRACE_SECONDS later; unfinished uploads go
 when their attempt is over. Each deletion leaves a row in the audit log (\`trace ID\`). What the
 database does not know is never deleted. The maintenance process does the same by itself. Exit status 1: a stored file's
 object is missing or changed (docs/RUNBOOK.md).`,

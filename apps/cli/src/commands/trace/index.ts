@@ -11,10 +11,10 @@ import { commonOptions, perform, type Runner } from '../../verb.js'
 export function traceVerb(program: Command, runner: Runner): void {
   const trace = program
     .command('trace')
-    .description('all that is known of one file: every attempt, its keys, failures, dead letters, audit events')
+    .description('show all that is known of one file: every attempt, its keys, failures, dead letters, audit events')
     .argument(
       '<id>',
-      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text given with --id when it was enqueued',
     )
   perform<CommonOptions>(commonOptions(trace, { changes: false }), runner, traceAction)
 }

@@ -20,13 +20,13 @@ const WIDTH = 8
 export function verifyVerb(program: Command, runner: Runner): void {
   const verify = program
     .command('verify')
-    .description('check every byte of stored objects against their tags and records; asks only signing masters')
+    .description('check every byte of stored objects against their tags and records; uses only signing master keys')
     .argument(
       '[id]',
-      'a file id, its source as `list` prints it (inbox:a.pdf), or the text it was enqueued with by --id',
+      'a file id, its source as `list` prints it (inbox:a.pdf), or the text given with --id when it was enqueued',
     )
     .option('--all', 'all stored files')
-    .option('--prefix <path>', 'all files whose path below the root begins so')
+    .option('--prefix <path>', 'all files whose path below the root begins with this')
     .option('--batch <name>', 'all files of this batch, by name or id')
     .option('--root <name>', 'with the above: only from this root')
     .option('--domain <id|name>', 'with the above: only of this key domain')
@@ -66,7 +66,7 @@ interface Outcome {
 
 async function many(context: CommandContext, library: FileStore, o: VerifyOptions): Promise<ExitStatus> {
   const files = await selectStored(library.records, o, context.signal)
-  if (files.length === 0) throw missingError('NOT_FOUND', 'no stored file is in that selection', 'see `sealfleet list`')
+  if (files.length === 0) throw missingError('NOT_FOUND', 'no stored file matches the selection', 'see `sealfleet list`')
   const totalBytes = files.reduce((sum, { objectLength }) => sum + objectLength, 0)
   const bar = { noun: 'objects', items: files.length, totalBytes, quiet: context.print.json }
   const progress = createProgress(context.io, bar)

@@ -37,7 +37,7 @@ const DAY_S = 86_400
  * the same. @throws DestructionRefused, USAGE, CANCELLED, the signal's reason; then there is no new request
  */
 export async function askForDestruction(context: CommandContext, o: AskOptions): Promise<ExitStatus | void> {
-  context.ifStopped('nothing was changed, and no request made: give the same command again')
+  context.ifStopped('nothing was changed, and no request made: run the same command again')
   const { records, config } = await openRegister(context)
   const { domain, key } = await findNamed(records, o)
   const terms = termsOf(o, config.maintenance.destroyMinWaitSeconds)
@@ -77,7 +77,7 @@ function termsOf(o: AskOptions, least: number) {
   if (terms.waitSeconds >= least) return terms
   const inDays = Math.ceil((least / DAY_S) * 10_000) / 10_000
   throw usageError(
-    `--wait-days ${o.waitDays} is ${terms.waitSeconds} s, and ${least} s is the least here`,
+    `--wait-days ${o.waitDays} is ${terms.waitSeconds} s; the minimum here is ${least} s`,
     `--wait-days ${inDays} or more (SEALFLEET_DESTROY_MIN_WAIT_SECONDS)`,
   )
 }
@@ -91,7 +91,7 @@ async function assertTyped(
   if (typed === word) return
   await context.print.note(needsText(needs))
   if (typed === undefined && canAsk(context)) return confirm(context, word)
-  throw usageError(`--shred loses ${needs.lost} files forever, and wants that typed`, `--confirm "${word}"`)
+  throw usageError(`--shred loses ${needs.lost} files forever and must be confirmed`, `--confirm "${word}"`)
 }
 
 function refusalOf(check: () => void): DestructionRefused | undefined {

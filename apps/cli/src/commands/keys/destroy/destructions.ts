@@ -19,7 +19,7 @@ interface DestructionsOptions extends CommonOptions {
 export function destructionsVerb(keys: Command, runner: Runner): void {
   const list = keys
     .command('destructions')
-    .description('list what is scheduled, cancelled and destroyed, and why the last try was refused')
+    .description('list scheduled, cancelled and completed destructions, and why the last try was refused')
     .option(
       '--verify',
       'check every signed record, who signed for it, its copy in the store, and that no token holds the key',
@@ -28,8 +28,8 @@ export function destructionsVerb(keys: Command, runner: Runner): void {
       'after',
       `
 A record is canonical JSON, signed in the HSM under the audit key: which key, by whose signatures, what needed it, what every
-token said afterwards. Its copy in the store outlives the database. With --verify the status is 1 when anything is not as it
-must be.`,
+token said afterwards. Its copy in the store outlives the database. With --verify the exit status is 1 when a check
+fails.`,
     )
   perform<DestructionsOptions>(commonOptions(list, { changes: false }), runner, listAction)
 }
@@ -100,8 +100,8 @@ async function checkAll(context: CommandContext, rows: readonly DestructionRow[]
   return checked
 }
 
-const STRANGERS = `Their signatures are right, by public keys that are in the signed record. Whose keys these are is not known here: the operators
-were lost with a database. Compare them with what was written down when they were enrolled, or enrol the same keys again
+const STRANGERS = `Their signatures are valid under public keys in the signed record. These keys are not enrolled here: the operators were lost
+with a database. Compare the keys with what was written down at their enrolment, or enrol the same keys again
 (\`sealfleet operators add NAME --public-key FILE\`).`
 
 function nameOf({ name, operator, publicKey }: CheckedSigner): string {

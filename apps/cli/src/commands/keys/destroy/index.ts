@@ -36,7 +36,7 @@ Destroying a version makes every file sealed under it unreadable forever. It tak
   3. keys destroy … --request ID                   uses the signatures; the waiting period begins
   4. maintenance, or keys destroy … --carry-out    destroys it in every token, proves it, signs a record
 
-Until step 4 everything can still be read, and \`keys destroy … --cancel --reason TEXT\` takes it back.
+Until step 4 everything can still be read, and \`keys destroy … --cancel --reason TEXT\` cancels the destruction.
 
 --backups names the HSM's backups that hold the key and what becomes of them ("none" is an answer): a key that lives on in a
 backup is not destroyed. --shred gives up the files that still need it; their number is typed (at the terminal, or --confirm) and signed.`
@@ -44,17 +44,17 @@ backup is not destroyed. --shred gives up the files that still need it; their nu
 export function destroyVerb(keys: Command, runner: Runner): void {
   const destroy = signedOptions(keys.command('destroy'))
     .description(
-      'schedule the destruction of a version of a master key, by two officers’ signatures; take it back; carry it out',
+      'schedule, cancel or carry out the destruction of a master key’s version; needs two officers’ signatures',
     )
     .option('--domain <id|name>', 'the key domain', 'default')
     .addOption(new Option('--role <role>', 'which key').choices(['enc', 'sig', 'kek']).makeOptionMandatory(true))
     .addOption(wholeNumber('--version <n>', 'which version', 1, 0xffff_ffff).makeOptionMandatory(true))
     .option('--reason <text>', 'why')
     .option('--backups <text>', 'backups of the HSM that hold the key, and what becomes of them')
-    .addOption(new Option('--wait-days <n>', 'days between the signatures and the end').default(7).argParser(days))
-    .option('--shred', 'although files need it: they are lost')
-    .option('--confirm <text>', 'with --shred: what will be lost, typed')
-    .option('--cancel', 'take a scheduled destruction back')
+    .addOption(new Option('--wait-days <n>', 'days between the signatures and the destruction').default(7).argParser(days))
+    .option('--shred', 'destroy it although files need it; they are lost')
+    .option('--confirm <text>', 'with --shred: the confirmation, instead of typing it')
+    .option('--cancel', 'cancel a scheduled destruction')
     .option('--carry-out', 'carry a due destruction out now, without waiting for maintenance')
     .addHelpText('after', HELP)
   perform<DestroyOptions>(commonOptions(destroy, { changes: true }), runner, destroyAction)
@@ -78,7 +78,7 @@ async function destroyAction(
 }
 
 async function schedule(context: CommandContext, o: DestroyOptions, requestId: string): Promise<void> {
-  context.ifStopped(`nothing was changed, and request ${requestId} is as it was: give the same command again`)
+  context.ifStopped(`nothing was changed, and request ${requestId} is as it was: run the same command again`)
   const { records, config, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
   const store = await openStoreFor(context, config, 'read-write')
@@ -103,12 +103,12 @@ async function schedule(context: CommandContext, o: DestroyOptions, requestId: s
     destruction: { id, executeAfter },
   })
   await context.print.text(
-    `${key.label} will be destroyed after ${executeAfter.toISOString()}; until then it can be taken back with --cancel`,
+    `${key.label} will be destroyed after ${executeAfter.toISOString()}; until then --cancel cancels it`,
   )
 }
 
 async function cancel(context: CommandContext, o: DestroyOptions): Promise<void> {
-  context.ifStopped('nothing was changed, and the destruction is still scheduled: give the same command again')
+  context.ifStopped('nothing was changed, and the destruction is still scheduled: run the same command again')
   const reason = requireReason(o.reason)
   const { records, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
@@ -120,7 +120,7 @@ async function cancel(context: CommandContext, o: DestroyOptions): Promise<void>
   })
   if (o.dryRun === true) {
     await context.print.document({ dryRun: true, key: key.label, state: key.state, destruction: { id } })
-    return context.print.text(`would take back the destruction of ${key.label}`)
+    return context.print.text(`would cancel the destruction of ${key.label}`)
   }
   await context.print.document({ dryRun: false, key: key.label, state: 'DECRYPT_ONLY', destruction: { id } })
   await context.print.text(`${key.label} stays: it is DECRYPT_ONLY again`)
@@ -129,7 +129,7 @@ async function cancel(context: CommandContext, o: DestroyOptions): Promise<void>
 async function carryOut(context: CommandContext, o: DestroyOptions): Promise<ExitStatus | void> {
   const { records, config, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
-  const goesOn = 'maintenance carries it out, or the same command; see `sealfleet keys destructions`'
+  const goesOn = 'maintenance or the same command carries it out; see `sealfleet keys destructions`'
   context.ifStopped(`${key.label} is as it was, and its destruction still scheduled: ${goesOn}`)
   const [open] = await listDestructions(records, { keyId: key.id, only: 'open' })
   if (open === undefined)
@@ -138,7 +138,7 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
     })
   if (!open.due)
     throw new DestructionRefused('BAD_STATE', `${key.label} waits until ${open.executeAfter.toISOString()}`, {
-      fix: 'wait; or take it back with --cancel',
+      fix: 'wait, or cancel it with --cancel',
     })
   const store = await openStoreFor(context, config, 'read-write')
   const tokens = await openTokens(context, records)
@@ -159,7 +159,7 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
       codeOf,
       signal: context.signal,
       onProgress,
-      onStep: () => context.ifStopped(`the destruction of ${key.label} has begun and cannot be taken back: ${goesOn}`),
+      onStep: () => context.ifStopped(`the destruction of ${key.label} has begun and cannot be cancelled: ${goesOn}`),
     }),
   )
   if (result.outcome === 'refused') throw result.error
@@ -200,12 +200,12 @@ async function failureOf({ signal }: CommandContext, run: () => Promise<void>): 
 }
 
 function leftText(label: string): string {
-  return `${label}: another process is at it, or it has ended: see \`sealfleet keys destructions\``
+  return `${label}: another process is carrying it out, or it has ended: see \`sealfleet keys destructions\``
 }
 
 function days(text: string): number {
   const value = Number(text)
   if (!/^\d{1,5}(\.\d{1,30})?$/.test(text) || value > 3_650)
-    throw new InvalidArgumentError('It wants a number of days from 0 to 3650, written as digits: 7 or 0.5.')
+    throw new InvalidArgumentError('It must be a number of days from 0 to 3650, written as digits: 7 or 0.5.')
   return value
 }

@@ -7,11 +7,11 @@ import { table } from '../../../output/table.js'
 export function needsText({ database, store, lost, first, holds }: KeyNeeds): string {
   const lines = [
     `by the records: ${database.attempts} attempts of ${database.files} files (${database.open} under way, ${database.committed} committed, ${database.superseded} superseded)`,
-    `by the store:   ${store.looked} headers read, ${store.objects} under the key, ${store.beyondRecords} of these not among the records'`,
+    `by the store:   ${store.looked} headers read, ${store.objects} under the key, ${store.beyondRecords} of these not in the records`,
     `files lost:     ${lost}`,
     ...(store.unreadable === 0
       ? []
-      : [`nothing can be said of ${store.unreadable} objects: they are not sealed objects of a known version`]),
+      : [`${store.unreadable} objects could not be checked: they are not sealed objects of a known version`]),
     ...holds.map(({ fileId, reason, placedBy }) => `hold on ${fileId ?? 'the whole domain'}: ${reason} (${placedBy})`),
   ]
   if (first.length === 0) return lines.join('\n')

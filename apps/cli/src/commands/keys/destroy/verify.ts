@@ -58,7 +58,7 @@ export async function checkDestruction(
   }
   const copy = await readCopy(store, storeKey, signal)
   if (copy === undefined) problems.push(`there is no copy in the store at ${storeKey}`)
-  else if (!copy.equals(bytes)) problems.push(`the copy in the store at ${storeKey} says something else`)
+  else if (!copy.equals(bytes)) problems.push(`the copy in the store at ${storeKey} differs from the record`)
   const keys = await listMasterKeys(records)
   const key = keys.find(({ id }) => id === row.keyId)
   if (key?.state !== 'DESTROYED') problems.push(`the key is ${key?.state ?? 'not registered'}, not DESTROYED`)
