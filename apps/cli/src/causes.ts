@@ -1,12 +1,12 @@
 import { said } from './output/printable.js'
 
-/** So many causes are repeated; a real chain has one or two that say something new. */
+/** At most this many causes are repeated; a real chain has one or two that say something new. */
 const MOST = 3
 const DEPTH = 12
 
 /**
- * A sentence, and behind it what the causes of an error say themselves: cleaned (`said`), each once, and only what the
- * sentence does not say already.
+ * A sentence, followed by the messages of an error's causes: cleaned (`said`), each once, and only what the sentence
+ * does not contain already.
  *
  * @example withCauses('Redis at h:1 does not answer', new Error('connect ECONNREFUSED h:1'))
  */
@@ -27,7 +27,7 @@ type Node = Readonly<Record<string, unknown>>
 
 function wordsOf(node: Node): string {
   const { message, name } = node
-  // Prisma repeats the call, ioredis the command, with what was given to them.
+  // Prisma repeats the call and ioredis the command, with their arguments.
   if (typeof message !== 'string' || (typeof name === 'string' && name.startsWith('PrismaClient'))) return ''
   const words = said(message.replace(/,? ?with args beginning with:.*/s, ''))
   return /^(unknown|error|aggregateerror)$/i.test(words) ? '' : words
@@ -36,7 +36,7 @@ function wordsOf(node: Node): string {
 function saidAlready(sentence: string, words: string, { code }: Node): boolean {
   const lower = sentence.toLowerCase()
   if (lower.includes(words.toLowerCase())) return true
-  // `ENOENT: no such file …` of a sentence that has told of ENOENT with the path.
+  // Drops `ENOENT: no such file …` when the sentence already has ENOENT and the path.
   return typeof code === 'string' && /^E[A-Z0-9]{2,}$/.test(code) && sentence.includes(code)
 }
 

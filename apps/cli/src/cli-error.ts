@@ -1,7 +1,7 @@
 import { EXIT, type ExitStatus } from './exit-status.js'
 
 /**
- * An end that the command chose itself: its code, a sentence, and what to do about it. Errors of packages keep their
+ * An error that the command raises itself: its code, a sentence, and what to do about it. Errors of packages keep their
  * own classes; `describe-error.ts` turns both into one report.
  */
 export class CliError extends Error {
@@ -9,7 +9,7 @@ export class CliError extends Error {
   readonly code: string
   readonly fix: string | undefined
   readonly exitStatus: ExitStatus
-  /** what stands on lines of its own below the message, which is one line */
+  /** extra lines below the message, which is one line */
   readonly lines: readonly string[]
 
   constructor(
@@ -30,7 +30,7 @@ export function usageError(message: string, fix?: string): CliError {
   return new CliError('USAGE', message, { exitStatus: EXIT.usage, ...(fix === undefined ? {} : { fix }) })
 }
 
-/** Something named on the command line that isn't there: status 4. */
+/** Something named on the command line that does not exist: status 4. */
 export function missingError(code: string, message: string, fix?: string): CliError {
   return new CliError(code, message, { exitStatus: EXIT.missing, ...(fix === undefined ? {} : { fix }) })
 }

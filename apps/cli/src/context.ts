@@ -5,7 +5,7 @@ import type { ViewOptions } from './output/view.js'
 import { AsyncDisposableStack } from '@sealfleet/runtime'
 import { createSettings, type Settings } from './input/settings.js'
 
-/** What every verb is given. */
+/** What every command receives. */
 export interface CommandContext extends AsyncDisposable {
   readonly io: Io
   readonly print: Printer
@@ -14,8 +14,8 @@ export interface CommandContext extends AsyncDisposable {
   /** closes something when the command ends, however it ends */
   defer(close: () => unknown): void
   /**
-   * What a person is told when a signal stops the command from here on: what is left behind, and how it goes on. The last one
-   * said counts. Without any, that the same command goes on or begins again.
+   * Sets the advice for a signal that stops the command from here on: what is left behind, and how to continue. The
+   * last call counts. By default: the same command continues or starts again.
    */
   ifStopped(fix: string): void
 }
@@ -34,7 +34,7 @@ export function createContext(
   ifStopped: CommandContext['ifStopped'] = () => undefined,
 ): CommandContext {
   const closers = new AsyncDisposableStack()
-  // Each object that is read side by side listens to it; so many of them are meant.
+  // Each object that is read concurrently listens to it, so this many listeners are intended.
   setMaxListeners(0, io.signal)
   const warnings: string[] = []
   const settings = createSettings(io, o.config, (text) => warnings.push(text))

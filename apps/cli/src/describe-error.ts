@@ -7,21 +7,21 @@ import { EXIT, type ExitStatus } from './exit-status.js'
 import { hasCode } from './files/errno.js'
 import { oneLine } from './output/printable.js'
 
-/** An error as the user meets it. */
+/** An error as the user sees it. */
 export interface ErrorReport {
   readonly code: string
   /** one line, whatever it repeats from outside */
   readonly message: string
-  /** what stands on lines of its own below it */
+  /** extra lines below it */
   readonly lines?: readonly string[]
   readonly fix?: string
   readonly exitStatus: ExitStatus
 }
 
 /**
- * Turns whatever a command threw into code, sentence, fix and exit status. Our own errors speak for themselves, drivers'
- * errors get the sentence of their failure code; what the causes say follows, cleaned and once. The advice is for someone
- * who has given a command, not for the fleet's on-call.
+ * Turns any thrown value into code, sentence, fix and exit status. Our own errors keep their messages, drivers' errors
+ * get the sentence of their failure code; the causes' messages follow, cleaned and once. The advice is for the user of
+ * a command, not for the fleet's on-call.
  */
 export function describeError(thrown: unknown, during?: ClassifyContext['during']): ErrorReport {
   const error = firstFailure(thrown)
@@ -60,7 +60,7 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
   }
 }
 
-/** To a producer these mean that a request is wrong; anyone who typed a command has typed something wrong. */
+/** For a producer these mean a wrong request; for the user of a command, wrong arguments. */
 const OF_ARGUMENTS = {
   INVALID: { code: 'USAGE', exitStatus: EXIT.usage, fix: 'see --help of the command' },
   CONFLICT: { code: 'CONFLICT', exitStatus: EXIT.failed, fix: 'look at what exists, and give another name or the same values' },
@@ -68,7 +68,7 @@ const OF_ARGUMENTS = {
 
 function usualFix(code: string): string | undefined {
   if (code === 'USAGE') return OF_ARGUMENTS.INVALID.fix
-  // Theirs is for a file that was cancelled; here someone has answered no.
+  // The list's advice is for a cancelled file; here the user has answered no.
   if (code === 'CANCELLED') return 'run the command again, and type exactly what it asks for'
   return isFailureCode(code) ? adviceFor(code, 'command') : undefined
 }
@@ -79,7 +79,7 @@ function causeOf(error: unknown): unknown {
 
 const LONGEST = 2_000
 
-/** A message that repeats what was typed (a pasted file, a name that drives a terminal) stays one line that can be read. */
+/** Keeps a message that repeats user input (a pasted file, control characters) one readable line. */
 export function shortened(message: string): string {
   const shown = oneLine(message)
   return shown.length <= LONGEST ? shown : `${shown.slice(0, LONGEST)}… (${shown.length} characters)`
@@ -96,7 +96,7 @@ function firstFailure(error: unknown): unknown {
   return isSuppressed ? firstFailure(error.suppressed) : error
 }
 
-/** What the closed list says about a code that a record holds. */
+/** The closed list's text for a code in a record. */
 export function explainCode(code: string): { readonly code: string; readonly message: string; readonly fix: string } {
   if (!isFailureCode(code)) return { code, message: 'the file was not stored', fix: 'see `sealfleet trace ID`' }
   const { summary, fix } = FAILURES[code]

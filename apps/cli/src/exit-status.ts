@@ -1,5 +1,5 @@
 /**
- * What a script learns from `sealfleet`'s end. The numbers are part of the interface: scripts branch on them.
+ * The exit statuses of `sealfleet`. The numbers are part of the interface: scripts branch on them.
  */
 export const EXIT = {
   done: 0,

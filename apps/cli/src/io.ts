@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 /** A stream that may be a terminal. `process.stdout` is one; tests hand in their own. */
 export type Terminal = Writable & { readonly isTTY?: boolean; readonly columns?: number }
 
-/** All that a command sees of the process around it. Only `main.ts` makes one from the real process. */
+/** Everything that a command sees of its process. Only `main.ts` creates one from the real process. */
 export interface Io {
   readonly stdin: Readable
   readonly stdout: Terminal

@@ -9,7 +9,7 @@ import { run } from './program.js'
 /** The composition root: the only place that reads the process's environment, arguments, streams and signals. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** A command that has not stopped after this, milliseconds, says that it will. */
+/** A command that has not stopped after this, milliseconds, reports that it is stopping. */
 const PATIENCE_MS = 1_000
 const STOPPING = 'stopping: work in progress finishes first; the same signal again stops at once\n'
 
@@ -20,20 +20,20 @@ function onSignal(signal: NodeJS.Signals): void {
   if (received !== undefined) return die(signal)
   received = signal
   abort.abort(new Interrupted(signal))
-  // What must not be torn in two (a key that the HSM is making, a transaction) is waited for, and that is said.
+  // Work that must not be interrupted (a key that the HSM is creating, a transaction) finishes first; this reports it.
   setTimeout(() => process.stderr.write(STOPPING), PATIENCE_MS).unref()
 }
 
 /** Ends the process by the signal itself, so that a shell sees what happened; no temporary file stays behind. */
 function die(signal: NodeJS.Signals): void {
   removeUnfinished()
-  // Progress bars hide the cursor while they are there.
+  // Progress bars hide the cursor.
   if (process.stderr.isTTY) process.stderr.write('\u001b[?25h')
   for (const name of SIGNALS) process.off(name, onSignal)
   process.kill(process.pid, signal)
 }
 
-/** A user without an entry in the system's list (a container's) is its number. */
+/** A user without an entry in the system's list (a container's) is named by its number. */
 function userName(): string {
   try {
     return userInfo().username
@@ -42,7 +42,7 @@ function userName(): string {
   }
 }
 
-/** What goes to a full disk must not look like what was written. */
+/** A failed write to standard output must not look like success. */
 function unwritable(error: Error): CliError {
   return new CliError('OUTPUT_IO', `standard output cannot be written to (${errnoOf(error) ?? error.name})`, {
     exitStatus: EXIT.failed,
@@ -52,7 +52,7 @@ function unwritable(error: Error): CliError {
 }
 
 for (const name of SIGNALS) process.on(name, onSignal)
-// A reader that goes away is seen where it is written to (EPIPE); the event alone must not end the process.
+// A closed reader is noticed at the write (EPIPE); the event alone must not end the process.
 process.stdout.on('error', (error: Error) =>
   abort.abort(hasCode(error, 'EPIPE') ? new Interrupted('SIGPIPE') : unwritable(error)),
 )
@@ -66,5 +66,5 @@ process.exitCode = await run(process.argv.slice(2), {
   cwd: process.cwd(),
   signal: abort.signal,
 })
-// A signal that came when all was done changes nothing: anyone who gives the command again would do it twice.
+// A signal after the work was done changes nothing: running the command again would do it twice.
 if (received !== undefined && process.exitCode !== EXIT.done) die(received)

@@ -33,7 +33,7 @@ import { write, type Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
 import { reportError, type Runner } from './verb.js'
 
-/** The verbs as `--help` shows them: what is done every day first, what is done once in a life last. */
+/** The commands as `--help` shows them: everyday commands first, rare ones last. */
 const GROUPS: readonly (readonly [heading: string, verbs: readonly ((program: Command, runner: Runner) => void)[]])[] =
   [
     ['Files:', [enqueueVerb, statusVerb, listVerb, traceVerb, restoreVerb, verifyVerb, rmVerb, shredVerb]],
@@ -71,7 +71,7 @@ export async function run(args: readonly string[], io: Io): Promise<ExitStatus> 
   }
 }
 
-/** The command tree; building it does nothing. */
+/** Builds the command tree, without side effects. */
 export function createProgram(runner: Runner, onError: (text: string) => void = () => undefined): Command {
   const program = new Command('sealfleet')
     .description('Keeps very many files sealed under keys from an HSM, in S3.')
@@ -90,7 +90,7 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
   }
   program.commandsGroup('Help:').helpCommand(true)
   addExamples(program)
-  // Last, so that verbs don't inherit it: `--version` after a verb is the verb's own (`keys destroy --version 3`).
+  // Last, so that commands do not inherit it: `--version` after a command is its own (`keys destroy --version 3`).
   program.enablePositionalOptions()
   return program
 }

@@ -7,20 +7,20 @@ import { write, type Io } from './io.js'
 import { createPrinter, toJson, type Printer } from './output/printer.js'
 import { inView } from './output/view.js'
 
-/** What a verb does with its arguments; what it returns is the exit status, nothing means done. */
+/** The action of a command; it returns the exit status, undefined for done. */
 export type Action<O extends CommonOptions> = (
   context: CommandContext,
   args: readonly string[],
   options: O,
 ) => Promise<ExitStatus | void>
 
-/** Connects verbs to one run of the program: its Io, and where the exit status goes. */
+/** Connects commands to one run of the program: its Io and its exit status. */
 export interface Runner {
   readonly io: Io
   end(status: ExitStatus): void
 }
 
-/** Options that every verb has; `changes` adds --dry-run. */
+/** Options of every command; `changes` adds --dry-run. */
 export function commonOptions(command: Command, o: { changes: boolean }): Command {
   command
     .option('--json', 'print JSON for programs')
@@ -34,7 +34,7 @@ export function commonOptions(command: Command, o: { changes: boolean }): Comman
 /** Runs `action` when the command is chosen; errors become a report and an exit status, never a stack. */
 export function perform<O extends CommonOptions>(command: Command, runner: Runner, action: Action<O>): void {
   command.action(async (...given: unknown[]) => {
-    // A verb that has parts (`doctor`, `doctor hsm`) takes the common options in front of the part as well.
+    // A command with subcommands (`doctor`, `doctor hsm`) accepts the common options before the subcommand as well.
     const options = command.optsWithGlobals<O>()
     const args = given.slice(0, -2).flatMap((value) => (value === undefined ? [] : (value as string | string[])))
     const print = createPrinter(runner.io, options.json === true)
@@ -54,7 +54,7 @@ async function runAction(
     await using context = createContext(io, options, print, (fix) => (goesOn = fix))
     return (await action(context)) ?? EXIT.done
   } catch (error) {
-    // Whatever an abort tore down complains in its own words; the reason is the signal.
+    // What the abort interrupted throws its own error; the reason is the signal.
     const cause: unknown = io.signal.aborted ? io.signal.reason : error
     const described = describeError(cause)
     const report = cause instanceof Interrupted && goesOn !== undefined ? { ...described, fix: goesOn } : described
@@ -63,12 +63,12 @@ async function runAction(
   }
 }
 
-/** `sealfleet restore … | head`: anyone who closed the pipe has what it wanted, and no one is left to be told. */
+/** `sealfleet restore … | head`: the reader closed the pipe and needs no report. */
 function readerIsGone(signal: AbortSignal): boolean {
   return signal.reason instanceof Interrupted && signal.reason.signalName === 'SIGPIPE'
 }
 
-/** The error as JSON where results go, or as lines on stderr. A reader that went away is told nothing. */
+/** Prints the error as JSON where results go, or as lines on stderr. Nothing is printed for a closed pipe. */
 export async function reportError(io: Io, print: Printer, report: ErrorReport): Promise<void> {
   const { code, fix } = report
   const message = wholeMessage(report)

@@ -30,7 +30,7 @@ export function shownBytes(name: Uint8Array): string {
   return shown
 }
 
-/** Where a path really leads, as text. Throws SOURCE_NAME when a name on that way is none, else the system's errors. */
+/** The real path, as text. Throws SOURCE_NAME when a name in it is not UTF-8, else the system's errors. */
 export async function realText(file: string, shown: string): Promise<string> {
   const real = await realpath(file, { encoding: 'buffer' })
   if (isText(real)) return real.toString('utf8')
@@ -52,15 +52,15 @@ interface Lost {
 }
 
 /**
- * What a pattern's walk meets: names that are no text are matched as Node shows them, and remembered, since what is shown does
- * not lead to them.
+ * What a pattern's walk finds. Names that are not UTF-8 are matched as Node shows them and remembered, since the shown
+ * name does not lead to the file.
  */
 export class PatternNames {
   readonly #descends: boolean
   readonly #lost = new Map<string, Lost[]>()
   /** Folders into which the pattern would have led. */
   readonly folders: Lost[] = []
-  /** Folders that the pattern leads into and that could not be read: the walk itself goes on without them. */
+  /** Folders that the pattern leads into and that could not be read; the walk continues without them. */
   readonly unread: { readonly folder: string; readonly error: Error }[] = []
 
   constructor(pattern: string) {

@@ -3,7 +3,7 @@ import { humanTime } from '../output/units.js'
 
 const WORDS = { REMOVED: 'removed', EXPIRED: 'deleted past its retention', SHREDDED: 'shredded' } as const
 
-/** What became of a DELETED file, when, by whom. Undefined for any other file, and where no one wrote it down. */
+/** How a file was DELETED, when, by whom. Undefined for any other file, and when it was not recorded. */
 export function deletionText({ deletion }: Pick<FileRow, 'deletion'>): string | undefined {
   if (deletion === null) return undefined
   const { kind, at, by, sweptAt } = deletion

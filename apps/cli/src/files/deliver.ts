@@ -36,7 +36,7 @@ export async function rehearseDelivery({ io }: CommandContext, { output, force }
   void file
 }
 
-/** Bars would be drawn into a file that is printed on the same terminal. */
+/** Bars would be mixed into a file that is printed on the same terminal. */
 export function wantsNoProgress(context: CommandContext, { output }: Destination): boolean {
   return context.print.json || ((output === undefined || output === '-') && context.io.stdout.isTTY === true)
 }

@@ -16,7 +16,7 @@ export type Entry = {
   | { readonly stats?: undefined; readonly reason: string }
 )
 
-/** The system's error about a place in a folder: through a descriptor it names none that people know. */
+/** The system's error about a folder entry, with a readable path: errors through a descriptor have none. */
 export class EntryError extends Error {
   override readonly name = 'EntryError'
   /** as people know it */
@@ -62,7 +62,7 @@ export async function* entriesBelow(folder: OpenFolder): AsyncGenerator<Entry, v
   }
 }
 
-/** Undefined for what is no folder any more. */
+/** Undefined when it is no longer a folder. */
 async function childOrUndefined(folder: OpenFolder, name: string): Promise<OpenFolder | undefined> {
   try {
     return await folder.child(name)
@@ -77,7 +77,7 @@ async function looked(folder: OpenFolder, name: string, entry: Dirent<Buffer>): 
   try {
     stats = await lstat(folder.at(name), { bigint: true })
   } catch (error) {
-    // Removed since the folder was read: as if it had not been there.
+    // Removed since the folder was read: ignored.
     if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }

@@ -21,7 +21,7 @@ export interface FoundFile extends Placement {
   readonly mtimeNs: bigint
 }
 
-/** What lay in a folder and is no regular file: reported, never followed. */
+/** Entries of a folder that are not regular files: reported, never followed. */
 export interface Skipped {
   readonly shown: string
   readonly reason: string
@@ -49,8 +49,8 @@ export interface ExpandOptions {
  * glob characters that isn't a path by itself a pattern. Symbolic links and special files inside folders are skipped
  * and reported; named directly they are an error, except a link to a regular file under the same root.
  *
- * Folders are read through descriptors, so that one that is swapped for a link meanwhile shows nothing of elsewhere. What a
- * root refuses (hard links) is skipped in folders and an error when it is named.
+ * Folders are read through descriptors, so that a folder swapped for a link meanwhile does not lead elsewhere. A file
+ * that its root refuses (hard links) is skipped in folders and an error when it is named.
  *
  * Throws SOURCE_MISSING (status 4), SOURCE_NOT_REGULAR, SOURCE_HARD_LINKED or SOURCE_OUTSIDE_ROOT (status 1) before anything
  * is enqueued.
@@ -71,7 +71,9 @@ export async function expandPaths(given: readonly string[], o: ExpandOptions): P
   return { files: [...files.values()], skipped: [...skipped.values()], unnameable: [...unnameable.values()] }
 }
 
-/** What can't be read is named, with who has no right to it; workers may have it, but its files could not be listed here. */
+/**
+ * Names what cannot be read, and the user without the right. Workers may have it, but the files cannot be listed here.
+ */
 async function expandOrExplain(argument: string, o: ExpandOptions): Promise<Expansion> {
   try {
     return await expandOne(argument, o)
@@ -147,7 +149,7 @@ async function expandPattern(pattern: string, o: ExpandOptions): Promise<Expansi
 async function walk(folder: string, o: ExpandOptions): Promise<Expansion> {
   const found = new Found()
   await using opened = await OpenFolder.open(folder)
-  // Where the open folder really is; its path could lead elsewhere by now.
+  // The real place of the open folder; its path could lead elsewhere by now.
   const real = await realText(opened.at('.'), show(folder, o.cwd))
   if (placeInRoot(`${real}/.`, o.resolved) === undefined) {
     throw outsideRoots(show(folder, o.cwd), `${real}/x`, o.roots, o.only)
@@ -168,7 +170,7 @@ class Found implements Expansion {
   readonly skipped: Skipped[] = []
   readonly unnameable: Skipped[] = []
 
-  /** A file in a folder or of a pattern: what its root refuses is skipped, as links are. */
+  /** A file in a folder or of a pattern; one that its root refuses is skipped, as links are. */
   add(one: FoundFile | CliError): void {
     if (!(one instanceof CliError)) this.files.push(one)
     else if (one instanceof HardLinked) this.skipped.push({ shown: one.shown, reason: HARD_LINKED })

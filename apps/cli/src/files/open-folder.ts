@@ -3,7 +3,7 @@ import { lstat, mkdir, open, stat, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { hasCode } from './errno.js'
 
-/** Which file or folder it is, whatever names lead to it. */
+/** The identity of a file or folder, whatever its name. */
 export interface Identity {
   readonly dev: bigint
   readonly ino: bigint
@@ -64,7 +64,7 @@ export class OpenFolder implements AsyncDisposable, Identity {
     return new OpenFolder(...(await opened(inner, FOLDER | constants.O_NOFOLLOW)), shown, { folder: this, name })
   }
 
-  /** True while the names that led here still do: no folder of the chain was moved away or replaced. */
+  /** True while the path still leads here: no folder of the chain was moved or replaced. */
   async isInPlace(): Promise<boolean> {
     try {
       const above = this.#above
@@ -79,7 +79,7 @@ export class OpenFolder implements AsyncDisposable, Identity {
     }
   }
 
-  /** Makes new names durable. */
+  /** Syncs the folder, so that new names are durable. */
   async sync(): Promise<void> {
     try {
       await this.#handle.sync()

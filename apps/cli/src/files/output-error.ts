@@ -25,7 +25,7 @@ export function unsafeOutput(message: string): CliError {
   })
 }
 
-/** What no other file of the run would be spared: no room, no more descriptors, a disk that takes nothing. */
+/** Failures that every other file of the run would have, too: no room, no descriptors, a read-only disk. */
 const FOR_ALL: Readonly<Record<string, string>> = {
   ENOSPC: 'no space is left there',
   EDQUOT: 'your quota there is used up',
@@ -34,7 +34,7 @@ const FOR_ALL: Readonly<Record<string, string>> = {
   ENFILE: 'the system cannot open more files',
 }
 
-/** In words, why writing anything more is pointless; undefined for what concerns one file alone. */
+/** Why writing more files is pointless; undefined for a failure of one file alone. */
 export function whyAllFail(error: unknown): string | undefined {
   const errno = errnoOf(error) ?? (error instanceof CliError ? errnoOf(error.cause) : undefined)
   return errno === undefined ? undefined : FOR_ALL[errno]

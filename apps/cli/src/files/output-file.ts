@@ -8,7 +8,7 @@ import { outputError, unsafeOutput } from './output-error.js'
 import { isSame, OpenFolder, type Identity } from './open-folder.js'
 import { partName, removeStaleParts } from './part-files.js'
 
-/** Files that are being written at this moment; a second signal removes them without waiting for anything. */
+/** Files that are being written now; a second signal removes them without waiting. */
 const unfinished = new Set<OutputFile>()
 
 /** Removes every temporary file at once, synchronously: for the moment before the process dies of a signal. */
@@ -18,9 +18,9 @@ export function removeUnfinished(): void {
 }
 
 export interface CreateOptions {
-  /** replaces a file that is there */
+  /** replaces an existing file */
   readonly force: boolean
-  /** what to do about a name that is taken, for verbs without --force */
+  /** what to do about a name that is taken, for commands without --force */
   readonly ifTaken?: string | undefined
 }
 

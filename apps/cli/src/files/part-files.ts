@@ -6,8 +6,9 @@ import { hasCode } from './errno.js'
 import { descriptorsHavePaths, type OpenFolder } from './open-folder.js'
 
 /**
- * Names of unfinished files: `.sealfleet-HOST-PID-START.RANDOM.part`. They say which process writes them, so that what a
- * killed one left can be told from what a running one needs. HOST covers the machine and its namespace of process ids.
+ * Names of unfinished files: `.sealfleet-HOST-PID-START.RANDOM.part`. They name the writing process, so that
+ * leftovers of a killed process can be told from files of a running one. HOST covers the machine and its namespace of
+ * process ids.
  */
 const PART = /^\.sealfleet-([0-9a-f]{8})-(\d{1,10})-(\d{1,20})\.[0-9a-f]{16}\.part$/
 
@@ -19,7 +20,7 @@ const seen = new Set<string>()
 
 /**
  * Removes unfinished files that processes of this machine left in a folder when they were killed; once a folder and run.
- * Those of running processes, of other machines and of other users stay. Never throws for what another one removed.
+ * Those of running processes, of other machines and of other users stay. Ignores files that another process removed.
  */
 export async function removeStaleParts(folder: OpenFolder): Promise<void> {
   const id = `${folder.dev}:${folder.ino}`

@@ -41,7 +41,7 @@ export function placeInRoot(real: string, roots: readonly Root[]): Placement | u
   return undefined
 }
 
-/** A path that no root holds: says which there are, and how to add one. */
+/** The error for a path outside all roots: names the roots, and how to add one. */
 export function outsideRoots(file: string, real: string, roots: ReadonlyMap<string, string>, only?: string): CliError {
   const among = only === undefined ? 'no root holds it' : `root "${only}" doesn't hold it`
   return new CliError('SOURCE_OUTSIDE_ROOT', `${printable(file)}: ${among}; ${known(roots)}`, {

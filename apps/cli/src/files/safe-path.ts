@@ -26,7 +26,7 @@ export interface PlaceBelow extends AsyncDisposable {
 
 /**
  * Opens the folders of `relative` below `output`, one in the other, made where missing. None of them is opened through a
- * link, whatever happens to them meanwhile: what is written there stays below `output`. Throws OUTPUT_UNSAFE.
+ * link, even if they change meanwhile, so files stay below `output`. Throws OUTPUT_UNSAFE.
  */
 export async function placeBelow(output: OpenFolder, relative: string): Promise<PlaceBelow> {
   if (!isPlainRelative(relative)) {

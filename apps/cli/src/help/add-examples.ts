@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
 import { EXAMPLES } from './examples.js'
 
-/** The words that name a verb, without the program: `keys rotate`. */
+/** The words that name a command, without the program: `keys rotate`. */
 export function verbPath(command: Command): string {
   const above = command.parent
   return above?.parent ? `${verbPath(above)} ${command.name()}` : command.name()
 }
 
-/** Puts the examples of each verb at the end of its help. */
+/** Adds the examples of each command to the end of its help. */
 export function addExamples(command: Command): void {
   for (const verb of command.commands) {
     const examples = EXAMPLES[verbPath(verb)]

@@ -1,4 +1,4 @@
-/** Each verb's examples, by the words that name it. A test runs each through the parser, and misses none. */
+/** Each command's examples, by the words that name it. A test parses each and checks that every command has one. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   enqueue: [
     'sealfleet enqueue invoices/2026 --wait',

@@ -6,9 +6,9 @@ import { EXIT } from '../exit-status.js'
 import { write, type Io } from '../io.js'
 
 /**
- * Lets a person type what is to happen before it does. Resolves when they typed `word`; what is at stake has been said before.
- * @throws USAGE when no one can be asked (no terminal, or --json), CANCELLED when they typed something else or nothing; the
- * signal's reason
+ * Asks the user to type `word` before an irreversible action, whose effect was shown before. Resolves when they typed
+ * it.
+ * @throws USAGE without a terminal or with --json, CANCELLED for any other answer; the signal's reason
  */
 export async function confirm(context: CommandContext, word: string): Promise<void> {
   const { io, signal } = context
@@ -35,7 +35,7 @@ async function typedLine(stdin: Io['stdin'], signal: AbortSignal): Promise<strin
   }
 }
 
-/** Whether someone is there who can be asked: a person at a terminal. */
+/** Whether a person at a terminal can be asked. */
 export function canAsk({ io: { stdin }, print }: Pick<CommandContext, 'io' | 'print'>): boolean {
   return !print.json && 'isTTY' in stdin && stdin.isTTY === true
 }

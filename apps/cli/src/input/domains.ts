@@ -3,7 +3,7 @@ import type { DomainPolicy, Records } from '@sealfleet/records'
 import { missingError } from '../cli-error.js'
 import { printable } from '../output/printable.js'
 
-/** In an error; a fleet may have thousands. */
+/** Domains that an error names; a fleet may have thousands. */
 const MOST_NAMED = 10
 
 /** The key domain that a user named: by id (`default` or a UUID) or by its name. Throws NOT_FOUND (status 4). */
@@ -21,7 +21,7 @@ export async function findDomain(records: Records, idOrName: string): Promise<Do
       : `see \`sealfleet domains list\`; make one with \`sealfleet domains add NAME\``
   throw missingError(
     'NOT_FOUND',
-    `there is no key domain "${printable(idOrName)}"; there ${known === '' ? 'is none' : `is ${known}`}`,
+    `there is no key domain "${printable(idOrName)}"; ${known === '' ? 'none exists yet' : `known: ${known}`}`,
     fix,
   )
 }

@@ -17,14 +17,14 @@ export function parseSource(text: string): { readonly root: string; readonly pat
   return root === undefined || path === undefined ? undefined : { root, path }
 }
 
-/** The file id that is meant: a UUID, or the foreign id the file was enqueued with (`--id`). */
+/** The file id: a UUID, or derived from the foreign id the file was enqueued with (`--id`). */
 export function fileIdOf(given: string): string {
   return toFileId(given)
 }
 
 /**
- * The id of the file that is meant: by its id, its foreign id, or its source as `list` prints it (`inbox:2026/a.pdf`). A source
- * that was sealed several times is taken where one of them alone is in a state of `wanted`.
+ * The id of the named file: by its id, its foreign id, or its source as `list` prints it (`inbox:2026/a.pdf`). A source
+ * that was sealed several times is accepted when only one of its files is in a state of `wanted`.
  * @throws CliError AMBIGUOUS (status 2) with the ids; NOT_FOUND (status 4)
  */
 export async function findFileId(records: Records, given: string, wanted?: readonly FileState[]): Promise<string> {

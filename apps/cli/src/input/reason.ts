@@ -3,8 +3,8 @@ import { usageError } from '../cli-error.js'
 const LONGEST = 2_000
 
 /**
- * A sentence that a person gives for the records (a reason, what becomes of backups), without blanks around it. Its limits are said
- * here, before anything is asked of anybody; the database has the same.
+ * A sentence from the user for the records (a reason, what becomes of backups), trimmed. Its limits are checked here,
+ * before anything else; the database has the same.
  * @throws USAGE when it is missing, empty, too long, or holds a zero
  */
 export function requireReason(
@@ -23,7 +23,7 @@ export function requireReason(
   return trimmed
 }
 
-/** The same where it may be left out. */
+/** The same for an optional reason. */
 export function requireReasonIfGiven(text: string | undefined): string | undefined {
   return text === undefined ? undefined : requireReason(text)
 }

@@ -1,9 +1,9 @@
 import { ConfigError, findEnvFile, loadConfig, type Config, type Need } from '@sealfleet/config'
 import type { Io } from '../io.js'
 
-/** Reads the sections that a verb needs; a section no one asks for may be missing or wrong. */
+/** Reads the sections that a command needs; other sections may be missing or wrong. */
 export interface Settings {
-  /** the file they come from beside the environment */
+  /** the file that they come from besides the environment */
   readonly configFile: string | undefined
   load<N extends Need>(needs: readonly N[], overrides?: Readonly<Record<string, string>>): Config<N>
 }
@@ -37,7 +37,7 @@ export function createSettings(io: Io, configFile: string | undefined, onWarning
   }
 }
 
-/** The env file of the folder, for a hint: one that would be refused anyway is none. */
+/** The env file of the folder, for a hint; not one that would be refused. */
 function passedOver(cwd: string): string | undefined {
   try {
     return findEnvFile(cwd)

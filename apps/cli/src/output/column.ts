@@ -1,4 +1,4 @@
-/** A column: its heading, and on which side its cells stand. Numbers and sizes stand right. */
+/** A column: its heading and alignment. Numbers and sizes are right-aligned. */
 export interface Column {
   readonly title: string
   readonly align?: 'left' | 'right'

@@ -1,7 +1,7 @@
 import type { Io } from '../io.js'
 import { createStatusLine } from './status-line.js'
 
-/** How far a walk of unknown length is. */
+/** Shows the progress of a walk of unknown length. */
 export interface Counter {
   update(n: number): void
   stop(): void

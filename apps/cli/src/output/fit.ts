@@ -3,7 +3,7 @@ import type { Column } from './column.js'
 
 /** Between two columns. */
 const GAP = 2
-/** A text that is cut keeps so many columns while others can give way. */
+/** A cut text keeps this many columns while others can be cut. */
 const READABLE = 24
 /** Ids, digests, times: what is copied or compared, and so is cut last. */
 const WHOLE = /^(?:-|[0-9a-f-]{32,}|\d{4}-\d\d-\d\dT\S+|[\d.,:]+(?: [A-Za-z]+)?)?$/
@@ -64,9 +64,9 @@ export function folded(text: string, width: number): readonly string[] {
   let space = -1
   for (const piece of piecesOf(text)) {
     const columns = displayWidth(piece)
-    // What stands after the space may be too long for the piece as well: then it is a line of its own.
+    // The part after the space may be too long as well: then it gets its own line.
     while (used + columns > width && line.length > 0) {
-      // The space itself stays at the end of its line: what is folded can be put together again.
+      // The space stays at the end of its line, so that folded text can be joined again.
       const at = space > 0 ? space + 1 : line.length
       lines.push(line.slice(0, at).join(''))
       line = line.slice(at)

@@ -1,10 +1,10 @@
 import { humanDuration, humanSize } from './units.js'
 
-/** A rate is that of the last so many milliseconds: what was fast an hour ago says little of what is left. */
+/** The window of the rate, milliseconds: the speed of an hour ago says little about the remaining time. */
 const WINDOW_MS = 15_000
 const SAMPLE_MS = 250
 
-/** How fast something of a known size goes on, and when it will be done. */
+/** The rate of work of a known size, and the time left. */
 export class Pace {
   readonly #total: number
   readonly #unit: string | undefined
@@ -40,7 +40,7 @@ export class Pace {
     const at = this.#now()
     const last = this.#samples.at(-1)
     if (last === undefined || at - last.at >= SAMPLE_MS) this.#samples.push({ at, done })
-    // One older than the window stays, so that the window is always covered.
+    // One sample older than the window stays, so that the window is always covered.
     while ((this.#samples[1]?.at ?? at) < at - WINDOW_MS) this.#samples.shift()
     const [first] = this.#samples
     if (first === undefined || at - first.at < SAMPLE_MS || done === 0) return undefined

@@ -2,9 +2,9 @@ import { wantsColour, write, type Io } from '../io.js'
 import { oneLine, printableJson } from './printable.js'
 
 /**
- * What a command says. With `--json`, stdout holds JSON alone: one document, or one per line for verbs that go on for
- * long. Without it, stdout holds the result for people and stderr what goes on meanwhile. When stdout carries a file's
- * bytes (`-o -`), everything said goes to stderr.
+ * The output of a command. With `--json`, stdout holds only JSON: one document, or one per line for commands that run
+ * for long. Without it, stdout holds the result as text and stderr the remarks and progress. When stdout carries a
+ * file's bytes (`-o -`), all output goes to stderr.
  */
 export interface Printer {
   readonly json: boolean
@@ -26,11 +26,11 @@ export type Style = 'good' | 'bad' | 'dim' | 'bold'
 /** ECMA-48 SGR: on and off. (Node's styleText looks at the environment by itself, differently from version to version.) */
 const STYLES = { good: [32, 39], bad: [31, 39], dim: [2, 22], bold: [1, 22] } as const
 
-/** Line breaks and the colours above: all that a text for people may hold besides what `oneLine` lets pass. */
+/** Line breaks and the colours above: allowed in text besides what `oneLine` lets pass. */
 // eslint-disable-next-line no-control-regex -- it looks for them
 const OURS = /(\n|\u001b\[(?:3[129]|[12]|22)m)/
 
-/** The net on the way out: texts from outside are escaped where they enter a text, and what was forgotten is here. */
+/** A last safeguard: texts from outside are escaped where they enter a message; this catches what was forgotten. */
 function screened(text: string): string {
   return text
     .split(OURS)
@@ -39,8 +39,8 @@ function screened(text: string): string {
 }
 
 /**
- * JSON in which bytes are hexadecimal and integers beyond 2^53 are strings. Texts are exact, with JSON's escapes for what a
- * terminal must not get.
+ * JSON in which bytes are hexadecimal and integers beyond 2^53 are strings. Texts are exact, with JSON's escapes for
+ * characters that a terminal must not receive.
  */
 export function toJson(value: unknown, indent?: number): string {
   return printableJson(JSON.stringify(plain(value), null, indent))

@@ -4,20 +4,20 @@ import { printable } from './printable.js'
 import { Pace } from './pace.js'
 import { humanSize } from './units.js'
 
-/** How a verb shows that it goes on: bars on a terminal's stderr, now and then a plain line elsewhere, or nothing. */
+/** Shows progress: bars on a terminal's stderr, a plain line at intervals elsewhere, or nothing. */
 export interface Progress {
   /** `done` of `total` bytes of the item; the first call makes its bar */
   update(item: string, done: number, total: number): void
-  /** the item is over; `line` says how, for those without bars */
+  /** the item has ended; `line` is its outcome, shown where there are no bars */
   finish(item: string, bytes: number, line: string): void
-  /** says something between bars or lines */
+  /** prints a line between bars or lines */
   note(text: string): void
-  /** stops timers; the bar of the whole stays, full when all is over. Nothing may be updated afterwards. Any number of calls. */
+  /** stops timers; the total bar stays, full when all items ended. No update may follow. May be called repeatedly. */
   stop(): void
 }
 
 export interface ProgressOptions {
-  /** what the bars count, for the total's name */
+  /** the noun that the total bar shows */
   readonly noun: string
   readonly items: number
   readonly totalBytes: number
@@ -26,7 +26,7 @@ export interface ProgressOptions {
 
 const BARS = 5
 const LINE_EVERY_MS = 5_000
-/** off a terminal, more items than this are summed up instead of listed */
+/** off a terminal, more items than this are summarised instead of listed */
 const LIST_AT_MOST = 50
 
 export function createProgress(io: Io, o: ProgressOptions): Progress {
@@ -106,7 +106,7 @@ class Bars implements Progress {
     let done = this.#finishedBytes
     for (const item of this.#items.values()) done += item.done
     const all = Math.max(1, totalBytes)
-    // Sizes may have changed meanwhile: what is over is full, whatever was counted.
+    // Sizes may have changed meanwhile: an ended item is shown as full.
     const over = this.#finished >= items || (items === 1 && done >= totalBytes)
     this.#total.update(over ? all : Math.min(done, all), {
       name: `${this.#finished}/${items} ${noun}, ${this.#pace.text(done)}`,

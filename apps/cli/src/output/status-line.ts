@@ -1,11 +1,11 @@
 import type { Io } from '../io.js'
 
-/** One line that says how far something is: rewritten on a terminal, a line now and then elsewhere. */
+/** One line of progress: rewritten on a terminal, printed at intervals elsewhere. */
 export interface StatusLine {
   show(text: string): void
-  /** says something that stays */
+  /** prints a permanent line */
   note(text: string): void
-  /** takes the line away from a terminal */
+  /** removes the line from a terminal */
   stop(): void
 }
 

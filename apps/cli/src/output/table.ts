@@ -7,14 +7,14 @@ import { currentView } from './view.js'
 export type CellPainter = (padded: string, cell: string, column: number) => string
 
 export interface TableOptions {
-  /** columns that the caller puts before each line */
+  /** columns of indent that the caller adds to each line */
   readonly indent?: number
 }
 
 /**
  * Lines of an aligned table, without trailing spaces and without a final line break. Cells are made printable here. On a
- * terminal no line is longer than it is wide: columns that give way go, long cells lose their middle, but ids and numbers do
- * not, while anything else is left to cut: an id that can't be copied is worth nothing. `--wide` and pipes get it whole.
+ * terminal no line is longer than its width: optional columns are dropped and long cells lose their middle. Ids and
+ * numbers are cut last, since a cut id cannot be copied. `--wide` and pipes get the whole table.
  */
 export function table(
   columns: readonly Column[],

@@ -1,22 +1,23 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Io } from '../io.js'
 
-/** How one run of a command shows things to people; JSON knows none of it. */
+/** How one run of a command formats text; JSON does not depend on it. */
 export interface View {
   /** times in UTC, and not in the zone of the machine (TZ) */
   readonly utc: boolean
-  /** columns that tables keep to; undefined off a terminal and with --wide */
+  /** width limit of tables, in columns; undefined off a terminal and with --wide */
   readonly columns: number | undefined
 }
 
-/** Options that every verb has for it. */
+/** The options of every command for this. */
 export interface ViewOptions {
   readonly utc?: boolean
   readonly wide?: boolean
 }
 
-// Times and tables are made in some hundred places, most of them far from the options: handed through, it would be a
-// parameter of nearly every function that shows something.
+// Times and tables are formatted in about a hundred places, most of them far from the options: passed along, this would
+// be
+// a parameter of nearly every function that prints.
 const views = new AsyncLocalStorage<View>()
 const PLAIN: View = { utc: true, columns: undefined }
 

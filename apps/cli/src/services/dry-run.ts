@@ -1,11 +1,11 @@
 import type { Queryable, Records } from '@sealfleet/records'
 
-/** The records, or with `dryRun` their rehearsal: everything is checked, and every transaction is rolled back. */
+/** The records; with `dryRun`, records that check everything and roll every transaction back. */
 export function dryRunIf(dryRun: boolean | undefined, records: Records): Records {
   return dryRun === true ? records.rehearsal() : records
 }
 
-/** Runs `deed` in one transaction. With `dryRun` it is rolled back at its end: everything was checked, and nothing happened. */
+/** Runs `deed` in one transaction. With `dryRun` it is rolled back at the end: all is checked, nothing changes. */
 export function inTransaction<T>(
   records: Records,
   dryRun: boolean | undefined,

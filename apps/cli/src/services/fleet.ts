@@ -8,9 +8,9 @@ import { openObjectStore } from './store.js'
 
 /** Something outside of the database that carries a fleet's id. */
 export interface Mark {
-  /** As a sentence names it. */
+  /** Its name in a sentence. */
   readonly where: string
-  /** The id that it carries; undefined: none yet, and the first worker writes its own. */
+  /** The id that it carries; undefined: none yet, the first worker writes its own. */
   readonly owner: string | undefined
 }
 
@@ -25,13 +25,13 @@ export async function openRedis(context: CommandContext, { redis, protection }: 
   return connection
 }
 
-/** Whose the queues are. @throws what Redis throws */
+/** The fleet that owns the queues. @throws what Redis throws */
 export async function queuesMark(context: CommandContext, config: Config<'redis'>): Promise<Mark> {
   const { prefix } = config.redis
   return { where: `queues ${prefix}`, owner: await ownerOfQueues(await openRedis(context, config), prefix) }
 }
 
-/** Whose the bucket is. Reads alone. @throws StoreError */
+/** The fleet that owns the bucket. Only reads. @throws StoreError */
 export async function bucketMark(context: CommandContext, config: Config<'s3'>): Promise<Mark> {
   const store = await openObjectStore(config, { access: 'read-only', context })
   context.defer(() => store.close())

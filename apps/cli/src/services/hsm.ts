@@ -5,16 +5,18 @@ import type { Records } from '@sealfleet/records'
 import type { CommandContext } from '../context.js'
 
 /**
- * The fleet's latch, for every verb that has the database: a PIN that a worker had rejected is not tried by a command, nor the
- * other way round. An operator's own PIN wants a SEALFLEET_PKCS11_PIN_ID of its own, or a slip of the hand latches the workers'.
+ * The fleet's latch, for every command with the database: a command does not try a PIN that was rejected for a worker,
+ * and the other way round. An operator's own PIN needs its own SEALFLEET_PKCS11_PIN_ID, or a typing error latches the
+ * workers' PIN.
  */
 export function fleetLatch(context: CommandContext, records: Records): PinLockout {
   return fleetPinLockout(records, `cli:${context.io.user}`)
 }
 
 /**
- * One agent for each token, with a few sessions: a command reads one object, or eight side by side. A secondary is asked
- * when the primary can't answer, for keys whose check value is known. Without a latch a rejected PIN is tried once a command.
+ * One agent for each token, with a few sessions: a command reads one object, or eight at a time. A secondary is used
+ * when the primary cannot answer, for keys whose check value is known. Without a latch a rejected PIN is tried once per
+ * command.
  */
 export function openPool(config: Config<'hsm'>, latch?: PinLockout): Promise<HsmPool> {
   return HsmPool.open({
@@ -27,7 +29,7 @@ export function openPool(config: Config<'hsm'>, latch?: PinLockout): Promise<Hsm
   })
 }
 
-/** Key administration: its own process and read-write session, for key and doctor verbs alone, and of the primary alone. */
+/** Key administration of the primary: its own process and read-write session, only for key and doctor commands. */
 export function openAdmin(config: Config<'hsm'>, latch?: PinLockout): Promise<KeyAdmin> {
   return openKeyAdmin(hsmTokens(config)[0], latch === undefined ? {} : { latch })
 }

@@ -3,20 +3,20 @@ import { StoreError } from '@sealfleet/store'
 import type { FileStore, StoredFile } from './stored.js'
 
 /**
- * How often one reading goes on in another object. A file is sealed again once a rotation, and its old object stays for a grace
- * of hours: more than a few means that something else deletes objects.
+ * How often one read may continue in another object. A file is re-encrypted once per rotation, and its old object stays
+ * for a grace of hours: more than a few moves mean that something else deletes objects.
  */
 const MAX_RELOCATIONS = 5
 
-/** A stored file, open for one reading that outlives a re-encryption. Dispose of it: it holds keys. */
+/** A stored file, open for one read that survives a re-encryption. Dispose of it: it holds keys. */
 export interface ObjectReader extends Disposable {
   readonly stored: StoredFile
   /** Bytes of the file. */
   readonly length: number
   /**
-   * The whole plaintext, in buffers that belong to the caller. Success only at its end. When the object goes while it is
-   * read, since it was sealed again and its grace is over, the record is read again and the reading goes on at its offset in
-   * the new object, every byte of it authenticated there. Throws as openObject and its readers do.
+   * The whole plaintext, in buffers that belong to the caller. Success only at its end. When the object is deleted
+   * meanwhile, because the file was re-encrypted and the grace is over, the record is read again and the read continues
+   * at its offset in the new object, where every byte is authenticated. Throws as openObject and its readers do.
    */
   readAll(signal: AbortSignal): AsyncGenerator<Buffer, void, void>
   /** Bytes [start, end) likewise. */
@@ -31,7 +31,7 @@ export async function openObjectReader(library: FileStore, given: string): Promi
   })
 }
 
-/** Verifies a stored file's object: all of one, whichever it is kept in when the last byte has been read. */
+/** Verifies a stored file's object: all of one object, the file's current one when the last byte has been read. */
 export async function verifyStored(
   library: FileStore,
   stored: StoredFile,
@@ -82,7 +82,7 @@ class StoredReading implements ObjectReader {
     for (;;) {
       try {
         for await (const buffer of bytes) {
-          // Once it is yielded it is the caller's, who may wipe it: counted before.
+          // Counted before it is yielded: then it is the caller's, who may wipe it.
           position += buffer.length
           yield buffer
         }
@@ -90,13 +90,13 @@ class StoredReading implements ObjectReader {
       } catch (error) {
         if (!isGone(error)) throw error
         await this.#move(error)
-        // Before the first byte it begins again, as what it was: a whole reading checks more than its bytes.
+        // Before the first byte the same kind of read starts again: a whole read checks more than its bytes.
         bytes = position === start ? first() : this.#opened.readRange(position, end, { signal })
       }
     }
   }
 
-  /** Opens the object that the file is kept in by now. Throws `gone` when it is the same, or another file's length. */
+  /** Opens the file's current object. Throws `gone` when it is the same one, or its length differs. */
   async #move(gone: StoreError): Promise<void> {
     this.#moves += 1
     if (this.#moves > MAX_RELOCATIONS) throw gone
@@ -118,7 +118,7 @@ class StoredReading implements ObjectReader {
   }
 }
 
-/** Runs `use` on the object that the record names; when that object is gone and the record names another by now, on that. */
+/** Runs `use` on the object that the record names; when it is gone and the record names another by now, on that. */
 async function onPresentObject<T>(
   library: FileStore,
   stored: StoredFile,
@@ -135,7 +135,7 @@ async function onPresentObject<T>(
   }
 }
 
-/** The file as the record has it now. Throws `gone` when it is still kept by the same attempt: that object is lost. */
+/** The file's current record. Throws `gone` when it still names the same attempt: that object is lost. */
 async function newerThan(library: FileStore, stored: StoredFile, gone: StoreError): Promise<StoredFile> {
   const now = await library.find(stored.file.id)
   if (now.committed.id === stored.committed.id) throw gone

@@ -4,17 +4,17 @@ import type { CommandContext } from '../context.js'
 import { humanDuration } from '../output/units.js'
 
 /**
- * The store of the configuration. ObjectReader commands open it read-only: their credentials need no more. Anyone who waits is told
- * when the store does not answer, and it is given up sooner than workers do, who have time.
+ * The configured store. Reading commands open it read-only: their credentials need no more. A command reports when the
+ * store does not answer, and gives up sooner than a worker.
  */
 export function openObjectStore(
   { s3 }: Pick<Config<'s3'>, 's3'>,
   o: {
     readonly access: 'read-only' | 'read-write'
     readonly context: Pick<CommandContext, 'io' | 'signal'>
-    /** another than the configured one: to see whether it is refused */
+    /** a wrong secret, to test whether it is refused */
     readonly secretAccessKey?: string
-    /** where the store is tried out, when not at its usual place */
+    /** prefix of the trial objects, when not the usual one */
     readonly probePrefix?: string
     readonly onWarning?: (warning: StoreError) => void
   },
@@ -31,7 +31,7 @@ export function openObjectStore(
     requestTimeoutMs: s3.requestTimeoutMs,
     maxAttempts: s3.maxAttempts,
     giveUpAfterMs: s3.commandPatienceMs,
-    // Anyone who has set it low is told all the same.
+    // A low setting is reported, too.
     silenceAfterMs: Math.min(5_000, s3.commandPatienceMs / 4),
     onSilence: teller(io, s3.endpoint ?? `S3 in ${s3.region}`),
     partSize: s3.partSize,
@@ -45,7 +45,7 @@ export function openObjectStore(
   })
 }
 
-/** Lines on standard error, with --json too: standard output is not touched. On a terminal they take the progress line's place. */
+/** Writes to standard error, with --json too. On a terminal the lines replace the progress line. */
 function teller({ stderr }: CommandContext['io'], address: string): (silence: Unresponsive | null) => void {
   const say = (text: string): void => void stderr.write(`${stderr.isTTY === true ? '\r\u001b[K' : ''}${text}\n`)
   return (silence) => {

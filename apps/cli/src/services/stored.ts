@@ -20,7 +20,7 @@ export interface StoredFile {
   readonly committed: CommittedAttempt
 }
 
-/** What `openObject` and `verifyObject` are given for a stored file. */
+/** The arguments of `openObject` and `verifyObject` for a stored file. */
 export interface StoredObject {
   readonly reader: ObjectReader
   readonly options: OpenOptions
@@ -52,7 +52,7 @@ export async function openFileStore(context: CommandContext): Promise<FileStore>
     stores.set(bucket, opened)
     return opened
   }
-  // The configured bucket is opened at once, so that a wrong secret is found before any file is looked at.
+  // The configured bucket is opened at once, so that a wrong secret is found before any file is read.
   await storeOf(config.s3.bucket)
   return {
     records,
@@ -90,7 +90,7 @@ async function findStored(records: Records, given: string): Promise<StoredFile> 
   })
 }
 
-/** Nonces that a destroyed KEK wraps are gone forever: said at once, like a destroyed master, and not after asking the HSM. */
+/** Nonces under a destroyed KEK are lost forever: reported at once, as for a destroyed master key, without the HSM. */
 async function assertKekLives(keyState: KeyState, { committed }: StoredFile): Promise<void> {
   if (committed.wrappedNonces === null) return
   const { kekVersion: version } = committed.wrappedNonces

@@ -60,7 +60,7 @@ async function adoptAction(context: CommandContext, _args: readonly string[], o:
   await context.print.text(report.made === null ? gap : `${gap}: adopted\n${report.made.no}:${report.made.sha256}`)
 }
 
-/** Makes the request, or uses the signed one, and takes it back: what forbids it is said by a dry run too. */
+/** Makes the request, or uses the signed one, then rolls back: a dry run reports what would be refused. */
 function rehearse(
   records: Records,
   { request, detail, actor }: { request: string | undefined; detail: AdoptionDetail; actor: string },

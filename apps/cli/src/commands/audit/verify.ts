@@ -117,7 +117,7 @@ function expectation(text: string): Anchor {
   }
 }
 
-/** What the file holds; nothing when there is none yet. */
+/** The anchor in the file; undefined while the file does not exist. */
 async function kept(file: string): Promise<readonly Anchor[]> {
   let text: string
   try {
@@ -135,7 +135,7 @@ async function kept(file: string): Promise<readonly Anchor[]> {
   }
 }
 
-/** Said before the log is read: an hour later no one wants to hear that the result cannot be kept. */
+/** Checked before the log is read, so that an hour of work does not end with a result that cannot be saved. */
 async function assertWritable(file: string): Promise<void> {
   const folder = path.dirname(file)
   try {
@@ -149,7 +149,7 @@ async function assertWritable(file: string): Promise<void> {
   }
 }
 
-/** Whole or not at all. */
+/** Writes the file atomically. */
 async function keep(anchor: string, text: string): Promise<void> {
   await using file = await OutputFile.create(anchor, { force: true })
   await file.write(Buffer.from(text))

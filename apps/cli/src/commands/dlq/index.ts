@@ -255,7 +255,7 @@ async function discardAction(context: CommandContext, ids: readonly string[], o:
   return ids.length > 0 ? EXIT.failed : EXIT.done
 }
 
-/** What a dry run adds to the document of the run that it stands for. */
+/** What a dry run adds to the document of the real run. */
 function rehearsedLetters(letters: readonly DeadLetterRow[]) {
   return { dryRun: true, codes: codesOf(letters), ids: letters.map(({ id }) => id) }
 }

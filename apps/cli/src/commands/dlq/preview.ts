@@ -5,8 +5,8 @@ import { inTransaction } from '../../services/dry-run.js'
 import { emptyTally, type Replayed, type ReplayTally } from './replay.js'
 
 /**
- * What a replay of these letters would do: each one's statement is run and rolled back, so that what the run refuses is
- * refused here. Which files die again no one can know before.
+ * Shows what a replay of these letters would do: runs each letter's statement and rolls it back, so a dry run refuses
+ * what the real run refuses. Which files would die again is unknown.
  */
 export async function rehearseReplay(
   records: Records,
@@ -32,7 +32,7 @@ async function outcomeOf(
   const result = await inTransaction(records, true, (tx) => replayDeadLetter(tx, { id: letter.id, actor, reason }))
   if (result.outcome === 'done') return result.fileId === null ? 'resolved' : 'replayed'
   if (result.outcome !== 'resolved' || letter.state !== 'REPLAYED' || result.fileId === null) return result.outcome
-  // As in the run: replayed before, perhaps by a command that ended between the record and the job.
+  // As in the run: already replayed, perhaps by a command that ended between the record and the job.
   const file = (await getFile(records, result.fileId))?.file
   if (file === undefined || (file.state !== 'QUEUED' && file.state !== 'RUNNING')) return 'resolved'
   const presence = await jobPresence(queue, ingestJobId(file.id, file.generation))

@@ -8,7 +8,7 @@ export interface ReplaySettings {
   readonly rate: number
   /** replayed files under way at once */
   readonly inFlight: number
-  /** percent of the replayed files that ended; more dead ones than this end the replay */
+  /** percent of the replayed files that have ended; the replay stops when more of them than this died */
   readonly stopAt: number
   readonly wait: boolean
   readonly actor: string
@@ -19,11 +19,11 @@ export type Replayed = 'replayed' | 'job-restored' | Unresolvable
 
 export interface ReplayTally {
   readonly outcomes: Record<Replayed, number>
-  /** of the replayed ones, as far as they have ended */
+  /** of the replayed files that have ended */
   stored: number
   diedAgain: number
   ended: number
-  /** why not all were taken */
+  /** why the replay stopped early */
   stopped: string | undefined
   /** letters not looked at, after a stop */
   left: number
@@ -40,14 +40,15 @@ export function emptyTally(): ReplayTally {
   }
 }
 
-/** From so many ended files on, their share of dead ones says something. */
+/** The share of dead files counts once this many files have ended. */
 const SAMPLE = 5
 const LOOK_EVERY_MS = 300
 const UNDER_WAY: ReadonlySet<string> = new Set(['queued', 'already-queued', 'requeued'])
 
 /**
- * Replays letters one by one: the record first, then the job, so that a crash between leaves a queued file without a job,
- * which the same command with the letter's id mends. Looks at what becomes of them and stops when too many die again.
+ * Replays letters one by one: the record first, then the job. A crash between the two leaves a queued file without a
+ * job; the same command with the letter's id repairs that. Watches the outcomes and stops when too many files die
+ * again.
  */
 export class Replay {
   readonly tally: ReplayTally = emptyTally()
@@ -65,7 +66,7 @@ export class Replay {
     this.#o = o
   }
 
-  /** `onProgress` is told after each letter and each look. */
+  /** `onProgress` is called after each letter and each poll. */
   async run(letters: readonly DeadLetterRow[], onProgress: () => Promise<void> | void): Promise<void> {
     let next = performance.now()
     for (const [place, letter] of letters.entries()) {
@@ -91,7 +92,7 @@ export class Replay {
     return this.#open.size
   }
 
-  /** Waits until fewer than `inFlight` replayed files are under way, or it is time to stop. */
+  /** Waits until fewer than `inFlight` replayed files are in progress, or it is time to stop. */
   async #room(onProgress: () => Promise<void> | void): Promise<void> {
     if (performance.now() - this.#lastLook >= LOOK_EVERY_MS) await this.#look()
     while (this.#open.size >= this.#o.inFlight && this.tally.stopped === undefined) {
@@ -108,13 +109,13 @@ export class Replay {
       await this.#job(result.fileId)
       return 'replayed'
     }
-    // Replayed before: perhaps by a command that ended between the record and the job.
+    // Already replayed, perhaps by a command that ended between the record and the job.
     const perhapsJobless = result.outcome === 'resolved' && letter.state === 'REPLAYED' && result.fileId !== null
     if (perhapsJobless) return (await this.#job(result.fileId)) === 'requeued' ? 'job-restored' : 'resolved'
     return result.outcome === 'done' ? 'resolved' : result.outcome
   }
 
-  /** Asks for the file again as its record says: the client adds the job of its generation unless it has one. */
+  /** Enqueues the file again from its record: the client adds the job of its generation unless one exists. */
   async #job(fileId: string): Promise<EnqueueResult['outcome']> {
     const found = await getFile(this.#records, fileId)
     if (found === undefined) throw new Error('files are never deleted')

@@ -49,7 +49,7 @@ export function letterOptions(command: Command): Command {
     .addOption(new Option('--newer-than <age>', 'only letters younger than this').argParser(parseAge))
 }
 
-/** At most so many, for verbs that change letters. */
+/** `--max`, for commands that change letters. */
 export function maxOption(): Option {
   return wholeNumber('--max <n>', 'at most this many, the oldest first', 1, 1_000_000)
 }
@@ -66,8 +66,8 @@ export async function letterFilter(records: Records, o: LetterOptions): Promise<
 }
 
 /**
- * The open letters that a verb is to act on, oldest first: those named (by letter, file or foreign id), or those of a
- * filter. All are known before the first is touched, so a file that dies again meanwhile is not taken twice.
+ * The open letters that a command acts on, oldest first: named ones (by letter, file or foreign id), or those that a
+ * filter selects. All are selected before the first is changed, so a file that dies again meanwhile is not taken twice.
  */
 export async function chooseLetters(
   records: Records,

@@ -1,7 +1,7 @@
 import { describeError } from '../../describe-error.js'
 import { EXIT, type ExitStatus } from '../../exit-status.js'
 
-/** What one check found. `warning`: works, but wants eyes. `skipped`: what it needs had failed before. */
+/** The result of one check. `warning`: works, but needs attention. `skipped`: a dependency of the check had failed. */
 export interface Finding {
   readonly check: string
   readonly state: 'ok' | 'warning' | 'failed' | 'skipped'
@@ -27,7 +27,7 @@ export function skipped(check: string, detail: string): Finding {
 
 export function failed(check: string, error: unknown, during?: 'hsm' | 's3' | 'database' | 'redis'): Finding {
   const { code, message, lines = [], fix: advice, exitStatus } = describeError(error, during)
-  // Who runs the doctor needs no advice to run the doctor.
+  // The user already runs the doctor, so drop the advice to run it.
   const fix = advice?.replace(/^Run `npx sealfleet doctor`; (.)/, (_, first: string) => first.toUpperCase())
   return {
     check,
@@ -39,7 +39,7 @@ export function failed(check: string, error: unknown, during?: 'hsm' | 's3' | 'd
   }
 }
 
-/** 6 as soon as one dependency is out of reach; else the one status that all failures share, else 1. */
+/** 6 when a dependency is out of reach; else the status that all failures share, else 1. */
 export function doctorStatus(findings: readonly Finding[]): ExitStatus {
   const statuses = new Set(findings.filter(({ state }) => state === 'failed').map(({ exitStatus }) => exitStatus))
   if (statuses.size === 0) return EXIT.done

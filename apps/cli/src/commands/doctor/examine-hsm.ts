@@ -17,12 +17,12 @@ import { useOnce } from './trial.js'
 export interface Examination {
   readonly findings: readonly Finding[]
   readonly token?: TokenReport & { readonly profile: string | null; readonly notes: readonly string[] }
-  /** What the fleet remembers of this PIN; null: nothing. */
+  /** The fleet's latch for this PIN; null: none. */
   readonly latch?: PinLockoutRow | null
   readonly pool?: { readonly health: PoolHealth; readonly stats: PoolStats; readonly figures: PoolFigures }
 }
 
-/** One look at everything between this machine and the master keys. A PIN that is rejected is tried once. */
+/** Examines everything between this machine and the master keys. A rejected PIN is tried once. */
 export async function examineHsm(
   context: CommandContext,
   config: Config<'hsm'>,
@@ -93,7 +93,7 @@ function latchFinding({ seen, known }: ReadOnlyPinLockout, records: Records | un
   return [failed('latch', error)]
 }
 
-/** Detached nonces want AES-GCM in the token. */
+/** Detached nonces need AES-GCM in the token. */
 async function nonceFindings(records: Records, { mechanisms }: TokenReport): Promise<Finding[]> {
   const detached = (await listDomains(records)).filter(({ nonceMode }) => nonceMode === 'detached')
   if (detached.length === 0 || mechanisms.gcm) return []
@@ -105,7 +105,7 @@ async function nonceFindings(records: Records, { mechanisms }: TokenReport): Pro
   return [failed('nonces', error)]
 }
 
-/** Compares every registered key with the token, one by one, and returns those that may be used. */
+/** Compares each registered key with the token and returns the keys that may be used. */
 async function keyFindings(admin: KeyAdmin, records: Records, findings: Finding[]): Promise<KeyRow[]> {
   const rows = await listMasterKeys(records)
   if (rows.length === 0) {

@@ -12,7 +12,7 @@ const WORDS: Readonly<Record<Transport, string>> = {
 
 const VARIABLES = { redis: 'SEALFLEET_REDIS_URL', database: 'SEALFLEET_DATABASE_URL', s3: 'SEALFLEET_S3_ENDPOINT' }
 
-/** How each dependency is reached; what leaves this machine unprotected is a warning even where it is allowed. */
+/** How each dependency is reached. Unprotected connections beyond this machine are a warning even when allowed. */
 export function checkExposure(sections: Reached): readonly Finding[] {
   const reached = (['redis', 'database', 's3'] as const).flatMap((name) => {
     const section = sections[name]

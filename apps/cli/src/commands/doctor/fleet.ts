@@ -6,7 +6,7 @@ import type { CommandContext } from '../../context.js'
 import { bucketMark, queuesMark, type Mark } from '../../services/fleet.js'
 import { failed, ok, skipped, type Finding } from './check.js'
 
-/** The queues and the bucket are this fleet's, or no one's yet. What is out of reach has a finding of its own already. */
+/** Queues and bucket belong to this fleet, or to none yet. A dependency out of reach has its own finding already. */
 export async function checkFleet(
   context: CommandContext,
   records: Records | undefined,

@@ -11,13 +11,13 @@ import { openAdmin, openPool } from '../../services/hsm.js'
 import { failed, ok, skipped, warning, type Finding } from './check.js'
 import { ReadOnlyPinLockout } from './read-only-pin-lockout.js'
 
-/** The token lets us in, holds the registered keys, and derives with every active one. */
+/** The token accepts the login, holds the registered keys, and derives with every active one. */
 export async function checkHsm(
   context: CommandContext,
   config: Config<'hsm'>,
   records: Records | undefined,
 ): Promise<readonly Finding[]> {
-  // Asks the fleet's latch and never writes it; a wrong PIN is not tried a second time: tokens lock.
+  // Reads the fleet's latch and never writes it. A wrong PIN is not tried again, since tokens lock.
   const latch = new ReadOnlyPinLockout(records)
   let admin: KeyAdmin
   try {
@@ -61,7 +61,7 @@ async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly 
   return findings
 }
 
-/** Derives with the domain's active keys, exactly as an attempt would, for an attempt that never is. */
+/** Derives with the domain's active keys exactly as an attempt does, but without an attempt. */
 async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Promise<Finding> {
   const check = `derivation ${domain.name}`
   const nonces = freshNonces()

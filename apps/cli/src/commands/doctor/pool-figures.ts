@@ -4,10 +4,10 @@ import { pairs } from '../../output/table.js'
 import { count } from '../../output/units.js'
 import { ok, warning, type Finding } from './check.js'
 
-/** How long agents of secondaries are waited for, milliseconds. */
+/** How long to wait for agents of secondaries, milliseconds. */
 const START_MS = 10_000
 
-/** Milliseconds: of all calls together, and of the longest. */
+/** Milliseconds of all calls together, and of the longest call. */
 interface Times {
   totalMs: number
   longestMs: number
@@ -31,10 +31,10 @@ interface Errors {
 
 type CheckCounts = Readonly<Record<string, Readonly<Record<string, number>>>>
 
-/** What a worker's metrics say of its pool, of this run of the doctor. */
+/** The figures of a worker's pool metrics, for this run of the doctor. */
 export interface PoolFigures {
   readonly operations: readonly Readonly<Calls>[]
-  /** Of all agents, by state. */
+  /** Number of agents by state. */
   readonly sessions: Readonly<Record<string, number>>
   readonly waiters: number
   readonly errors: readonly Readonly<Errors>[]
@@ -94,13 +94,13 @@ export class FigureCounter {
   }
 }
 
-/** Agents of secondaries start on their own: they are waited for, for a while. */
+/** Waits for a while for the agents of secondaries, which start on their own. */
 async function settled(pool: HsmPool): Promise<void> {
   const until = performance.now() + START_MS
   while (performance.now() < until && pool.health().agents.some(({ state }) => state === 'starting')) await delay(50)
 }
 
-/** Whether each secondary could serve every key: one that can't is no outage, but wants eyes. */
+/** Whether each secondary can serve every key. One that cannot is no outage, but a warning. */
 export function standbyFindings({ checkValues }: PoolFigures): Finding[] {
   const [, ...secondaries] = Object.entries(checkValues)
   return secondaries.map(([token, states]) => {
@@ -120,7 +120,7 @@ function add(times: Times, ms: number): void {
   times.longestMs = Math.max(times.longestMs, ms)
 }
 
-/** As the pool sees them: it hears of broken ones with the next heartbeat only. */
+/** As the pool sees them; it notices broken sessions with the next heartbeat only. */
 function sessionsOf({ agents }: PoolHealth): Record<string, number> {
   const counts = { idle: 0, leased: 0, hung: 0, broken: 0 }
   for (const { busy, hung, sessions, sessionStates } of agents) {

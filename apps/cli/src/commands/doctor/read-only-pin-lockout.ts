@@ -3,14 +3,14 @@ import { getPinLockout, type PinLockoutRow } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 
 /**
- * A latch for trying things out: looks at the fleet's and never writes it. A PIN that the fleet has latched is not tried; one
- * that is rejected here is not tried again by this command, and latches no one, since a person's shell may hold another PIN
+ * A read-only latch: reads the fleet's latch and never writes it. A PIN that the fleet has latched is not tried. A PIN
+ * that is rejected here is not tried again by this command, but not latched for the fleet: a shell may hold another PIN
  * than the workers.
  */
 export class ReadOnlyPinLockout implements PinLockout {
   /** The token that asked, once one has. */
   seen: PinIdentity | undefined
-  /** What the fleet remembers of this PIN; undefined: nothing, or it could not be asked. */
+  /** The fleet's latch for this PIN; undefined: none, or it could not be read. */
   known: PinLockoutRow | undefined
   readonly #records: Records | undefined
   #rejected = false

@@ -28,14 +28,14 @@ import { openObjectStore } from '../../services/store.js'
 import { isTaking, openBreakers, takesJobs, type OpenBreakerOf } from '../status/processes.js'
 import { failed, ok, warning, type Finding } from './check.js'
 
-/** More skew than this spoils leases' displays and, from 15 minutes on, S3's signatures. */
+/** More skew than this makes displayed lease times wrong and, from 15 minutes on, S3's signatures invalid. */
 const SKEW_MS = 5_000
-/** For a heartbeat that is never heard of. */
+/** For a trial heartbeat that is rolled back. */
 const TRIAL_WORKER = { host: 'doctor', pid: process.pid, version: '', concurrency: 0 }
-/** A trial of Redis that takes longer has failed, milliseconds. */
+/** Time-out of the trial of Redis, milliseconds. */
 const TRIAL_MS = 10_000
 
-/** Redis keeps every key, takes and hands over jobs as producers and workers ask it to; and its clock agrees with ours. */
+/** Redis evicts no key, serves jobs as producers and workers need, and its clock agrees with ours. */
 export async function checkRedis(
   context: CommandContext,
   { redis, protection }: Config<'redis'>,
@@ -66,7 +66,7 @@ export async function checkRedis(
   }
 }
 
-/** Producer's and worker's part of a job, on a queue of its own. @throws CodedError with Redis's own words */
+/** The producer's and the worker's part of a job, on a separate queue. @throws CodedError with Redis's own words */
 async function tryQueues(connection: Redis, prefix: string): Promise<void> {
   const signal = AbortSignal.timeout(TRIAL_MS)
   try {
@@ -103,11 +103,11 @@ function clock(skewMs: number): Finding {
 
 export interface DatabaseFindings {
   readonly findings: readonly Finding[]
-  /** undefined when they can't be opened */
+  /** undefined when the records cannot be opened */
   readonly records?: Records
 }
 
-/** The session's settings are ours whatever the server, the database and the role have as defaults. */
+/** The session uses our settings whatever the defaults of server, database and role are. */
 async function checkSession(records: Records): Promise<readonly Finding[]> {
   const { settings, overridden, concerns } = await sessionReport(records)
   const others = Object.entries(overridden).map(([name, value]) => `${name} = ${printable(value)}`)
@@ -118,7 +118,7 @@ async function checkSession(records: Records): Promise<readonly Finding[]> {
     : concerns.map(({ text, fix }) => warning('session', text, fix))
 }
 
-/** Postgres answers, has the tables of this version, and its books are balanced. */
+/** Postgres answers, has the tables of this version, and its records are balanced. */
 export async function checkDatabase(context: CommandContext, config: Config<'database'>): Promise<DatabaseFindings> {
   try {
     const records = await openDatabase(context, config)
@@ -145,7 +145,7 @@ export async function checkDatabase(context: CommandContext, config: Config<'dat
   }
 }
 
-/** The user may read every table, and write to each of them or (an auditor's) to none; one that may write can. */
+/** The user may read every table, and write to all of them or (an auditor's) to none. A trial write is rolled back. */
 async function checkRights(records: Records): Promise<readonly Finding[]> {
   const { user, unreadable, unwritable, written } = await tableRights(records)
   if (unreadable.length > 0) {
@@ -154,7 +154,7 @@ async function checkRights(records: Records): Promise<readonly Finding[]> {
     return [failed('rights', new CodedError('DB_ACCESS_DENIED', message, { fix }))]
   }
   if (unwritable.length === 0) {
-    // A heartbeat that is rolled back: a standby, a full disk or a read-only default refuse it.
+    // A heartbeat that is rolled back. A standby, a full disk or a read-only default refuses it.
     await records
       .rehearsal()
       .transaction((tx) =>
@@ -167,7 +167,7 @@ async function checkRights(records: Records): Promise<readonly Finding[]> {
     : [ok('rights', `${user} reads every table and writes to none, as an auditor's user must`)]
 }
 
-/** Processes that take jobs: by their heartbeats, since a connection to Redis may be anyone's. */
+/** Processes that take jobs, by their heartbeats: a connection to Redis may be any program's. */
 async function checkWorkers(records: Records): Promise<Finding> {
   const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
   const taking = workers.filter(isTaking)
@@ -185,7 +185,7 @@ async function checkWorkers(records: Records): Promise<Finding> {
       )
 }
 
-/** Each dependency that is out, once, with the first time at which a worker lost it. */
+/** Each dependency that is out, once, with the earliest time a worker lost it. */
 function whyOut(open: readonly OpenBreakerOf[]): readonly string[] {
   const first = new Map<string, Date | null>()
   for (const { dependency, code, since } of open) {
@@ -197,7 +197,7 @@ function whyOut(open: readonly OpenBreakerOf[]): readonly string[] {
   return [...first].map(([name, since]) => (since === null ? name : `${name} since ${humanTime(since)}`))
 }
 
-/** No active master key is older than its domain wants. */
+/** No active master key is older than its domain's rotation period. */
 async function checkRotations(records: Records): Promise<Finding> {
   const due = (await keyAges(records)).filter((key) => key.due)
   const [first] = due
@@ -206,10 +206,10 @@ async function checkRotations(records: Records): Promise<Finding> {
   return warning('rotation', `due in ${names}`, `sealfleet keys rotate --domain ${first.domainName}`)
 }
 
-/** The bucket is there, takes and gives objects; says what the store can't do. */
+/** The bucket exists, stores and returns objects; reports what the store cannot do. */
 export async function checkStore(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
   try {
-    // What it warns of, it warns of once more where objects lie: checkWork says it.
+    // Its warnings come again from the place of real objects, where checkWork reports them.
     const onWarning = (): void => undefined
     const store = await openObjectStore(config, { access: 'read-write', context, onWarning })
     context.defer(() => store.close())
@@ -240,22 +240,22 @@ export async function checkStore(context: CommandContext, config: Config<'s3'>):
   }
 }
 
-/** Where objects of the default domain lie. No object's key begins so: a file's id has no dot. */
+/** Below the prefix of the default domain. No object's key begins with this: a file id has no dot. */
 const TRIAL_PREFIX = 'default/.sealfleet-probe/'
 
-/** What workers and maintenance do to objects, done where objects lie: a policy may allow it elsewhere and not there. */
+/** Does to objects what workers and maintenance do, below the real prefix: a policy may allow it elsewhere only. */
 async function checkWork(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
   const check = 's3 objects'
   const warnings: Finding[] = []
   const onWarning = ({ code, message, fix = '' }: StoreError): void => {
-    // A line of its own says so.
+    // A separate finding reports this.
     if (code !== 'OBJECT_LOCKED') warnings.push(warning(check, message, fix))
   }
   try {
     // Opening writes, completes and aborts uploads, and deletes, below that prefix.
     const store = await openObjectStore(config, { access: 'read-write', context, probePrefix: TRIAL_PREFIX, onWarning })
     context.defer(() => store.close())
-    // Where objects can't be deleted again, none is written for a look.
+    // Where objects cannot be deleted, no trial object is written.
     if (store.capabilities.lockedUntil !== undefined) {
       await store.check()
       return warnings.length > 0 ? warnings : [ok(check, 'a part of an upload was written and removed')]
@@ -276,7 +276,7 @@ async function tryObject(store: Store, key: string): Promise<void> {
     const parts: Uint8Array[] = []
     for await (const part of reader.read(10, 20)) parts.push(part)
     if (!Buffer.concat(parts).equals(body.subarray(10, 30))) throw new Error('the store returns other bytes')
-    // Sweeps and scans live by these lists: what may not be listed looks as if it were not there.
+    // Sweeps and scans depend on these lists: an object that is not listed seems not to exist.
     const listed = await Promise.all([isListed(store.list(key), key), isListed(store.listVersions(key), key)])
     if (listed.includes(false)) throw new Error('the store does not list an object that was just written')
     if (store.capabilities.listUploads) for await (const _upload of store.listUploads(key)) break
@@ -290,13 +290,13 @@ async function isListed(list: AsyncIterable<{ readonly key: string }>, key: stri
   return false
 }
 
-/** As someone meant it, most often: said, since deletions then take longer than they are asked for. */
+/** Usually configured on purpose; reported because deletions then wait for the lock to end. */
 function lockedFinding(until: Date): Finding {
   const found = `the bucket locks what it receives: the last trial object is locked until ${humanTime(until)}`
   return ok('object lock', `${found}; rm, sweep and retention leave objects until their own date`)
 }
 
-/** A store that takes a request signed with another secret takes everyone's. */
+/** A store that accepts a request signed with another secret accepts any request. */
 async function checkSecret(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
   const check = 's3 signatures'
   const secretAccessKey = randomBytes(30).toString('base64url')
@@ -311,7 +311,7 @@ async function checkSecret(context: CommandContext, config: Config<'s3'>): Promi
   return [warning(check, 'the store accepts any secret for this access key', fix)]
 }
 
-/** The roots that this machine names are folders that can be read. */
+/** The configured roots are folders that this process can read. */
 export async function checkRoots({ roots }: Config<'roots'>): Promise<readonly Finding[]> {
   return Promise.all(
     [...roots].map(async ([name, folder]) => {

@@ -6,9 +6,9 @@ import { CliError } from '../../cli-error.js'
 import { statusOfCode } from '../../describe-error.js'
 
 /**
- * Uses a key once, as an attempt that never is would: derives under a signing master, wraps and opens nonces under a KEK,
- * MACs a labelled message under the audit key. What comes out is wiped and never shown. Resolves to the milliseconds it
- * took; rejects with HsmError, KEY_MISMATCH when the key is not the registered one.
+ * Uses a key once, without an attempt: derives under a master key, wraps and opens nonces under a KEK, or MACs a
+ * labelled message under the audit key. The result is wiped and never shown. Resolves to the milliseconds it took;
+ * rejects with HsmError, KEY_MISMATCH when the key is not the registered one.
  */
 export async function useOnce(pool: HsmPool, key: KeyRow): Promise<number> {
   if (key.checkValue !== null) pool.expectCheckValue(key, key.checkValue, key.knownAnswer)
@@ -18,7 +18,7 @@ export async function useOnce(pool: HsmPool, key: KeyRow): Promise<number> {
   return performance.now() - began
 }
 
-/** Both key versions are this key's: only its own role is derived. */
+/** Both key versions are this key's, since only its own role is derived. */
 function attempt(key: KeyRow) {
   const { suite, domain: keyDomain, version } = key
   const ids = { fileId: randomUUID(), attemptId: randomUUID(), attemptNo: 0, createdMs: 0 }

@@ -3,10 +3,10 @@ import { InvalidArgumentError, Option } from 'commander'
 /** A hundred years; the records refuse more. */
 const MOST_DAYS = 36_500
 
-/** What the option gives for the word that means none: of a null commander would make an empty text. */
+/** The option's value for the word that means none: commander would turn null into an empty text. */
 export type Days = number | 'none'
 
-/** An option that wants days, or a word for none. */
+/** An option that takes a number of days, or a word for none. */
 export function daysOption(flags: string, description: string, none: string): Option {
   return new Option(flags, description).argParser((text): Days => {
     if (text === none) return 'none'
@@ -21,7 +21,7 @@ export function daysOf(given: Days | undefined): number | null | undefined {
   return given === 'none' ? null : given
 }
 
-/** A period for people. */
+/** A period as text for people. */
 export function daysText(days: number | null, none: string): string {
   return days === null ? none : `${days} day${days === 1 ? '' : 's'}`
 }

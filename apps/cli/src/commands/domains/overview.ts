@@ -8,7 +8,7 @@ import { pairs, table } from '../../output/table.js'
 import { count, humanSize, humanTime } from '../../output/units.js'
 import { daysText } from './days.js'
 
-/** A domain with all that is known of it at a glance. */
+/** A domain with its keys, files and holds. */
 export interface DomainOverview extends DomainPolicy {
   /** Its active keys. */
   readonly keys: readonly KeyAge[]
@@ -80,7 +80,7 @@ function rotationText({ rotationDays, rotationDueAt, rotationDue }: DomainOvervi
   return rotationDue ? `due since ${due}` : `due ${due}`
 }
 
-/** One domain at length. */
+/** One domain in detail. */
 export function overviewText(domain: DomainOverview): string {
   const { files, holds, keys } = domain
   const states = Object.entries(files).map(([state, n]) => `${n} ${state.toLowerCase()}`)

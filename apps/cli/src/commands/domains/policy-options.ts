@@ -35,7 +35,7 @@ export function policyOptions(command: Command, words: { readonly suite: string 
     .option('--accept-loss-with-database', 'for detached nonces: accept that the files are lost with the database')
 }
 
-/** What the options say of the policy; what they do not say is undefined. */
+/** The policy in the options; a field that no option sets is undefined. */
 export function policyOf(o: PolicyOptions) {
   const suite: Suite | undefined = o.suite === undefined ? undefined : o.suite === '2' ? 2 : 1
   return {
@@ -47,7 +47,7 @@ export function policyOf(o: PolicyOptions) {
   } satisfies { readonly [P in Exclude<keyof DomainPolicy, 'id' | 'name'>]: DomainPolicy[P] | undefined }
 }
 
-/** Throws USAGE for detached nonces whose danger no one has accepted. */
+/** Throws USAGE for detached nonces without --accept-loss-with-database. */
 export function assertLossAccepted(o: PolicyOptions): void {
   if (o.nonces !== 'detached' || o.acceptLossWithDatabase === true) return
   const message = 'with detached nonces, every file of the domain is lost with the database'

@@ -43,7 +43,7 @@ async function setAction(context: CommandContext, [given = '']: readonly string[
   if (o.rename !== undefined) assertDomainName(o.rename)
   const records = await openDatabase(context, context.settings.load(['database']))
   const domain = await findDomain(records, given)
-  // A domain that is detached already was accepted as such.
+  // For a domain that is detached already, the risk was accepted before.
   if (domain.nonceMode === 'inline') assertLossAccepted(o)
   if (domain.id === 'default' && o.rename !== undefined) throw usageError('the default domain keeps its name')
   const change = { ...policy, name: o.rename, lossAcknowledged: o.acceptLossWithDatabase }

@@ -3,10 +3,10 @@ import { createBatch, fileStates, getBatch } from '@sealfleet/records/files'
 import type { Records } from '@sealfleet/records'
 import type { PlannedFile } from './requests.js'
 
-/** Ids asked about by one statement. */
+/** Ids per statement. */
 const PAGE = 1_000
 
-/** The batch that the user named, made if need be. */
+/** The batch that the user named; created when it does not exist. */
 export async function namedBatch(records: Records, nameOrId: string, createdBy: string): Promise<string> {
   const id = batchIdFor(nameOrId)
   const name = id === nameOrId.toLowerCase() ? {} : { name: nameOrId }
@@ -15,9 +15,9 @@ export async function namedBatch(records: Records, nameOrId: string, createdBy: 
 }
 
 /**
- * The batch of files that were asked for together without a name for it, so that they have one progress and one report. Its
- * id follows from theirs: the same command again, as after a crash half-way, finds the same batch. Files that were accepted
- * before stay in the batch they came with and are not expected here; undefined when fewer than two are left.
+ * The batch of files that one command enqueues without --batch, so that they have one progress and one report. Its id
+ * is derived from theirs: the same command again, for example after a crash, finds the same batch. Files that were
+ * accepted before stay in their own batch and are not counted here; undefined when fewer than two are left.
  */
 export async function batchOfFiles(
   records: Records,

@@ -1,6 +1,6 @@
 /**
- * What a source yields, in arrays: of `most`, or of what came within `waitMs` of the first. So a fast source is taken in few pieces, and
- * nothing of a slow one is kept waiting for the rest.
+ * Groups what a source yields into arrays of `most` items, or of those that came within `waitMs` of the first. A fast
+ * source gives few large arrays; items of a slow one do not wait for the rest.
  */
 export async function* bursts<T>(
   source: AsyncIterable<T>,
@@ -9,7 +9,7 @@ export async function* bursts<T>(
   const entries = source[Symbol.asyncIterator]()
   const ask = (): Promise<IteratorResult<T>> => {
     const next = entries.next()
-    // It may fail while the consumer is busy; it is awaited below all the same.
+    // It may fail while the consumer is busy; it is still awaited below.
     next.catch(() => undefined)
     return next
   }
@@ -28,7 +28,7 @@ export async function* bursts<T>(
       if (step?.done === true) return
     }
   } finally {
-    // Not awaited: a source that waits for more would keep the end waiting, too. Its owner ends it.
+    // Not awaited: a source that waits for more input would block the end. Its owner ends it.
     entries.return?.(undefined)?.catch(() => undefined)
   }
 }

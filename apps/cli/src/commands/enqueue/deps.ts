@@ -12,7 +12,7 @@ import { getFleet } from '@sealfleet/records/fleet'
 import type { Queryable, Records } from '@sealfleet/records'
 import type { CommandContext } from '../../context.js'
 
-/** What the audit log says of files that a command brings. */
+/** What the audit log records about files that a command enqueues. */
 export interface EnqueueAudit {
   readonly actor: string
   readonly domain: string
@@ -40,8 +40,8 @@ export async function openIngest(
 }
 
 /**
- * Accepting as the producer's client wants it, over the records: the files of one call and the row of the audit log that says who
- * brought them in one transaction, so that neither is ever there without the other.
+ * The accept function of the producer's client, over the records: writes the files of one call and the audit row that
+ * names the user in one transaction, so neither exists without the other.
  */
 function acceptPort(records: Records, bringing: EnqueueAudit | undefined): AcceptPort {
   return {
@@ -71,7 +71,7 @@ async function note(
   await appendAudit(tx, { actor, action: 'files.enqueue', ...subject, detail: { files: accepted.length, domain } })
 }
 
-/** States as a wait wants them; `onEnd` is told of every file that has come to an end, each time it is seen. */
+/** File states for a wait; `onEnd` is called for every ended file, each time it is seen. */
 export function statusPort(records: Records, onEnd: (status: FileStatus) => void): StatusPort {
   return {
     async states(fileIds) {

@@ -29,23 +29,24 @@ export interface ListOptions {
   readonly domain: string
   readonly context: Buffer | undefined
   readonly expand: ExpandOptions
-  /** name or id of the batch; without, it is a new one */
+  /** name or id of the batch; a new batch by default */
   readonly batch: string | undefined
   readonly nul: boolean
   readonly skipBadNames: boolean
   readonly wait: boolean
 }
 
-/** Files accepted by one statement, and how long the first of them waits for others, milliseconds. */
+/** Files accepted by one statement, and how long the first of them waits for more, milliseconds. */
 const MOST = 500
 const WAIT_MS = 200
 
-/** Accepts one burst of files; returns what came of each. */
+/** Accepts one burst of files; returns the outcome of each. */
 type Accept = (planned: readonly PlannedFile[]) => Promise<readonly FileReport[]>
 
 /**
- * Enqueues the paths of a list as they come, in memory that does not grow with their number. What of the list is no file to enqueue is told
- * with its code and the rest goes on: what came before it is accepted already. All files are one batch, which is named at the start.
+ * Enqueues the paths of a list as they come, in memory that does not grow with their number. An entry that cannot be
+ * enqueued is reported with its code and the rest continues, since earlier entries are accepted already. All files form
+ * one batch, which is named at the start.
  * @throws SOURCE_MISSING for an empty list, what is out of reach, the signal's reason
  */
 export async function enqueueList(context: CommandContext, o: ListOptions): Promise<ExitStatus> {
@@ -70,11 +71,11 @@ export async function enqueueList(context: CommandContext, o: ListOptions): Prom
   const requeued: string[] = []
   let requeuedFiles = 0
   let begun = false
-  /** Under way since another command: their batch is another one. */
+  /** Files that another command enqueued; they belong to its batch. */
   const elsewhere = new Set<string>()
   try {
     await takeAll(context, o, tally, async (planned) => {
-      // Not before there is a file for it.
+      // Created with its first file.
       if (!begun) await namedBatch(o.records, o.batch ?? batchId, about.actor)
       begun = true
       const requests = planned.map(({ request }) => request)
@@ -103,7 +104,7 @@ export async function enqueueList(context: CommandContext, o: ListOptions): Prom
 
 async function takeAll(context: CommandContext, o: ListOptions, tally: Tally, accept: Accept): Promise<void> {
   const { io, print, signal } = context
-  // A list that stays open must not keep a command that has ended.
+  // An open list must not keep the finished command running.
   const stop = (): void => void io.stdin.destroy()
   signal.addEventListener('abort', stop, { once: true })
   try {
@@ -131,7 +132,7 @@ async function takeAll(context: CommandContext, o: ListOptions, tally: Tally, ac
     throw missingError('SOURCE_MISSING', 'nothing to enqueue: the list on standard input is empty')
 }
 
-/** The files of one entry; what is none is told and counted. */
+/** The files of one entry; an entry without a file is reported and counted. */
 async function filesOf({ print }: CommandContext, o: ListOptions, tally: Tally, entry: ListEntry) {
   const bad = async (shown: string, reason: string): Promise<void> => {
     await print.line({ skipped: { shown, reason } })
@@ -175,7 +176,7 @@ async function finish(
   return tally.status
 }
 
-/** Waits for the batch, then for files that were under way before, and ends with the status of all. */
+/** Waits for the batch, then for files enqueued before, and returns the status of all. */
 async function waitForAll(
   context: CommandContext,
   records: Records,

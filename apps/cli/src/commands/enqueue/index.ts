@@ -94,7 +94,7 @@ async function enqueueAction(
   const config = context.settings.load(o.dryRun === true ? ['database'] : ['database', 'redis'])
   const records = await openDatabase(context, config)
   const domain = await findDomain(records, o.domain)
-  // Without keys nothing would ever be stored; better said now than by workers that pause.
+  // Without keys no file could be stored; report it now instead of letting workers pause.
   await activeKeys(records, domain.id)
   const planned = found.files.map((file) => planFile(file, { domain: domain.id, context: bound, id: o.id }))
   if (o.dryRun === true) {
@@ -184,7 +184,7 @@ function openBatch(
   return name === undefined ? batchOfFiles(records, planned, createdBy) : namedBatch(records, name, createdBy)
 }
 
-/** All of them at once, and nothing is accepted: half a folder is worse than none where no one looks. */
+/** Lists all of them and accepts nothing: half a folder is worse than none when no one notices. */
 async function badNames({ print, io }: CommandContext, { files, skipped, unnameable }: Expansion): Promise<ExitStatus> {
   const report = {
     code: 'SOURCE_NAME',
@@ -199,7 +199,7 @@ async function badNames({ print, io }: CommandContext, { files, skipped, unnamea
   return exitStatus
 }
 
-/** Says what was there instead. */
+/** Names what was found instead. */
 function nothing(paths: readonly string[], { skipped, unnameable }: Expansion) {
   const reasons = new Map<string, number>()
   for (const { reason } of [...skipped, ...unnameable]) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)

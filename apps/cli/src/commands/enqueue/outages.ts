@@ -3,15 +3,15 @@ import type { Records } from '@sealfleet/records'
 import { humanDuration } from '../../output/units.js'
 import { openBreakers, takesJobs } from '../status/processes.js'
 
-/** What is out for a command itself. */
+/** The outage of Postgres as seen by the command itself. */
 export const POSTGRES_OUT = 'Postgres does not answer this command'
 
-/** Between two looks at what workers report, milliseconds. */
+/** Interval between two reads of the workers' reports, milliseconds. */
 const LOOK_MS = 5_000
 
 /**
- * Says what a wait waits for: a dependency that this command or the workers cannot reach, or no worker at all. Each outage is
- * said once when it begins and once when it is over, with how long it took as far as this command has seen it.
+ * Reports why a wait makes no progress: a dependency that this command or the workers cannot reach, or no worker at
+ * all. Each outage is reported once when it begins and once when it ends, with its duration as seen by this command.
  */
 export class Outages {
   readonly #records: Records
@@ -24,7 +24,7 @@ export class Outages {
     this.#say = say
   }
 
-  /** @param what names the outage and is its sentence */
+  /** @param what the sentence that names the outage */
   begin(what: string): void {
     if (this.#since.has(what)) return
     this.#since.set(what, performance.now())
@@ -38,13 +38,13 @@ export class Outages {
     this.#say(`${clock()} over after ${humanDuration(performance.now() - began)}: ${what}`)
   }
 
-  /** Looks at the workers' reports now and then, until stopped. */
+  /** Polls the workers' reports until stopped. */
   watch(): Disposable {
     const look = async (): Promise<void> => {
       try {
         this.#report(await listWorkers(this.#records))
       } catch {
-        // The wait itself says that the database is away.
+        // The wait itself reports that the database is away.
       }
       this.#timer?.refresh()
     }
@@ -66,7 +66,7 @@ export class Outages {
 
 const WORKERS = 'workers: '
 
-/** What live workers say they cannot reach, a sentence each; that there is none, when there is none. */
+/** What live workers report they cannot reach, one sentence each; or that no worker is running. */
 export function outagesOf(workers: readonly WorkerRow[]): readonly string[] {
   const alive = workers.filter((one) => one.alive && takesJobs(one))
   if (alive.length === 0) return [`${WORKERS}none is running; start one, files stay queued`]

@@ -4,7 +4,7 @@ import { EXIT } from '../../exit-status.js'
 import { isText, NOT_TEXT, shownBytes } from '../../files/bytes-names.js'
 import type { Skipped } from '../../files/expand.js'
 
-/** PATH_MAX of Linux: no path that the system takes is longer. */
+/** PATH_MAX of Linux: no valid path is longer. */
 const LONGEST = 4096
 
 /** An entry of a list: a path, or a name that is not UTF-8, as it is shown. */
@@ -13,8 +13,9 @@ export type ListEntry =
   | { readonly path?: undefined; readonly unnameable: Skipped }
 
 /**
- * The paths of a list as they come, one a line or each ended by NUL. They are read as bytes: what is not UTF-8 is told apart and never
- * guessed. Empty entries are left out. Throws USAGE for an entry that is longer than any path.
+ * The paths of a list as they come, one a line or each ended by NUL. They are read as bytes: an entry that is not UTF-8
+ * is marked as such and never guessed. Empty entries are left out. Throws USAGE for an entry that is longer than any
+ * path.
  */
 export async function* readPathList(
   list: Readable,

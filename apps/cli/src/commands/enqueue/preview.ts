@@ -4,10 +4,10 @@ import type { Records } from '@sealfleet/records'
 import type { FileReport } from './report.js'
 import type { PlannedFile } from './requests.js'
 
-/** Ids asked about by one statement. */
+/** Ids per statement. */
 const PAGE = 1_000
 
-/** What enqueueing would say of each file; nothing is accepted. */
+/** What enqueueing would report for each file; nothing is accepted. */
 export async function preview(
   records: Records,
   planned: readonly PlannedFile[],
@@ -23,7 +23,7 @@ export async function preview(
   for (const file of planned) {
     const { fileId, shown, root, path: relativePath, size } = file
     const about = { path: shown, root, relativePath, size, fileId }
-    // An id that was made here stands for all that the request says: no other can have it.
+    // An id derived here covers the whole request: no other request can have it.
     const taken = o.idWasGiven && states.has(fileId) && (await isAnother(records, file))
     if (taken) reports.push({ ...about, outcome: 'conflict', code: 'REQUEST_CONFLICT' })
     else reports.push({ ...about, outcome: outcomeOf(states.get(fileId)) })

@@ -25,10 +25,10 @@ export interface FileReport {
   readonly objectKey?: string
 }
 
-/** On a screen, more files than this are summed up. */
+/** On a terminal, more files than this are summarised. */
 export const LIST_AT_MOST = 50
 
-/** Joins what was planned, how it was taken, and how it ended. */
+/** Joins the planned files with how they were accepted and how they ended. */
 export async function reportFiles(
   records: Records,
   planned: readonly PlannedFile[],
@@ -74,12 +74,12 @@ const GOOD: ReadonlySet<string> = new Set([
   'would be enqueued',
 ])
 
-/** Whether a file is on its way or stored. */
+/** Whether a file is queued, in progress or stored. */
 export function isGood(outcome: string): boolean {
   return GOOD.has(outcome)
 }
 
-/** The status of the whole: every file is on its way or stored, or the one that all failures share, or 1. */
+/** The exit status: 0 when every file is queued, in progress or stored; else the status all failures share, or 1. */
 export function statusOf(reports: readonly FileReport[]): ExitStatus {
   return combineStatuses(
     reports.map(({ outcome, code }) =>

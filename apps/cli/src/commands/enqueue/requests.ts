@@ -8,15 +8,15 @@ export interface RequestOptions {
   readonly id: string | undefined
 }
 
-/** One file as the producer's client wants it, with the id it will have. */
+/** One file as the producer's client takes it, with its id. */
 export interface PlannedFile extends FoundFile {
   readonly fileId: string
   readonly request: IngestRequest
 }
 
 /**
- * The request for a found file. Without an id of the caller's, the file id follows from domain, root, path, context, size
- * and time of change: asking again for the same file is the same request, and a file that was changed since is another
+ * The request for a found file. Without --id, the file id is derived from domain, root, path, context, size and time of
+ * change: enqueueing the same file again is the same request, and a file that was changed since is another
  * one. (By path alone, a changed file would be "stored already" with bytes that are not its own.)
  */
 export function planFile(file: FoundFile, o: RequestOptions): PlannedFile {

@@ -2,8 +2,8 @@ import { appendAudit } from '@sealfleet/records/audit'
 import type { Records } from '@sealfleet/records'
 
 /**
- * Files that were there and got the job that they had lost: one row for all of them, also of a command that was stopped. (Files that are new
- * have theirs from the transaction that accepts them; this is Redis's, which has none.)
+ * Audits existing files that got a lost job again: one row for all of them, also when the command was stopped. (New
+ * files get their row in the transaction that accepts them; jobs are in Redis, outside any transaction.)
  */
 export async function auditRequeued(
   records: Records,

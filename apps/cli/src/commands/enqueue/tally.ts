@@ -13,7 +13,7 @@ export interface Refused {
   readonly exitStatus: ExitStatus
 }
 
-/** What came of very many files, in memory that does not grow with them: counts, and the first of each kind for people. */
+/** The outcomes of very many files in constant memory: counts, and the first of each kind to show. */
 export class Tally {
   files = 0
   bytes = 0

@@ -12,7 +12,7 @@ import { createStatusLine } from '../../output/status-line.js'
 import { count, humanSize } from '../../output/units.js'
 import { Outages, POSTGRES_OUT } from './outages.js'
 
-/** Between two looks, milliseconds; a look may take one twentieth of the time. */
+/** Interval between two polls, milliseconds; a poll may take one twentieth of the time. */
 const LOOK_MS = 250
 const LONGEST_LOOK_MS = 2_000
 const LOOK_SHARE = 20
@@ -22,14 +22,15 @@ export function hasEnded({ batch, accepted, finished }: BatchProgress): boolean 
   return accepted >= Math.max(1, batch.expected ?? 1) && finished === accepted
 }
 
-/** The exit status that the files of a batch come to, as `enqueue --wait` ends. */
+/** The exit status for the files of a batch, the same as of `enqueue --wait`. */
 export function statusOfBatch({ byState, deadByCode }: BatchProgress): ExitStatus {
   const gone = byState.DISCARDED + byState.DELETED > 0
   return combineStatuses([...Object.keys(deadByCode).map(statusOfCode), ...(gone ? [EXIT.failed] : [])])
 }
 
 /**
- * Waits until a batch has ended, in memory that does not grow with it; shows how far it is. Outages are sat out and said.
+ * Waits until a batch has ended, in memory that does not grow with it, and shows progress. Outages are waited through
+ * and reported.
  * @throws NOT_FOUND, the signal's reason
  */
 export async function waitForBatch(

@@ -15,7 +15,10 @@ export interface Listening {
   readonly connection: ReturnType<typeof createWorkerConnection>
 }
 
-/** Listens to the ingest queue's events, for progress in bytes. Losing them loses the bars, not the wait; the wait says so. */
+/**
+ * Listens to the ingest queue's events for progress in bytes. Without them the wait continues, without bars, and says
+ * so.
+ */
 export function openQueueEvents(context: CommandContext, { redis }: Config<'redis'>): Listening {
   const connection = createWorkerConnection(redis.url.reveal(), {
     connectionName: 'sealfleet-cli-events',
@@ -28,7 +31,7 @@ export function openQueueEvents(context: CommandContext, { redis }: Config<'redi
   return { events, connection }
 }
 
-/** Waits until every file has come to its end; shows how far each is. Throws the signal's reason when stopped. */
+/** Waits until every file has ended and shows progress. Throws the signal's reason when stopped. */
 export async function waitWithProgress(
   context: CommandContext,
   records: Records,
@@ -64,7 +67,7 @@ export async function waitWithProgress(
       onAnswer: () => outages.end(POSTGRES_OUT),
       onBytes: (fileId, { bytes, total }) => {
         const file = byId.get(fileId)
-        // Progress counts the sealed object; people know the size of their file.
+        // Progress counts the sealed object; users know the size of the file.
         if (file && !ended.has(fileId)) {
           progress.update(file.shown, total === 0 ? 0 : Math.floor((bytes / total) * file.size), file.size)
         }

@@ -103,7 +103,7 @@ async function adoptAction(context: CommandContext, [given = '']: readonly strin
     const actor = `cli:${context.io.user}`
     await appendAudit(tx, { actor, action: 'fleet.adopt', subjectKind: 'fleet', subjectId: id, detail })
     if (o.dryRun === true) return
-    // Last, and each safe to repeat: when one fails, nothing is remembered and the same command does it again.
+    // Last, and each safe to repeat: when one fails, the transaction rolls back and the same command can be run again.
     const store = await openObjectStore(config, { access: 'read-write', context })
     context.defer(() => store.close())
     await takeOverBucket(store, id, { signal: context.signal })

@@ -6,9 +6,9 @@ import { EXIT } from '../../exit-status.js'
 import { unsoundAttributes } from './token-keys.js'
 
 /**
- * What the record of a key says that is in the token already: its check value as the token computes it now (a KEK: a new
- * check record). Throws KEY_MISMATCH unless there is exactly one of that label, HSM_ACCESS_DENIED for a key that someone
- * could have read.
+ * The record for a key that is in the token already: its check value as the token computes it now (a KEK: a new check
+ * record). Throws KEY_MISMATCH unless there is exactly one of that label, HSM_ACCESS_DENIED for a key that
+ * could have been read.
  */
 export async function registrationOf(
   ref: MasterKeyRef,

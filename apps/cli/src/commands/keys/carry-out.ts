@@ -14,9 +14,9 @@ import type { KeyStep } from '@sealfleet/keys'
 type Preparation = Exclude<KeyStep, { readonly kind: 'activate' }>
 
 /**
- * Carries out one step, the record of a key together with its row in the audit log; returns the row of the key as it is
- * afterwards. `there` has nothing to carry out. Token first, records second: a key that no one recorded is found by the next
- * run, a record without a key is a lie.
+ * Carries out one step and writes the key's record with its audit row; returns the key's row as it is afterwards.
+ * `there` needs no work. Token first, records second: the next run finds a key without a record, but a record without a
+ * key would be false.
  */
 export async function carryOut(
   step: Preparation,

@@ -19,16 +19,16 @@ interface CheckOptions extends CommonOptions {
 
 type Outcome = KeyComparison['outcome']
 
-/** One token, looked at: what became of every key, in the order of the rows. */
+/** The check of one token: the outcome of every key, in the order of the rows. */
 interface TokenLook {
   /** `primary`, `secondary-1`, … */
   readonly name: string
   readonly outcomes: readonly Outcome[]
-  /** labels that no record has */
+  /** labels without a record */
   readonly unrecorded: readonly string[]
 }
 
-/** A token that could not be looked at. */
+/** A token that could not be checked. */
 interface TokenOut {
   readonly name: string
   readonly error: ErrorReport
@@ -68,7 +68,7 @@ async function checkAction(context: CommandContext, _args: readonly string[], o:
     try {
       looks.push({ name, ...(await lookInto(token, latch, rows, domain === undefined)) })
     } catch (error) {
-      // Without its primary a house seals nothing: that is the command's own failure.
+      // Without its primary a fleet seals nothing, so that fails the whole command.
       if (index === 0) throw error
       looks.push({ name, error: describeError(error) })
     }

@@ -8,20 +8,20 @@ import { EXIT } from '../../exit-status.js'
 import { printable } from '../../output/printable.js'
 import { count } from '../../output/units.js'
 
-/** Between two looks at what workers say of themselves, milliseconds; they look for keys every 2 s. */
+/** Interval between two reads of the workers' reports, milliseconds; workers look for keys every 2 s. */
 const LOOK_MS = 500
-/** What has not changed is said again after this, milliseconds. */
+/** An unchanged status is repeated after this, milliseconds. */
 const SAY_AGAIN_MS = 10_000
 /** An error names this many workers; the others are counted. */
 const NAMED = 10
 
-/** A worker that has not confirmed every key, and in words what it lacks. */
+/** A worker that has not confirmed every key, with the reasons as sentences. */
 export interface Unconfirmed {
   readonly worker: LiveWorker
   readonly lacks: readonly string[]
 }
 
-/** Of the workers that are alive, those that have not said that every key is right on every token they use. */
+/** The live workers that have not confirmed every key on every token they use. */
 export function unconfirmed(workers: readonly LiveWorker[], keys: readonly KeyRow[]): readonly Unconfirmed[] {
   return workers.flatMap((worker) => {
     const lacks = keys.flatMap((key) => lacking(worker, key))
@@ -46,9 +46,9 @@ function lacking({ keys: said }: LiveWorker, key: KeyRow): readonly string[] {
 }
 
 /**
- * Waits until every worker that is alive has confirmed the check values of `keys` on every token it uses; workers that come
- * or go meanwhile count as they are. Resolves with the ids of those who did. Throws KEY_NOT_EVERYWHERE (status 1) after
- * `seconds`, naming who lacks what: nothing was changed then.
+ * Waits until every live worker has confirmed the check values of `keys` on every token it uses; workers may start or
+ * stop meanwhile. Resolves with the ids of the confirming workers. Throws KEY_NOT_EVERYWHERE (status 1) after
+ * `seconds`, naming which worker lacks what; nothing was changed then.
  */
 export async function waitForWorkers(
   context: CommandContext,
@@ -72,7 +72,7 @@ export async function waitForWorkers(
   }
 }
 
-/** Says who is waited for when that has changed, and now and then that it has not. */
+/** Reports which workers are missing when that changes, and repeats it at intervals. */
 function teller(context: CommandContext, began: number) {
   let said = ''
   let saidAt = -Infinity

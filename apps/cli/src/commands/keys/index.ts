@@ -86,7 +86,7 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
     await context.print.document({ domain: domain.id, suite: domain.suite, dryRun: true, keys })
     return context.print.text(reportTable(keys, o))
   }
-  // Two runs at once would make two keys under one label.
+  // Two runs at once would create two keys with one label.
   const prepared = await underKeysLock(context, records, domain.id, async () => {
     const token = await admin.list()
     return prepare(context, await plan(token), { records, admin, token, actor })
@@ -115,7 +115,7 @@ async function plansOf(
   return plans
 }
 
-/** The default domain is made where it is missing; any other must exist, since its policy is a decision. */
+/** Creates a missing default domain; any other must exist, since its policy is a decision. */
 async function domainFor(records: Records, o: InitOptions, actor: string): Promise<DomainPolicy> {
   if (o.domain !== 'default') return findDomain(records, o.domain)
   const suite: Suite | undefined = o.suite === undefined ? undefined : o.suite === '2' ? 2 : 1

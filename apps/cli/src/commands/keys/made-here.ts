@@ -6,9 +6,9 @@ import { EXIT } from '../../exit-status.js'
 import type { RolePlan } from './role-plan.js'
 
 /**
- * Whether a key that the token holds and no record names was made by this fleet: by a run that was stopped between making and
- * recording. Labels don't say whose a key is: two fleets with a domain `default` on one token have the same. So a row of the audit
- * log says, before a key is made, that it is about to be.
+ * Whether this fleet made a key that is in the token without a record: by a run that was stopped between making and
+ * recording. Labels do not show the owner: two fleets with a domain `default` on one token use the same. So an audit
+ * row announces each key before it is made.
  */
 const ABOUT_TO_BE = { action: 'keys.begin', subjectKind: 'key-label' } as const
 

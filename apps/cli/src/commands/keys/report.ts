@@ -3,7 +3,7 @@ import type { KeyRow } from '@sealfleet/records'
 import { table } from '../../output/table.js'
 import type { KeyStep } from '@sealfleet/keys'
 
-/** What was done to one key in one step, or would be. */
+/** The effect of one step on one key, done or planned. */
 export interface KeyReport {
   readonly label: string
   readonly role: Role
@@ -30,7 +30,7 @@ function doneBy(step: KeyStep): string {
   return step.replaces === null ? 'active' : `active; version ${step.replaces} only opens from now on`
 }
 
-/** One line a key: what was done to it, in order. */
+/** One line per key: the steps, in order. */
 export function reportTable(reports: readonly KeyReport[], o: { readonly dryRun?: boolean }): string {
   const columns = [{ title: 'KEY' }, { title: 'CHECK VALUE' }, { title: o.dryRun === true ? 'WOULD BE' : 'NOW' }]
   const labels = [...new Set(reports.map(({ label }) => label))]

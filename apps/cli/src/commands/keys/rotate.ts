@@ -66,7 +66,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
   const domain = await findDomain(records, o.domain)
-  // Read before our turn comes: a rotation that was faster is then found, not repeated.
+  // Read before waiting for the lock, so that a faster rotation is detected and not repeated.
   const before = await activeRows(records, domain, o)
   const admin = await openAdmin(config, fleetLatch(context, records))
   context.defer(() => admin.close())
@@ -113,7 +113,7 @@ async function activeRows(records: Records, domain: DomainPolicy, o: RotateOptio
   return rows
 }
 
-/** Files are sealed by a pair of one suite: when the domain's has changed, enc and sig change together or not at all. */
+/** enc and sig must be of one suite: when the domain's suite has changed, both change together or not at all. */
 function assertBothWhenSuiteChanges(domain: DomainPolicy, active: KeyRow, { role }: RotateOptions): void {
   if ((role !== 'enc' && role !== 'sig') || active.suite === domain.suite) return
   const message = `domain ${domain.name} is now of suite ${domain.suite}, its active keys are of suite ${active.suite}: enc and sig change together`
@@ -123,7 +123,7 @@ function assertBothWhenSuiteChanges(domain: DomainPolicy, active: KeyRow, { role
   })
 }
 
-/** All plans before anything is done: nothing is made when one of them cannot be. */
+/** Makes all plans before any step: nothing is created when one plan fails. */
 async function plan(
   records: Records,
   admin: KeyAdmin,
@@ -145,7 +145,7 @@ async function plan(
         fix: 'another rotation was faster: see `sealfleet keys list`',
       })
     }
-    // A token that lost or changed the key in use must be looked at before it makes another.
+    // A token that lost or changed the active key must be examined before it creates another.
     ;(await compareKeys(admin, [active], token)).forEach(assertSound)
     plans.push({ steps, rows })
   }

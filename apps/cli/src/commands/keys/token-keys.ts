@@ -5,7 +5,7 @@ import { CliError } from '../../cli-error.js'
 import { describeError } from '../../describe-error.js'
 import { EXIT } from '../../exit-status.js'
 
-/** What came of comparing a registered key with the token. */
+/** The result of comparing a registered key with the token. */
 export interface KeyComparison {
   readonly key: KeyRow
   readonly outcome: 'ok' | 'missing' | 'mismatch' | 'wrong answer' | 'twice' | 'nothing to compare' | 'destroyed'
@@ -97,7 +97,7 @@ export function assertSound({ key, outcome }: KeyComparison): void {
   }
 }
 
-/** What a key in the token must say of itself before it is taken over without having been made in this run. */
+/** The attributes that a key in the token must have before it is taken over without having been made in this run. */
 const REQUIRED: Readonly<Record<string, boolean>> = {
   SENSITIVE: true,
   EXTRACTABLE: false,
@@ -106,7 +106,7 @@ const REQUIRED: Readonly<Record<string, boolean>> = {
   LOCAL: true,
 }
 
-/** Attributes of a key that are not as they must be; a token that doesn't answer for one is believed. */
+/** Attributes of a key with a wrong value; an attribute that the token does not report is accepted. */
 export function unsoundAttributes({ attributes }: Pick<KeyListing, 'attributes'>): readonly string[] {
   return Object.entries(REQUIRED)
     .filter(([name, wanted]) => typeof attributes[name] === 'boolean' && attributes[name] !== wanted)

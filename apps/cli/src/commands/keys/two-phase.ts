@@ -16,8 +16,9 @@ import type { RolePlan } from './role-plan.js'
 import { assertSound, compareKeys } from './token-keys.js'
 
 /**
- * New master keys in two phases: made and registered as PENDING, then, when every worker that runs has found them right on
- * every token it uses, activated. In between nothing is sealed with them, so a run that ends there is gone on with later.
+ * New master keys in two phases: created and registered as PENDING, then activated when every running worker has
+ * confirmed them on every token it uses. In between nothing is sealed with them, so an interrupted run can continue
+ * later.
  */
 
 type Activation = KeyStep & { readonly kind: 'activate' }
@@ -30,7 +31,7 @@ export interface Prepared {
 }
 
 export interface TwoPhaseOptions {
-  /** takes keys into the records that the token holds and another fleet, or a lost database, made */
+  /** registers keys in the token that another fleet, or a lost database, made */
   readonly adoptKeys?: boolean
   readonly wait: number | false
 }
@@ -56,7 +57,7 @@ export function waitOptions(command: Command): Command {
     )
 }
 
-/** Of two runs for one domain at once, one makes keys or activates them. No PIN has this name: serials hold no spaces. */
+/** Lets one run per domain create or activate keys. No PIN has this name: serials hold no spaces. */
 export function underKeysLock<T>(
   { signal }: Pick<CommandContext, 'signal'>,
   records: Records,
@@ -64,13 +65,13 @@ export function underKeysLock<T>(
   run: (tx: Queryable) => Promise<T>,
 ): Promise<T> {
   return underLoginLock(records, { tokenSerial: 'keys init', pinId: domain }, (tx) => {
-    // Someone who waited for a turn may have been stopped meanwhile.
+    // The command may have been stopped while it waited for the lock.
     signal.throwIfAborted()
     return run(tx)
   })
 }
 
-/** What a dry run says: every step, and nothing done. */
+/** The report of a dry run: every step, none of them done. */
 export function dryRunReport(plans: readonly RolePlan[]): readonly KeyReport[] {
   return plans.flatMap(({ steps, rows }) => steps.map((step) => reportOf(step, undefined, rows)))
 }
@@ -107,7 +108,7 @@ export async function prepare(
   return prepared
 }
 
-/** Between the phases. Resolves with the workers that confirmed; null: no one was asked. Throws KEY_NOT_EVERYWHERE. */
+/** Between the phases. Resolves with the workers that confirmed; null: none was asked. Throws KEY_NOT_EVERYWHERE. */
 export async function confirmed(
   context: CommandContext,
   records: Records,
@@ -151,7 +152,7 @@ export async function activate(
   return reports
 }
 
-/** What a run that is stopped between the phases leaves. */
+/** The message of a run that is stopped between the phases. */
 function staysPending(keys: readonly KeyRow[]): string {
   const labels = keys.map((key) => keyLabel(key)).join(' and ')
   return `${labels} ${keys.length === 1 ? 'stays' : 'stay'} PENDING: nothing is sealed under ${keys.length === 1 ? 'it' : 'them'} yet, and the same command continues from there`

@@ -29,7 +29,7 @@ interface OpenVerbOptions extends ReadOptions {
 
 const NEEDS = 'Needs only the HSM (and S3 for an s3:// address): no database, no Redis.'
 
-/** `object inspect|open|verify`: what works when everything but the HSM and the object is lost. */
+/** `object inspect|open|verify`: these work when everything but the HSM and the object is lost. */
 export function objectVerbs(program: Command, runner: Runner): void {
   const object = program.command('object').description('read sealed objects directly; needs no database')
 
@@ -205,7 +205,9 @@ async function givenContext(context: CommandContext, o: ReadOptions): Promise<Bu
   return 'unchecked'
 }
 
-/** What the caller gave; else what S3's metadata says, which the header's keyed tag confirms or refuses; else empty. */
+/**
+ * The caller's context; else the one in S3's metadata, which the header's keyed tag confirms or refuses; else empty.
+ */
 function chooseContext(given: Buffer | 'unchecked' | undefined, source: ObjectSource): ChosenContext {
   if (given === 'unchecked') return { value: given, from: 'unchecked' }
   if (given !== undefined) return { value: given, from: 'command line' }

@@ -10,7 +10,7 @@ import { openObjectStore } from '../../services/store.js'
 /** A sealed object to be read, wherever it lies. */
 export interface ObjectSource {
   readonly reader: ObjectReader
-  /** what S3's metadata says of the context; anybody who can write there could have changed it */
+  /** the context in S3's metadata; anyone who can write there could have changed it */
   readonly metadataContext: Buffer | undefined
   readonly where: string
 }
@@ -57,7 +57,7 @@ async function fromS3(context: CommandContext, { bucket, key }: S3Address, versi
   return { reader, metadataContext, where: `s3://${bucket}/${key}` }
 }
 
-/** The strict parse, before anything else is opened: what isn't an object is told so without an HSM. */
+/** The strict parse, before anything else is opened: a file that is not an object is refused without an HSM. */
 export function inspect(context: CommandContext, source: ObjectSource): Promise<ObjectInfo> {
   return inspectObject(source.reader, { signal: context.signal })
 }

@@ -23,9 +23,9 @@ export function describeAction({ kind, subject, detail }: Pick<RequestBody, 'kin
 }
 
 /**
- * Every part of the signed bytes, in plain words; nothing that is signed is left out, and two requests that differ are shown
- * differently: times to the millisecond as they are signed, texts by `printable`, in quotes where they could be taken for
- * another value. On a terminal long values are folded behind their names, so that no value begins a line.
+ * Every part of the signed bytes in plain words. Nothing that is signed is left out, and requests that differ are shown
+ * differently: times to the millisecond as signed, texts by `printable`, in quotes where they could look like another
+ * value. On a terminal long values are folded behind their names, so that no value begins a line.
  */
 export function describeRequest(body: RequestBody, bytes: Uint8Array, terminal?: Terminal): string {
   const facts: [string, string][] = [

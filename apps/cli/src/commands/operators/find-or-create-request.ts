@@ -17,9 +17,9 @@ import { wholeNumber } from '../../verb.js'
 import { describeAction } from './describe-request.js'
 import { printable } from '../../output/printable.js'
 
-/** Options of every verb that needs operators' signatures. */
+/** Options of every command that needs operators' signatures. */
 export interface SignedOptions extends CommonOptions {
-  /** the signed request to use up; without it, one is made */
+  /** the signed request to use; without it, a request is made */
   readonly request?: string
   /** milliseconds */
   readonly expires: number
@@ -40,7 +40,7 @@ export function signedOptions(command: Command): Command {
 export type Wanted = Pick<NewRequest, 'kind' | 'subject' | 'detail'>
 
 /**
- * Makes a request for what is wanted, or finds the open one that was made for exactly this before. With --dry-run makes none:
+ * Makes a request, or finds an open one that was made for exactly the same. With --dry-run it makes none and returns
  * undefined.
  */
 export async function findOrCreateRequest(
@@ -67,7 +67,7 @@ export async function findOrCreateRequest(
   return o.dryRun === true ? undefined : made
 }
 
-/** Says what was asked for and what comes next; `then` is the command that uses the signed request, without --request. */
+/** Prints the request and the next steps; `then` is the command that uses the signed request, without --request. */
 export async function printSigningSteps(
   context: CommandContext,
   request: RequestRow | undefined,
@@ -98,7 +98,7 @@ export function requestReport(request: RequestRow): Readonly<Record<string, unkn
   return { ...shown, missing: missingSignatures(request) }
 }
 
-/** As far as can be told without checking each: `consumeRequest` decides. */
+/** An estimate that checks no signature; `consumeRequest` decides. */
 export function missingSignatures({ required, signatures }: RequestRow): number {
   return Math.max(0, required - signatures.filter(({ revoked }) => !revoked).length)
 }
@@ -108,7 +108,7 @@ export function quoted(text: string): string {
   return /^[\w./@-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
-/** The reason that was signed, so that no one has to type it twice. @throws NOT_FOUND for a request that is not there */
+/** The reason that was signed, so that it need not be typed twice. @throws NOT_FOUND for a request that is not there */
 export async function signedReason(records: Records, request: string | undefined): Promise<string> {
   if (request === undefined) return ''
   const found = await getRequest(records, request)

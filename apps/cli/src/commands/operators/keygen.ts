@@ -38,7 +38,7 @@ async function keygenAction(context: CommandContext, _args: readonly string[], o
     throw usageError('--passphrase-file and --no-passphrase exclude each other')
   using _quiet = o.passphrase && o.passphraseFile === undefined ? quietTerminal(context.io) : undefined
   const final = path.resolve(context.io.cwd, o.output)
-  // First of all: who is told late that the name is taken has typed a passphrase for nothing.
+  // Checked before the passphrase is asked for: the name may be taken.
   await using file = await OutputFile.create(final, {
     force: false,
     ifTaken: 'name another file; nothing is ever replaced here',

@@ -7,7 +7,7 @@ import { readSmallFile } from './small-file.js'
 import { askSecret } from './terminal.js'
 import { printable } from '../../output/printable.js'
 
-/** A passphrase shorter than this is a matter of hours to anyone who has the file: PKCS#8 as OpenSSL writes it stretches little. */
+/** A shorter passphrase can be found within hours from the file: OpenSSL's PKCS#8 stretches keys little. */
 export const SHORTEST_PASSPHRASE = 12
 
 export interface SigningKey {
@@ -17,7 +17,8 @@ export interface SigningKey {
 }
 
 /**
- * An operator's private key (PKCS#8 PEM, encrypted or not); its passphrase is asked for on the terminal unless a file holds it.
+ * An operator's private key (PKCS#8 PEM, encrypted or not). Asks for its passphrase on the terminal unless a file holds
+ * it.
  * @throws CliError USAGE for a file that is no Ed25519 private key, PASSPHRASE (status 1) for a wrong one
  */
 export async function readSigningKey(io: Io, file: string, passphraseFile: string | undefined): Promise<SigningKey> {

@@ -68,7 +68,7 @@ async function revokeAction(context: CommandContext, [given = '']: readonly stri
   await context.print.text(`${name} ${dryRun ? 'would be' : 'is'} revoked: their signatures no longer count`)
 }
 
-/** Said before anybody signs in vain; `revokeOperator` decides. */
+/** Checked before anyone signs in vain; `revokeOperator` decides. */
 function assertOthersStay({ role, name }: OperatorRow, officers: number): void {
   if (role !== 'officer' || officers > FREE_OFFICERS) return
   throw new CliError('OPERATOR_NEEDED', `without ${name} only one officer would be left, and nothing could be signed`, {

@@ -11,7 +11,7 @@ const WHY: Readonly<Record<string, string>> = {
   EISDIR: 'is a folder',
 }
 
-/** A file that was named and cannot be read: status 4 when it is not there. What is no error of the file system is thrown as it is. */
+/** A named file that cannot be read: status 4 when it does not exist. Other errors are rethrown unchanged. */
 export function unreadable(file: string, error: unknown): CliError {
   const errno = errnoOf(error)
   if (errno === undefined) throw error
@@ -30,7 +30,7 @@ export function unreadable(file: string, error: unknown): CliError {
 /** Keys, signatures and requests are at most this long; anything longer is the wrong file. */
 const LIMIT = 65_536 + 16
 
-/** All bytes of a small file. @throws CliError: not there (status 4), not readable or too long (status 1) */
+/** All bytes of a small file. @throws CliError: does not exist (status 4), not readable or too long (status 1) */
 export async function readSmallFile(file: string): Promise<Buffer> {
   try {
     await using handle = await open(file, 'r')

@@ -4,7 +4,7 @@ import { CliError, usageError } from '../../cli-error.js'
 import { EXIT } from '../../exit-status.js'
 import { write, type Io } from '../../io.js'
 
-/** Longer answers are a file that was pasted by mistake. */
+/** A longer answer is a file pasted by mistake. */
 const LONGEST = 1_024
 
 interface RawInput {
@@ -12,7 +12,7 @@ interface RawInput {
   setRawMode?(on: boolean): unknown
 }
 
-/** Whether someone sits there and can be asked. */
+/** Whether a person at a terminal can be asked. */
 export function canAsk(io: Io): boolean {
   const input = io.stdin as RawInput
   return input.isTTY === true && input.setRawMode !== undefined
@@ -22,8 +22,8 @@ export function canAsk(io: Io): boolean {
 const quiet = new WeakSet<object>()
 
 /**
- * Turns the terminal's echo off until disposed: what is typed or pasted before a prompt, or between two, would else be shown by
- * the terminal itself. Does nothing without a terminal.
+ * Turns the terminal's echo off until disposed. Otherwise the terminal itself would show what is typed or pasted before
+ * a prompt, or between two. Does nothing without a terminal.
  */
 export function quietTerminal(io: Io): Disposable {
   const input = io.stdin as typeof io.stdin & RawInput
@@ -53,8 +53,8 @@ export async function askSecret(io: Io, question: string): Promise<Buffer> {
 }
 
 /**
- * One line from the terminal in raw mode, so that nothing is shown that must not be. The mode is put back on every path, and
- * what was pasted beyond the line stays for the next one; Ctrl-C and Ctrl-D end the command, a signal too.
+ * Reads one line from the terminal in raw mode, so that it is not echoed. The mode is restored on every path. Text
+ * pasted beyond the line stays for the next one. Ctrl-C, Ctrl-D or a signal ends the command.
  */
 function readLine(io: Io, question: string, shown: boolean): Promise<Buffer> {
   const input = io.stdin as typeof io.stdin & RawInput
@@ -67,7 +67,7 @@ function readLine(io: Io, question: string, shown: boolean): Promise<Buffer> {
       io.signal.removeEventListener('abort', onAbort)
       if (!quiet.has(input)) input.setRawMode?.(false)
       input.pause()
-      // Outside of V8's heap, where a short array would be copied and never wiped; the line itself is wiped.
+      // Outside of V8's heap, where a short array would be copied and never wiped. The line itself is wiped.
       const typed = dedicatedCopy(line.subarray(0, length))
       line.fill(0)
       write(io.stderr, '\n').then(() => (error === undefined ? resolve(typed) : reject(error)), reject)
@@ -90,7 +90,7 @@ function readLine(io: Io, question: string, shown: boolean): Promise<Buffer> {
           length = Math.max(0, length - 1)
         } else if (length < LONGEST) {
           line[length++] = byte
-          // What is pasted must not drive the terminal.
+          // Pasted text must not control the terminal.
           if (shown) io.stderr.write(byte >= 0x20 && byte < 0x7f ? Buffer.of(byte) : '?')
         }
       }

@@ -89,7 +89,7 @@ async function statusAction(context: CommandContext): Promise<void> {
   if (unknown !== undefined) await context.print.note(unknown)
 }
 
-/** By the fleet's own records: a connection to Redis may be one of a process that hangs, and some Redis tell of none. */
+/** From the records: a connection to Redis may belong to a hung process, and some Redis servers list no connections. */
 async function liveWorkers(context: CommandContext): Promise<{
   readonly workers: readonly WorkerRow[] | null
   readonly unknown?: string
@@ -130,7 +130,7 @@ async function switchQueue(
       ...subject,
       detail,
     })
-    // Last: what fails takes its row along.
+    // Last: a failure rolls its audit row back.
     if (dryRun !== true) await (pause ? queue.pause() : queue.resume())
   })
   await context.print.document({
@@ -163,7 +163,7 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
     const detail = { request: id, waiting: waiting.length, ...(reason === undefined ? {} : { reason }) }
     const event = { actor: `cli:${context.io.user}`, action: 'queue.probe', subjectKind: 'queue', subjectId: 'workers' }
     await appendAudit(tx, { ...event, detail })
-    // Last: what fails takes its row along.
+    // Last: a failure rolls its audit row back.
     if (o.dryRun !== true) await requestProbe(connection, prefix, id)
   })
   await context.print.document({ workers: workers.length, waiting, dryRun: o.dryRun === true })
@@ -191,7 +191,7 @@ async function openQueues(context: CommandContext, names: readonly QueueName[]) 
   const connection = await openRedis(context)
   const queues = names.map((name) => {
     const queue = new Queue(name, { connection, ...queueOptions(prefix) })
-    // Failed commands reject where they were given; the connection's own events add nothing.
+    // Failed commands reject at their call; the connection's own events add nothing.
     queue.on('error', () => undefined)
     context.defer(() => queue.close())
     return queue

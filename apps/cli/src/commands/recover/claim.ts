@@ -2,12 +2,12 @@ import { readObjectMetadata, readObjectSource, type ObjectMetadata, type ObjectS
 import { RECOVERED_ROOT } from './terms.js'
 
 /**
- * Where a file came from, as the metadata of its object claims. Nothing authenticates it: it names a recovered file for people, and is
- * compared with no request.
+ * The source of a file as the metadata of its object claims it. The claim is not authenticated: it names a recovered
+ * file for people and is compared with no request.
  */
 export interface Claim {
   readonly source?: ObjectSource | undefined
-  /** Why a claim that is there is not believed, as the end of a sentence. */
+  /** Why a claim is not believed, as the end of a sentence. */
   readonly refused?: string | undefined
 }
 

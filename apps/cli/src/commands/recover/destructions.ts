@@ -12,7 +12,7 @@ import type { ListedVersion, Store } from '@sealfleet/store'
 import { describeError } from '../../describe-error.js'
 import { EXIT } from '../../exit-status.js'
 
-/** A key version that a signed record in the store says was destroyed. */
+/** A key version that was destroyed according to a signed record in the store. */
 export interface Destroyed {
   readonly ref: MasterKeyRef
   readonly label: string
@@ -24,7 +24,7 @@ export interface Destroyed {
   readonly row: RecoveredDestruction | undefined
 }
 
-/** Something that lies where destruction records lie, and proves nothing. */
+/** An object in the place of a destruction record that proves nothing. */
 export interface Unproven {
   readonly storeKey: string
   readonly code: string
@@ -32,7 +32,7 @@ export interface Unproven {
 }
 
 const PREFIX = `${AUDIT_PREFIX}destructions/`
-/** A record has some kilobytes; more is none. */
+/** A record has a few kilobytes; a longer object is not one. */
 const MAX_LENGTH = 4 << 20
 
 /**
@@ -53,7 +53,7 @@ export async function readDestructions(
     } catch (error) {
       signal.throwIfAborted()
       const { code, message, exitStatus } = describeError(error)
-      // Whatever bytes someone put there are no reason to stop; an HSM or a store out of reach is.
+      // Foreign bytes are no reason to stop; an HSM or a store out of reach is.
       if (exitStatus === EXIT.unreachable) throw error
       const why = error instanceof DestructionUnproven ? error.message : message
       unproven.push({

@@ -20,7 +20,7 @@ export interface JudgePorts {
 export interface JudgeOptions {
   /** Header, trailer and key commitment only. */
   readonly quick: boolean
-  /** Contexts to try where the object's metadata has not the right one. */
+  /** Contexts to try when the one in the object's metadata is wrong. */
   readonly contexts: readonly Uint8Array[]
   readonly signal: AbortSignal
   readonly onProgress: (object: Sealed, done: number) => void
@@ -39,7 +39,7 @@ export type Examination =
     }
   /** `authentic`: its header is what its sealer wrote. */
   | { readonly kind: 'damaged'; readonly sealed: Sealed; readonly authentic: boolean; readonly error: ErrorReport }
-  /** It went away, or became another, between listing and reading. */
+  /** It was deleted or replaced between listing and reading. */
   | { readonly kind: 'vanished'; readonly sealed: Sealed }
 
 /** Failures that come after the header's tag was found right (FORMAT §7, steps 5 to 9). */
@@ -53,7 +53,7 @@ const AFTER_HEADER: ReadonlySet<string> = new Set([
 
 /**
  * Reads an object once from end to end (or, quickly, its head and tail): header, context, trailer and key commitment, then every
- * segment without decrypting any. What is wrong with the object is a judgement; throws what is out of reach, or the
+ * segment without decrypting any. Faults of the object are returned; throws for a dependency out of reach, or the
  * signal's reason.
  */
 export async function examine(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Examination> {
@@ -73,7 +73,7 @@ export async function examine(ports: JudgePorts, sealed: Sealed, o: JudgeOptions
   }
 }
 
-/** Whether the header of an attempt that lost is its sealer's, at the cost of its head and tail. @see examine */
+/** Whether the header of a superseded attempt is authentic; reads only head and tail. @see examine */
 export async function judgeHeader(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Examination> {
   try {
     const head = await ports.store.head(sealed.entry.key, { signal: o.signal, ...pinOf(sealed) })
@@ -95,7 +95,7 @@ function judgementOf(sealed: Sealed, error: unknown, signal: AbortSignal): Exami
   return { kind: 'damaged', sealed, authentic: AFTER_HEADER.has(report.code), error: report }
 }
 
-/** The metadata's context first; then the empty one, and those that were given. The header's keyed tag decides. */
+/** Tries the metadata's context, then the empty one and the given ones. The header's keyed tag decides. */
 async function openWithSome(
   ports: JudgePorts,
   reader: ObjectReader,
@@ -135,19 +135,19 @@ function pinOf({ entry }: Sealed): { version?: string } {
   return entry.version === undefined ? {} : { version: entry.version }
 }
 
-/** Pinned to what the HEAD saw, whose length the header was checked against. */
+/** Pinned to the version of the HEAD, whose length the header was checked against. */
 function readerOf(store: Store, { entry }: Sealed, head: ObjectHead): ObjectReader {
   const pin = head.version === undefined ? { etag: head.etag } : { version: head.version }
   return store.reader({ key: entry.key, length: head.length, ...pin })
 }
 
-/** The metadata of several attempts at one file: they were all sealed with the same context, from the same source. */
+/** The metadata of all attempts at one file, which have the same context and source. */
 export async function metadataOf(
   { store }: Pick<JudgePorts, 'store'>,
   found: readonly Sealed[],
   { signal }: Pick<JudgeOptions, 'signal'>,
 ): Promise<readonly ObjectMetadata[]> {
-  // A single attempt's own is read with it.
+  // A single attempt's own metadata is read with the object.
   if (found.length < 2) return []
   const all: ObjectMetadata[] = []
   for (const sealed of found) {

@@ -27,7 +27,7 @@ export interface FileOptions extends JudgeOptions, Omit<PlaceOptions, 'verified'
   readonly dryRun: boolean
 }
 
-/** What became of the objects of one file. */
+/** The outcome for the objects of one file. */
 export interface FileOutcome {
   readonly fileId: string | undefined
   readonly outcome: 'recovered' | 'already' | 'kept' | 'unplaced' | 'foreign'
@@ -38,8 +38,8 @@ export interface FileOutcome {
 }
 
 /**
- * Recovers what lies together at one file's place, and counts it in `report`. A file that has a record is compared with the
- * listing and not read. @throws what is out of reach, the signal's reason
+ * Recovers the objects of one file and counts them in `report`. A file that has a record is compared with the listing
+ * and not read. @throws for a dependency out of reach, the signal's reason
  */
 export async function recoverGroup(
   ports: FilePorts,
@@ -82,12 +82,12 @@ export async function recoverGroup(
   return done('recovered', all, winner.info, choice.claim)
 }
 
-/** By a run of this: below its root, or kept by the attempt that it wrote. */
+/** Recovered by an earlier run: below its root, or committed by the attempt that it wrote. */
 function wasRecovered({ file, committed }: FileWithObject): boolean {
   return file.source.root === RECOVERED_ROOT || committed?.owner === RECOVERED_BY
 }
 
-/** Objects that may be attempts at this file, and what can't be placed whatever is in it. */
+/** Objects that may be attempts at this file, and objects that cannot be placed whatever they contain. */
 function sort(found: readonly StoredHeader[]): { candidates: Sealed[]; problems: Unplaced[]; foreign: number } {
   const candidates: Sealed[] = []
   const problems: Unplaced[] = []
@@ -164,7 +164,7 @@ async function place(
   }
 }
 
-/** What the records refuse of one file, and not of the next. */
+/** Whether the records refuse this one file only. */
 const REFUSALS: ReadonlySet<string> = new Set(['NONCE_REUSE', 'CONFLICT', 'INVALID', 'NOT_FOUND', 'E_KEY_DESTROYED'])
 
 function countFile(report: RecoveryReport, { losers, claim }: Selection, winner: Intact, group: Group): void {

@@ -86,7 +86,7 @@ async function recoverAction(
     await goThrough(context, ports, o, { surveyed, contexts, bucket: store.bucket }, report)
     complete = true
   } finally {
-    // What was written stays, so it is told of a run that was stopped, too.
+    // Written records stay, so a stopped run is audited, too.
     try {
       await printRecovery(context, report, keys, { quick: o.quick === true, dryRun: o.dryRun === true, complete })
     } finally {

@@ -17,7 +17,7 @@ export interface KeyRecovered {
   readonly state: 'ACTIVE' | 'DECRYPT_ONLY'
 }
 
-/** A key of the token that is not trusted: what is sealed under it cannot be placed. */
+/** A key of the token that is not trusted: objects sealed under it cannot be placed. */
 export interface KeyRefused {
   readonly label: string
   readonly code: string
@@ -35,7 +35,7 @@ export interface DomainPlan {
 type Row = Pick<KeyRow, 'domain' | 'role' | 'suite' | 'version' | 'state'>
 
 /**
- * What the token's keys say of the domains they belong to. Of each role the newest version becomes ACTIVE, if none is and no
+ * Derives the domains from the token's keys. Of each role the newest version becomes ACTIVE, if none is and no
  * newer one ever had a record; all others only open. enc and sig must be of one suite, so that is the suite of the newest
  * enc key that has a sig key beside it. Nonces are detached where the newest header says so (without any header: where the
  * domain has a KEK), and only with a KEK. `gone`: versions that were destroyed; none of them is looked for in the token.
@@ -94,8 +94,8 @@ function planRoleKeys(role: Role, suite: Suite, own: readonly MasterKeyRef[], ro
 }
 
 /**
- * Writes the records of domains and keys that are missing, each key with an audit row in the same transaction. Under the lock of
- * `keys init`, so that no one makes a key meanwhile. A key that is not fit is refused and left out.
+ * Writes the records of domains and keys that are missing, each key with an audit row in the same transaction. Holds
+ * the lock of `keys init`, so that no key is created meanwhile. An unfit key is refused and left out.
  */
 export async function recoverKeys(
   { records, admin }: { readonly records: Records; readonly admin: KeyAdmin },
@@ -157,7 +157,7 @@ async function write(tx: Transaction, input: KeyRecovery, actor: string): Promis
 
 /**
  * The key's row, and the destruction's with its signed record. An older database that was put back may have the key in any state: it becomes
- * DESTROYED too, unless a token has it (`back`), of which a person is told.
+ * DESTROYED too, unless a token has it (`back`), which is reported.
  */
 async function writeDestroyed(tx: Transaction, one: Destroyed, o: { back: boolean; actor: string }): Promise<void> {
   const key = await write(tx, recordOfDestroyed(one), o.actor)
@@ -180,7 +180,7 @@ async function note(tx: Transaction, { id, label, checkValue }: KeyRow, state: s
   await appendAudit(tx, { actor, action: 'recover.key', subjectKind: 'key', subjectId: id, detail })
 }
 
-/** A destroyed KEK has nothing that its check record could be opened with, and its row wants one: zeros. */
+/** The check record of a destroyed KEK cannot be opened any more, but its row needs one: zeros. */
 function recordOfDestroyed({ ref, label, destroyedAt, checkValue, storeKey }: Destroyed): KeyRecovery {
   const evidence = { label, found: 'in a signed record of its destruction', storeKey }
   return {

@@ -3,7 +3,7 @@ import type { HsmPool } from '@sealfleet/hsm'
 import { listMasterKeys } from '@sealfleet/records/keys'
 import type { KeyRow, Records } from '@sealfleet/records'
 
-/** The records' keys, as judging and placing objects asks for them. */
+/** The keys of the records, for examining and placing objects. */
 export interface KnownKeys {
   state(key: MasterKeyRef): Promise<'usable' | 'unknown' | 'destroyed'>
   /** Undefined for a key without a record. */
@@ -26,7 +26,7 @@ export async function knownKeys(records: Records, pool: HsmPool): Promise<KnownK
   }
 }
 
-/** For a dry run into records without keys: those of the token, by their labels, and those that are destroyed. */
+/** For a dry run into records without keys: the token's keys by label, and the destroyed ones. */
 export function withTokenKeys(
   known: KnownKeys,
   labels: ReadonlySet<string>,

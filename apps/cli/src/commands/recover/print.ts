@@ -15,7 +15,7 @@ export interface KeyOutcome {
   readonly labels: ReadonlySet<string>
 }
 
-/** People see this many of what could not be placed; JSON has all lines. */
+/** Text shows this many objects that could not be placed; JSON has all lines. */
 const SHOWN = 100
 
 /** One JSON line about one file. */
@@ -25,7 +25,7 @@ export function reportJson({ fileId, outcome, attempt, claim, unplaced }: FileOu
   return { fileId: fileId ?? null, outcome, ...won, ...named, unplaced }
 }
 
-/** The end of a run: what was recovered, what was not and why, and what no one can bring back. */
+/** The end of a run: what was recovered, what was not and why, and what is lost. */
 export async function printRecovery(
   context: CommandContext,
   report: RecoveryReport,

@@ -9,13 +9,13 @@ const WIDTH = 4
 
 export interface RunOptions extends FileOptions {
   readonly prefix: string
-  /** Told of every file, and of everything else that lay in the bucket, when it is over. */
+  /** Called for every file, and for every other object in the bucket, when it is done. */
   readonly onEnd: (outcome: FileOutcome, bytes: number) => Promise<void>
 }
 
 /**
- * Goes through the bucket once and recovers file by file. Fills `report` while it goes on: what was written stays written when
- * this throws what is out of reach, or the signal's reason. Run again, it goes on.
+ * Walks the bucket once and recovers file by file. Updates `report` as it runs: written records stay when this throws
+ * for a dependency out of reach, or the signal's reason. A second run continues.
  */
 export async function recoverFiles(ports: FilePorts, o: RunOptions, report: RecoveryReport): Promise<void> {
   const headers = storedHeaders(ports.store, { prefix: o.prefix, signal: o.signal })

@@ -7,28 +7,28 @@ import { unplaced, type Sealed, type Unplaced } from './terms.js'
 export type Intact = Extract<Examination, { readonly kind: 'whole' }>
 export type Damaged = Extract<Examination, { readonly kind: 'damaged' }>
 
-/** What is to be written of one file, and what can't be. */
+/** What will be written for one file, and what cannot be. */
 export interface Selection {
   readonly winner: Intact | undefined
-  /** Where the winner's metadata says that the file came from. */
+  /** The source that the winner's metadata claims. */
   readonly claim: Claim
   /** Attempts below the winner, and damaged ones above it: their headers are authentic, their numbers all different. */
   readonly losers: readonly (Intact | (Damaged & { readonly authentic: true }))[]
   readonly unplaced: readonly Unplaced[]
   readonly duplicates: number
-  /** The highest attempt number that any header speaks of. */
+  /** The highest attempt number in any header. */
   readonly highest: number
 }
 
-/** A number that no one vouches for raises the file's own only so far: it must not be used up by a forged header. */
+/** Limit for an unauthenticated attempt number: a forged header must not use up the file's numbers. */
 const BELIEVABLE = 1_000_000
 /** What a record can hold. */
 export const MAX_ATTEMPT_NO = 2_147_483_647
 
 /**
- * Judges the attempts at one file, highest number first, until one is whole: that one wins. Two whole ones of one number are
- * both left out, since nothing tells which was committed. An attempt above that is whole but for its context leaves the
- * file out, too: with its context at hand it would win.
+ * Examines the attempts at one file, highest number first, until one is whole: that one wins. Two whole attempts with
+ * one number are both left out, since nothing shows which was committed. A higher attempt that lacks only its context
+ * leaves the file out, too: with its context it would win.
  */
 export async function select(ports: JudgePorts, found: readonly Sealed[], o: JudgeOptions): Promise<Selection> {
   const problems: Unplaced[] = []
@@ -68,15 +68,16 @@ export async function select(ports: JudgePorts, found: readonly Sealed[], o: Jud
   for (const sealed of below) if (sealed !== undefined) judged.push(await judgeHeader(ports, sealed, options))
   const lost = judged.filter((one) => one !== winner)
   const losers = o.quick || winner === undefined ? [] : withNumbersOfTheirOwn(lost.filter(isAuthentic), winner)
-  // Below the winner nothing is missed, but what has not even a true header belongs to no one. (Under a key that was
-  // destroyed after its files were sealed again, no one can tell any more, and nothing is wrong.)
+  // Below the winner nothing is lost, but an object without an authentic header belongs to no file. (Under a key that
+  // was
+  // destroyed after its files were re-encrypted, this cannot be checked any more, and nothing is wrong.)
   const strays = lost.filter((one) => isStray(one) && below.includes(one.sealed))
   problems.push(...strays.flatMap(problemOf))
   const claim = winner === undefined ? {} : claimOf({ ...winner.info, metadata: winner.head.metadata }, metadata)
   return { winner, claim, losers, unplaced: problems, duplicates, highest: highestOf(found, judged) }
 }
 
-/** The versions of one attempt's key, the newest first, until one is whole: the others are the same sent twice. */
+/** The versions of one attempt's key, the newest first, until one is whole: the others are duplicates. */
 async function judgeVersions(
   ports: JudgePorts,
   versions: readonly Sealed[],

@@ -2,7 +2,7 @@ import { storedHeaders } from '@sealfleet/objects'
 import type { Store } from '@sealfleet/store'
 import { standTogether } from './groups.js'
 
-/** What the headers of a bucket say of a domain; nothing of it is authenticated. */
+/** What the headers of a bucket show about a domain; none of it is authenticated. */
 export interface SurveyedDomain {
   objects: number
   /** Of the newest header. */
@@ -18,8 +18,8 @@ export interface Survey {
 }
 
 /**
- * Reads every header once, 320 bytes an object: how much there is to do, and how each domain sealed last. Keeps nothing of single
- * objects, so a bucket may hold any number of them. @throws StoreError, the signal's reason
+ * Reads every header once, 320 bytes an object: the amount of work, and how each domain sealed last. Memory does not
+ * grow with the number of objects. @throws StoreError, the signal's reason
  */
 export async function survey(
   store: Store,

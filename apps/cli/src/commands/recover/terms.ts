@@ -1,7 +1,8 @@
 /**
- * Terms. To *recover* is to write the records of what a bucket holds, from its objects and the HSM alone. An object is
- * *placed* when a record tells of it afterwards. A *whole* object is one whose every byte was found authentic; a *damaged* one is
- * not, and its header may be *authentic* all the same. Of a file's attempts the whole one of the highest number *wins*.
+ * Terms. To *recover* is to write the records of a bucket's objects, from the objects and the HSM alone. An object is
+ * *placed* when a record names it afterwards. A *whole* object is one whose every byte was found authentic; a *damaged*
+ * one is not, and its header may be *authentic* all the same. Of a file's attempts the whole one of the highest number
+ * *wins*.
  */
 import type { ObjectInfo } from '@sealfleet/format'
 import type { ListedVersion } from '@sealfleet/store'
@@ -17,7 +18,7 @@ export interface Sealed {
   readonly info: ObjectInfo
 }
 
-/** A sealed object that no record tells of, and why. */
+/** A sealed object without a record, and why. */
 export interface Unplaced {
   readonly key: string
   readonly version: string | null
@@ -27,30 +28,30 @@ export interface Unplaced {
   readonly message: string
 }
 
-/** A report of one run; it grows while the run goes on. */
+/** The report of one run, updated while it runs. */
 export interface RecoveryReport {
-  /** Records of files that were written, or with a dry run would be. */
+  /** Records of files that were written; in a dry run, that would be. */
   recovered: number
   /** Files that an earlier run recovered, found as recorded. */
   already: number
-  /** Files that have a record which was not recovered: left exactly as it is. */
+  /** Files whose record was not recovered: left exactly as it is. */
   kept: number
-  /** Objects looked at, and their bytes. */
+  /** Objects read, and their bytes. */
   objects: number
   bytes: number
   /** Attempts that lost and are recorded with their files. */
   losers: number
-  /** The same object sent twice, as buckets with versions keep it. */
+  /** Duplicates of one object, as buckets with versions keep them. */
   duplicates: number
   /** Recovered files whose object lies under a delete marker. */
   hidden: number
-  /** Things in the bucket that are no sealed objects. */
+  /** Objects in the bucket that are not sealed objects. */
   foreign: number
   readonly domains: Map<string, { files: number; bytes: number }>
   /** The first thousand; `unplacedTotal` counts all. */
   readonly unplaced: Unplaced[]
   unplacedTotal: number
-  /** Recovered files that have the source which their object's metadata claims, and those whose claim was not believed. */
+  /** Recovered files with the source that their object's metadata claims, and those whose claim was not believed. */
   named: number
   claimsRefused: number
 }

@@ -20,9 +20,9 @@ export interface PlaceOptions {
 
 /**
  * Writes one file with its attempts and an audit row, in one transaction. The fingerprint is that of a request for the file
- * below the root of recovered ones, also where its source is claimed: a producer that enqueues the same id again is told
- * REQUEST_CONFLICT, since nothing authentic says any more whether it is the same request.
- * @returns whether it was written: false when someone else wrote it meanwhile
+ * below the root of recovered ones, also where its source is claimed: a producer that enqueues the same id again
+ * receives REQUEST_CONFLICT, since nothing authentic shows any more whether it is the same request.
+ * @returns whether it was written: false when another process wrote it meanwhile
  * @throws RecordsError, CliError NO_ACTIVE_KEY
  */
 export async function placeFile(
@@ -107,7 +107,7 @@ function attemptOf(
   }
 }
 
-/** When a header says it was sealed, where that is a time that can be; else now. Records hold it for people. */
+/** The sealing time in a header, when it is a possible time; else now. Informative only. */
 function sealedAt(createdMs: number): Date {
   const earliest = Date.UTC(2000, 0, 1)
   return new Date(createdMs >= earliest && createdMs <= Date.now() ? createdMs : Date.now())

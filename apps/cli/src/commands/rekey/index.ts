@@ -144,12 +144,12 @@ async function startAction(context: CommandContext, _args: readonly string[], o:
   return report.state === 'DONE' ? statusOf(report) : EXIT.failed
 }
 
-/** What is said when someone stops waiting. */
+/** Shown when the user stops waiting. */
 function goesOnAlone(id: string): string {
   return `run ${id} continues without this command: \`sealfleet rekey status ${id}\` shows its progress, \`sealfleet rekey pause ${id}\` stops it`
 }
 
-/** Refuses a version under which nothing can be opened any more. */
+/** Refuses a version that was destroyed. */
 function assertOpenable(version: number, { files, lost }: RekeyScope): void {
   if (files === 0 || lost < files) return
   throw new CliError(

@@ -10,7 +10,7 @@ import { explainCode } from '../../describe-error.js'
 import { pairs, table } from '../../output/table.js'
 import { count, humanSize, humanTime } from '../../output/units.js'
 
-/** Failed files that a report names; the rest are counted. */
+/** Failed files that a report lists; the rest are counted. */
 const MOST_FAILED = 20
 
 export interface RunReport extends RekeyRun, RekeyCounts {
@@ -25,7 +25,7 @@ export async function reportOf(records: Records, run: RekeyRun): Promise<RunRepo
   return { ...run, ...counts, failed }
 }
 
-/** Items that have come to an end, however. */
+/** Items that have ended, with any outcome. */
 export function endedOf({ items }: Pick<RekeyCounts, 'items'>): number {
   return items.DONE + items.SKIPPED + items.FAILED
 }

@@ -5,10 +5,10 @@ import type { CommandContext } from '../../context.js'
 import { createProgress } from '../../output/progress.js'
 import { endedOf, reportOf, type RunReport } from './report.js'
 
-/** Between two looks, milliseconds; a count of very many items takes longer, and then so does this. */
+/** Interval between two polls, milliseconds; longer when counting very many items takes longer. */
 const LOOK_MS = 500
 
-/** Waits until the run is over, or paused by someone; shows how far it is. Throws the signal's reason when stopped. */
+/** Waits until the run is over or paused, and shows progress. Throws the signal's reason when stopped. */
 export async function waitForRun(
   context: CommandContext,
   records: Records,

@@ -107,7 +107,7 @@ async function listAction(context: CommandContext, _args: readonly string[], o: 
 async function showAction(context: CommandContext, [id = '']: readonly string[], o: ShowOptions): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
   const request = await findRequest(records, id)
-  // From the bytes, not from the columns: what is shown is what would be signed.
+  // From the bytes, not from the columns, so that what is shown is what is signed.
   const text = request.intact
     ? describeRequest(parseRequestBody(request.body), request.body, o.wide === true ? undefined : context.io.stdout)
     : TAMPERED
@@ -178,7 +178,7 @@ async function findRequest(records: Records, id: string): Promise<RequestRow> {
   return request
 }
 
-/** The bytes themselves, or as text that survived a mail. */
+/** The raw bytes, or their text form. */
 async function readSignature(file: string): Promise<Buffer> {
   const bytes = await readSmallFile(file)
   if (bytes.length === SIGNATURE_BYTES) return bytes

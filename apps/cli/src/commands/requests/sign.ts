@@ -46,7 +46,7 @@ async function signAction(context: CommandContext, [given = '']: readonly string
   const final = path.resolve(io.cwd, o.output ?? `${given}.sig`)
   const { body, request } = parse(file, await readSmallFile(file))
   const shown = describeRequest(request, body, io.stderr)
-  // Where it is read before the question, whatever stdout is: with --json too, no one signs unseen.
+  // On stderr before the question, with --json too, so that a request is never signed unseen.
   await write(io.stderr, `You are about to sign:\n\n${shown}\n\n`)
   if (request.expiresAt.getTime() <= Date.now()) {
     await print.note('note: by the clock of this machine the request has expired; the server decides by its own')
@@ -59,7 +59,7 @@ async function signAction(context: CommandContext, [given = '']: readonly string
     force: false,
     ifTaken: 'name another file; nothing is ever replaced here',
   })
-  // Of what was shown, not of what the file holds by now.
+  // Signs what was shown, not what the file holds by now.
   const signature = sign(null, signedBytes(body), key)
   if (!dryRun) {
     await output.write(signature)
@@ -80,7 +80,7 @@ async function signAction(context: CommandContext, [given = '']: readonly string
   )
 }
 
-/** @throws CliError USAGE for bytes that are no request */
+/** @throws CliError USAGE for bytes that are not a request */
 function parse(file: string, bytes: Buffer): { readonly body: Buffer; readonly request: RequestBody } {
   try {
     const body = bodyOfSignedBytes(bytes)

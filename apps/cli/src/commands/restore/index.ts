@@ -79,7 +79,7 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
   const library = await openFileStore(context)
   using reading = await openObjectReader(library, id)
   const { file } = reading.stored
-  // Of the length that is authentic: what the record says has been compared with it.
+  // Uses the authentic length; the record's has been compared with it.
   const { start, end } = range ? resolveRange(range, reading.length) : { start: 0, end: reading.length }
   const about = { fileId: file.id, source: file.source, ...(range ? { range: { start, end } } : {}) }
   if (o.dryRun === true) {

@@ -15,7 +15,7 @@ import { forEachConcurrent } from '@sealfleet/runtime'
 import type { SelectedFile } from '../../input/selection.js'
 import type { FileStore } from '../../services/stored.js'
 
-/** What became of one file. */
+/** The outcome of one file. */
 export interface RestoreOutcome {
   readonly file: SelectedFile
   readonly outcome: 'restored' | 'exists' | 'failed'
@@ -25,27 +25,27 @@ export interface RestoreOutcome {
 
 export interface ManyOptions {
   readonly folder: OpenFolder
-  /** the path below the folder that a stored path becomes */
+  /** maps a stored path to the path below the folder */
   readonly pathOf: (stored: string) => string
   readonly force: boolean
   readonly skipExisting: boolean
   readonly onOutcome: (outcome: RestoreOutcome) => Promise<void>
 }
 
-/** Files at once: each holds an HSM session for a moment and one segment in memory. */
+/** Files restored at a time: each holds an HSM session for a moment and one segment in memory. */
 const WIDTH = 8
 
 /** How a run ended. */
 export interface ManyRestored {
   readonly outcomes: readonly RestoreOutcome[]
-  /** why nothing more began, or was given up half-way: what one file met, every other would */
+  /** why the run stopped early: every other file would fail for the same reason */
   readonly stopped: string | undefined
 }
 
 /**
  * Restores files below a folder under their original relative paths. One file's failure doesn't stop the others, unless
- * a dependency is out of reach or the output takes nothing more: then nothing new begins. At a full disk what is under way
- * is given up too, so that one failure is told and not one for each.
+ * a dependency is out of reach or nothing more can be written: then no other file is started. At a full disk files in
+ * progress are abandoned, too, so that one failure is reported and not one for each.
  */
 export async function restoreMany(
   context: CommandContext,
@@ -61,7 +61,7 @@ export async function restoreMany(
   await forEachConcurrent(files, WIDTH, async (file) => {
     const { outcome, reason } = await restoreOne(library, file, progress, o, signal)
     context.signal.throwIfAborted()
-    // Given up for what another one met: it is as if it had not begun.
+    // Abandoned because another file failed: counts as not tried.
     if (outcome === undefined || (stopped !== undefined && outcome.error !== undefined)) return false
     if (reason !== undefined) giveUp.abort()
     if (outcome.error?.exitStatus === EXIT.unreachable) stopped ??= 'a dependency is out of reach'
@@ -77,7 +77,7 @@ export async function restoreMany(
 
 interface OneRestored {
   readonly outcome?: RestoreOutcome
-  /** why no other file would fare better */
+  /** why every other file would fail, too */
   readonly reason?: string | undefined
 }
 
@@ -93,7 +93,7 @@ async function restoreOne(
   try {
     await using place = await placeBelow(o.folder, relative)
     if (o.skipExisting && (await exists(place))) return { outcome: { file, output, outcome: 'exists' } }
-    // Before anything is read: an output that is in the way must not cost a download.
+    // Checked first, so that an existing output costs no download.
     await using target = await OutputFile.createIn(place.folder, place.name, { force: o.force })
     using reading = await openObjectReader(library, file.fileId)
     let done = 0

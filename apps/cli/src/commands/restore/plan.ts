@@ -30,13 +30,13 @@ export function planRestore(selected: readonly SelectedFile[]): RestorePlan {
 export interface StripOptions {
   /** whole folders at the beginning, with or without a slash at the end */
   readonly strip?: string
-  /** so many folders at the beginning */
+  /** number of folders to remove from the beginning */
   readonly stripComponents?: number
 }
 
 /**
- * The path below the output folder for each stored path. Throws a usage error, before anything is written, for paths of which
- * nothing would be left or that do not lie below the prefix, and for two files that would get one name.
+ * The path below the output folder for each stored path. Throws a usage error, before anything is written, for paths
+ * that would become empty or are not below the prefix, and for two files that would get one name.
  */
 export function outputPaths(files: readonly SelectedFile[], o: StripOptions): (stored: string) => string {
   if (o.strip !== undefined && o.stripComponents !== undefined)

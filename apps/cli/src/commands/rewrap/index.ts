@@ -22,8 +22,8 @@ interface RewrapOptions extends CommonOptions {
 }
 
 /**
- * FORMAT §5 allows fewer than 2^32 wraps for one KEK version, each with a random 96-bit iv. Long before, it is time for another;
- * what is counted here is less than what was done.
+ * FORMAT §5 allows fewer than 2^32 wraps for one KEK version, each with a random 96-bit iv. Rotate long before that;
+ * the count here is a lower bound.
  */
 export const MANY_WRAPS = 2 ** 28
 
@@ -113,13 +113,13 @@ function chooseActive(versions: readonly KekWraps[], domain: DomainPolicy, o: Re
   return active
 }
 
-/** From now on the pool uses a KEK only when it opens the record that was registered with it. */
+/** From now on the pool uses a KEK only when it opens the check record that was registered with it. */
 async function expectKeks(records: Records, pool: HsmPool, domain: string): Promise<void> {
   for (const key of await listMasterKeys(records, { domain, role: 'kek' }))
     if (key.checkRecord !== null && key.state !== 'DESTROYED') pool.expectKekRecord(key, key.checkRecord)
 }
 
-/** One row a run, also of one that was stopped: what it did stays done. */
+/** One audit row per run, also when it was stopped: its work stays done. */
 async function audit(
   context: CommandContext,
   records: Records,

@@ -16,7 +16,7 @@ export interface RewrapPorts {
   readonly records: Records
   /** Opens under old versions. */
   readonly unwrapper: NonceWrapper
-  /** Wraps under the active one, and has opened what it wrapped before it hands it out. */
+  /** Wraps under the active version, and verifies each result by opening it. */
   readonly wrapper: KeyDeriver & NonceWrapper
 }
 
@@ -32,7 +32,7 @@ export interface RewrapOptions {
   readonly onProgress: (done: number) => void
 }
 
-/** An attempt whose nonces could not be exchanged; they are as they were. */
+/** An attempt whose nonces could not be rewrapped; they are unchanged. */
 export interface NotRewrapped {
   readonly attemptId: string
   readonly fileId: string
@@ -42,7 +42,7 @@ export interface NotRewrapped {
 
 export interface RewrapReport {
   rewrapped: number
-  /** Someone else was faster (another rewrap, a shred): nothing was left to do. */
+  /** Another process was faster (another rewrap, a shred): nothing was left to do. */
   raced: number
   readonly failed: NotRewrapped[]
 }
@@ -52,12 +52,13 @@ const BATCH = 100
 const WIDTH = 4
 
 /**
- * Wraps the nonces of every attempt under the active KEK that another version wraps, whatever the attempt's state: a version
- * that wraps nothing any more may be destroyed. Workers may go on meanwhile: an attempt that is OPEN has its nonces in
- * memory, and its row is exchanged like any other. Passes are repeated until one finds nothing to do, since a worker may
- * open an attempt under the version it took before the rotation. Stopping it anywhere loses nothing; the next run goes on.
+ * Rewraps the nonces of every attempt that another version wraps under the active KEK, whatever the attempt's state: a
+ * version that wraps nothing may then be destroyed. Workers may continue meanwhile: an OPEN attempt has its nonces in
+ * memory, and its row is rewrapped like any other. Passes are repeated until one finds nothing to do, since a worker
+ * may open an attempt under the version it used before the rotation. Stopping it anywhere loses nothing; the next run
+ * continues.
  *
- * Fills `report` while it goes on, so that it holds what was done when this throws: an HSM or a database out of reach,
+ * Updates `report` as it runs, so that it shows what was done when this throws: an HSM or a database out of reach,
  * NO_ACTIVE_KEY (rotated meanwhile), the signal's reason. Nonces in the clear are wiped on every path.
  */
 export async function rewrapAll(ports: RewrapPorts, o: RewrapOptions, report: RewrapReport): Promise<void> {
@@ -91,13 +92,13 @@ export async function rewrapAll(ports: RewrapPorts, o: RewrapOptions, report: Re
   }
 }
 
-/** Waits until a moment of performance.now(), milliseconds. */
+/** Waits until a time of performance.now(), milliseconds. */
 async function pause(until: number, signal: AbortSignal): Promise<void> {
   const ms = until - performance.now()
   if (ms > 0) await delay(ms, undefined, { signal })
 }
 
-/** @returns how many were exchanged */
+/** @returns how many were rewrapped */
 async function rewrapBatch(
   { records, ...hsm }: RewrapPorts,
   o: RewrapOptions,

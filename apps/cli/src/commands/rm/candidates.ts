@@ -8,7 +8,7 @@ import { humanTime } from '../../output/units.js'
 import { findFileId, noSuchFile } from '../../input/file-id.js'
 import { printable } from '../../output/printable.js'
 
-/** A file that may be removed, or was before. */
+/** A file that may be removed, or was removed before. */
 export interface Candidate {
   readonly file: FileRow
   /** Bytes of plaintext; null when it is DELETED already. */
@@ -16,8 +16,8 @@ export interface Candidate {
 }
 
 /**
- * The files that were named, each once. All are looked at before the first is touched: when one of them cannot be removed, none
- * is. @throws NOT_FOUND, HELD, BAD_STATE: the code of the first that cannot, a sentence for each of them
+ * The named files, each once. All are checked before the first is changed: when one cannot be removed, none is.
+ * @throws NOT_FOUND, HELD, BAD_STATE: the code of the first such file, a sentence for each
  */
 export async function examine(
   records: Records,
@@ -77,7 +77,7 @@ const FIXES: Partial<Record<FileState, string>> = {
   RUNNING: 'remove it when it is stored; if it dies, give it up with `sealfleet dlq discard ID --reason TEXT`',
 }
 
-/** What is said of a file that was DELETED before the command came. */
+/** The text for a file that was DELETED before this command. */
 export function beforeText({ file }: Candidate): string {
   return deletionText(file) ?? 'deleted before'
 }

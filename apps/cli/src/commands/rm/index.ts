@@ -18,7 +18,7 @@ interface RmOptions extends CommonOptions {
   readonly yes?: boolean
 }
 
-/** What came of one file. */
+/** The outcome of one file. */
 interface Removed {
   readonly fileId: string
   readonly outcome: 'removed' | 'removed before' | 'refused'
@@ -74,7 +74,7 @@ async function rmAction(context: CommandContext, given: readonly string[], o: Rm
       files.push(await removeOne(context, records, candidate, reason))
       counter.update(files.length)
     }
-    // Those removed before as well: anyone who removed them may have been cut off.
+    // Files removed before as well: that command may have been interrupted.
     const gone = files.filter(({ outcome }) => outcome !== 'refused').map(({ fileId }) => fileId)
     const objects = await removeObjects(context, records, gone, (n) => counter.update(n))
     counter.stop()
@@ -91,7 +91,7 @@ async function rmAction(context: CommandContext, given: readonly string[], o: Rm
   }
 }
 
-/** No failure: the files are removed, and what the store keeps goes by itself. */
+/** Not a failure: the files are removed, and a later sweep deletes the locked objects. */
 function lockedText({ locked, lockedUntil }: ObjectsReport): string {
   const date = lockedUntil === null ? 'under a legal hold of the store' : `locked until ${humanTime(lockedUntil)}`
   return `${count(locked, 'object')} left: ${date}; a sweep after that deletes ${locked === 1 ? 'it' : 'what is due'}`

@@ -4,7 +4,7 @@ import type { CommandContext } from '../../context.js'
 import { describeError } from '../../describe-error.js'
 import { openObjectStore } from '../../services/store.js'
 
-/** What became of the objects of removed files. */
+/** The outcome for the objects of removed files. */
 export interface ObjectsReport {
   readonly deleted: number
   readonly bytes: number
@@ -16,8 +16,8 @@ export interface ObjectsReport {
 }
 
 /**
- * Takes the objects of DELETED files away at once, by version, when the store is at hand. When it is not, that is no failure of the
- * removal, which is decided already: the next sweep does it. Throws the signal's reason alone.
+ * Deletes the objects of DELETED files at once, by version, when the store can be reached. Otherwise the removal still
+ * counts, since the records decide it, and the next sweep deletes them. Throws only the signal's reason.
  */
 export async function removeObjects(
   context: CommandContext,

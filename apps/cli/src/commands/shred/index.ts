@@ -69,7 +69,7 @@ async function ask(
   reason: string,
   o: ShredOptions,
 ): Promise<void> {
-  // No one is asked to sign what would be refused.
+  // Checked first, so that officers do not sign what would be refused.
   const file = await records.transaction((tx) => lockForShredding(tx, fileId))
   const wanted = {
     kind: 'file.shred',

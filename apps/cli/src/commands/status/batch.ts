@@ -2,7 +2,7 @@ import type { BatchProgress } from '@sealfleet/records/files'
 import { pairs } from '../../output/table.js'
 import { humanSize, humanTime } from '../../output/units.js'
 
-/** How far a batch is, for people. */
+/** The progress of a batch, as text. */
 export function batchText({
   batch,
   byState,

@@ -124,7 +124,7 @@ async function oneBatch(context: CommandContext, records: Records, given: string
   await context.print.text(batchText(progress))
 }
 
-/** Until it has ended; the exit status is that of `enqueue --wait`. */
+/** Waits until the batch has ended; the exit status is that of `enqueue --wait`. */
 async function untilEnded(context: CommandContext, records: Records, given: string): Promise<ExitStatus> {
   context.ifStopped(`the files continue without this command; to wait again: sealfleet status --batch ${quoted(given)} --wait`)
   const why = await whyNoWorkerTakes(records)

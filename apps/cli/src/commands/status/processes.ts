@@ -4,7 +4,7 @@ import type { CommandContext } from '../../context.js'
 import { table } from '../../output/table.js'
 import { humanTime } from '../../output/units.js'
 
-/** A worker that has ended properly is history; one that fell silent is news for an hour. */
+/** A worker that has ended properly is not shown; one that fell silent is shown for an hour. */
 export function isOfInterest({ state, alive, expiresAt }: WorkerRow): boolean {
   return alive || (state !== 'STOPPED' && Date.now() - expiresAt.getTime() < 3_600_000)
 }
@@ -14,7 +14,7 @@ export function takesJobs({ detail }: Pick<WorkerRow, 'detail'>): boolean {
   return fieldOf(detail, 'program') !== 'maintenance'
 }
 
-/** Ready, and no breaker keeps it from taking jobs. A missing folder holds back its own jobs alone. */
+/** Ready, and no breaker keeps it from taking jobs. A missing folder holds back only the jobs of its root. */
 export function isTaking(worker: WorkerRow): boolean {
   return takesJobs(worker) && worker.alive && worker.state === 'READY' && !isWaiting(worker)
 }
@@ -23,7 +23,7 @@ function isWaiting(worker: WorkerRow): boolean {
   return openBreakers(worker).some(({ dependency }) => dependency !== 'roots')
 }
 
-/** Why no worker would take a job now; undefined when one would. */
+/** Why no worker takes jobs now; undefined when one does. */
 export async function whyNoWorkerTakes(records: Records): Promise<string | undefined> {
   const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
   if (workers.length === 0) return 'no worker is running'
@@ -36,13 +36,13 @@ export interface OpenBreakerOf {
   readonly worker: string
   readonly dependency: string
   readonly code: string
-  /** Since when it is out; null: it did not say. */
+  /** Since when it is out; null: not reported. */
   readonly since: Date | null
-  /** When the worker probes it next; null: it did not say. */
+  /** When the worker probes it next; null: not reported. */
   readonly nextProbe: Date | null
 }
 
-/** What a process waits for, as its latest heartbeat has it. */
+/** What a process waits for, by its latest heartbeat. */
 export function openBreakers({ id, detail }: Pick<WorkerRow, 'id' | 'detail'>): readonly OpenBreakerOf[] {
   const breakers = fieldOf(detail, 'breakers')
   if (typeof breakers !== 'object' || breakers === null) return []
@@ -53,7 +53,7 @@ export function openBreakers({ id, detail }: Pick<WorkerRow, 'id' | 'detail'>): 
   })
 }
 
-/** Live workers that take jobs of a queue, by their own heartbeats; those of versions that named no queues take files. */
+/** Live workers that take jobs of a queue, by their heartbeats; older versions name no queue and take files. */
 export function workersOf(workers: readonly WorkerRow[], queue: string): number {
   const takes = ({ detail }: WorkerRow): boolean => {
     const queues = fieldOf(detail, 'queues')
@@ -92,7 +92,7 @@ function stateOf(worker: WorkerRow): string {
   return takesJobs(worker) ? state : `${state} (maintenance)`
 }
 
-/** The dependencies that the process waits for or does without, why, since when, and when it probes next. */
+/** The dependencies that the process waits for or does without: why, since when, and when it probes next. */
 function outIn(worker: WorkerRow): string {
   const hsm = fieldOf(worker.detail, 'hsm')
   const open = openBreakers(worker).map(({ dependency, code, since, nextProbe }) => {
@@ -107,7 +107,7 @@ function sinceText(since: Date | null): string {
   return since === null ? '' : ` since ${humanTime(since)}`
 }
 
-/** When each task of maintenance was last done, how it went, and who is at it now. */
+/** When each task of maintenance last ran, its outcome, and which process runs it now. */
 export function maintenanceTable(context: CommandContext, tasks: readonly MaintenanceTaskRow[]): string {
   const columns = [{ title: 'MAINTENANCE' }, { title: 'LAST ENDED' }, { title: 'OUTCOME' }, { title: 'NOW' }]
   const rows = tasks.map(({ name, finishedAt, outcome, owner }) => [

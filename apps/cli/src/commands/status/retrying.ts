@@ -2,7 +2,7 @@ import type { Retrying } from '@sealfleet/records/files'
 import { table } from '../../output/table.js'
 import { humanDuration, humanTime } from '../../output/units.js'
 
-/** Files that failed and are tried again, by code: what on call sees before anything is dead. */
+/** Files that failed and are tried again, by code: an early sign of future dead letters. */
 export function retryingTable(retrying: readonly Retrying[], now = Date.now()): string {
   const columns = [
     { title: 'RETRYING' },

@@ -92,7 +92,7 @@ function lines(report: SweepReport, scanned: boolean): [string, string][] {
   ]
 }
 
-/** Nothing of it where nothing is locked: most buckets know no object lock. */
+/** No line when nothing is locked: most buckets have no object lock. */
 function lockedLine({ locked, lockedUntil }: SweepReport): [string, string][] {
   if (locked === 0) return []
   const first = lockedUntil === null ? '' : `, the first until ${humanTime(lockedUntil)}`

@@ -33,8 +33,8 @@ export interface AskOptions extends SignedOptions, NamedKey {
 const DAY_S = 86_400
 
 /**
- * The first step: counts what needs the key, and makes the request that officers sign, or finds the open one that says exactly
- * the same. @throws DestructionRefused, USAGE, CANCELLED, the signal's reason; then there is no new request
+ * The first step: counts what needs the key, and makes the request that officers sign, or finds an identical open one.
+ * @throws DestructionRefused, USAGE, CANCELLED, the signal's reason; then there is no new request
  */
 export async function askForDestruction(context: CommandContext, o: AskOptions): Promise<ExitStatus | void> {
   context.ifStopped('nothing was changed, and no request made: run the same command again')
@@ -82,7 +82,10 @@ function termsOf(o: AskOptions, least: number) {
   )
 }
 
-/** What --shred loses is typed: by --confirm, or by anyone who sits at the terminal. @throws USAGE, CANCELLED, the signal's reason */
+/**
+ * Requires the confirmation of --shred, by --confirm or typed at the terminal. @throws USAGE, CANCELLED, the signal's
+ * reason
+ */
 async function assertTyped(
   context: CommandContext,
   needs: KeyNeeds,

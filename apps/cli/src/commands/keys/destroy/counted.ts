@@ -1,7 +1,7 @@
 import type { CommandContext } from '../../../context.js'
 import { createCounter } from '../../../output/counter.js'
 
-/** Runs what reads every header in the store, and shows how many have been read. */
+/** Runs a scan of every header in the store and shows how many have been read. */
 export async function counted<T>(
   context: CommandContext,
   run: (onProgress: (looked: number) => void) => Promise<T>,

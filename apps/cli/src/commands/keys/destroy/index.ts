@@ -168,7 +168,7 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
     await context.print.text(leftText(key.label))
     return EXIT.failed
   }
-  // The fact is told before what may take long.
+  // Reported first, since the next step may take long.
   await context.print.text(`${key.label} is destroyed; no token holds it any more, and the record is signed`)
   const failure = await failureOf(context, () =>
     copyDestruction({ records, store }, result.destruction, context.signal),
@@ -189,7 +189,7 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
 
 const NOT_COPIED = 'nothing to do: the copy of the record is not in the store yet, and maintenance puts it there'
 
-/** How `run` failed, for a document that says what was done before; undefined: it did not. */
+/** The error of `run`, for a document that also says what was done before; undefined: it succeeded. */
 async function failureOf({ signal }: CommandContext, run: () => Promise<void>): Promise<ErrorReport | undefined> {
   try {
     await run()

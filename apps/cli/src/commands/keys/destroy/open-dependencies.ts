@@ -19,7 +19,7 @@ export interface NamedKey {
   readonly version: number
 }
 
-/** What destroying works with, opened for a command. */
+/** The dependencies of a destruction, opened for a command. */
 export interface Opened {
   readonly records: Records
   readonly config: Config<'database' | 's3' | 'maintenance'>
@@ -47,7 +47,7 @@ export async function findNamed(
   return { domain, key }
 }
 
-/** ObjectReader every version wants `read-write`: only a store that was tried out says whether it has versions. */
+/** Reading every version needs `read-write`: only a store that was tried out reports whether it has versions. */
 export async function openStoreFor(
   context: CommandContext,
   config: Config<'s3'>,

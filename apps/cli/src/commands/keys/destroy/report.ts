@@ -3,7 +3,7 @@ import type { CommandContext } from '../../../context.js'
 import { describeError, type ErrorReport } from '../../../describe-error.js'
 import { table } from '../../../output/table.js'
 
-/** What needs and holds a key, for people: counts, then the first hundred. */
+/** What needs and holds a key, as text: counts, then the first hundred. */
 export function needsText({ database, store, lost, first, holds }: KeyNeeds): string {
   const lines = [
     `by the records: ${database.attempts} attempts of ${database.files} files (${database.open} under way, ${database.committed} committed, ${database.superseded} superseded)`,
@@ -20,7 +20,7 @@ export function needsText({ database, store, lost, first, holds }: KeyNeeds): st
   return `${lines.join('\n')}\n${table(columns, cells)}`
 }
 
-/** A refusal with what stands in the way: one document for programs, the list and the sentence for people. */
+/** A refusal with its reasons: one JSON document, or the list and the sentence as text. */
 export async function reportRefusal(
   context: CommandContext,
   error: DestructionRefused,

@@ -12,13 +12,13 @@ import type { HsmPool } from '@sealfleet/hsm'
 import { listMasterKeys, type DestructionRow } from '@sealfleet/records/keys'
 import { listOperators, type OperatorRow } from '@sealfleet/records/operators'
 
-/** What came of checking one destruction; empty: nothing is wrong. */
+/** The result of checking one destruction; no problems: it is proven. */
 export interface Checked {
   /** The destruction's. */
   readonly id: string
   readonly label: string
   readonly problems: readonly string[]
-  /** Whose signatures stand under it, and whether the key that made each is enrolled here. */
+  /** The signers, and whether the key of each is enrolled here. */
   readonly signers: readonly CheckedSigner[]
 }
 
@@ -26,13 +26,13 @@ export interface CheckedSigner {
   readonly name: string
   /** Hexadecimal. */
   readonly publicKey: string
-  /** unknown: the operators were lost with a database. Only anyone who has that public key from elsewhere knows whose it is. */
+  /** unknown: the operators were lost with a database; the owner of the public key is not known here. */
   readonly operator: 'enrolled' | 'revoked' | 'unknown'
 }
 
 /**
- * Checks a destruction that was carried out: the MAC of its record, the operators' signatures in it, that the copy in the store is the same and lies there, and
- * that no token holds the key. @throws what HSM, store and records throw
+ * Checks a destruction that was carried out: the MAC of its record, the operators' signatures in it, that the store has
+ * an identical copy, and that no token holds the key. @throws what HSM, store and records throw
  */
 export async function checkDestruction(
   { records, store, tokens, pool }: DestroyPorts & { readonly pool: Pick<HsmPool, 'hmac'> },
