@@ -26,9 +26,9 @@ export interface HsmPorts {
 export const MAINTENANCE_SESSIONS = 2
 
 /**
- * Opens the HSM for maintenance when one is configured, with one agent. Resolves also while no token is in reach: the
- * pool goes on trying, and tasks that need it fail with HSM_UNAVAILABLE until then. Undefined, and a line of log, when none
- * is configured, or when module or PIN are refused: the outbox and the lost jobs must not wait for someone to repair that.
+ * Opens the HSM for maintenance when one is configured, with one agent. Resolves even while no token can be reached:
+ * the pool keeps trying, and tasks that need it fail with HSM_UNAVAILABLE until then. Undefined, with a log line, when
+ * none is configured, or when module or PIN are refused: outbox and lost jobs must not wait for that repair.
  */
 export async function openMaintenanceHsm(
   config: Pick<Config, 'passthroughEnv' | 'protection'> & Partial<Pick<Sections, 'hsm'>>,
@@ -68,7 +68,7 @@ function openPool(
     softTimeoutMs: hsm.softTimeoutMs,
     hardTimeoutMs: hsm.hardTimeoutMs,
     startWithoutToken: true,
-    // The fleet's: a PIN that any process had rejected is tried by no other.
+    // The fleet's latch: a PIN that was rejected for one process is not tried by another.
     latch: fleetPinLockout(records, id),
     onEvent: hsmObserver(metrics, log),
   })

@@ -5,9 +5,9 @@ import type { Logger, Metrics } from '@sealfleet/telemetry'
 import { setTimeout } from 'node:timers/promises'
 
 /**
- * Keeps the figures of active master keys in this process's metrics until the signal aborts: how old they are, and whether a
- * rotation is due. Every maintenance process does, since each is scraped by itself. An outage is logged once and leaves the figures as they
- * were. Resolves when nothing runs any more; never rejects.
+ * Keeps the metrics of active master keys up to date until the signal aborts: their age, and whether a rotation is due.
+ * Every maintenance process does this, since each is scraped by itself. An outage is logged once and leaves the metrics
+ * unchanged. Resolves when nothing runs any more; never rejects.
  */
 export async function watchKeyAges(
   { records, metrics, log }: { readonly records: Records; readonly metrics: Metrics; readonly log: Logger },
@@ -31,7 +31,7 @@ export async function watchKeyAges(
 }
 
 function showKeyAges(metrics: Metrics, ages: Awaited<ReturnType<typeof keyAges>>): void {
-  // A domain that was renamed, or lost a key, leaves no figure behind.
+  // A domain that was renamed, or lost a key, leaves no stale metric.
   metrics.keyRotationDue.reset()
   metrics.keyAgeDays.reset()
   for (const { domainName, role, ageDays, due } of ages) {

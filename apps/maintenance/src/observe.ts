@@ -2,7 +2,7 @@ import { classify } from '@sealfleet/failures'
 import type { TaskEvents } from '@sealfleet/maintenance'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 
-/** Figures of a report that add up from one time to the next; the first six are worth a line of log. */
+/** Fields of a report that are counters; the first six are logged at info level. */
 const THINGS = [
   'requeued',
   'abandoned',
@@ -18,7 +18,7 @@ const THINGS = [
 ] as const
 type Things = Partial<Record<(typeof THINGS)[number], number>>
 
-/** Tells log and metrics how tasks went. A task that had nothing to do is told at debug level only. */
+/** Records outcomes of tasks in log and metrics. A task that had nothing to do is logged at debug level only. */
 export function taskObserver(metrics: Metrics, log: Logger): TaskEvents {
   return {
     onEnd: ({ name }, outcome, report, seconds) => {
@@ -42,7 +42,7 @@ export function taskObserver(metrics: Metrics, log: Logger): TaskEvents {
   }
 }
 
-/** What is not 0. */
+/** The fields that are not 0. */
 function thingsOf(report: unknown): Things {
   if (typeof report !== 'object' || report === null) return {}
   const fields = report as Record<string, unknown>

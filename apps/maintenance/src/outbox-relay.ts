@@ -6,11 +6,11 @@ import type { Records } from '@sealfleet/records'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 import { setTimeout } from 'node:timers/promises'
 
-/** Rows of one transaction; a delivery of so many takes a fraction of a second. */
+/** Rows of one transaction; delivering them takes a fraction of a second. */
 const LIMIT = 500
-/** How long a relayed row is kept for anyone who looks. */
+/** How long a relayed row is kept for inspection. */
 const KEEP_S = 24 * 60 * 60
-/** Between two looks at the depth, and at what is old enough to be forgotten. */
+/** Interval between two reads of the depth and deletions of old rows. */
 const HOUSEKEEPING_MS = 15_000
 
 export interface RelayPorts {
@@ -21,7 +21,7 @@ export interface RelayPorts {
 }
 
 /**
- * Brings the outbox to the queue until the signal aborts: as fast as it goes while there is something, else with a look every
+ * Relays the outbox to the queue until the signal aborts: without a pause while rows wait, else with a poll every
  * `everyMs`. Several relays share the work. An outage is logged once; the rows wait. Resolves when nothing runs any
  * more; never rejects.
  */

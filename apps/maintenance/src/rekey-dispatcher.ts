@@ -8,13 +8,13 @@ import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 
 import { observeRekeyRuns } from './rekey-metrics.js'
 
-/** Jobs that the queue holds at most: enough for any fleet to be busy until the next round, and soon made again. */
+/** Most jobs in the queue: enough to keep any fleet busy until the next round, and quickly made again. */
 const JOBS_AHEAD = 500
-/** An item whose job has not been heard of for so long is given another. */
+/** An item whose job has been silent for this long gets another. */
 const LOST_AFTER_S = 60
 /** Between two counts of a run's items. */
 const COUNT_MS = 15_000
-/** Open runs that are fed: one a domain and version, so every one of any house. */
+/** Most open runs that are dispatched: there is one per domain and version, so this covers any fleet. */
 const MOST_RUNS = 10_000
 /** Between two rounds while a dependency is out. */
 const OUT_MS = 1_000
@@ -36,10 +36,10 @@ export interface RekeyFeederOptions {
 }
 
 /**
- * Keeps the rekey queue fed until the signal aborts: makes the items of open runs, a page at a time; gives due ones their
- * jobs, so many ahead and no faster than the run's rate; ends a run whose items have all ended. All it knows is in Postgres:
- * it may be killed, and Redis wiped, at any moment. Several feeders share the work. An outage is logged once; the items wait.
- * Resolves when nothing runs any more; never rejects.
+ * Fills the rekey queue until the signal aborts: creates the items of open runs, a page at a time; gives due items
+ * their jobs, a bounded number ahead and no faster than the run's rate; ends a run whose items have all ended. Its
+ * state is in Postgres, so it may be killed, and Redis wiped, at any moment. Several dispatchers share the work. An
+ * outage is logged once; the items wait. Resolves when nothing runs any more; never rejects.
  */
 export async function runRekeyFeeder(
   ports: RekeyFeederPorts,
@@ -80,7 +80,7 @@ export async function runRekeyFeeder(
   }
 }
 
-/** One round of one run. True: it is to be asked again at once. */
+/** One round of one run. True: call again at once. */
 async function feed(
   { records, queue, metrics, log, actor }: RekeyFeederPorts,
   run: RekeyRun,

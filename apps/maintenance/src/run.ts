@@ -40,11 +40,11 @@ import { maintenanceTasks } from './tasks/index.js'
 export type MaintenanceSettings = Config<'database' | 'redis' | 's3' | 'maintenance' | 'ops'> &
   Partial<Pick<Sections, 'hsm'>>
 
-/** Between two looks at the ages of keys: days count, so a minute is soon enough. */
+/** Interval between two reads of key ages, which are in days: a minute is enough. */
 const KEY_AGES_MS = 60_000
-/** Loops beside the tasks: outbox, ages of keys, feeder of re-encryption, destroyed keys. */
+/** Loops besides the tasks: outbox, key ages, rekey dispatcher, destroyed keys. */
 const OTHER_LOOPS = 4
-/** What one loop waits for at a time with the signal to stop: its pause, or a request to the store and one to the HSM. */
+/** Stop-signal listeners of one loop at a time: its pause, or a request to the store and one to the HSM. */
 const WAITS_OF_A_LOOP = 3
 
 export interface MaintenanceOptions {
@@ -103,12 +103,12 @@ export async function runMaintenance({
 
     const stop = new AbortController()
     const { signal } = stop
-    // Every loop of the house listens to it, and what each of them does; so many of them are meant.
+    // Every loop and its current request listen to it, so this many listeners are intended.
     setMaxListeners(0, signal)
     const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
     const actor = `maintenance:${id}`
     const tasks = maintenanceTasks({ records, store, jobs, actor, hsm, metrics, log }, config.maintenance)
-    // More than Node's ten wait for it, all life long; more than these would be a leak.
+    // More than Node's ten listeners stay for the process's lifetime; more than these would be a leak.
     setMaxListeners((tasks.length + OTHER_LOOPS) * WAITS_OF_A_LOOP, signal)
     const running = Promise.all([
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),

@@ -27,13 +27,13 @@ export function createBoard({ queues, redis, basePath, log }: BoardOptions): Req
     options: {
       uiConfig: {
         boardTitle: 'Sealfleet',
-        // Redis's own figures (version, memory, clients) are no one's business here; /metrics has what matters.
+        // Redis's own figures (version, memory, clients) are not shown; /metrics has what matters.
         hideRedisDetails: true,
         pollingInterval: { showSetting: true, forceInterval: -1 },
       },
     },
   })
-  // Bull Board's own says what was thrown, and with NODE_ENV=development the stack.
+  // Bull Board's own handler shows the error, and with NODE_ENV=development the stack.
   serverAdapter.setErrorHandler((error) => {
     const { status, message } = answerTo(error, log)
     return { status, body: { error: { key: 'ERRORS.INTERNAL_SERVER_ERROR' }, message } }
@@ -46,7 +46,7 @@ export function createBoard({ queues, redis, basePath, log }: BoardOptions): Req
 
 function adapterFor(queue: Queue, redis: Redis): BullMQAdapter {
   const adapter = new ReadingAdapter(queue, redis)
-  // A name is a stranger's to choose; ours are the queues' own.
+  // Anyone with access to Redis can choose a job's name; ours have the queue's name.
   adapter.setFormatter('name', (job: { readonly name?: unknown }) =>
     job.name === queue.name ? queue.name : 'not ours',
   )
@@ -93,7 +93,7 @@ class ReadingAdapter extends BullMQAdapter {
     return unlessBroken(super.getGlobalConcurrency(), null)
   }
 
-  // These queues have no logs, flows or schedules of jobs: what is found there is a stranger's.
+  // These queues have no logs, flows or schedules of jobs: such data are foreign.
   override getJobLogs = (): Promise<string[]> => Promise.resolve([])
   override getFlowProducer = (): Promise<null> => Promise.resolve(null)
   override getJobSchedulers = (): Promise<never[]> => Promise.resolve([])

@@ -14,7 +14,7 @@ export interface Sources {
 }
 
 /**
- * Fills the gauges at the moment of a scrape and returns Prometheus's text. Scrapes at the same time share one look. When
+ * Fills the gauges at the moment of a scrape and returns Prometheus's text. Concurrent scrapes share one read. When
  * Redis or Postgres doesn't answer, its gauges are absent (never stale, never a false 0) and `sealfleet_ops_source_up` is 0.
  */
 export function createCollector(metrics: Metrics, sources: Sources, log: Logger): () => Promise<string> {
@@ -72,7 +72,7 @@ async function readBooks(metrics: Metrics, records: Records): Promise<void> {
   }
 }
 
-/** Open dead letters by code; counted page by page, since there is no statement for it, and few in a healthy fleet. */
+/** Open dead letters by code; counted page by page: no statement exists for it, and a healthy fleet has few. */
 async function openLetters(records: Records): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>()
   const limit = 1000

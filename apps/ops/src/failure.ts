@@ -1,9 +1,9 @@
 import type { Logger } from '@sealfleet/telemetry'
 
-/** What the browser learns of an error: that there was one. What failed is in the log; no answer has a stack or a path. */
+/** The browser learns only that an error occurred. The cause is in the log; no response has a stack or a path. */
 export function answerTo(error: unknown, log: Logger): { readonly status: 400 | 500; readonly message: string } {
   const { status } = (typeof error === 'object' && error !== null ? error : {}) as { readonly status?: unknown }
-  // Express says so of a request that it can't read.
+  // Express's status for a request that it cannot parse.
   if (typeof status === 'number' && status >= 400 && status < 500)
     return { status: 400, message: 'this request cannot be read' }
   log.error({ err: error }, 'a request failed')

@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 import { isIP } from 'node:net'
 
 /**
- * True for a Host header that no web page of a stranger can make a browser send here.
+ * True for a Host header that a foreign web page cannot make a browser send here.
  *
  * DNS rebinding points a *domain name* of the attacker's at 127.0.0.1; the browser then sends that name as Host. So
  * addresses are fine, and so are names without a dot (`localhost`, a container's service name), which no one outside can
@@ -21,7 +21,7 @@ function hostName(host: string): string | undefined {
   return (v6 ?? name)?.toLowerCase()
 }
 
-/** Refuses other hosts with 421 and says no more. */
+/** Refuses other hosts with 421, without details. */
 export function guardHost(configured: string): RequestHandler {
   return (request, response, next) => {
     if (isTrustedHost(request.headers.host, configured)) return next()
@@ -37,8 +37,8 @@ export const guardMethod: RequestHandler = (request, response, next) => {
 
 /**
  * Bull Board's page has style elements and style attributes of its own, scripts only as files; its configuration is a
- * JSON data block, which script-src doesn't touch. Its link to a font server is blocked on purpose: nothing on this page
- * talks to anybody else.
+ * JSON data block, which script-src doesn't touch. Its link to a font server is blocked on purpose: this page
+ * connects to no other server.
  */
 const POLICY = [
   "default-src 'none'",

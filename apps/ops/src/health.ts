@@ -1,6 +1,6 @@
 import { classify } from '@sealfleet/failures'
 
-/** One thing that must answer before this process is ready. */
+/** A dependency that must answer before this process is ready. */
 export interface Probe {
   readonly name: string
   /** resolves when it answered; rejects or hangs otherwise */
@@ -10,13 +10,13 @@ export interface Probe {
 export interface Readiness {
   readonly ready: boolean
   readonly checks: Readonly<Record<string, 'ok' | 'unreachable'>>
-  /** Why, by name, of those that are out of reach: a failure code and its summary. */
+  /** Unreachable dependencies by name, with failure code and summary. */
   readonly reasons: Readonly<Record<string, string>>
 }
 
 const PATIENCE_MS = 2_000
 
-/** Asks all probes side by side; one that takes more than two seconds counts as out of reach. Never throws. */
+/** Runs all probes concurrently; one that takes more than two seconds counts as out of reach. Never throws. */
 export async function readiness(probes: readonly Probe[], patienceMs = PATIENCE_MS): Promise<Readiness> {
   const answers = await Promise.all(
     probes.map(async (probe) => [probe.name, await failureOf(probe, patienceMs)] as const),
@@ -37,7 +37,7 @@ async function failureOf(probe: Probe, patienceMs: number): Promise<string | und
   try {
     return await Promise.race([probe.check().then(() => undefined), late])
   } catch (error) {
-    // The error itself may hold addresses and statements: those are in the log of anyone who owns the dependency.
+    // The error itself may hold addresses and statements, so only code and summary are shown.
     const { code, failure } = classify(error, { during: probe.name === 'redis' ? 'redis' : 'database' })
     return `${code}: ${failure.summary}`
   } finally {

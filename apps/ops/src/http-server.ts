@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 
 export interface ListeningServer {
   readonly port: number
-  /** Takes no new connections, lets running requests end (for 5 s at most), then closes. */
+  /** Accepts no new connections, lets running requests end (for 5 s at most), then closes. */
   close(): Promise<void>
 }
 

@@ -1,13 +1,13 @@
 /**
- * ObjectReader queues in which anything may stand: one job or list that BullMQ can't read must not hide the others. Lists that are
- * no lists (a job whose id is a list's name) count as empty; an outage is still thrown.
+ * Reads queues that may hold anything: one job or list that BullMQ cannot read must not hide the others. A list key of
+ * another type (a job whose id is a list's name) counts as empty; an outage is still thrown.
  */
 import { examineJob, isDecodeError, isWrongType } from '@sealfleet/queue'
 import { Job, type JobType, type Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { shownBrokenJob, shownJob } from './shown-data.js'
 
-/** The answer; the fallback where what Redis holds is of another type. @throws what Redis throws */
+/** The answer, or the fallback when the Redis key is of another type. @throws what Redis throws */
 export async function unlessBroken<T>(answer: Promise<T>, fallback: T): Promise<T> {
   try {
     return await answer
@@ -17,7 +17,7 @@ export async function unlessBroken<T>(answer: Promise<T>, fallback: T): Promise<
   }
 }
 
-/** How many jobs are in each state. @throws what Redis throws */
+/** Number of jobs by state. @throws what Redis throws */
 export async function countJobs<State extends JobType>(
   queue: Queue,
   states: readonly State[],
@@ -45,7 +45,9 @@ export async function jobIds(
   return [...new Set(lists.flat().map(String))]
 }
 
-/** A job as the dashboard shows it; one that can't be read keeps its id and says what is wrong. @throws what Redis throws */
+/**
+ * A job as the dashboard shows it; one that cannot be read keeps its id and shows the reason. @throws what Redis throws
+ */
 export async function readJob(queue: Queue, redis: Redis, jobId: string): Promise<Job> {
   const broken = await examineJob(queue, redis, jobId)
   if (broken !== undefined) return standIn(queue, jobId, broken.reason)
@@ -55,7 +57,7 @@ export async function readJob(queue: Queue, redis: Redis, jobId: string): Promis
       ? standIn(queue, jobId, 'its hash is not there')
       : showing(job, shownJob(jobId, job), () => unlessBroken<JobState>(queue.getJobState(jobId), 'unknown'))
   } catch (error) {
-    // It changed since it was looked at.
+    // It changed since its state was read.
     if (isDecodeError(error)) return standIn(queue, jobId, 'it cannot be read')
     throw error
   }

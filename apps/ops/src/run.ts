@@ -84,5 +84,5 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
   }
 }
 
-/** A batch that no one has: the cheapest question about the tables there is. */
+/** The id of a batch that does not exist: the cheapest query of the tables. */
 const NO_BATCH = '00000000-0000-4000-8000-000000000000'

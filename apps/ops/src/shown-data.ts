@@ -2,12 +2,12 @@ import { FAILURES, isFailureCode } from '@sealfleet/failures'
 import { parseIngestJob } from '@sealfleet/queue'
 import type { Job } from 'bullmq'
 
-/** What the dashboard knows of a job beside its data, report and progress, which have formatters of their own below. */
+/** What the dashboard shows of a job besides data, report and progress, which have their own formatters below. */
 export type ShownJob = Readonly<Record<string, unknown>> & { readonly id: string; readonly name: string }
 
 /**
- * A job's numbers, its options that are numbers, and why it failed in the words of the closed list: what else a hash in Redis
- * holds (stacks are many lines of paths) stays there.
+ * A job's numbers, its numeric options, and why it failed in the words of the closed list. Other fields of the Redis
+ * hash, such as stacks with paths, are not shown.
  */
 export function shownJob(jobId: string, job: Job): ShownJob {
   const { attempts, delay, priority } = job.opts
@@ -32,7 +32,7 @@ export function shownJob(jobId: string, job: Job): ShownJob {
   }
 }
 
-/** A job that can't be read: workers make a dead letter of it. */
+/** A job that cannot be read: workers make a dead letter of it. */
 export function shownBrokenJob(jobId: string, reason: string): ShownJob {
   const failedReason = `PAYLOAD_INVALID: ${reason}`
   return {
@@ -68,8 +68,8 @@ function numbersOf(values: Readonly<Record<string, unknown>>): Readonly<Record<s
 }
 
 /**
- * What the dashboard shows of a job's data: the fields of the contract and nothing else. Anybody who can write to Redis
- * can put anything there, and a payload that was refused may hold what its sender never meant to show.
+ * What the dashboard shows of a job's data: only the fields of the contract. Anyone who can write to Redis can put
+ * anything there, and a refused payload may hold data that must not be shown.
  */
 export function shownJobData(data: unknown): unknown {
   try {
@@ -80,7 +80,7 @@ export function shownJobData(data: unknown): unknown {
   }
 }
 
-/** Jobs of the other queues carry the id of a request row alone. */
+/** Jobs of the other queues carry only the id of a request row. */
 export function shownRequestData(data: unknown): unknown {
   const id = typeof data === 'object' && data !== null ? (data as { requestId?: unknown }).requestId : undefined
   return typeof id === 'string' && /^[0-9a-f-]{36}$/.test(id) ? { requestId: id } : { hidden: 'not a request id' }
@@ -96,7 +96,7 @@ export function shownReport(value: unknown): unknown {
   )
 }
 
-/** Bytes done of how many. */
+/** Bytes done of the total. */
 export function shownProgress(value: unknown): unknown {
   if (typeof value === 'number') return value
   const { bytes, total } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>

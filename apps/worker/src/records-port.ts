@@ -9,12 +9,12 @@ import type { ClaimResult, IngestRecords } from './attempt/ports.js'
 import { expectKey, type CheckValues } from '@sealfleet/objects'
 import type { Refusal } from './consume/refusal.js'
 
-/** A dead letter names no more of them. */
+/** Most worker deaths that a dead letter names. */
 const MOST_DEATHS = 3
 
 /**
- * The records as an ingest attempt wants them. Every key that a new attempt is about to use is first made known to the
- * pool with its registered check value, so that a wrong key under the right label is found before it seals anything.
+ * The records for an ingest attempt. Registers every key of a new attempt with the pool, with its check value, so that
+ * a wrong key under the right label is found before it seals anything.
  */
 export function ingestRecords(records: Records, pool: CheckValues): IngestRecords {
   return {
@@ -46,7 +46,7 @@ export function ingestRecords(records: Records, pool: CheckValues): IngestRecord
   }
 }
 
-/** What the file's history says of workers that died at it, in one generation or in all: a line each, oldest first. */
+/** The workers that died at the file, from its history, in one generation or in all: a line each, oldest first. */
 export async function deathsOf(records: Records, fileId: string, generation?: number): Promise<readonly string[]> {
   return (await listFailures(records, fileId))
     .filter((one) => one.code === 'WORKER_DIED' && (generation === undefined || one.generation === generation))
@@ -54,7 +54,7 @@ export async function deathsOf(records: Records, fileId: string, generation?: nu
     .map(({ attemptNo, message }) => `attempt ${attemptNo}: ${message}`)
 }
 
-/** Writes down a request that can't become a file: a dead letter for a person to look at. */
+/** Records a request that cannot become a file as a dead letter. */
 export async function refuseRequest(records: Records, { fileId, fingerprint, ...refusal }: Refusal): Promise<void> {
   await recordRefusal(records, {
     ...refusal,

@@ -58,21 +58,21 @@ export interface RunOptions {
 
 export interface RunningWorker extends AsyncDisposable {
   readonly ingest: IngestWorker
-  /** Resolves with an exit status when the worker stands still: anyone who runs it ends the process. Else never. */
+  /** Resolves with an exit status when the worker has stalled, so that the caller ends the process. Otherwise never. */
   readonly lost: Promise<number>
   /** Drains and closes; the same as disposing. A second call finds nothing left to do. */
   stop(): Promise<void>
 }
 
 /**
- * Opens everything a worker needs, in the order in which a person would want to hear what is missing, and starts taking
+ * Opens everything a worker needs, in the order in which missing parts are best reported, and starts taking
  * jobs. Disposing drains and closes. Throws coded errors; then nothing is left open.
  */
 export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   const { config, log, metrics, workerId } = options
   const closers = new AsyncDisposableStack()
   try {
-    // A worker's own connection waits for Redis forever, which is right later on; at the start someone wants to hear.
+    // A worker's own connection waits for Redis forever, which is right later; at the start an error must be reported.
     const redisTls = tlsOptions(config.redis.tls)
     const allowPlaintext = config.protection.allowPlaintext.has('redis')
     const first = await connectProducer(config.redis.url.reveal(), { tls: redisTls, allowPlaintext })
@@ -133,13 +133,13 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       sessions: hsm.sessions,
       softTimeoutMs: hsm.softTimeoutMs,
       hardTimeoutMs: hsm.hardTimeoutMs,
-      // A PIN that one process had rejected is tried by no other: three tries, and a token locks itself.
+      // A PIN that was rejected for one process is not tried by another: a token locks itself after three tries.
       latch: fleetPinLockout(records, workerId),
       onEvent: hsmObserver(metrics, log),
     })
     closers.defer(() => pool.close())
 
-    // Before the first job, and until the last one has ended: a rotation counts on every worker that may seal.
+    // From before the first job until the last one has ended: a rotation relies on every worker that may seal.
     const watch = await startKeyWatch({
       records,
       pool,
@@ -158,7 +158,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       await destroyed
     })
     const prove = keyProver({ records, pool, store, log, actor: `worker:${workerId}` })
-    // Derived twice, on two agents, and looked at: nothing that a file could not be opened with leaves the HSM (docs/HSM.md).
+    // Derived twice, on two agents, and compared: a wrong derivation is found before it seals a file (docs/HSM.md).
     const sealing = pool.confirmed({ prove })
     await proveActiveKeys({ records, log }, (key) => sealing.proven(key))
     const port = ingestRecords(records, checkValues)
@@ -170,7 +170,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       await rekeying?.pay()
     }
     let ready = false
-    // What jobs need, small: jobs find an outage out, rounds find it out while no job comes, breakers find out that it is over.
+    // Small versions of what jobs do: jobs detect an outage, rounds detect it while no job comes, breakers detect its
+    // end.
     const probes = {
       hsm: hsmProbe(pool, lastUsed),
       s3: storeProbe(store, assertOurBucket),

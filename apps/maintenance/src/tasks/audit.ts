@@ -46,7 +46,7 @@ export function auditTasks(
   return [chain, checkpoint]
 }
 
-/** Trying again sooner would not help: a person must make a key, or say what the restored database is. */
+/** An earlier retry would not help: a person must create a key, or adopt the restored database. */
 function refused(metrics: Metrics, log: Logger, error: AuditError): Awaited<ReturnType<Task['run']>> {
   const { code, failure } = classify(error)
   const behind = code === 'AUDIT_BEHIND'

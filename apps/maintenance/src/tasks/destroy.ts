@@ -9,8 +9,8 @@ import type { MaintenanceHsm } from '../hsm.js'
 import type { TaskPorts } from './task-ports.js'
 
 /**
- * Destroys master keys whose time has come, in every token, and brings the signed records to the store. A refusal is a
- * finding: someone wanted the key gone, and it is not.
+ * Destroys due master keys in every token and copies the signed records to the store. A refusal is a finding: the key
+ * was to be destroyed and was not.
  */
 export function destroyTask(
   { records, store, actor }: Pick<TaskPorts, 'records' | 'store' | 'actor'>,

@@ -6,9 +6,9 @@ import { destroyTask } from './destroy.js'
 import { scrubTasks } from './scrub.js'
 import type { TaskPorts } from './task-ports.js'
 
-/** A file is left to its producer or worker for so long, unless jobs are looked for more often than that. */
+/** Reconcile leaves a file to its producer or worker for this long, unless it runs more often than that. */
 const IDLE_S = 60
-/** Every so many quick looks at the queue, each open file is looked at. */
+/** Every Nth reconcile looks at each open file. */
 const FULL_EVERY = 15
 
 /** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */

@@ -7,8 +7,8 @@ import type { TaskPorts } from './task-ports.js'
 const MIB = 2 ** 20
 
 /**
- * Verifies every stored object in turn, at a set rate. Not among the tasks unless a rate is set and there is an HSM. It
- * looks each minute whether a pass is due or has been left unfinished.
+ * Verifies every stored object in turn, at a set rate. Only a task when a rate is set and there is an HSM. It checks
+ * each minute whether a pass is due or unfinished.
  */
 export function scrubTasks(
   { records, store, hsm, log }: Pick<TaskPorts, 'records' | 'store' | 'hsm' | 'log'>,
@@ -40,7 +40,7 @@ export function scrubTasks(
   ]
 }
 
-/** Bytes, keys and records that are not what they must be; an outage says nothing of the object. */
+/** Codes for wrong bytes, keys or records; an outage says nothing about the object. */
 export function faultOf(error: unknown): string | undefined {
   const { code, failure } = classify(error)
   return failure.class === 'integrity' || failure.class === 'permanent-request' ? code : undefined

@@ -12,7 +12,7 @@ export interface TaskPorts {
   readonly jobs: QueueView
   /** For the audit log. */
   readonly actor: string
-  /** Undefined where no HSM is configured: tasks that need one are not among those of this process. */
+  /** Undefined when no HSM is configured: this process then has no tasks that need one. */
   readonly hsm?: MaintenanceHsm | undefined
   readonly metrics: Metrics
   readonly log: Logger

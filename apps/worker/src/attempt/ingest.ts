@@ -12,13 +12,13 @@ export const MAX_CRASHES = 3
 /** How one activation of a job ended. Everything that had to be recorded is recorded. */
 export type IngestOutcome =
   | { readonly kind: 'stored'; readonly object: StoredObject; readonly attemptNo: number }
-  /** Nothing was left to do: another attempt stored the file, or no one wants it any more. */
+  /** Nothing was left to do: another attempt stored the file, or the file was discarded or deleted. */
   | { readonly kind: 'skipped'; readonly state: string }
   /** Another worker has the file. */
   | { readonly kind: 'leased'; readonly retryInMs: number }
-  /** The id stands for another request; that file is untouched. */
+  /** The id belongs to another request; that file is unchanged. */
   | { readonly kind: 'conflict' }
-  /** No such key domain: the request can't become a file. */
+  /** No such key domain: the request cannot become a file. */
   | { readonly kind: 'unknown-domain' }
   /** This worker lost the file while it worked on it. */
   | { readonly kind: 'fenced' }
@@ -35,8 +35,8 @@ export interface IngestOptions {
  *
  * Never throws for what the closed list of failure codes knows: the failure is recorded in Postgres and returned with
  * the decision of its policy. It throws only when the database is out of reach: the claim was not answered, or (then an
- * UnrecordedError) its end could not be recorded, which anyone who catches it owes. If that is never made good, the lease runs
- * out by itself, the claim counts as a crash and another one takes the file over.
+ * UnrecordedError) its outcome could not be recorded, which the caller must do later. If it never does, the lease runs
+ * out, the claim counts as a crash and another one takes the file over.
  */
 export async function ingest(
   ports: IngestPorts,
@@ -90,7 +90,7 @@ async function underClaim(
     })
     return { kind: 'stored', object, attemptNo: claim.attemptNo }
   } catch (error) {
-    // Anyone who aborted says why; what then fails underneath (a closed socket, an aborted request) is only the echo.
+    // The abort's reason is the cause; errors underneath (a closed socket, an aborted request) only follow from it.
     return await recordFailure(ports, request, claim, attemptId, signal.aborted ? signal.reason : error)
   } finally {
     await ports.step('wipe', 'after')

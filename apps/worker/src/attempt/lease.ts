@@ -4,7 +4,7 @@ export class FencedError extends Error {
   readonly code = 'FENCED'
 }
 
-/** Fenced by the clock alone: no one is known to have the file, so its end can still be recorded. */
+/** Fenced by the clock alone: no other owner is known, so the outcome can still be recorded. */
 export class LeaseExpiredError extends FencedError {
   constructor() {
     super('lease lost: no renewal reached the database for a whole lease')
@@ -24,9 +24,9 @@ export interface LeaseOptions {
 /**
  * A worker's right to one file, for a time.
  *
- * The database is the judge: the commit checks the lease by the database's clock. This class is only there so that a
- * fenced worker stops its I/O early. Its signal aborts when a renewal finds the file taken, or when no renewal has
- * succeeded for a whole lease (database out of reach, process stopped and continued).
+ * The database decides: the commit checks the lease by the database's clock. This class only makes a fenced worker stop
+ * its I/O early. Its signal aborts when a renewal finds the file taken, or when no renewal has succeeded for a whole
+ * lease (database out of reach, process stopped and continued).
  */
 export class Lease implements AsyncDisposable {
   readonly signal: AbortSignal

@@ -1,6 +1,6 @@
 import type { Classified } from '@sealfleet/failures'
 
-/** Our own coded errors have messages made to be shown; of anything else only the code's summary is kept. */
+/** Our own coded errors have messages for users; for any other error only the code's summary is kept. */
 export function messageOf(failed: Classified, error: unknown): string {
   const { from } = failed
   const own = from instanceof Error && 'code' in from && from.code === failed.code

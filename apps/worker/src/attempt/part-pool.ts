@@ -1,9 +1,9 @@
 /**
  * Part buffers of one attempt, used again once the store has settled the request that carried them.
  *
- * Fresh multi-megabyte buffers cost page faults and leave memory to the collector's mood: with a pool the resident
- * size follows from arithmetic. A buffer comes back only from `release`, never by guess, since a request that is
- * being retried still needs its bytes.
+ * Fresh multi-megabyte buffers cost page faults and depend on the garbage collector: with a pool the resident size can
+ * be computed. A buffer comes back only from `release`, never by guess, since a request that is being retried still
+ * needs its bytes.
  */
 export class PartPool {
   readonly size: number

@@ -19,13 +19,13 @@ export interface Claim {
   readonly suite: 1 | 2
   readonly nonceMode: 'inline' | 'detached'
   readonly segLog2: number
-  /** What is wrong with the file's own row: nothing is sealed under a record that no reader could use. */
+  /** What is wrong with the file's own row: nothing is sealed under a record that readers could not use. */
   readonly damage?: Error
 }
 
 export type ClaimResult =
   | { readonly outcome: 'claimed'; readonly claim: Claim }
-  /** Someone else's lease; it ends in so many milliseconds unless it is renewed. */
+  /** Another worker's lease; it ends in this many milliseconds unless it is renewed. */
   | { readonly outcome: 'leased'; readonly expiresInMs: number }
   | { readonly outcome: 'conflict' }
   | { readonly outcome: 'unknown-domain' }
@@ -98,7 +98,7 @@ export interface FailInput {
   readonly retryInMs?: number | undefined
 }
 
-/** Burned failures of a file in its present generation. */
+/** Failures of a file that count as attempts, in its present generation. */
 export interface FailureHistory {
   readonly burned: number
   readonly sameCode: number
@@ -116,7 +116,7 @@ export interface IngestRecords {
   deaths(fileId: string, generation: number): Promise<readonly string[]>
 }
 
-/** What sealing a file needs, be it for the first time or again. */
+/** The dependencies of sealing a file, for the first time or again. */
 export interface SealingPorts {
   /** Derives for the new object. */
   readonly hsm: KeyDeriver & NonceWrapper
@@ -130,7 +130,7 @@ export interface SealingPorts {
   readonly step: StepHook
   /** Whether new objects name their files' sources in their metadata. */
   readonly namesSources?: boolean
-  /** Told whenever bytes moved: read from the source or the store, or settled by the store. */
+  /** Called whenever bytes moved: read from the source or the store, or settled by the store. */
   readonly moved?: () => void
 }
 

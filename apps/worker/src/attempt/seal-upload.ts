@@ -65,7 +65,7 @@ export async function wrappedNoncesOf(
   return wrapNonces(hsm, kekOf(object.keys), identityOf(object), object.nonces, { signal })
 }
 
-/** How an object of this plaintext goes up, and the bytes of buffers that takes. Throws SOURCE_TOO_LARGE. */
+/** How an object of this plaintext is uploaded, and the bytes of buffers it needs. Throws SOURCE_TOO_LARGE. */
 export function planUpload(
   store: Pick<Store, 'partSizeFor' | 'queueSizeFor'>,
   plaintextLength: number,
@@ -100,7 +100,7 @@ export interface SealUpload {
   readonly onProgress?: ((confirmed: number, total: number) => void) | undefined
 }
 
-/** What the record keeps of an object, as a commit wants it. */
+/** The record's fields for an object, as a commit takes them. */
 export type UploadedObject = Omit<CommitInput, 'attemptId' | 'fileId' | 'owner'>
 
 /** Derives the attempt's keys, seals the plaintext as it comes and uploads it; resolves when the object is complete. */

@@ -1,6 +1,6 @@
 /**
  * The nine steps of an attempt (docs/ARCHITECTURE.md §3). Before and after each there is a named point at which a test can
- * kill the process, so that "a crash at any step loses nothing" is something one can try.
+ * kill the process, so that "a crash at any step loses nothing" can be tested.
  */
 export const STEPS = [
   'claim',
@@ -14,7 +14,7 @@ export const STEPS = [
   'wipe',
 ] as const
 
-/** The same for a file that is sealed again. */
+/** The same for re-encryption. */
 export const REKEY_STEPS = ['claim', 'open-old', 'nonces', 'derive', 'upload', 'complete', 'commit', 'wipe'] as const
 
 export type RekeyStep = (typeof REKEY_STEPS)[number]

@@ -5,7 +5,7 @@ import { FencedError, type Lease } from './lease.js'
 import type { Claim, ClaimRequest, CommitInput, IngestPorts } from './ports.js'
 import { newObject, planUpload, sealAndUpload, wrappedNoncesOf } from './seal-upload.js'
 
-/** What became of the file. */
+/** The outcome for the file. */
 export interface StoredObject {
   readonly attemptId: string
   readonly objectKey: string
@@ -23,15 +23,15 @@ export interface StoreFileOptions {
   /** Aborts on a lost lease, a cancelled job or a shutdown. */
   readonly signal: AbortSignal
   readonly onProgress?: ((confirmed: number, total: number) => void) | undefined
-  /** Told the attempt's id as soon as its row exists, so that a failure can be recorded on it. */
+  /** Called with the attempt's id as soon as its row exists, so that a failure can be recorded on it. */
   readonly onOpened: (attemptId: string) => void
 }
 
 /**
  * Steps 2 to 8 of an attempt, under a claim: from the open source to the committed record.
  *
- * Returns when the file is STORED. Throws whatever stopped it (SourceError, HsmError, StoreError, RecordsError,
- * FencedError, the signal's reason); then no record names the object, and what may lie in the store belongs to an
+ * Returns when the file is STORED. Throws what stopped it (SourceError, HsmError, StoreError, RecordsError,
+ * FencedError, the signal's reason); then no record names the object, and remains in the store belong to an
  * attempt that maintenance can find. Keys, nonces and part buffers are wiped or released on every path.
  */
 export async function storeFile(ports: IngestPorts, options: StoreFileOptions): Promise<StoredObject> {
@@ -106,7 +106,7 @@ async function openAttempt(ports: IngestPorts, { request, claim, signal }: Store
 
 /**
  * The source's bytes, and at their end step 6. The sealer asks for the end before it writes the trailer, which is in the
- * last part: so the store can't complete an object whose source turned out to have changed.
+ * last part: so the store cannot complete an object whose source has changed.
  */
 async function* checkedToTheEnd(
   ports: IngestPorts,

@@ -1,9 +1,9 @@
 import { classify } from '@sealfleet/failures'
 
-/** An attempt is over and the database could not be told so. Its code is that of its cause. */
+/** An attempt has ended and its outcome could not be recorded in the database. Its code is that of its cause. */
 export class UnrecordedError<End> extends Error {
   override readonly name = 'UnrecordedError'
-  /** What is to be told as soon as someone listens. It burns nothing: the outage came first. */
+  /** The failure to record as soon as the database is back. It does not count as an attempt: the outage came first. */
   readonly owed: End
 
   constructor(owed: End, options: { readonly cause: unknown }) {
@@ -13,8 +13,9 @@ export class UnrecordedError<End> extends Error {
 }
 
 /**
- * Ends of attempts that an outage of the database kept from being recorded. Told when it is back, the files are free at once
- * and no one is blamed; untold, each lease would run out and count as a crash, and after three of them a file is dead.
+ * Outcomes of attempts that an outage of the database kept from being recorded. Recording them later frees the files at
+ * once and counts no crash; otherwise each lease would run out and count as a crash, and after three of them a file is
+ * dead.
  */
 export class UnrecordedFailures<End extends { readonly owner: string }> {
   /** By owner, which is one activation of a job. */
@@ -28,13 +29,13 @@ export class UnrecordedFailures<End extends { readonly owner: string }> {
     return this.#owed.size
   }
 
-  /** Tells them all. Throws what an outage makes of it; what is told by then is told. */
+  /** Records them all. Throws on an outage; those recorded by then stay recorded. */
   async flush(records: { readonly fail: (end: End) => Promise<unknown> }): Promise<void> {
     for (const [owner, end] of this.#owed) {
       try {
         await records.fail(end)
       } catch (error) {
-        // What the database refuses once it would refuse forever: that lease has to run out.
+        // The database would refuse this one every time: its lease has to run out.
         if (classify(error, { during: 'database' }).failure.exitStatus === 6) throw error
       }
       this.#owed.delete(owner)

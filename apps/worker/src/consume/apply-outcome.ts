@@ -5,7 +5,7 @@ import type { FailureCode } from '@sealfleet/failures'
 import type { IngestOutcome } from '../attempt/ingest.js'
 import type { Guarded } from '../health/breaker.js'
 
-/** What a finished job leaves in Redis for anyone who watches it. Nothing secret. */
+/** What a finished job leaves in Redis for observers. Nothing secret. */
 export interface IngestReport {
   readonly outcome: 'stored' | 'skipped' | 'fenced' | 'cancelled'
   readonly state?: string
@@ -18,17 +18,17 @@ export interface IngestReport {
 
 /** Milliseconds by which a job comes back after a lease of another worker ended: by the database's clock it must be over. */
 export const AFTER_LEASE_MS = 100
-/** A file whose domain's keys are in trouble asks again, until someone has repaired them. */
+/** Delay of a file whose domain's keys have a problem, until they are repaired. */
 const KEY_TROUBLE_MS = 30_000
-/** A fenced job asks again soon: the record will say whether there is anything left to do. */
+/** A fenced job comes back soon: the record then shows whether anything is left to do. */
 export const AFTER_FENCE_MS = 2_000
-/** A job that an outage of this worker gave back is soon taken by a worker that has none. */
+/** A job returned because of an outage of this worker is soon taken by a worker without one. */
 const AFTER_OUTAGE_MS = 1_000
 
-/** A job whose root is missing here asks again so often; each time it may meet a worker that has it. */
+/** Delay of a job whose root is missing here; each time another worker may have the root. */
 const ROOT_OUT_MS = 5_000
 
-/** Demands that are too high for everybody: the whole fleet slows down, and nothing needs a probe. */
+/** Overload of a shared dependency: the whole fleet slows down, and no probe is needed. */
 const SLOW_DOWN: ReadonlySet<FailureCode> = new Set<FailureCode>(['S3_THROTTLED', 'HSM_BUSY'])
 
 export interface SettlePorts {
@@ -39,8 +39,8 @@ export interface SettlePorts {
 }
 
 /**
- * Tells BullMQ what became of a job. Postgres decides about attempts and dead letters, so BullMQ only ever hears: done,
- * later, back to the queue, or dead.
+ * Reports the outcome of a job to BullMQ. Postgres decides about attempts and dead letters, so BullMQ only receives:
+ * done, later, back to the queue, or dead.
  *
  * - later: `moveToDelayed` + DelayedError. It counts no attempt in BullMQ.
  * - a dependency is out: its breaker opens in this process, so that no more jobs are taken here, and the job goes back with
@@ -94,7 +94,7 @@ export async function applyFailure(
     case 'hold':
     case 'pause':
       if (decision.dependency === 'process') return returnToQueue(job, token)
-      // One domain's keys are no reason to hold back the files of all others.
+      // A problem with one domain's keys must not hold back the files of other domains.
       if (code === 'NO_ACTIVE_KEY' || code === 'KEY_MISMATCH') return delay(job, token, KEY_TROUBLE_MS)
       if (SLOW_DOWN.has(code)) {
         await ports.worker.rateLimit(Math.max(1_000, decision.delayMs))
@@ -109,23 +109,23 @@ export async function applyFailure(
   }
 }
 
-/** Gives a job back to be taken at once, without burning anything. */
+/** Returns a job to be taken at once, without counting an attempt. */
 export async function returnToQueue(job: Job, token: string | undefined): Promise<never> {
   await job.moveToWait(token)
   throw new WaitingError()
 }
 
-/** Gives a job back to be taken a little later, so that a crowd does not come back as one. */
+/** Returns a job with a small random delay, so that many jobs do not come back at once. */
 export function delayShortly(job: Job, token: string | undefined): Promise<never> {
   return delay(job, token, AFTER_OUTAGE_MS * (1 + Math.random()))
 }
 
-/** Gives back a job whose source this worker cannot reach, for another worker, or for later. */
+/** Returns a job whose source this worker cannot reach, for another worker or for later. */
 export function delayUntilRootAvailable(job: Job, token: string | undefined): Promise<never> {
   return delay(job, token, ROOT_OUT_MS * (1 + Math.random()))
 }
 
-/** Gives a job back to be taken so much later. */
+/** Returns a job with this delay. */
 export async function delay(job: Job, token: string | undefined, delayMs: number): Promise<never> {
   await job.moveToDelayed(Date.now() + delayMs, token)
   throw new DelayedError()

@@ -24,8 +24,8 @@ export interface BrokenJobsOptions {
 }
 
 /**
- * Buries the jobs of one queue that BullMQ can't read: each becomes a dead letter with its id, and leaves the queue. The dead letter
- * is written first; while Postgres is away, the job stays and is met again when its lock has run out.
+ * Removes the jobs of one queue that BullMQ cannot read: each becomes a dead letter with its id and leaves the queue.
+ * The dead letter is written first; while Postgres is away, the job stays and is found again when its lock has run out.
  */
 export class BrokenJobs {
   readonly #options: BrokenJobsOptions
@@ -42,24 +42,29 @@ export class BrokenJobs {
     this.#queue.on('error', () => undefined)
   }
 
-  /** Looks for them because of this error of the queue's. One look at a time; an error meanwhile is followed by another. */
+  /** Searches for them after this error of the queue. One search at a time; an error meanwhile starts another. */
   look(because: unknown): void {
     this.#again = true
     this.#strays ||= isWrongType(because)
     this.#looking ??= this.#run(because).finally(() => (this.#looking = undefined))
   }
 
-  /** Whether a job's hash would be a key of the queue itself: BullMQ hands it over, and must not be let end it. */
+  /** Whether a job's hash would be a key of the queue itself: BullMQ delivers such a job, but must not finish it. */
   isOwnKey(jobId: string): boolean {
     return isOwnKey(this.#queue, jobId)
   }
 
-  /** Buries one that BullMQ has handed over. @throws what Postgres and Redis throw; then it is met again when its lock has run out */
+  /**
+   * Removes a delivered one. @throws what Postgres and Redis throw; then it is found again when its lock has run out
+   */
   async buryOwnKey(jobId: string): Promise<void> {
     await this.#bury({ jobId, reason: 'its id is the name of a key of the queue itself' })
   }
 
-  /** Looks once without an error: what an earlier version or a hand left active is found before BullMQ stumbles over it. */
+  /**
+   * Searches once without an error: finds jobs left active by an earlier version or by hand before BullMQ fails on
+   * them.
+   */
   start(): void {
     this.look(undefined)
   }
@@ -81,7 +86,7 @@ export class BrokenJobs {
       log.warn({ code: classify(error).code, err: error }, 'the search for broken jobs failed')
     }
     if (buried > 0 || because === undefined) return
-    // Nothing was found that explains it: said, but not again and again.
+    // Nothing found explains the error: logged once, not repeatedly.
     const said = because instanceof Error ? `${because.name} ${because.message}` : ''
     if (said !== this.#said) log.warn({ code: classify(because).code, err: because }, 'queue error')
     this.#said = said

@@ -9,7 +9,7 @@ import { BrokenJobs } from './broken-jobs.js'
 import type { Refusal } from './refusal.js'
 import { delayShortly, returnToQueue } from './apply-outcome.js'
 
-/** Why running attempts stop when the process does. Burns no attempt. */
+/** The reason why running attempts stop when the process does. Counts no attempt. */
 export class ShutdownError extends Error {
   override readonly name = 'ShutdownError'
   readonly code = 'SHUTDOWN'
@@ -19,13 +19,13 @@ export class ShutdownError extends Error {
   }
 }
 
-/** Jobs a second that no one reaches. */
+/** Jobs per second, too high to be reached. */
 export const NO_LIMIT = 1_000_000
 
 /**
- * How long BullMQ's lock on a job lasts, and how often jobs without one are looked for, milliseconds. Together they are one
- * lease: a dead worker's job is back in the queue when its file is free, and the two waits are one. Only the lease decides who
- * may commit; a lock that a slow worker loses costs a claim that is told to come later.
+ * How long BullMQ's lock on a job lasts, and how often stalled jobs are searched for, milliseconds. Together they are
+ * one lease, so a dead worker's job is back in the queue when its file is free. Only the lease decides which worker may
+ * commit; a lock that a slow worker loses costs one claim, which is delayed.
  */
 export function queueTimes(leaseSeconds: number): { readonly lockDuration: number; readonly stalledInterval: number } {
   return { lockDuration: leaseSeconds * 750, stalledInterval: leaseSeconds * 250 }
@@ -40,13 +40,13 @@ export interface ConsumerOptions<Report> {
   readonly workerId: string
   readonly leaseSeconds: number
   readonly log: Logger
-  /** Throws FLEET_MISMATCH once the queue is another fleet's, or what keeps it from asking. Asked before each job. */
+  /** Throws FLEET_MISMATCH once the queue is another fleet's, or the error of the check. Called before each job. */
   readonly assertOurs: () => Promise<void>
-  /** Hears of every job that begins and ends. */
+  /** Notified when a job begins or ends. */
   readonly activity: Activity
   /** Records a job that cannot be read as a dead letter. */
   readonly refuse: (refusal: Refusal) => Promise<void>
-  /** A dependency failed a job, or the queue itself. */
+  /** Called when a dependency failed a job, or the queue itself failed. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
   /** One activation of a job. The signal aborts when the job is cancelled or the worker stops; its reason says which. */
   readonly process: (job: Job<unknown>, token: string | undefined, signal: AbortSignal) => Promise<Report>
@@ -55,11 +55,11 @@ export interface ConsumerOptions<Report> {
 /** The consumer of one queue: a BullMQ worker, and the way to stop it. */
 export interface Consumer<Report> {
   readonly worker: Worker<unknown, Report>
-  /** Stops taking jobs, or takes them again; what runs goes on. After `drain` nothing is taken any more. */
+  /** Stops or resumes taking jobs; running jobs continue. After `drain` no job is taken. */
   intake(open: boolean): void
   /**
    * Takes no new jobs; waits up to `graceMs` for the running ones, then cancels them: their uploads are aborted and
-   * their jobs given back without burning an attempt. Resolves when nothing runs any more.
+   * their jobs returned without counting an attempt. Resolves when nothing runs any more.
    */
   drain(graceMs: number): Promise<void>
 }
@@ -70,11 +70,11 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
   let held = false
   let draining = false
   const brokenJobs = new BrokenJobs(options)
-  // BullMQ hands over an AbortSignal only to functions of three declared parameters.
+  // BullMQ passes an AbortSignal only to functions with three declared parameters.
   const process = async (job: Job<unknown>, token: string | undefined, cancel?: AbortSignal): Promise<Report> => {
     using _active = activity.began(String(job.id))
     if (shutdown.signal.aborted) return await returnToQueue(job, token)
-    // A paused worker of BullMQ may still take the one job that it was waiting for.
+    // A paused BullMQ worker may still take the one job that it was waiting for.
     if (held) return await delayShortly(job, token)
     if (!(await isOurs(options))) return await delayShortly(job, token)
     if (brokenJobs.isOwnKey(String(job.id))) return await buried(options, brokenJobs, String(job.id))
@@ -87,18 +87,18 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     name: options.workerId,
     concurrency: options.concurrency,
     ...queueTimes(leaseSeconds),
-    // Crashes are counted in Postgres (POISON after three); BullMQ must never bury a job on its own.
+    // Crashes are counted in Postgres (POISON after three); BullMQ must never fail a job on its own.
     maxStalledCount: 1_000_000,
-    // Not a limit in itself: without one, BullMQ ignores `rateLimit`, by which too much demand slows the whole fleet.
+    // Not a real limit: without one, BullMQ ignores `rateLimit`, which slows the whole fleet on overload.
     limiter: { max: NO_LIMIT, duration: 1_000 },
   })
   brokenJobs.start()
   worker.on('error', (error) => {
     const { code, failure } = classify(error, { during: 'redis' })
-    // Not Redis, but what is in it: a job that BullMQ can't read would come back with each stall, and say the same again.
+    // Not Redis itself, but its data: a job that BullMQ cannot read would come back with each stall and fail again.
     if (outageOf(failure) === undefined && !draining) return brokenJobs.look(error)
     log.warn({ code, err: error }, 'queue error')
-    // BullMQ asks a Redis that refuses (full, a replica) again at once, forever. Closing says good-bye by errors, too.
+    // BullMQ retries a refusing Redis (full, a replica) at once, forever. Closing emits errors, too.
     if (outageOf(failure) === 'redis' && !draining) options.onOutage('redis', code)
   })
   return {
@@ -106,7 +106,8 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     intake: (open) => {
       held = !open
       if (held) void worker.pause(true)
-      // In a turn of its own: a main loop that has just run out says so in the microtasks of this one, and a worker resumed
+      // In a separate turn: a main loop that has just ended clears its state in microtasks of this turn, and a worker
+      // resumed
       // in between would stay without a loop (BullMQ 6.7, `resume` and the `finally` of `run`).
       else {
         setImmediate(() => {
@@ -127,12 +128,12 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
   }
 }
 
-/** BullMQ is told that the job is elsewhere: it would end it in the key of the queue that has the job's name. */
+/** Tells BullMQ that the job was moved: otherwise it would finish the job in the queue's key of that name. */
 async function buried(options: ConsumerOptions<unknown>, brokenJobs: BrokenJobs, jobId: string): Promise<never> {
   try {
     await brokenJobs.buryOwnKey(jobId)
   } catch (error) {
-    // It stays active without a lock, and is looked for again.
+    // It stays active without a lock and is found again.
     const { code, failure } = classify(error, { during: 'database' })
     const dependency = outageOf(failure)
     if (dependency !== undefined) options.onOutage(dependency, code)
@@ -141,7 +142,7 @@ async function buried(options: ConsumerOptions<unknown>, brokenJobs: BrokenJobs,
   throw new DelayedError()
 }
 
-/** A wiped Redis may have become another fleet's since this worker began: what is in it then is not ours to take. */
+/** A wiped Redis may have become another fleet's since this worker started: its jobs must then not be taken. */
 async function isOurs({ assertOurs, onOutage, log }: ConsumerOptions<unknown>): Promise<boolean> {
   try {
     await assertOurs()
@@ -156,7 +157,7 @@ async function isOurs({ assertOurs, onOutage, log }: ConsumerOptions<unknown>): 
   }
 }
 
-/** Whose outage a failure is; undefined for every other kind of failure. */
+/** The dependency whose outage a failure is; undefined for every other failure. */
 export function outageOf({ policy }: Failure): Guarded | undefined {
   const outage = policy.kind === 'hold' || policy.kind === 'pause'
   return outage && policy.dependency !== 'process' ? policy.dependency : undefined

@@ -26,16 +26,16 @@ export interface IngestWorkerOptions {
   readonly ports: IngestPorts
   /** Throws FLEET_MISMATCH once the queue is another fleet's. */
   readonly assertOurs: () => Promise<void>
-  /** The ids whose jobs are ours: this fleet, and those it took over from. */
+  /** The fleet ids whose jobs are accepted: this fleet, and those it took over from. */
   readonly fleets: readonly string[]
   /** Records a request that can never become a file of its own: a dead letter without a file. */
   readonly refuse: (refusal: Refusal) => Promise<void>
   readonly log: Logger
-  /** Hears of every job that begins and ends. */
+  /** Notified when a job begins or ends. */
   readonly activity: Activity
-  /** A dependency failed a job, or the queue itself. */
+  /** Called when a dependency failed a job, or the queue itself failed. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
-  /** The end of an attempt that someone has to record later. */
+  /** Called with an outcome that has to be recorded later. */
   readonly onUnrecorded: (owed: FailInput) => void
   /** Roots whose folder is missing here. */
   readonly rootsOut: Pick<UnavailableRoots, 'has' | 'lost'>
@@ -82,7 +82,7 @@ async function requestFrom(
     if (!(error instanceof CodedError)) throw error
     return await refused(options, job, token, 'PAYLOAD_INVALID', error.message)
   }
-  // Its own fleet has the file in its database, and gives it another job.
+  // The other fleet has the file in its database and will give it another job.
   if (data.fleet !== undefined && !options.fleets.includes(data.fleet))
     return await refused(options, job, token, 'FLEET_MISMATCH', `the job is one of fleet ${data.fleet}`)
   return {
@@ -112,7 +112,7 @@ async function refused(
   throw new UnrecoverableError(`${code}: ${reason}`)
 }
 
-/** A refusal that an outage keeps from being recorded leaves the job where it was: in the queue. */
+/** A refusal that cannot be recorded because of an outage leaves the job in the queue. */
 async function refuseOrHold(
   options: IngestWorkerOptions,
   job: Job<unknown>,
@@ -130,7 +130,7 @@ async function refuseOrHold(
   }
 }
 
-/** A failure that could not even be recorded is an outage of the database: hold, and record it when that is over. */
+/** A failure that could not be recorded is an outage of the database: hold, and record it afterwards. */
 async function ingestOrHold(
   { ports, onUnrecorded }: IngestWorkerOptions,
   request: ClaimRequest,

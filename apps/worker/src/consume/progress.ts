@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq'
 
-/** Progress of a job, as anybody may read it from Redis. Bytes of the sealed object that the store has confirmed. */
+/** Progress of a job in Redis, readable by anyone: bytes of the sealed object that the store has confirmed. */
 export interface IngestProgress {
   readonly bytes: number
   readonly total: number
@@ -10,8 +10,8 @@ export interface IngestProgress {
 const EVERY_MS = 250
 
 /**
- * Writes a job's progress to Redis, at most every 250 ms and once at its end. Progress is a courtesy: when Redis does not
- * take it, the attempt goes on, and the next report tries again.
+ * Writes a job's progress to Redis, at most every 250 ms and once at its end. Progress is optional: when Redis does not
+ * take it, the attempt continues, and the next report tries again.
  */
 export function throttledProgress(job: Pick<Job, 'updateProgress'>): (confirmed: number, total: number) => void {
   let last = 0

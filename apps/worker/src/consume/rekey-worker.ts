@@ -26,23 +26,23 @@ export interface RekeyWorkerOptions {
   readonly assertOurs: () => Promise<void>
   readonly log: Logger
   readonly activity: Activity
-  /** A dependency failed a job, or the queue itself. */
+  /** Called when a dependency failed a job, or the queue itself failed. */
   readonly onOutage: (dependency: Guarded, code: FailureCode) => void
-  /** The end of a try that someone has to record later. */
+  /** Called with an outcome that has to be recorded later. */
   readonly onUnrecorded: (owed: RekeyEnd) => void
-  /** Records a job that is none as a dead letter. */
+  /** Records an invalid job as a dead letter. */
   readonly refuse: (refusal: Refusal) => Promise<void>
   readonly onOutcome?: (outcome: RekeyOutcome, seconds: number) => void
 }
 
-/** For anyone who watches the job while it is there. Nothing secret. */
+/** For observers of the job while it exists. Nothing secret. */
 export interface RekeyReport {
   readonly outcome: string
 }
 
 export type RekeyWorker = Consumer<RekeyReport>
 
-/** The rekey queue's consumer. What an item's job ends with matters to no one: the item's row says what is next. */
+/** The rekey queue's consumer. The result of a job is not used: the item's row decides what is next. */
 export function startRekeyWorker(options: RekeyWorkerOptions): RekeyWorker {
   const { log, ports } = options
   const consumer: RekeyWorker = startConsumer<RekeyReport>({
@@ -74,7 +74,7 @@ async function itemOf({ refuse, log }: RekeyWorkerOptions, job: Job<unknown>): P
   }
 }
 
-/** A failure that could not even be recorded is an outage of the database: hold, and record it when that is over. */
+/** A failure that could not be recorded is an outage of the database: hold, and record it afterwards. */
 async function rekeyOrHold(
   { ports, onUnrecorded }: RekeyWorkerOptions,
   item: { readonly itemId: string; readonly owner: string },
@@ -102,7 +102,7 @@ async function settleRekey(
     case 'fenced':
       return delay(job, token, AFTER_FENCE_MS)
     case 'failed':
-      // Another try has another job: the feeder gives it when it is due.
+      // The next try gets another job from the dispatcher when it is due.
       if (outcome.decision.action === 'retry') return { outcome: 'retry' }
       return applyFailure({ worker, onOutage: options.onOutage }, job, token, outcome)
     default:

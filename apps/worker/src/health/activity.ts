@@ -1,4 +1,4 @@
-/** A job under way in this process. */
+/** A job in progress in this process. */
 export interface ActiveJob {
   readonly jobId: string
   /** When it began, on the clock of `performance.now()`. */
@@ -6,8 +6,8 @@ export interface ActiveJob {
 }
 
 /**
- * What this process is doing, and when something of it last moved: a job began or ended, bytes were read from a source, a
- * part was settled by the store.
+ * Tracks the jobs of this process and the time of the last progress: a job began or ended, bytes were read from a
+ * source, a part was settled by the store.
  */
 export class Activity {
   readonly #jobs = new Set<ActiveJob>()
@@ -32,7 +32,7 @@ export class Activity {
     this.#movedAt = this.#now()
   }
 
-  /** Dispose when the job has ended, however it did. */
+  /** Dispose when the job has ended, with any outcome. */
   began(jobId: string): Disposable {
     this.moved()
     const job = { jobId, since: this.#now() }

@@ -4,7 +4,7 @@ import type { Logger, Metrics } from '@sealfleet/telemetry'
 import { GUARDED, isBroken, type Guarded } from './breaker.js'
 import { pausesConsumer, type OpenBreaker } from './breakers.js'
 
-/** Tells of breakers: one log line when one opens and one when it closes, and the metrics that alerts stand on. */
+/** Reports breakers: a log line when one opens and when it closes, and the metrics that alerts use. */
 export function breakerObserver(metrics: Metrics, log: Logger) {
   for (const dependency of GUARDED) metrics.breakerOpen.set({ dependency }, 0)
   return {
@@ -38,7 +38,7 @@ export function describeOpen(open: readonly OpenBreaker[]): string {
     .join('\n')
 }
 
-/** For the worker's row: why each open breaker is open, since when, and when it is probed next. */
+/** For the worker's row: why and since when each open breaker is open, and its next probe. */
 export function breakerDetail(open: readonly OpenBreaker[], now = Date.now()) {
   return {
     breakers: Object.fromEntries(open.map(({ dependency, code }) => [dependency, code])),

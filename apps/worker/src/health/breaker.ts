@@ -1,6 +1,6 @@
 import { FAILURES, type Dependency, type FailureCode } from '@sealfleet/failures'
 
-/** What a breaker can stand before. `process` has none: a worker that stops, stops. */
+/** The dependencies that have a breaker. `process` has none: a stopping worker just stops. */
 export type Guarded = Exclude<Dependency, 'process'>
 
 export const GUARDED: readonly Guarded[] = ['hsm', 's3', 'database', 'redis', 'roots']
@@ -14,21 +14,21 @@ export interface BreakerOptions {
 export const PAUSES = {
   /** an outage that ends by itself */
   transient: { min: 1_000, max: 30_000 },
-  /** broken until someone repairs it: no one is helped by asking often */
+  /** broken until a person repairs it: frequent probes do not help */
   broken: { min: 5_000, max: 60_000 },
 } as const
 
-/** Only after so long without trouble the pauses start small again, milliseconds. */
+/** Time without failures after which the pauses start small again, milliseconds. */
 export const QUIET_MS = 60_000
 
 /**
  * The breaker of one dependency, as a plain state machine without clock, timer or I/O. Times are milliseconds that only go
  * forward.
  *
- * *Closed*: jobs are taken. A failure opens it. *Open*: no jobs are taken; at `probeAt` anyone who drives it probes and tells
- * the outcome. A success closes it. The pauses before probes grow with each failed probe, and go on growing when it opens
- * again within a minute: a dependency that answers probes and fails jobs (its disk is full) must not make the intake
- * flap.
+ * *Closed*: jobs are taken. A failure opens it. *Open*: no jobs are taken; at `probeAt` the caller probes and reports
+ * the outcome. A success closes it. The pauses before probes grow with each failed probe, and keep growing when it
+ * opens again within a minute: a dependency that answers probes and fails jobs (its disk is full) must not make the
+ * intake flap.
  */
 export class Breaker {
   readonly #random: () => number
@@ -93,7 +93,7 @@ export class Breaker {
   }
 }
 
-/** Whether a person has to repair something. */
+/** Whether a person has to repair it. */
 export function isBroken(code: FailureCode): boolean {
   return FAILURES[code].policy.kind === 'pause'
 }

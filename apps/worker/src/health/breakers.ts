@@ -6,14 +6,14 @@ import type { Probe } from '@sealfleet/runtime'
 
 export interface BreakersOptions {
   readonly probes: Readonly<Record<Guarded, Probe>>
-  /** A breaker opened, or turned out to need a person. */
+  /** Called when a breaker opened, or turned out to need a repair. */
   readonly onOpen: (dependency: Guarded, code: FailureCode) => void
   readonly onClose: (dependency: Guarded, code: FailureCode, openMs: number) => void
-  /** The first that holds the intake has opened (false), or the last of them has closed (true). */
+  /** Called when the first breaker that pauses the intake has opened (false), or the last has closed (true). */
   readonly onAccepting: (open: boolean) => void
-  /** What `open` returns has changed: one opened or closed, or is probed at another time. */
+  /** Called when the result of `open` changed: one opened or closed, or its next probe moved. */
   readonly onChange?: () => void
-  /** A probe that takes longer has failed, milliseconds. */
+  /** Time-out of a probe, milliseconds. */
   readonly probeTimeoutMs?: number
   readonly random?: () => number
 }
@@ -27,8 +27,8 @@ export interface OpenBreaker {
 }
 
 /**
- * Whether this process takes no jobs while a breaker is open. One folder that is missing is no reason to leave the files of
- * all others: only the jobs of that root go back (roots-out.ts).
+ * Whether this process takes no jobs while a breaker is open. A missing folder must not stop the files of other roots:
+ * only the jobs of that root are returned (unavailable-roots.ts).
  */
 export function pausesConsumer({ dependency }: Pick<OpenBreaker, 'dependency'>): boolean {
   return dependency !== 'roots'
@@ -58,7 +58,7 @@ export class Breakers implements Disposable {
     )
   }
 
-  /** Probes every open one now, whatever its pause: a person has repaired something. */
+  /** Probes every open one now, ignoring its pause: an operator asked for it after a repair. */
   probeNow(): void {
     for (const [dependency, { open }] of this.#breakers) {
       if (open === undefined || this.#probing.has(dependency) || this.#stop.signal.aborted) continue
@@ -72,7 +72,7 @@ export class Breakers implements Disposable {
     if (this.#stop.signal.aborted) return
     const held = this.#held
     if (!this.#of(dependency).failed(code, performance.now())) return
-    // First of all no more jobs; the rest is telling.
+    // First stop taking jobs, then report.
     if (!held && this.#held) this.#options.onAccepting(false)
     this.#options.onOpen(dependency, code)
     this.#schedule(dependency)
@@ -132,13 +132,13 @@ export class Breakers implements Disposable {
     this.#options.onChange?.()
   }
 
-  /** What the probe rejected with, undefined when it passed. */
+  /** The error of the probe, undefined when it passed. */
   async #failureOf(dependency: Guarded): Promise<Error | undefined> {
     const { probes, probeTimeoutMs = 20_000 } = this.#options
     const late = AbortSignal.timeout(probeTimeoutMs)
     const signal = AbortSignal.any([late, this.#stop.signal])
     try {
-      // Not every driver hears a signal: a probe that does not is left behind.
+      // Not every driver obeys a signal: such a probe is abandoned.
       await unlessAborted(probes[dependency](signal), signal)
       return undefined
     } catch (error) {

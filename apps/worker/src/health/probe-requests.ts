@@ -1,21 +1,21 @@
 import { probeRequest } from '@sealfleet/queue'
 import type { Redis } from 'ioredis'
 
-/** A worker that waits for a dependency looks so often for a request to probe, milliseconds. */
+/** How often a worker that waits for a dependency checks for a probe request, milliseconds. */
 const LOOK_MS = 1_000
 
 export interface ProbeRequestPorts {
   readonly connection: Pick<Redis, 'get' | 'status'>
   readonly prefix: string
-  /** Whether any breaker is open: without one nothing is asked of Redis. */
+  /** Whether any breaker is open: without one, Redis is not polled. */
   readonly waiting: () => boolean
   readonly probeNow: () => void
   readonly everyMs?: number
 }
 
 /**
- * Heeds `sealfleet queue probe`: a key in Redis, since a worker that waits may have lost all else, and one that has lost Redis
- * probes it by itself within seconds. (An access list without channels forbids to publish.) Dispose stops it.
+ * Obeys `sealfleet queue probe`: a key in Redis, since a waiting worker may have lost everything else, and one that has
+ * lost Redis probes it within seconds anyway. (An access list without channels forbids publishing.) Dispose stops it.
  */
 export function heedProbeRequests(ports: ProbeRequestPorts): Disposable {
   const { connection, prefix, everyMs = LOOK_MS } = ports
@@ -28,7 +28,7 @@ export function heedProbeRequests(ports: ProbeRequestPorts): Disposable {
       seen = request
       ports.probeNow()
     } catch {
-      // Redis's own breaker tells of a Redis that does not answer.
+      // Redis's own breaker reports a Redis that does not answer.
       return
     } finally {
       looking = false

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis'
 import { NO_LIMIT } from '../consume/consumer.js'
 import type { QueueState } from './stall-detector.js'
 
-/** Longer than this a look never waits for Redis, milliseconds. */
+/** Longest wait for Redis, milliseconds. */
 const PATIENCE_MS = 3_000
 
 export interface QueueLook extends AsyncDisposable {
@@ -14,8 +14,8 @@ export interface QueueLook extends AsyncDisposable {
 }
 
 /**
- * Looks at the queues that a worker takes jobs from, over its connection; held means all of them. Never throws: a Redis that
- * fails to answer is `unknown`.
+ * Reads the state of the queues that a worker takes jobs from, over its connection; held means all of them. Never
+ * throws: `unknown` when Redis does not answer.
  */
 export function queueLook(connection: Redis, prefix: string, names: readonly string[]): QueueLook {
   const queues = names.map((name) => {
@@ -33,7 +33,7 @@ export function queueLook(connection: Redis, prefix: string, names: readonly str
         return 'unknown'
       }
     },
-    // The connection is the caller's. A Redis that is out must not keep a process from ending.
+    // The connection is the caller's. An unreachable Redis must not keep the process from exiting.
     [Symbol.asyncDispose]: async () => {
       const closed = Promise.all(queues.map((queue) => queue.close()))
       await Promise.race([closed, delay(PATIENCE_MS, undefined, { ref: false })])
@@ -50,7 +50,7 @@ async function ask(queues: readonly Queue[]): Promise<QueueState> {
 async function askOne(queue: Queue): Promise<'held' | number> {
   const [paused, limitedMs, { waiting = 0, prioritized = 0 }] = await Promise.all([
     queue.isPaused(),
-    // Without a number it would tell of the counter that every job sets for a second: a busy fleet would look limited.
+    // Without a maximum it would read the counter that every job sets for a second: a busy fleet would look limited.
     queue.getRateLimitTtl(NO_LIMIT),
     queue.getJobCounts('waiting', 'prioritized'),
   ])

@@ -4,7 +4,7 @@ import type { Activity } from './activity.js'
 import type { Stall } from './stall-detector.js'
 import { EXIT_WEDGED } from './watchdog.js'
 
-/** Writes down what stood still: a line for each job, then the reason why the process ends. @returns its exit status */
+/** Logs what stalled: a line for each job, then why the process exits. @returns its exit status */
 export function reportStall(log: Logger, { stillMs, active, waiting }: Stall, activity: Activity): number {
   const now = performance.now()
   for (const { jobId, since } of activity.jobs) {

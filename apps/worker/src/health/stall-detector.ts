@@ -1,22 +1,22 @@
-/** What a look at the queue found. */
+/** The state of the queue. */
 export type QueueState =
-  /** No one is meant to work: the queue is paused or limited, a breaker is open, the worker drains. */
+  /** No work is expected: the queue is paused or limited, a breaker is open, the worker drains. */
   | 'held'
-  /** Redis did not say. */
+  /** Redis did not answer. */
   | 'unknown'
-  /** So many jobs wait to be taken. */
+  /** Number of jobs that wait to be taken. */
   | { readonly waiting: number }
 
 export interface Sample {
   readonly now: number
-  /** When something last moved. */
+  /** Time of the last progress. */
   readonly movedAt: number
-  /** Jobs under way in this process. */
+  /** Jobs in progress in this process. */
   readonly active: number
   readonly look: QueueState
 }
 
-/** A worker that stands still while there is work. */
+/** A worker that makes no progress while there is work. */
 export interface Stall {
   readonly stillMs: number
   readonly active: number
@@ -24,11 +24,11 @@ export interface Stall {
 }
 
 /**
- * Decides when a worker stands still: nothing has moved for `limitMs`, and all that time every look found work and no reason
- * not to do it. Without clock or I/O; times are milliseconds that only go forward.
+ * Decides when a worker has stalled: no progress for `limitMs`, while every sample found work and no reason not to do
+ * it. Without clock or I/O; times are milliseconds that only go forward.
  *
- * An excuse sets the clock back to zero: no jobs, an intake that is held, a Redis that can't be asked. So does a look that
- * comes much too late, since then this process itself was stopped, and the standing still was not its doing.
+ * The timer resets when there is a reason to be idle: no jobs, intake paused, Redis unreachable. It also resets when a
+ * sample comes much too late, since then the process itself was stopped.
  */
 export class StallDetector {
   readonly #limitMs: number

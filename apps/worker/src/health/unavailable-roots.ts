@@ -5,8 +5,8 @@ import { rootUnavailable } from '../attempt/source/open-source.js'
 import type { Probe } from '@sealfleet/runtime'
 
 /**
- * The named roots whose folder this worker has lost. Jobs that name one go back unclaimed, so that another worker takes them
- * or they wait without a trace in the database; the jobs of other roots go on.
+ * The roots whose folder this worker cannot reach. Their jobs are returned unclaimed, so that another worker takes them
+ * or they wait without a trace in the database; jobs of other roots continue.
  */
 export class UnavailableRoots {
   readonly #roots: ReadonlyMap<string, string>
@@ -25,7 +25,7 @@ export class UnavailableRoots {
     return this.#out.has(root)
   }
 
-  /** Forgets the roots that are there again; rejects while one is missing. */
+  /** Removes the roots that are back; rejects while one is missing. */
   readonly probe: Probe = async () => {
     let missing: SourceError | undefined
     for (const name of this.#out) {

@@ -5,26 +5,26 @@ import { StallDetector, type QueueState, type Stall } from './stall-detector.js'
 export const EXIT_WEDGED = 7
 
 export interface WatchdogOptions {
-  /** Milliseconds without any movement; 0: no watchdog. */
+  /** Milliseconds without progress; 0: no watchdog. */
   readonly limitMs: number
   readonly activity: Activity
   /** Whether this process has a reason of its own not to take jobs (a breaker, a drain). */
   readonly held: () => boolean
-  /** How the queue stands; not asked while `held`. */
+  /** The state of the queue; not read while `held`. */
   readonly look: () => Promise<QueueState>
 }
 
 export interface Watchdog extends Disposable {
-  /** Resolves when the worker has stood still for too long. Never rejects, and without a watchdog never resolves. */
+  /** Resolves when the worker has stalled. Never rejects, and without a watchdog never resolves. */
   readonly wedged: Promise<Stall>
   /** Liveness: false from then on. */
   readonly alive: () => boolean
 }
 
 /**
- * Watches whether this process does what it is there for. A wedged worker looks healthy: its loop turns, it renews its locks
- * and leases, and `isRunning()` says so. What it does not do is move. Anyone who gets the verdict ends the process; its
- * leases run out, and other workers take its files.
+ * Watches whether this process makes progress. A stalled worker looks healthy: its event loop runs, it renews its locks
+ * and leases, and `isRunning()` is true. But nothing moves. The caller then ends the process; its leases run out, and
+ * other workers take its files.
  */
 export function startWatchdog({ limitMs, activity, held, look }: WatchdogOptions): Watchdog {
   if (limitMs === 0) {

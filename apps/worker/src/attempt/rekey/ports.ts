@@ -1,4 +1,4 @@
-/** What sealing a stored file again needs from the world; filled by the composition root, and by tests with the same. */
+/** The dependencies of re-encrypting a file; filled by the composition root, and by tests with the same. */
 import type { KeyDeriver, NonceWrapper, OpenOptions } from '@sealfleet/format'
 import type {
   CommitRekeyInput,
@@ -12,7 +12,7 @@ import type { Store } from '@sealfleet/store'
 
 import type { ActiveKeys, SealingPorts } from '../ports.js'
 
-/** The file as it is kept now. */
+/** The file's current attempt. */
 export interface KeptFile {
   readonly source: { readonly root: string; readonly path: string }
   readonly context: Uint8Array

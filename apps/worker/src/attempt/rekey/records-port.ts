@@ -8,7 +8,7 @@ import { expectKey, keyStateOf, type CheckValues } from '@sealfleet/objects'
 import { deathsOf } from '../../records-port.js'
 import type { RekeyRecords } from './ports.js'
 
-/** The records as a rekey wants them. Keys, old and new, are made known to the pool with their registered check values. */
+/** The records for a rekey. Registers keys, old and new, with the pool, with their check values. */
 export function rekeyRecords(records: Records, pool: CheckValues): RekeyRecords {
   return {
     claim: (itemId, owner, leaseSeconds) => claimRekeyItem(records, { itemId, owner, leaseSeconds }),
@@ -43,7 +43,7 @@ export function rekeyRecords(records: Records, pool: CheckValues): RekeyRecords 
     commit: (input) => commitRekey(records, input),
     deaths: (fileId) => deathsOf(records, fileId),
     fail: (end) => endRekeyItem(records, end),
-    // Asked for each file: a version may be destroyed while a run is under way.
+    // Read for each file: a version may be destroyed during a run.
     keyState: keyStateOf(records, pool),
   }
 }

@@ -28,11 +28,11 @@ export type RekeyOutcome =
     }
 
 /**
- * One try at sealing a stored file again (docs/ARCHITECTURE.md). Whatever happens, the file stays STORED and readable.
+ * One try at re-encrypting a stored file (docs/ARCHITECTURE.md). Whatever happens, the file stays STORED and readable.
  *
  * Never throws for what the closed list of failure codes knows: the failure is recorded and returned with the decision of
  * its policy. It throws only when the database is out of reach: the claim was not answered, or (then an UnrecordedError)
- * its end could not be recorded. If that is never made good, the lease runs out and the item is given to another.
+ * its outcome could not be recorded. If it never is, the lease runs out and another worker gets the item.
  */
 export async function rekeyItem(
   ports: RekeyPorts,
@@ -75,7 +75,7 @@ async function underClaim(
   try {
     return { kind: 'done', claim, object: await reseal(ports, { claim, owner, lease, signal }) }
   } catch (error) {
-    // Anyone who aborted says why; what then fails underneath is only the echo.
+    // The abort's reason is the cause; errors underneath only follow from it.
     return await recordFailure(ports, claim, owner, signal.aborted ? signal.reason : error)
   } finally {
     await ports.step('rekey-wipe', 'after')

@@ -9,7 +9,7 @@ import { newObject, planUpload, sealAndUpload, wrappedNoncesOf } from '../seal-u
 import type { RekeyStep } from '../steps.js'
 import type { KeptFile, RekeyPorts } from './ports.js'
 
-/** What became of the file. */
+/** The outcome for the file. */
 export interface Resealed {
   readonly attemptId: string
   readonly objectKey: string
@@ -27,13 +27,13 @@ export interface ResealOptions {
 }
 
 /**
- * Seals a stored file again, under an item's claim: opens the object that it is kept in, pinned to its version and checked
- * against its record; seals its plaintext, each segment once it is authentic, into a new object under the domain's active
- * keys and present policy; exchanges the two in the record. Plaintext is in memory alone, a few segments of it at a time.
+ * Re-encrypts a stored file under an item's claim: opens its object, pinned to its version and checked against its
+ * record; seals its plaintext, each segment once it is authentic, into a new object under the domain's active keys and
+ * present policy; exchanges the two in the record. Plaintext is only in memory, a few segments at a time.
  *
  * The new object cannot be completed before the old one has proved whole: its trailer is written after the last check.
- * Until the exchange every reader finds the old object, afterwards the new one. Throws whatever stopped it; then the file is
- * as it was. Keys, nonces, plaintext and part buffers are wiped or released on every path.
+ * Until the exchange every reader finds the old object, afterwards the new one. Throws what stopped it; then the file
+ * is unchanged. Keys, nonces, plaintext and part buffers are wiped or released on every path.
  */
 export async function reseal(ports: RekeyPorts, options: ResealOptions): Promise<Resealed> {
   const { claim, owner, signal } = options

@@ -49,13 +49,13 @@ export interface RekeyParts {
 /** A worker's part in re-encryption. */
 export interface Rekeying {
   readonly consumer: RekeyWorker
-  /** Records the ends that an outage kept from being recorded. */
+  /** Records the outcomes that an outage kept from being recorded. */
   pay(): Promise<void>
   /** Closes what `consumer` used, once it is drained. */
   close(): Promise<void>
 }
 
-/** Begins to take jobs of the rekey queue, under the same breakers, byte budget and watchdog as the files that are stored. */
+/** Starts taking jobs of the rekey queue, under the same breakers, byte budget and watchdog as ingest jobs. */
 export function startRekeying(parts: RekeyParts): Rekeying {
   const { records, pool, activity, metrics } = parts
   const owed = new UnrecordedFailures<RekeyEnd>()

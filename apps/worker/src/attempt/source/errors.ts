@@ -3,7 +3,7 @@ import { classify, effectiveUser, type FailureCode } from '@sealfleet/failures'
 /** Why a source could not be read: entries of the closed list of failure codes (packages/queue). */
 export type SourceErrorCode = Extract<FailureCode, `SOURCE_${string}` | 'ROOT_UNKNOWN' | 'ROOT_UNAVAILABLE'>
 
-/** A source that can't be read as asked. The message names root and relative path, never the absolute path. */
+/** A source that cannot be read as asked. The message names root and relative path, never the absolute path. */
 export class SourceError extends Error {
   override readonly name = 'SourceError'
   readonly code: SourceErrorCode
@@ -16,7 +16,7 @@ export class SourceError extends Error {
 
 /**
  * Turns a file-system error about `where` into a SourceError, by the errno table of packages/queue; anything else passes
- * through unchanged. @param refuses of missing rights: what refuses, as `where` names it
+ * through unchanged. @param refuses for missing rights: the refusing file or folder, named as in `where`
  */
 export function sourceErrorFrom(error: unknown, where: string, refuses?: string): unknown {
   if (error instanceof SourceError || !(error instanceof Error)) return error

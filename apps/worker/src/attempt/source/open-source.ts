@@ -39,16 +39,16 @@ const LARGEST = 2n ** 44n
 /** open(2): a descriptor that names a file without opening it, so no device or FIFO notices. Node has no constant for it. */
 const O_PATH = 0o10000000
 const LOOK = O_PATH | constants.O_NOFOLLOW
-// By now it is a regular file; should it not be one, opening must neither wait nor take a terminal.
+// By now it is a regular file; if it is not, opening must neither wait nor acquire a terminal.
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
-/** Named folders that jobs may name, and of which of them a file with several names (hard links) is refused. */
+/** The roots that jobs may name, and which of them refuse a file with several names (hard links). */
 export type SourceRoots = ReadonlyMap<string, string> & { readonly refuseHardLinks?: ReadonlySet<string> }
 
 /**
  * Opens a source below its named root.
  *
- * What the path leads to is looked at first, with O_PATH and O_NOFOLLOW: a device, a FIFO or a socket is refused unopened.
+ * The path's target is examined first, with O_PATH and O_NOFOLLOW: a device, a FIFO or a socket is refused unopened.
  * Where that descriptor really points is read back from the kernel (`/proc/self/fd/N`): a symbolic link in the middle of the
  * path may stay below the root, but never leave it. Then that very file is opened through the descriptor.
  * Returns when it is open for reading; throws SourceError otherwise, with nothing left open.
@@ -120,7 +120,7 @@ export function fingerprintJson(fingerprint: SourceFingerprint): Record<string, 
   return Object.fromEntries(Object.entries(fingerprint).map(([name, value]) => [name, String(value)]))
 }
 
-/** Where a root really is. A root that is not there says nothing about its files: it may just not be mounted. */
+/** The real path of a root. A missing root says nothing about its files: it may just not be mounted. */
 async function rootFolder(root: string, name: string): Promise<string> {
   try {
     return await realpath(root)
@@ -129,7 +129,7 @@ async function rootFolder(root: string, name: string): Promise<string> {
   }
 }
 
-/** Why a root's folder is not in reach. Of folders above it only the name of the one that refuses is told. */
+/** Why a root's folder cannot be reached. Of the folders above it only the name of the refusing one is shown. */
 export function rootUnavailable(root: string, name: string, cause: unknown): SourceError {
   const refuses = isDenied(cause) ? refusesReading(root) : undefined
   const where = refuses === root ? 'it' : `the folder ${JSON.stringify(path.basename(refuses ?? '') || '/')} above it`
@@ -137,7 +137,7 @@ export function rootUnavailable(root: string, name: string, cause: unknown): Sou
   return new SourceError('ROOT_UNAVAILABLE', `the folder of root "${name}" ${why} on this worker`, { cause })
 }
 
-/** What of a root refuses a source: named below the root, as the source is. */
+/** The file or folder that refuses a source, named below the root as the source is. */
 function refusedBelow(realRoot: string, location: SourceLocation): string {
   const file = path.join(realRoot, location.path)
   const relative = path.relative(realRoot, refusesReading(file) ?? file)
