@@ -40,7 +40,7 @@ try {
   process.exitCode = 0
 } catch (error) {
   const { code, failure } = classify(error)
-  log.fatal({ code, err: error }, 'the worker cannot go on')
+  log.fatal({ code, err: error }, 'the worker cannot continue')
   process.exitCode = failure.exitStatus
 }
 process.disconnect?.()

@@ -35,7 +35,7 @@ async function main(): Promise<number> {
     return 0
   } catch (error) {
     const found = classify(error)
-    log.fatal({ code: found.code, err: error }, `ops cannot go on: ${adviceOf(found)}`)
+    log.fatal({ code: found.code, err: error }, `ops cannot continue: ${adviceOf(found)}`)
     return found.failure.exitStatus
   }
 }

@@ -109,7 +109,7 @@ describe('ops', () => {
     let log = ''
     stopped.stdout.on('data', (chunk: Buffer) => (log += chunk.toString()))
     expect((await once(stopped, 'close'))[0]).toBe(6)
-    expect(log).toContain('ops cannot go on: run `npm run migrate`"')
+    expect(log).toContain('ops cannot continue: run `npm run migrate`"')
   })
 
   it('shows the board, all of it from here, under a policy without inline scripts', async () => {

@@ -66,7 +66,7 @@ describe('the worker process', () => {
     const status = await worker.exit
     const last = worker.lines.at(-1)
     expect({ code: last?.code, level: last?.level }).toEqual({ code, level: 60 })
-    expect(last?.msg).toMatch(/cannot go on: .+/)
+    expect(last?.msg).toMatch(/cannot continue: .+/)
     expect(status).toBe(6)
   })
 
@@ -74,7 +74,7 @@ describe('the worker process', () => {
     const env = { ...base, SEALFLEET_DATABASE_URL: (await emptyDatabase()).url }
     await using started = new WorkerProcess(env, program)
     expect(await started.exit).toBe(6)
-    expect(started.lines.at(-1)?.msg).toBe(`the ${program} cannot go on: run \`npm run migrate\``)
+    expect(started.lines.at(-1)?.msg).toBe(`the ${program} cannot continue: run \`npm run migrate\``)
   })
 
   test('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {

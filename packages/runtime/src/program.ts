@@ -72,7 +72,7 @@ export async function runProgram<N extends Need, O extends Need = never>(program
     return 0
   } catch (error) {
     const found = classify(error)
-    log.fatal({ code: found.code, err: error }, `the ${name} cannot go on: ${adviceOf(found)}`)
+    log.fatal({ code: found.code, err: error }, `the ${name} cannot continue: ${adviceOf(found)}`)
     return found.failure.exitStatus
   }
 }
