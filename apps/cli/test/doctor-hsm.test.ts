@@ -168,7 +168,7 @@ describe('sealfleet doctor hsm', () => {
     const { primary, 'secondary-1': secondary } = report.pool?.figures.checkValues ?? {}
     expect(secondary).toEqual({ unknown: primary?.['ok'] })
     // It is no outage.
-    const warned = { state: 'warning', fix: expect.stringContaining('copy the keys') as string }
+    const warned = { state: 'warning', fix: expect.stringContaining('copy the missing keys') as string }
     expect([status, of('token secondary-1')]).toMatchObject([0, warned])
   })
 

@@ -73,7 +73,7 @@ describe('enqueue -', () => {
     list.end('s/c')
     expect(await status, said.err).toBe(1)
     expect(await acceptedOf(batch)).toBe(4)
-    expect(said.out).toMatch(/5 files, .*4 queued, 1 already-queued, 2 of the list not enqueued/)
+    expect(said.out).toMatch(/5 files, .*4 queued, 1 already-queued, 2 entries of the list not enqueued/)
     expect(said.err).toMatch(/SOURCE_MISSING: s\/gone does not exist/)
     expect(said.err).toMatch(/SOURCE_NAME: s\/bad/)
     expect(said.err).toContain(`follow them: sealfleet status --batch ${batch} --wait`)

@@ -147,7 +147,7 @@ describe('recover after a key was destroyed', () => {
         },
       ])
       const told = await ok(['keys', 'destructions', '--verify'], env)
-      expect(told.stdout.toString()).toContain('the operators\nwere lost with a database')
+      expect(told.stdout.toString()).toContain('the operators were lost\nwith a database')
       for (const name of ['ann', 'bob'])
         await ok(['operators', 'add', name, '--public-key', path.join(world.dir, `${name}.pem.pub`)], env)
       expect((await list())[0]?.signers.map(({ operator }) => operator)).toEqual(['enrolled', 'enrolled'])
