@@ -63,7 +63,11 @@ export function describeError(thrown: unknown, during?: ClassifyContext['during'
 /** For a producer these mean a wrong request; for the user of a command, wrong arguments. */
 const OF_ARGUMENTS = {
   INVALID: { code: 'USAGE', exitStatus: EXIT.usage, fix: 'see --help of the command' },
-  CONFLICT: { code: 'CONFLICT', exitStatus: EXIT.failed, fix: 'look at what exists, and give another name or the same values' },
+  CONFLICT: {
+    code: 'CONFLICT',
+    exitStatus: EXIT.failed,
+    fix: 'look at what exists, and give another name or the same values',
+  },
 } as const
 
 function usualFix(code: string): string | undefined {

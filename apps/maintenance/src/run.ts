@@ -143,7 +143,8 @@ export async function runMaintenance({
           hsm: hsmState,
         }
       },
-      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'the heartbeat of maintenance could not be recorded'),
+      onFailure: (error) =>
+        log.warn({ code: classify(error).code, err: error }, 'the heartbeat of maintenance could not be recorded'),
     })
     closers.defer(() => heart.stop())
     await heart.setState('READY')

@@ -112,7 +112,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
         ...breakerDetail(open()),
         keys: keys(),
       }),
-      onFailure: (error) => log.warn({ code: classify(error).code, err: error }, 'the heartbeat of this worker could not be recorded'),
+      onFailure: (error) =>
+        log.warn({ code: classify(error).code, err: error }, 'the heartbeat of this worker could not be recorded'),
     })
     closers.defer(() => heart.stop())
     await heart.setState('STARTING')
@@ -278,7 +279,10 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       try {
         await payAll()
       } catch (error) {
-        log.warn({ code: classify(error).code, count: owed.size, err: error }, 'outcomes of attempts are still unrecorded')
+        log.warn(
+          { code: classify(error).code, count: owed.size, err: error },
+          'outcomes of attempts are still unrecorded',
+        )
       }
     })
     await ingest.worker.waitUntilReady()

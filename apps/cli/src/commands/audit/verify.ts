@@ -32,10 +32,7 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
   const verify = audit
     .command('verify')
     .description('recompute the chain, check every signature and copy, compare records with the log')
-    .option(
-      '--anchor <file>',
-      'compare with what the last verification wrote to this file; rewritten after a success',
-    )
+    .option('--anchor <file>', 'compare with what the last verification wrote to this file; rewritten after a success')
     .option(
       '--expect <NO:SHA256...>',
       'compare with checkpoints that were written down (`audit checkpoint` prints them)',

@@ -35,7 +35,9 @@ interface ReplayOptions extends ChangeOptions {
 const STATES = ['OPEN', 'REPLAYED', 'DISCARDED'] as const satisfies readonly DeadLetterState[]
 
 export function dlqVerbs(program: Command, runner: Runner): void {
-  const dlq = program.command('dlq').description('list, replay or discard dead letters: files that could not be stored, and refused requests')
+  const dlq = program
+    .command('dlq')
+    .description('list, replay or discard dead letters: files that could not be stored, and refused requests')
 
   const ls = letterOptions(dlq.command('ls').description('list dead letters, oldest first'))
     .addOption(
@@ -67,9 +69,12 @@ export function dlqVerbs(program: Command, runner: Runner): void {
     .addOption(wholeNumber('--rate <n>', 'letters per second', 1, 10_000).default(10))
     .addOption(wholeNumber('--in-flight <n>', 'replayed files in progress at a time', 1, 100_000).default(100))
     .addOption(
-      wholeNumber('--stop-at <percent>', 'stop when more than this share of the replayed files died again', 0, 100).default(
-        20,
-      ),
+      wholeNumber(
+        '--stop-at <percent>',
+        'stop when more than this share of the replayed files died again',
+        0,
+        100,
+      ).default(20),
     )
     .option('-w, --wait', 'wait until every replayed file is stored or dead again')
     .option('--reason <text>', 'for the audit log')

@@ -196,7 +196,7 @@ async function poolFindings(
 function few(opened: number, wanted: number): Finding {
   const error = new CliError('HSM_BUSY', `the token gave ${opened} of ${wanted} sessions`, {
     exitStatus: statusOfCode('HSM_BUSY'),
-    fix: 'lower SEALFLEET_HSM_SESSIONS, close other programs' sessions, or raise the token's limit',
+    fix: 'lower SEALFLEET_HSM_SESSIONS, close sessions of other programs, or raise the limit of the token',
   })
   return failed('sessions', error)
 }

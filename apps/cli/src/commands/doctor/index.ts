@@ -14,9 +14,7 @@ import { doctorHsmVerb } from './hsm-command.js'
 export function doctorVerb(program: Command, runner: Runner): void {
   const doctor = program
     .command('doctor')
-    .description(
-      'check settings, Redis, Postgres, S3, HSM, master keys, roots and clock; print a fix for each fault',
-    )
+    .description('check settings, Redis, Postgres, S3, HSM, master keys, roots and clock; print a fix for each fault')
     .addHelpText(
       'after',
       `

@@ -324,7 +324,11 @@ export async function checkRoots({ roots }: Config<'roots'>): Promise<readonly F
       } catch (error) {
         const refuses = refusesReading(folder)
         if (refuses !== undefined)
-          return warning(check, mayNotBeRead(refuses), 'correct its permissions, also for the users that workers run as')
+          return warning(
+            check,
+            mayNotBeRead(refuses),
+            'correct its permissions, also for the users that workers run as',
+          )
         const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? 'unreadable') : 'unreadable'
         return warning(check, `${folder}: ${why}`, 'mount or create it, or correct SEALFLEET_ROOTS, on every worker')
       }

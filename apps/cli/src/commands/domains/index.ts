@@ -21,7 +21,9 @@ export function domainsVerbs(program: Command, runner: Runner): void {
 
   const show = domains
     .command('show')
-    .description('show one key domain: policy, the age of its active keys, the next rotation due, files by state, holds')
+    .description(
+      'show one key domain: policy, the age of its active keys, the next rotation due, files by state, holds',
+    )
     .argument('<name>', 'its name or id')
   perform<CommonOptions>(commonOptions(show, { changes: false }), runner, showAction)
 

@@ -26,11 +26,7 @@ export function policyOptions(command: Command, words: { readonly suite: string 
       daysOption('--rotation-days <n>', 'days after which a rotation of enc and sig is due; or "never"', 'never'),
     )
     .addOption(
-      daysOption(
-        '--retention-days <n>',
-        'days after which a stored file may be deleted; or "forever"',
-        'forever',
-      ),
+      daysOption('--retention-days <n>', 'days after which a stored file may be deleted; or "forever"', 'forever'),
     )
     .option('--accept-loss-with-database', 'for detached nonces: accept that the files are lost with the database')
 }

@@ -104,9 +104,7 @@ async function enqueueAction(
   }
   const batchId = await openBatch(context, records, o.batch, planned)
   const follow = hint(o.batch ?? batchId, planned)
-  context.ifStopped(
-    `accepted files are stored anyway; ${follow}; the same command accepts the rest and waits`,
-  )
+  context.ifStopped(`accepted files are stored anyway; ${follow}; the same command accepts the rest and waits`)
   const bytes = planned.reduce((sum, { size }) => sum + size, 0)
   if (batchId !== undefined)
     await context.print.note(`batch ${batchId}: ${count(planned.length, 'file')}, ${humanSize(bytes)}`)
@@ -140,7 +138,8 @@ async function fromList(
   paths: readonly string[],
   o: EnqueueOptions & { readonly bound: Buffer | undefined; readonly expand: ExpandOptions },
 ): Promise<ExitStatus> {
-  if (paths.length > 1) throw usageError('- stands for a list on standard input and cannot be combined with other paths')
+  if (paths.length > 1)
+    throw usageError('- stands for a list on standard input and cannot be combined with other paths')
   if (o.id !== undefined) throw usageError('--id names one file, and - stands for a list', 'name the file itself')
   const dryRun = o.dryRun === true
   const config = dryRun ? undefined : context.settings.load(['database', 'redis'])

@@ -22,9 +22,7 @@ interface AdoptOptions extends CommonOptions {
 }
 
 export function fleetVerbs(program: Command, runner: Runner): void {
-  const fleet = program
-    .command('fleet')
-    .description('show the id of this fleet, or take over from a lost one')
+  const fleet = program.command('fleet').description('show the id of this fleet, or take over from a lost one')
 
   const show = fleet
     .command('show')

@@ -29,9 +29,7 @@ interface ListOptions extends CommonOptions {
 export function holdsVerbs(program: Command, runner: Runner): void {
   const holds = program
     .command('holds')
-    .description(
-      'place, release and list holds: files under a hold are not deleted, and their keys are not destroyed',
-    )
+    .description('place, release and list holds: files under a hold are not deleted, and their keys are not destroyed')
 
   const place = holds
     .command('place')

@@ -15,9 +15,13 @@ interface UnlatchOptions extends CommonOptions {
 }
 
 export function hsmVerbs(program: Command, runner: Runner): void {
-  const hsm = program.command('hsm').description('list and lift PIN lock-outs of the fleet (a PIN itself is never stored)')
+  const hsm = program
+    .command('hsm')
+    .description('list and lift PIN lock-outs of the fleet (a PIN itself is never stored)')
 
-  const latches = hsm.command('latches').description('list PINs by name: proven by a login, or rejected and not tried again')
+  const latches = hsm
+    .command('latches')
+    .description('list PINs by name: proven by a login, or rejected and not tried again')
   perform<CommonOptions>(commonOptions(latches, { changes: false }), runner, latchesAction)
 
   const unlatch = hsm

@@ -63,7 +63,9 @@ export async function waitForWorkers(
     const missing = unconfirmed(workers, keys)
     if (missing.length === 0) {
       const all = workers.length === 1 ? 'the running worker' : `all ${workers.length} running workers`
-      await context.print.note(workers.length === 0 ? 'no worker is running: nothing to wait for' : `confirmed by ${all}`)
+      await context.print.note(
+        workers.length === 0 ? 'no worker is running: nothing to wait for' : `confirmed by ${all}`,
+      )
       return workers.map(({ id }) => id)
     }
     if (performance.now() - began >= seconds * 1000) throw notEverywhere(workers, missing, keys, seconds)

@@ -32,7 +32,8 @@ export function listVerb(program: Command, runner: Runner): void {
     .addOption(
       new Option('--state <state>', `${FILE_STATES.join(', ').toLowerCase()}`).argParser((text) => {
         const state = FILE_STATES.find((one) => one === text.toUpperCase())
-        if (state === undefined) throw new InvalidArgumentError(`It must be one of ${FILE_STATES.join(', ').toLowerCase()}.`)
+        if (state === undefined)
+          throw new InvalidArgumentError(`It must be one of ${FILE_STATES.join(', ').toLowerCase()}.`)
         return state
       }),
     )

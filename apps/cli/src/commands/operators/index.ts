@@ -78,7 +78,9 @@ async function listAction(context: CommandContext): Promise<void> {
     one.requestId ?? '-',
     one.revokedAt === null ? '-' : `${humanTime(one.revokedAt)} by ${one.revokedBy ?? '-'}`,
   ])
-  await context.print.text(rows.length === 0 ? 'no operator is enrolled yet: sealfleet operators add' : table(columns, rows))
+  await context.print.text(
+    rows.length === 0 ? 'no operator is enrolled yet: sealfleet operators add' : table(columns, rows),
+  )
 }
 
 async function addAction(context: CommandContext, [name = '']: readonly string[], o: AddOptions): Promise<void> {

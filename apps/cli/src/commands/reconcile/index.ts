@@ -20,9 +20,7 @@ export function reconcileVerb(program: Command, runner: Runner): void {
     .command('reconcile')
     .description('compare Postgres with the queue, replace lost jobs, and check that every file is accounted for')
     .addOption(
-      wholeNumber('--idle <seconds>', 'leave out files that changed state less than this ago', 0, 86_400).default(
-        60,
-      ),
+      wholeNumber('--idle <seconds>', 'leave out files that changed state less than this ago', 0, 86_400).default(60),
     )
     .addHelpText(
       'after',

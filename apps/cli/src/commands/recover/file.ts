@@ -156,7 +156,9 @@ async function place(
   const { entry, info } = choice.winner.sealed
   try {
     const written = await placeFile(ports.records, ports.known, choice, { ...o, verified: !o.quick })
-    return written ? undefined : unplaced(entry, info, 'CONFLICT', 'another process wrote a record of this file meanwhile')
+    return written
+      ? undefined
+      : unplaced(entry, info, 'CONFLICT', 'another process wrote a record of this file meanwhile')
   } catch (error) {
     const coded = error instanceof RecordsError || error instanceof CliError ? error : undefined
     if (coded === undefined || !REFUSALS.has(coded.code)) throw error

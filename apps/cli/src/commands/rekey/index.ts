@@ -57,7 +57,12 @@ export function rekeyVerbs(program: Command, runner: Runner): void {
     .description('re-encrypt all files of a domain that were sealed under one version of its keys')
     .option('--domain <id|name>', 'the key domain')
     .addOption(
-      wholeNumber('--from <version>', 'version of the enc or the sig key: files sealed under either are re-encrypted', 1, 2 ** 31 - 1),
+      wholeNumber(
+        '--from <version>',
+        'version of the enc or the sig key: files sealed under either are re-encrypted',
+        1,
+        2 ** 31 - 1,
+      ),
     )
     .addOption(
       new Option('--rate <files>', 'at most this many files per second; for an open run: its new rate').argParser(rate),

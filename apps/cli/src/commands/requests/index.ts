@@ -51,7 +51,9 @@ export function requestsVerbs(program: Command, runner: Runner): void {
   const list = requests
     .command('list')
     .description('list requests, the newest first, with what they lack')
-    .addOption(new Option('--state <state>', 'only requests in this state').choices(['OPEN', 'EXPIRED', 'USED', 'CANCELLED']))
+    .addOption(
+      new Option('--state <state>', 'only requests in this state').choices(['OPEN', 'EXPIRED', 'USED', 'CANCELLED']),
+    )
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
   const show = requests

@@ -28,7 +28,9 @@ interface RunOptions extends CommonOptions {
 }
 
 export function retentionVerbs(program: Command, runner: Runner): void {
-  const retention = program.command('retention').description('list and delete files that are past the retention of their key domain')
+  const retention = program
+    .command('retention')
+    .description('list and delete files that are past the retention of their key domain')
 
   const list = retention
     .command('list')

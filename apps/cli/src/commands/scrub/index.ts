@@ -18,9 +18,7 @@ interface RunOptions extends CommonOptions {
 }
 
 export function scrubVerbs(program: Command, runner: Runner): void {
-  const verb = program
-    .command('scrub')
-    .description('verify every stored object in turn, to find silent damage')
+  const verb = program.command('scrub').description('verify every stored object in turn, to find silent damage')
 
   const status = verb.command('status').description('show the passes over the store: progress and findings')
   perform<CommonOptions>(commonOptions(status, { changes: false }), runner, statusAction)

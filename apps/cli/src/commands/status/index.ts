@@ -52,8 +52,7 @@ async function statusAction(
   o: StatusOptions,
 ): Promise<ExitStatus | void> {
   if (id !== undefined && o.batch !== undefined) throw usageError('give a file id or --batch, not both')
-  if (o.wait === true && o.batch === undefined)
-    throw usageError('--wait needs --batch', 'name the batch to wait for')
+  if (o.wait === true && o.batch === undefined) throw usageError('--wait needs --batch', 'name the batch to wait for')
   const records = await openDatabase(context, context.settings.load(['database']))
   if (id !== undefined) return oneFile(context, records, id)
   if (o.batch === undefined) return everything(context, records)
@@ -126,7 +125,9 @@ async function oneBatch(context: CommandContext, records: Records, given: string
 
 /** Waits until the batch has ended; the exit status is that of `enqueue --wait`. */
 async function untilEnded(context: CommandContext, records: Records, given: string): Promise<ExitStatus> {
-  context.ifStopped(`the files continue without this command; to wait again: sealfleet status --batch ${quoted(given)} --wait`)
+  context.ifStopped(
+    `the files continue without this command; to wait again: sealfleet status --batch ${quoted(given)} --wait`,
+  )
   const why = await whyNoWorkerTakes(records)
   if (why !== undefined) await context.print.note(`note: ${why}; waiting`)
   const progress = await waitForBatch(context, records, { id: batchIdFor(given), given })

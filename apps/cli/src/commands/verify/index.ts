@@ -66,7 +66,8 @@ interface Outcome {
 
 async function many(context: CommandContext, library: FileStore, o: VerifyOptions): Promise<ExitStatus> {
   const files = await selectStored(library.records, o, context.signal)
-  if (files.length === 0) throw missingError('NOT_FOUND', 'no stored file matches the selection', 'see `sealfleet list`')
+  if (files.length === 0)
+    throw missingError('NOT_FOUND', 'no stored file matches the selection', 'see `sealfleet list`')
   const totalBytes = files.reduce((sum, { objectLength }) => sum + objectLength, 0)
   const bar = { noun: 'objects', items: files.length, totalBytes, quiet: context.print.json }
   const progress = createProgress(context.io, bar)

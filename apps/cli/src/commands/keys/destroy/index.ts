@@ -51,7 +51,9 @@ export function destroyVerb(keys: Command, runner: Runner): void {
     .addOption(wholeNumber('--version <n>', 'which version', 1, 0xffff_ffff).makeOptionMandatory(true))
     .option('--reason <text>', 'why')
     .option('--backups <text>', 'backups of the HSM that hold the key, and what becomes of them')
-    .addOption(new Option('--wait-days <n>', 'days between the signatures and the destruction').default(7).argParser(days))
+    .addOption(
+      new Option('--wait-days <n>', 'days between the signatures and the destruction').default(7).argParser(days),
+    )
     .option('--shred', 'destroy it although files need it; they are lost')
     .option('--confirm <text>', 'with --shred: the confirmation, instead of typing it')
     .option('--cancel', 'cancel a scheduled destruction')
