@@ -19,7 +19,7 @@ const MOST_RUNS = 10_000
 /** Between two rounds while a dependency is out. */
 const OUT_MS = 1_000
 
-export interface RekeyFeederPorts {
+export interface RekeyDispatcherPorts {
   readonly records: Records
   readonly queue: RekeyQueue
   readonly metrics: Metrics
@@ -28,7 +28,7 @@ export interface RekeyFeederPorts {
   readonly actor: string
 }
 
-export interface RekeyFeederOptions {
+export interface RekeyDispatcherOptions {
   /** Between two rounds, milliseconds. */
   readonly everyMs: number
   readonly jobsAhead?: number
@@ -41,9 +41,9 @@ export interface RekeyFeederOptions {
  * state is in Postgres, so it may be killed, and Redis wiped, at any moment. Several dispatchers share the work. An
  * outage is logged once; the items wait. Resolves when nothing runs any more; never rejects.
  */
-export async function runRekeyFeeder(
-  ports: RekeyFeederPorts,
-  options: RekeyFeederOptions,
+export async function runRekeyDispatcher(
+  ports: RekeyDispatcherPorts,
+  options: RekeyDispatcherOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { records, metrics, log } = ports
@@ -56,19 +56,19 @@ export async function runRekeyFeeder(
         signal.throwIfAborted()
         if (run.state === 'ACTIVE' && (await feed(ports, run, options))) more = true
       }
-      metrics.maintenanceLastRun.setToCurrentTime({ task: 'rekey-feeder' })
+      metrics.maintenanceLastRun.setToCurrentTime({ task: 'rekey-dispatcher' })
       if (performance.now() - counted >= COUNT_MS) {
         await observeRekeyRuns(records, metrics)
         counted = performance.now()
       }
-      if (out !== undefined) log.info({ component: 'rekey-feeder', code: out }, 'rekey jobs are dispatched again')
+      if (out !== undefined) log.info({ component: 'rekey-dispatcher', code: out }, 'rekey jobs are dispatched again')
       out = undefined
     } catch (error) {
       if (signal.aborted) return
       const { code, failure } = classify(error)
       if (code !== out) {
         countFailure(metrics, failure)
-        log[failure.page ? 'error' : 'warn']({ component: 'rekey-feeder', code, err: error }, failure.summary)
+        log[failure.page ? 'error' : 'warn']({ component: 'rekey-dispatcher', code, err: error }, failure.summary)
       }
       out = code
     }
@@ -82,11 +82,11 @@ export async function runRekeyFeeder(
 
 /** One round of one run. True: call again at once. */
 async function feed(
-  { records, queue, metrics, log, actor }: RekeyFeederPorts,
+  { records, queue, metrics, log, actor }: RekeyDispatcherPorts,
   run: RekeyRun,
-  { jobsAhead = JOBS_AHEAD, lostAfterSeconds = LOST_AFTER_S }: RekeyFeederOptions,
+  { jobsAhead = JOBS_AHEAD, lostAfterSeconds = LOST_AFTER_S }: RekeyDispatcherOptions,
 ): Promise<boolean> {
-  const line = { component: 'rekey-feeder', runId: run.id, domain: run.domain }
+  const line = { component: 'rekey-dispatcher', runId: run.id, domain: run.domain }
   const seeding = await createRekeyItems(records, run.id, actor)
   if (seeding === 'done') {
     log.info(line, 'a rekey run is done')
@@ -98,7 +98,7 @@ async function feed(
     lostAfterSeconds,
   })
   if (given > 0) {
-    metrics.maintenanceCounts.inc({ task: 'rekey-feeder', thing: 'given' }, given)
+    metrics.maintenanceCounts.inc({ task: 'rekey-dispatcher', thing: 'given' }, given)
     log.debug({ ...line, count: given }, 'rekey items were dispatched to the queue')
   }
   return seeding === 'seeding'

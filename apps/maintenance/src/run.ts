@@ -33,7 +33,7 @@ import { DESTROYED_KEYS_MS, watchDestroyedKeys, type DestroyedKeysPorts } from '
 import { hsmStateOf, MAINTENANCE_SESSIONS, openMaintenanceHsm, type MaintenanceHsm } from './hsm.js'
 import { watchKeyAges } from './key-ages.js'
 import { taskObserver } from './observe.js'
-import { runRekeyFeeder } from './rekey-dispatcher.js'
+import { runRekeyDispatcher } from './rekey-dispatcher.js'
 import { runRelay } from './outbox-relay.js'
 import { maintenanceTasks } from './tasks/index.js'
 
@@ -114,7 +114,7 @@ export async function runMaintenance({
       runTasks(records, id, tasks, { signal, events: taskObserver(metrics, log) }),
       runRelay({ records, queue, metrics, log }, config.maintenance.relayMs, signal),
       watchKeyAges({ records, metrics, log }, KEY_AGES_MS, signal),
-      runRekeyFeeder(
+      runRekeyDispatcher(
         { records, queue: rekeyQueue, metrics, log, actor },
         { everyMs: config.maintenance.relayMs },
         signal,

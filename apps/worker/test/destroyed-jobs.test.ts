@@ -10,7 +10,7 @@ import { rekeyItem } from '../src/attempt/rekey/rekey-item.js'
 import { rekeyRecords } from '../src/attempt/rekey/records-port.js'
 import { withDestroyedKeyErrors } from '@sealfleet/objects'
 import { makeKeys, startFleet, tokenOptions, type Fleet } from './fleet.js'
-import { directly, itemsOf, rekeyPorts, runDone, startFeeder, startRun, storeAll } from './rekeying.js'
+import { directly, itemsOf, rekeyPorts, runDone, startDispatcher, startRun, storeAll } from './rekeying.js'
 
 const ENC: MasterKeyRef = { role: 'enc', domain: 'default', suite: 1, version: 1 }
 
@@ -44,13 +44,13 @@ test('queued jobs to seal files again whose key is destroyed die at the first tr
   await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
   const run = await startRun(fleet)
   await destroyFirst()
-  await using feeder = await startFeeder(fleet)
+  await using dispatcher = await startDispatcher(fleet)
   await runDone(fleet, run)
   expect(await itemsOf(fleet, run)).toMatchObject({ FAILED: 3, DONE: 0, QUEUED: 0 })
   const failed = await failedRekeyItems(fleet.records, run.id, 5)
   expect(failed.map(({ code, tries }) => [code, tries])).toEqual(Array.from(ids, () => ['E_KEY_DESTROYED', 1]))
   // No job of theirs waits for another try.
-  const left = () => feeder.queue.getJobCounts('waiting', 'delayed', 'active')
+  const left = () => dispatcher.queue.getJobCounts('waiting', 'delayed', 'active')
   await expect.poll(left, { timeout: 60_000 }).toMatchObject({ waiting: 0, delayed: 0, active: 0 })
   for (const id of ids.values()) expect((await getFile(fleet.records, id))?.file.state).toBe('STORED')
   await storeAll(fleet, files(1))

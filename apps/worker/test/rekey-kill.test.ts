@@ -65,7 +65,7 @@ describe('a worker killed with SIGKILL while it seals a file again', () => {
         await startDoomed(fleet, point, env)
         expect((await fleet.restore(fileId)).equals(content)).toBe(true)
         await using _survivor = await fleet.startWorker({ env })
-        // As the feeder does: an item that came back gets a job again, which changes nothing while it has one.
+        // As the dispatcher does: an item that came back gets a job again, which changes nothing while it has one.
         const state = async (): Promise<string> => {
           const now = await item()
           if (now.state === 'QUEUED') await addRekeyJobs(queue, [now])

@@ -15,7 +15,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { rekeyItem } from '../src/attempt/rekey/rekey-item.js'
 import { makeKeys, startFleet, type Fleet } from './fleet.js'
-import { directly, itemsOf, rekeyPorts, runDone, startFeeder, startRun, storeAll } from './rekeying.js'
+import { directly, itemsOf, rekeyPorts, runDone, startDispatcher, startRun, storeAll } from './rekeying.js'
 
 let fleet: Fleet
 let db: pg.Pool
@@ -132,7 +132,7 @@ test('an outage of the store gives the item back and burns nothing', async () =>
 test('a run is paused, goes on where it was, and is cancelled; its pace is kept', { timeout: 180_000 }, async () => {
   const { domain } = await rotated(40)
   await using _worker = await fleet.startWorker()
-  await using _feeder = await startFeeder(fleet)
+  await using _dispatcher = await startDispatcher(fleet)
   const rate = 5
   const run = await startRun(fleet, { domain, filesPerSecond: rate })
   await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThanOrEqual(12)
@@ -172,14 +172,14 @@ test(
   { timeout: 180_000 },
   async () => {
     const { domain, contents } = await rotated(24)
-    await using feeder = await startFeeder(fleet, { lostAfterSeconds: 1 })
+    await using dispatcher = await startDispatcher(fleet, { lostAfterSeconds: 1 })
     const run = await startRun(fleet, { domain })
-    await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 60_000 }).toBe(24)
-    await feeder.queue.obliterate({ force: true })
+    await expect.poll(() => dispatcher.queue.getWaitingCount(), { timeout: 60_000 }).toBe(24)
+    await dispatcher.queue.obliterate({ force: true })
     {
       await using _worker = await fleet.startWorker()
       await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThan(3)
-      await feeder.queue.obliterate({ force: true })
+      await dispatcher.queue.obliterate({ force: true })
       await runDone(fleet, run)
     }
     expect(await itemsOf(fleet, run)).toMatchObject({ DONE: 24, FAILED: 0 })
@@ -198,11 +198,11 @@ test(
 
 test('a worker with SEALFLEET_REKEY_CONCURRENCY=0 takes none; a job of another form is refused', async () => {
   const { domain } = await rotated(1)
-  await using feeder = await startFeeder(fleet)
+  await using dispatcher = await startDispatcher(fleet)
   const run = await startRun(fleet, { domain })
   await using _none = await fleet.startWorker({ env: { SEALFLEET_REKEY_CONCURRENCY: '0' } })
-  await expect.poll(() => feeder.queue.getWaitingCount(), { timeout: 60_000 }).toBe(1)
-  const bad = await feeder.queue.add('rekey', { v: 1, id: randomUUID(), plus: true } as never)
+  await expect.poll(() => dispatcher.queue.getWaitingCount(), { timeout: 60_000 }).toBe(1)
+  const bad = await dispatcher.queue.add('rekey', { v: 1, id: randomUUID(), plus: true } as never)
   await using _one = await fleet.startWorker()
   await expect.poll(() => bad.isFailed(), { timeout: 60_000 }).toBe(true)
   await runDone(fleet, run)

@@ -7,7 +7,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { makeKeys, startFleet, type Fleet } from './fleet.js'
-import { directly, itemsOf, runDone, startFeeder, startRun } from './rekeying.js'
+import { directly, itemsOf, runDone, startDispatcher, startRun } from './rekeying.js'
 
 const MiB = 2 ** 20
 const SIZES = [0, 1, 20_000, MiB - 1, MiB, MiB + 1, 3 * MiB + 7, 12 * MiB]
@@ -83,7 +83,7 @@ describe('re-encryption on a store with versions', () => {
       await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
       await makeKeys(fleet.records, fleet.token, detachedDomain, 2)
 
-      await using _feeder = await startFeeder(fleet)
+      await using _dispatcher = await startDispatcher(fleet)
       const runs = [await startRun(fleet), await startRun(fleet, { domain: DETACHED })]
       const all = new Map([...inline, ...detached])
       let over = false
@@ -147,7 +147,7 @@ describe('re-encryption on a store with versions', () => {
       { id: domain, suite: 2, nonceMode: 'detached', segLog2: 17, lossAcknowledged: true },
       2,
     )
-    await using _feeder = await startFeeder(fleet)
+    await using _dispatcher = await startDispatcher(fleet)
     await runDone(fleet, await startRun(fleet, { domain }))
     await expectWhole(contents, 2)
     for (const id of contents.keys())
@@ -163,7 +163,7 @@ describe('re-encryption on a store with versions', () => {
     const old = await committed(bad)
     await damage(bad, old)
     await makeKeys(fleet.records, fleet.token, { id: domain }, 2)
-    await using _feeder = await startFeeder(fleet)
+    await using _dispatcher = await startDispatcher(fleet)
     const run = await startRun(fleet, { domain })
     await runDone(fleet, run)
     expect(await itemsOf(fleet, run)).toMatchObject({ DONE: 1, FAILED: 1 })

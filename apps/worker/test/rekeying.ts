@@ -5,24 +5,24 @@ import { redisUrl } from '@sealfleet/testkit'
 import pg from 'pg'
 import { expect } from 'vitest'
 
-import { runRekeyFeeder, type RekeyFeederOptions } from '../../maintenance/src/rekey-dispatcher.js'
+import { runRekeyDispatcher, type RekeyDispatcherOptions } from '../../maintenance/src/rekey-dispatcher.js'
 import type { RekeyPorts } from '../src/attempt/rekey/ports.js'
 import { rekeyRecords } from '../src/attempt/rekey/records-port.js'
 import type { Fleet } from './fleet.js'
 
-export interface Feeder extends AsyncDisposable {
+export interface Dispatcher extends AsyncDisposable {
   readonly queue: RekeyQueue
 }
 
-/** The feeder of a maintenance process, in this one; its rounds are quick. */
-export async function startFeeder(
+/** The dispatcher of a maintenance process, in this one; its rounds are quick. */
+export async function startDispatcher(
   fleet: Fleet,
-  options: Partial<RekeyFeederOptions> & { prefix?: string } = {},
-): Promise<Feeder> {
+  options: Partial<RekeyDispatcherOptions> & { prefix?: string } = {},
+): Promise<Dispatcher> {
   const redis = await connectProducer(redisUrl())
   const queue = createRekeyQueue(redis, { prefix: options.prefix ?? String(fleet.env['SEALFLEET_QUEUE_PREFIX']) })
   const stop = new AbortController()
-  const running = runRekeyFeeder(
+  const running = runRekeyDispatcher(
     {
       records: fleet.records,
       queue,

@@ -68,7 +68,7 @@ const PRODUCER: Partial<Record<FailureCode, string>> = {
  */
 export function ownAdvice(from: unknown): string | undefined {
   if (typeof from !== 'object' || from === null) return undefined
-  // A JobsError's `fix` may be the list's advice for producers; its own advice is `ownFix`.
+  // A CodedError's `fix` may be the list's advice for producers; its own advice is `ownFix`.
   const fix = 'ownFix' in from ? from.ownFix : (from as { fix?: unknown }).fix
   return typeof fix === 'string' && fix !== '' ? oneLine(fix) : undefined
 }

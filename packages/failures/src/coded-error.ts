@@ -3,7 +3,7 @@ import type { FailureCode } from './list.js'
 
 /** An error of this package, with a code of the closed list and advice. */
 export class CodedError extends Error {
-  override readonly name = 'JobsError'
+  override readonly name = 'CodedError'
   readonly code: FailureCode
   /** the first action: this error's own advice, else the list's for a producer, whose client throws it */
   readonly fix: string

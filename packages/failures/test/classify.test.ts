@@ -228,7 +228,7 @@ test('real errors of fs are classified by what was being done', async () => {
 
 test('the nearest code wins, and says which error it came from', () => {
   const inner = like('HsmError', 'x', { code: 'HSM_UNAVAILABLE' })
-  const outer = like('JobsError', 'x', { code: 'PAYLOAD_INVALID', cause: inner })
+  const outer = like('CodedError', 'x', { code: 'PAYLOAD_INVALID', cause: inner })
   expect(classify(outer)).toMatchObject({ code: 'PAYLOAD_INVALID', from: outer })
   expect(classify(new Error('x', { cause: inner }))).toMatchObject({ code: 'HSM_UNAVAILABLE', from: inner })
 })
