@@ -7,7 +7,7 @@ import { agentBlind, agentDied, breakerOpen, operationFailure, poolClosed, timed
 import { RequestFactory, type Submission } from './request-factory.js'
 import type { TokenPoolOptions } from './token-pool-options.js'
 import { AgentHandle, freest, type AgentListener, type PoolRequest } from './agent-handle.js'
-import type { AgentEvents, AgentConnection, Clock } from './agent-connection.js'
+import type { AgentEvents, Clock } from './agent-connection.js'
 import { RestartBudget } from './restarts.js'
 import type { Outage } from './failover-policy.js'
 import { UnknownKeys } from './unknown-keys.js'
