@@ -94,7 +94,7 @@ describe('holds, rm and retention', () => {
     const { object } = await objectOf('keep-3')
     const alone = await world.inProcess(['rm', 'keep-3', '--reason', 'x', '--json'])
     expect(alone.status).toBe(2)
-    expect(errorOf(alone).fix).toBe('--yes')
+    expect(errorOf(alone).fix).toBe('use --yes')
     const dry = await world.inProcess(['rm', 'keep-3', '--reason', 'x', '--dry-run'])
     expect(dry.stdout.toString()).toContain('would be removed')
     expect((await world.inProcess(['rm', 'keep-3', '--yes'])).status).toBe(2)
