@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
-import { lstat, readdir, unlink } from 'node:fs/promises'
+import { lstat, readdir, stat, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { hasCode } from './errno.js'
 import { descriptorsHavePaths, type OpenFolder } from './open-folder.js'
@@ -23,8 +23,11 @@ const seen = new Set<string>()
  * Those of running processes, of other machines and of other users stay. Ignores files that another process removed.
  */
 export async function removeStaleParts(folder: OpenFolder): Promise<void> {
-  const id = `${folder.dev}:${folder.ino}`
-  if (!descriptorsHavePaths() || seen.has(id)) return
+  if (!descriptorsHavePaths()) return
+  // With the time of its making: a file system gives the number of a deleted folder to a new one.
+  const { birthtimeNs } = await stat(folder.at('.'), { bigint: true })
+  const id = `${folder.dev}:${folder.ino}:${birthtimeNs}`
+  if (seen.has(id)) return
   seen.add(id)
   for (const name of await readdir(folder.at('.'))) {
     if (!isStale(name)) continue
