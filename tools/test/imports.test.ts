@@ -36,11 +36,11 @@ test('an import to the same or a higher floor is found', async () => {
 test('a path into another workspace, and an app that is imported, are found', async () => {
   const found = await check({
     'packages/records/src/a.ts': "import { x } from '../../hsm/src/x.js'\n",
-    'apps/cli/src/b.ts': '\n',
+    'apps/cli/src/b.ts': "const { y } = await import('@sealfleet/worker')\n",
   })
   expect(found).toEqual([
-    "packages/records/src/a.ts reaches into another workspace: '../../hsm/src/x.js'",
     "apps/cli/src/b.ts imports '@sealfleet/worker', which is on no floor (tools/lib/imports.mjs)",
+    "packages/records/src/a.ts reaches into another workspace: '../../hsm/src/x.js'",
   ])
 })
 

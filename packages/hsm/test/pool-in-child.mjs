@@ -1,7 +1,7 @@
 // node pool-in-child.mjs MODULE TOKEN PIN-FILE: opens a pool, prints the pids of its agents when both are ready, keeps them busy.
 import { randomBytes } from 'node:crypto'
 
-import { HsmPool } from '../src/pool/hsm-pool.js'
+import { HsmPool } from '@sealfleet/hsm'
 
 const [module = '', token = '', path = ''] = process.argv.slice(2)
 let ready = 0

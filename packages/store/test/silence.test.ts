@@ -14,7 +14,7 @@ afterEach(async () => {
   opened = undefined
 })
 
-async function open(o: { patienceMs: number; silenceAfterMs: number }) {
+async function open(o: { giveUpAfterMs: number; silenceAfterMs: number }) {
   if (SERVER === undefined) throw new TypeError('there is a server')
   heard = []
   opened = await openFresh(SERVER, { ...WAITING, ...o, onSilence: (silence) => heard.push(silence) })
@@ -28,7 +28,7 @@ async function open(o: { patienceMs: number; silenceAfterMs: number }) {
 
 describe('a store that says nothing', () => {
   test('is given up by someone who waits after the second try, who is told since when and for how long', async () => {
-    const { proxy, store } = await open({ patienceMs: 8_000, silenceAfterMs: 300 })
+    const { proxy, store } = await open({ giveUpAfterMs: 8_000, silenceAfterMs: 300 })
     proxy.inject('any', { kind: 'silence' })
     await expect(store.head('k')).rejects.toMatchObject({ code: 'S3_TIMEOUT' })
     // A machine that stands still may have no time for the second one.
@@ -42,7 +42,7 @@ describe('a store that says nothing', () => {
   })
 
   test('and then answers is not given up, and that is told too', async () => {
-    const { proxy, store } = await open({ patienceMs: 20_000, silenceAfterMs: 300 })
+    const { proxy, store } = await open({ giveUpAfterMs: 20_000, silenceAfterMs: 300 })
     proxy.inject('HeadObject', { kind: 'silence' }, { times: 1 })
     expect(await store.head('k')).toMatchObject({ length: LENGTH })
     expect(heard[0]).toMatchObject({ what: expect.stringContaining('k') as string })
@@ -51,7 +51,7 @@ describe('a store that says nothing', () => {
   })
 
   test('in the middle of a body is given up likewise, and not once for every try', async () => {
-    const { proxy, read } = await open({ patienceMs: 6_000, silenceAfterMs: 200 })
+    const { proxy, read } = await open({ giveUpAfterMs: 6_000, silenceAfterMs: 200 })
     proxy.inject('GetObject', { kind: 'stall-body', after: 1_000 }, { times: 1 })
     proxy.inject('GetObject', { kind: 'stall-body', after: 0 })
     await expect(read()).rejects.toMatchObject({ code: 'S3_TIMEOUT' })
@@ -60,14 +60,14 @@ describe('a store that says nothing', () => {
   })
 
   test('in the middle of a body, and then goes on, is read to the end', async () => {
-    const { proxy, read, bytes } = await open({ patienceMs: 20_000, silenceAfterMs: 200 })
+    const { proxy, read, bytes } = await open({ giveUpAfterMs: 20_000, silenceAfterMs: 200 })
     proxy.inject('GetObject', { kind: 'stall-body', after: 1_000 }, { times: 1 })
     expect((await read()).equals(bytes)).toBe(true)
     expect(heard.at(-1)).toBeNull()
   })
 
   test('a refusal is an answer: no one is told of silence', async () => {
-    const { proxy, store } = await open({ patienceMs: 60_000, silenceAfterMs: 20_000 })
+    const { proxy, store } = await open({ giveUpAfterMs: 60_000, silenceAfterMs: 20_000 })
     proxy.inject('HeadObject', { kind: 'status', status: 403, code: 'AccessDenied' })
     await expect(store.head('k')).rejects.toMatchObject({ code: 'S3_ACCESS_DENIED' })
     expect(heard).toEqual([])

@@ -4,8 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { cp, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { HsmPool } from '../../src/pool/hsm-pool.js'
-import { openKeyAdmin } from '../../src/admin/key-admin.js'
+import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
 import { freshToken } from '@sealfleet/testkit'
 
 const ENC = /** @type {const} */ ({ role: 'enc', domain: 'default', suite: 1, version: 1 })

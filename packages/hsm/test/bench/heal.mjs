@@ -3,8 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
-import { HsmPool } from '../../src/pool/hsm-pool.js'
-import { openKeyAdmin } from '../../src/admin/key-admin.js'
+import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
 import { Faulty, freshToken } from '@sealfleet/testkit'
 
 const KEY = /** @type {const} */ ({ role: 'enc', domain: 'default', suite: 1, version: 1 })

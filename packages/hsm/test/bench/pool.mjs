@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-import { HsmPool } from '../../src/pool/hsm-pool.js'
+import { HsmPool } from '@sealfleet/hsm'
 
 const execute = promisify(execFile)
 const MS = 1_000

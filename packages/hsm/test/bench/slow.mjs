@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-import { openKeyAdmin } from '../../src/admin/key-admin.js'
+import { openKeyAdmin } from '@sealfleet/hsm'
 import { Faulty, freshToken } from '@sealfleet/testkit'
 
 const [ms = '1', rounds = '5'] = process.argv.slice(2)
