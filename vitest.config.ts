@@ -33,7 +33,7 @@ const ALL = ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/
 /** Suites that read and write times, bytes and JSON. */
 const ANY_SESSION = [
   'packages/records/test/{requests,search-audit,rekey-run}.test.ts',
-  'packages/maintenance/test/{audit,audit-earlier}.test.ts',
+  'packages/audit/test/{audit,audit-earlier}.test.ts',
 ]
 
 /** Needs the whole machine to itself: what it does to the services and the clock would fail its neighbours. */
