@@ -16,7 +16,7 @@ export async function writeWhole(path, text, mode = 0o600) {
 }
 
 /**
- * Makes a directory that others may pass through but not list (0711), whatever the umask and whoever made it first: the
+ * Makes a directory that others may pass through but not list (0711), whatever the umask and no matter who made it first: the
  * user that Postgres runs as has its own directory further down. Secrets on the way have their own 0600.
  *
  * @param {string} directory

@@ -23,7 +23,7 @@ it('puts attempts and versions of one file together, and leaves everything else 
   expect(groups).toEqual([['x'], ['notes/1'], ['notes/2'], [one, one, two], [three], [`p/${one}`]])
 })
 
-it('works on so many at a time, and after an error begins nothing and closes what it reads from', async () => {
+it('works on N items at a time; after an error it starts nothing and closes what it reads from', async () => {
   let closed = false
   let begun = 0
   let most = 0

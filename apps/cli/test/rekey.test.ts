@@ -146,7 +146,7 @@ describe('sealfleet rekey', () => {
 })
 
 describe('a reading that is overtaken by a re-encryption', () => {
-  /** A read of many segments breaks after so many bytes, once: the next request for the rest finds the object gone. */
+  /** A read of many segments breaks once, in the middle: the next request for the rest finds the object gone. */
   const breakAfter = (after: number): void => {
     proxy.reset()
     proxy.inject(

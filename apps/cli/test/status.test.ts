@@ -87,7 +87,7 @@ test('status shows when maintenance did what, and what waits in the outbox', asy
   expect((await world.inProcess(['status'])).stdout.toString()).toMatch(/sweep +\d{4}-\S+Z +found/)
 })
 
-test('queue probe asks those that wait, says when they would have probed, and leaves a row; a dry run asks nobody', async () => {
+test('queue probe asks those that wait, says when they would have probed, and leaves a row; a dry run asks no one', async () => {
   const key = `${world.env['SEALFLEET_QUEUE_PREFIX'] ?? ''}:probe-now`
   const redis = new Redis(world.env['SEALFLEET_REDIS_URL'] ?? '')
   try {

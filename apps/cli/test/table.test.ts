@@ -21,7 +21,7 @@ function terminal(columns: number | undefined) {
   return { stdout }
 }
 
-/** What a command at a terminal of so many columns prints; undefined: into a pipe. */
+/** What a command at a terminal of that width prints; undefined: into a pipe. */
 function at<T>(columns: number | undefined, work: () => T, o = {}): Promise<T> {
   return inView(terminal(columns), o, () => Promise.resolve(work()))
 }

@@ -5,7 +5,7 @@ import { Breaker, GUARDED, QUIET_MS, type Guarded } from '../src/health/breaker.
 import { Breakers } from '../src/health/breakers.js'
 import type { Probe } from '@sealfleet/runtime'
 
-/** The pauses before so many probes, all of which fail, milliseconds. */
+/** The pauses before that number of probes, all of which fail, milliseconds. */
 function pauses(code: FailureCode, probes: number, random: number): number[] {
   const breaker = new Breaker({ random: () => random })
   let now = 1_000

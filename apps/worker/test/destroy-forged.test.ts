@@ -41,7 +41,7 @@ async function refusal(destructionId: string): Promise<string> {
   return result.outcome === 'refused' ? result.code : result.outcome
 }
 
-test('a request that was marked as used without signatures is believed by nobody', async () => {
+test('a request that was marked as used without signatures is believed by no one', async () => {
   const key = await oldKey(1)
   const { id, requestId } = await house.schedule(key)
   await tamper(

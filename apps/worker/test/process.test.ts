@@ -128,7 +128,7 @@ describe('the worker process', () => {
     expect((await fleet.restore(ids.at(-1) ?? '')).equals(content)).toBe(true)
   })
 
-  test('a job of the wrong shape is refused, recorded as a dead letter, and harms nobody', async () => {
+  test('a job of the wrong shape is refused, recorded as a dead letter, and harms no other job', async () => {
     await using _worker = await fleet.startWorker()
     const { queue } = fleet.producer
     const bad = await queue.add('ingest', { v: 1, fileId: '../../etc/passwd', domain: 'default' } as never)

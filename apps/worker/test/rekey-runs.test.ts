@@ -28,7 +28,7 @@ afterAll(async () => {
   await fleet?.[Symbol.asyncDispose]()
 })
 
-/** A domain of its own with so many files under version 1, and keys of version 2. */
+/** A domain of its own with that many files under version 1, and keys of version 2. */
 async function rotated(count: number): Promise<{ domain: string; ids: string[]; contents: Map<string, Buffer> }> {
   const domain = randomUUID()
   await makeKeys(fleet.records, fleet.token, { id: domain })

@@ -59,7 +59,7 @@ it('without being told, the pool goes on missing it', async () => {
   expect(states()).toMatchObject({ [keyLabel(ENC)]: 'unknown', [keyLabel(SIG)]: 'ok' })
 })
 
-it('forgotten in the middle of a round, it is told to nobody', async () => {
+it('forgotten in the middle of a round, it is reported to no one', async () => {
   await afterDestruction()
   const { pool, events } = observed
   events.length = 0

@@ -104,7 +104,7 @@ test('what was verified longest ago, or never, comes first', async () => {
   expect(order.map(({ attemptId }) => attemptId)).toEqual([c.attemptId, b.attemptId, a.attemptId])
 })
 
-test('the rate is kept: so many bytes take so long', async () => {
+test('the rate is kept: N bytes take their time', async () => {
   for (let i = 0; i < 4; i++) await stored()
   const timed = async (bytesPerSecond: number) => {
     const begun = performance.now()

@@ -25,7 +25,7 @@ export interface House extends AsyncDisposable {
   upload(begun: Begun): Promise<{ etag: string; version?: string }>
   commit(begun: Begun, put: { etag: string; version?: string }): Promise<void>
   fail(begun: Begun, disposition: 'retry' | 'dead' | 'release'): Promise<void>
-  /** Sets times back, as if so many seconds had gone by since the attempt ended or was opened. */
+  /** Sets times back, as if that many seconds had gone by since the attempt ended or was opened. */
   expireLease(begun: Begun): Promise<void>
 }
 

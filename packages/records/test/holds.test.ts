@@ -221,7 +221,7 @@ describe('retention', () => {
   })
 })
 
-/** As if the file had been stored so many seconds ago. */
+/** As if the file had been stored that many seconds ago. */
 async function age(fileId: string, seconds: number): Promise<void> {
   await f.sql.query(`UPDATE files SET stored_at = clock_timestamp() - make_interval(secs => $2) WHERE id = $1`, [
     fileId,

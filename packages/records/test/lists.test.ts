@@ -223,7 +223,7 @@ describe('a PIN’s latch', () => {
     expect(await setPinLockout(f.records, { ...pin, state: 'proven', setBy: 'd' })).toMatchObject({ state: 'proven' })
   })
 
-  test('of a PIN never proven lets one process try at a time, and after a rejection nobody', async () => {
+  test('of a PIN never proven lets one process try at a time, and after a rejection none', async () => {
     const id = { serial: randomUUID(), token: 't', pinId: 'worker' }
     let logins = 0
     const login = (outcome: LoginOutcome) => () => {

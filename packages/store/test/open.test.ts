@@ -150,7 +150,7 @@ describe('opening radosgw', () => {
 
 const NOBODY = { region: 'us-east-1', bucket: 'any', accessKeyId: 'a', secretAccessKey: 'b', maxAttempts: 2 }
 
-test('nobody at the address is S3_UNAVAILABLE', async () => {
+test('no server at the address is S3_UNAVAILABLE', async () => {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

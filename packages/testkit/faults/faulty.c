@@ -6,7 +6,7 @@
  *
  * percent is exact: it picks N of every hundred calls of the function, spread evenly, so that a few calls meet it too.
  *
- * input=N: only for calls with so many bytes of input (C_Sign, C_Encrypt, C_Decrypt): 32 is a nonce, 11 a check value.
+ * input=N: only for calls with that many bytes of input (C_Sign, C_Encrypt, C_Decrypt): 32 is a nonce, 11 a check value.
  *
  *   return CODE     don't call the module, return CODE
  *   delay MS        sleep, then call

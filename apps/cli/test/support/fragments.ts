@@ -83,7 +83,7 @@ function tableOf(characters: string): Uint8Array {
   return table
 }
 
-/** Stretches of at least so many bytes that are all in the table. */
+/** Stretches of at least that many bytes that are all in the table. */
 function* runsOf(bytes: Buffer, table: Uint8Array, least: number): Generator<Buffer> {
   let from = 0
   for (let at = 0; at <= bytes.length; at++) {

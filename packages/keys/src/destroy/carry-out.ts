@@ -226,4 +226,4 @@ async function assertWaited(tx: Queryable, { createdAt }: RequestRow, waitSecond
     )
 }
 
-const WRITTEN_TO = 'somebody wrote to the database: find out who, and cancel the destruction'
+const WRITTEN_TO = 'someone wrote to the database: find out who, and cancel the destruction'

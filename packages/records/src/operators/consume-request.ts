@@ -67,7 +67,7 @@ export async function assertUsedRequest(tx: Queryable, input: Omit<ConsumeInput,
   assertFits(request, input)
   if (request.state !== 'USED')
     throw new RecordsError('REQUEST_MISMATCH', `request ${id} is ${request.state}; no one used it for this`, {
-      fix: 'somebody wrote to the database: find out who',
+      fix: 'someone wrote to the database: find out who',
     })
   await assertSigned(tx, request)
   return request

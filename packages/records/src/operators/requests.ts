@@ -138,6 +138,6 @@ export function notOpen(request: RequestRow | undefined, id: string): RecordsErr
 /** A row that was changed in the database. */
 export function notIntact(id: string): RecordsError {
   return new RecordsError('REQUEST_MISMATCH', `the row of request ${id} does not say what its signed bytes say`, {
-    fix: 'somebody wrote to the database: find out who; cancel the request and make a new one',
+    fix: 'someone wrote to the database: find out who; cancel the request and make a new one',
   })
 }
