@@ -3,7 +3,7 @@ import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
 export default defineConfig(
-  globalIgnores(['**/dist/**', '**/dist-test/**', '**/node_modules/**', '.sealfleet/**', '**/generated/**']),
+  globalIgnores(['**/dist/**', '**/dist-test/**', 'bundle/**', '**/node_modules/**', '.sealfleet/**', '**/generated/**']),
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

@@ -48,6 +48,7 @@ const CHAOS = ['tools/test/chaos.test.ts']
  */
 export default defineConfig({
   test: {
+    globalSetup: ['tools/lib/vitest-setup.mjs'],
     projects: [
       {
         test: {
@@ -69,7 +70,7 @@ export default defineConfig({
           include: ALL,
           exclude: [...UNIT, ...ALONE, ...ENDURANCE, ...CHAOS],
           // More than there are cores: tests of leases and time-outs wait for most of their time.
-          maxWorkers: 3,
+          maxWorkers: 5,
           sequence: { groupOrder: 1 },
         },
       },

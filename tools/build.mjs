@@ -1,10 +1,11 @@
 /**
- * `npm run build`: generates the database client from prisma/schema.prisma, then builds every workspace by TypeScript's
- * project references.
+ * `npm run build`: generates the database client from prisma/schema.prisma, builds every workspace by TypeScript's
+ * project references, and bundles the programs (lib/bundle.mjs).
  */
 import './lib/node-version.mjs'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { bundlePrograms } from './lib/bundle.mjs'
 import { checkout } from './lib/places.mjs'
 import { runNode, runStep } from './lib/run.mjs'
 import { runMain } from './lib/say.mjs'
@@ -14,7 +15,9 @@ await runMain(async () => {
   if (existsSync(join(checkout, 'tools', 'prisma-generate.mjs'))) {
     await runStep('generation of the database client', 'prisma-generate.mjs', [])
   }
-  return await waiting('tsc: compiling what has changed (the first time a minute or two)', () =>
+  const status = await waiting('tsc: compiling what has changed (the first time a minute or two)', () =>
     runNode([join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']),
   )
+  if (status === 0) await bundlePrograms()
+  return status
 })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { checkout } from '../lib/places.mjs'
 
-const WORKER = join(checkout, 'tools', 'chaos', 'worker.mjs')
+const WORKER = join(checkout, 'bundle', 'test-chaos-worker.mjs')
 const MAINTENANCE = join(checkout, 'apps', 'maintenance', 'dist', 'main.js')
 /** Between the end of a process and its next start. */
 const REST_MS = 300

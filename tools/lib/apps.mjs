@@ -7,16 +7,14 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import util from 'node:util'
+import { bundleFolder } from './bundle.mjs'
 import { startDaemon } from './daemon.mjs'
 import { checkout } from './places.mjs'
 import { processService } from './process-service.mjs'
 import { Refusal } from './say.mjs'
 
-/** `worker-1` runs apps/worker, `maintenance` its second program, `ops` runs apps/ops. @param {string} name */
-const programOf = (name) =>
-  name === 'maintenance'
-    ? join(checkout, 'apps', 'maintenance', 'dist', 'main.js')
-    : join(checkout, 'apps', name.replace(/-\d+$/, ''), 'dist', 'main.js')
+/** `worker-1` runs `bundle/worker.mjs`, `maintenance` and `ops` run their own. @param {string} name */
+const programOf = (name) => join(bundleFolder, `${name.replace(/-\d+$/, '')}.mjs`)
 
 /** The variable with the port of a program's own health checks. @type {Record<string, string>} */
 const PORT_VARIABLES = { ops: 'SEALFLEET_OPS_PORT', maintenance: 'SEALFLEET_MAINTENANCE_PORT' }

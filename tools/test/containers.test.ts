@@ -86,7 +86,7 @@ describe('docker-compose.yml', () => {
   it('names programs that exist', () => {
     const words = services.flatMap(([, service]) => [service.command ?? [], service.healthcheck?.test ?? []].flat())
     const programs = [...dockerfile.split('\n'), ...words].flatMap(
-      (text) => text.match(/\b(?:tools|apps|packages)\/[\w./-]+\.m?js\b/g) ?? [],
+      (text) => text.match(/\b(?:tools|apps|packages|bundle)\/[\w./-]+\.m?js\b/g) ?? [],
     )
     expect(programs.length).toBeGreaterThan(5)
     for (const program of programs) {

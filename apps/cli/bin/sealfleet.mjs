@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// Committed so that `npx sealfleet` works in a checkout; the program itself is compiled TypeScript.
+// Committed so that `npx sealfleet` works in a checkout; the program itself is compiled and bundled (tools/lib/bundle.mjs).
 import { existsSync } from 'node:fs'
 
-const main = new URL('../dist/main.js', import.meta.url)
+const main = new URL('../../../bundle/sealfleet.mjs', import.meta.url)
 // The AWS SDK's notice about Node versions is for us who choose the SDK's version, not for the user of a command.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
 // A passphrase that is typed while the program loads must not be shown by the terminal; the verb asks for it, and turns the

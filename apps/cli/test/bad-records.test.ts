@@ -6,7 +6,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
-const WORKER = path.resolve(import.meta.dirname, '../../worker/dist/main.js')
+const WORKER = path.resolve(import.meta.dirname, '../../../bundle/worker.mjs')
 const REPLACE = path.resolve(import.meta.dirname, 'support/replace-key.mjs')
 
 interface Stored {

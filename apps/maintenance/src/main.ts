@@ -5,7 +5,7 @@ process.exitCode = await runProgram({
   name: 'maintenance',
   needs: ['database', 'redis', 's3', 'maintenance', 'ops'],
   optional: ['hsm'],
-  help: `Usage: node apps/maintenance/dist/main.js [--config FILE]
+  help: `Usage: node bundle/maintenance.mjs [--config FILE]
 
 Sealfleet's maintenance: relays the outbox to the queue, replaces jobs that Redis lost, deletes what dead attempts left in
 the store, checks that every file is accounted for, chains the audit log. Needs Postgres, Redis and S3; no source folders. With an HSM

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { startFleet, type Fleet } from '../../worker/test/fleet.js'
 
-const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../../bundle/maintenance.mjs', import.meta.url))
 const QUICK = {
   SEALFLEET_RECONCILE_SECONDS: '1',
   SEALFLEET_SWEEP_SECONDS: '1',

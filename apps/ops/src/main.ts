@@ -60,7 +60,7 @@ function nextSignal(): Promise<NodeJS.Signals> {
   })
 }
 
-const HELP = `Usage: node apps/ops/dist/main.js [--config FILE]
+const HELP = `Usage: node bundle/ops.mjs [--config FILE]
 
 The dashboard: Bull Board over all queues (read-only) at /queues/, /healthz, /readyz and /metrics, on
 SEALFLEET_OPS_HOST:SEALFLEET_OPS_PORT (127.0.0.1:3900). Configuration is SEALFLEET_* variables of the environment, or a

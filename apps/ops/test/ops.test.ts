@@ -12,7 +12,7 @@ import { request } from 'node:http'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-const MAIN = path.resolve(import.meta.dirname, '../dist/main.js')
+const MAIN = path.resolve(import.meta.dirname, '../../../bundle/ops.mjs')
 
 interface Answer {
   readonly status: number

@@ -6,7 +6,7 @@ keepSmall()
 process.exitCode = await runProgram({
   name: 'worker',
   needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'],
-  help: `Usage: node apps/worker/dist/main.js [--config FILE]
+  help: `Usage: node bundle/worker.mjs [--config FILE]
 
 A Sealfleet worker: takes files from the ingest queue, seals them under keys from the HSM and keeps them in S3.
 Configuration is SEALFLEET_* variables of the environment, or a file of them (--config); without either,

@@ -63,7 +63,7 @@ test('begun and stopped before any token was told, it can still be taken back on
 test.each(['begun', 'proved', 'committed'])('killed at the step "%s", it is finished by the next run', async (step) => {
   const key = await withOldKey()
   await house.schedule(key)
-  const script = join(import.meta.dirname, 'doomed-destroyer.mjs')
+  const script = join(import.meta.dirname, '../../../bundle/test-crash-destroyer.mjs')
   const child = spawn(process.execPath, [script], {
     env: { ...process.env, ...house.primary.env, DOOMED: JSON.stringify({ ...(house.settings as object), step }) },
     stdio: ['ignore', 'inherit', 'inherit'],

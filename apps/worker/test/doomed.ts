@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 import type { Fleet } from './fleet.js'
 
-const DOOMED = fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url))
+const DOOMED = fileURLToPath(new URL('../../../bundle/test-crash-worker.mjs', import.meta.url))
 
 /** Runs a worker with a short lease until it kills itself at this point; resolves when it is gone. */
 export async function startDoomed(fleet: Fleet, point: string, env: NodeJS.ProcessEnv = {}): Promise<void> {

@@ -18,7 +18,7 @@ import { startFleet, type Fleet } from './fleet.js'
 const SHORT_LEASE = { SEALFLEET_LEASE_SECONDS: '2', SEALFLEET_LEASE_RENEW_SECONDS: '1' }
 const ONE_AGENT = { SEALFLEET_HSM_AGENTS: '1', SEALFLEET_HSM_SESSIONS: '2', SEALFLEET_CONCURRENCY: '2' }
 
-const DOOMED = fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url))
+const DOOMED = fileURLToPath(new URL('../../../bundle/test-crash-worker.mjs', import.meta.url))
 
 describe('a worker killed with SIGKILL', () => {
   let fleet: Fleet

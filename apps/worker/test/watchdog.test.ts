@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import { freePort } from '../../../tools/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
 
-const DOOMED = fileURLToPath(new URL('./doomed-worker.mjs', import.meta.url))
+const DOOMED = fileURLToPath(new URL('../../../bundle/test-crash-worker.mjs', import.meta.url))
 /** The shortest there is; the mechanism is the same at ten minutes. */
 const LIMIT_MS = 5_000
 const SETTINGS = {

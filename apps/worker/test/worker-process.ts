@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const PROGRAMS = {
-  worker: fileURLToPath(new URL('../dist/main.js', import.meta.url)),
-  maintenance: fileURLToPath(new URL('../../maintenance/dist/main.js', import.meta.url)),
+  worker: fileURLToPath(new URL('../../../bundle/worker.mjs', import.meta.url)),
+  maintenance: fileURLToPath(new URL('../../../bundle/maintenance.mjs', import.meta.url)),
 }
 
 export interface Line {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 
-const APPS = path.resolve(import.meta.dirname, '../../..')
+const PROGRAMS = path.resolve(import.meta.dirname, '../../../../bundle')
 const READY = { worker: '"taking jobs"', maintenance: '"maintenance started"' } as const
 
 export interface Running extends AsyncDisposable {
@@ -16,7 +16,7 @@ export async function startProgram(
   env: Readonly<Record<string, string>>,
   cwd: string,
 ): Promise<Running> {
-  const child = spawn(process.execPath, [path.join(APPS, program, 'dist/main.js')], {
+  const child = spawn(process.execPath, [path.join(PROGRAMS, `${program}.mjs`)], {
     cwd,
     env,
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -174,7 +174,7 @@ async function checkWorkers(records: Records): Promise<Finding> {
   const why = whyOut(workers.flatMap(openBreakers))
   const waits = why.length === 0 ? '' : ` (${why.join(', ')})`
   if (workers.length === 0)
-    return warning('workers', 'no worker is running', 'start one: node apps/worker/dist/main.js')
+    return warning('workers', 'no worker is running', 'start one: node bundle/worker.mjs')
   const detail = `${taking.length} of ${workers.length} take jobs${waits}`
   return taking.length === workers.length
     ? ok('workers', detail)
