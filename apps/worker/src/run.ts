@@ -2,19 +2,18 @@ import { hsmTokens, tlsOptions, type Config } from '@sealfleet/config'
 import { HsmPool } from '@sealfleet/hsm'
 import { assertNoEviction, claimQueues, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/queue'
 import { classify } from '@sealfleet/failures'
-import { claimBucket } from '@sealfleet/objects'
+import { claimBucket, withDestroyedKeyErrors } from '@sealfleet/objects'
 import { fleetPinLockout } from '@sealfleet/records/keys'
 import { getFleet } from '@sealfleet/records/fleet'
 import { openRecords } from '@sealfleet/records'
 import type { KeyReport } from '@sealfleet/records/upkeep'
 import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
-import { randomUUID } from 'node:crypto'
 
 import { ByteBudget } from './attempt/byte-budget.js'
-import { countIngest } from './attempt/count.js'
+import type { AttemptDependencies } from './attempt/kind.js'
+import { OtherBuckets } from './attempt/other-buckets.js'
 import { UnrecordedFailures } from './attempt/unrecorded-failures.js'
-import type { FailInput } from './attempt/ports.js'
 import { noStepHook, type StepHook } from './attempt/steps.js'
 import { Breakers, pausesConsumer, type OpenBreaker } from './health/breakers.js'
 import { heedProbeRequests } from './health/probe-requests.js'
@@ -35,9 +34,10 @@ import {
 import { breakerDetail, breakerObserver, describeOpen } from './health/breaker-report.js'
 import { UnavailableRoots } from './health/unavailable-roots.js'
 import { DESTROYED_KEYS_MS, keyProver, proveActiveKeys, startKeyWatch, watchDestroyedKeys } from '@sealfleet/keys'
-import { startIngestWorker, type IngestWorker } from './consume/ingest-worker.js'
-import { ingestRecords, refuseRequest } from './records-port.js'
-import { startRekeying, type Rekeying } from './attempt/rekey/start.js'
+import { startAttemptWorker, type AttemptWorker, type AttemptWorkerOptions } from './consume/attempt-worker.js'
+import { ingestJobs } from './consume/ingest-jobs.js'
+import { refuseRequest } from './consume/refusal.js'
+import { rekeyJobs } from './consume/rekey-jobs.js'
 import { Activity } from './health/activity.js'
 import { queueLook } from './health/queue-state.js'
 import { reportStall } from './health/report.js'
@@ -57,7 +57,7 @@ export interface RunOptions {
 }
 
 export interface RunningWorker extends AsyncDisposable {
-  readonly ingest: IngestWorker
+  readonly ingest: AttemptWorker
   /** Resolves with an exit status when the worker has stalled, so that the caller ends the process. Otherwise never. */
   readonly lost: Promise<number>
   /** Drains and closes; the same as disposing. A second call finds nothing left to do. */
@@ -162,14 +162,9 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     // Derived twice, on two agents, and compared: a wrong derivation is found before it seals a file (docs/HSM.md).
     const sealing = pool.confirmed({ prove })
     await proveActiveKeys({ records, log }, (key) => sealing.proven(key))
-    const port = ingestRecords(records, checkValues)
-    const owed = new UnrecordedFailures<FailInput>()
+    const owed = new UnrecordedFailures()
     const rootsOut = new UnavailableRoots(config.roots)
-    let rekeying: Rekeying | undefined
-    const payAll = async (): Promise<void> => {
-      await owed.flush(port)
-      await rekeying?.pay()
-    }
+    let rekey: AttemptWorker | undefined
     let ready = false
     // Small versions of what jobs do: jobs detect an outage, rounds detect it while no job comes, breakers detect its
     // end.
@@ -179,7 +174,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       // A claim is a write: a database that only answers reads is no use.
       database: async () => {
         await heart.beat()
-        await payAll()
+        await owed.flush()
       },
       redis: redisProbe(connection, prefix, assertOurs),
     }
@@ -188,7 +183,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       onChange: () => void heart.beatNow(),
       onAccepting: (taking) => {
         ingest.intake(taking)
-        rekeying?.consumer.intake(taking)
+        rekey?.intake(taking)
         metrics.workerReady.set(taking && ready ? 1 : 0)
       },
       probes: { ...probes, s3: storeTakesObjects(store, assertOurBucket), roots: rootsOut.probe },
@@ -204,61 +199,49 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     closers.defer(() => heeding[Symbol.dispose]())
     const budget = new ByteBudget(config.worker.bytesInFlight)
     metrics.workerBytesBudget.set(budget.capacity)
-    const ingest = startIngestWorker({
+    const dependencies: AttemptDependencies = {
+      records,
+      checkValues,
+      hsm: sealing,
+      store,
+      budget,
+      leaseSeconds: config.worker.leaseSeconds,
+      leaseRenewSeconds: config.worker.leaseRenewSeconds,
+      namesSources: config.s3.pathMetadata === 'plain',
+      step: options.step ?? noStepHook,
+      moved: () => activity.moved(),
+    }
+    const consuming = {
       connection,
       prefix,
-      concurrency: config.worker.concurrency,
       workerId,
+      leaseSeconds: config.worker.leaseSeconds,
       log,
       assertOurs,
-      fleets: [fleet.id, ...fleet.tookOver],
-      ports: {
-        records: port,
-        hsm: sealing,
-        store,
-        roots: config.roots,
-        budget,
-        leaseSeconds: config.worker.leaseSeconds,
-        leaseRenewSeconds: config.worker.leaseRenewSeconds,
-        newId: randomUUID,
-        nowMs: Date.now,
-        namesSources: config.s3.pathMetadata === 'plain',
-        step: options.step ?? noStepHook,
-        moved: () => activity.moved(),
-      },
       activity,
-      onOutage: (dependency, code) => breakers.failed(dependency, code),
-      rootsOut,
-      onUnrecorded: (end) => owed.add(end),
       refuse: (refusal) => refuseRequest(records, refusal),
-      onOutcome: (outcome, seconds) => countIngest(metrics, outcome, seconds),
-    })
-    const { worker: limits } = config
-    if (limits.rekeyConcurrency > 0) {
-      rekeying = startRekeying({
-        connection,
-        prefix,
-        workerId,
-        assertOurs,
-        concurrency: limits.rekeyConcurrency,
-        leaseSeconds: limits.leaseSeconds,
-        leaseRenewSeconds: limits.leaseRenewSeconds,
-        records,
-        pool,
-        sealing,
-        keys: checkValues,
-        store,
-        storeOptions: storeOptions(config, log),
-        budget,
-        activity,
-        step: options.step ?? noStepHook,
-        namesSources: config.s3.pathMetadata === 'plain',
-        log,
+      onOutage: (dependency, code) => breakers.failed(dependency, code),
+      onUnrecorded: (end) => owed.add(end),
+    } satisfies Omit<AttemptWorkerOptions, 'concurrency'>
+    const ingest = startAttemptWorker(
+      { ...consuming, concurrency: config.worker.concurrency },
+      ingestJobs({
+        dependencies: { ...dependencies, roots: config.roots },
+        fleets: [fleet.id, ...fleet.tookOver],
+        rootsOut,
         metrics,
-        onOutage: (dependency, code) => breakers.failed(dependency, code),
-      })
+      }),
+    )
+    const { rekeyConcurrency } = config.worker
+    if (rekeyConcurrency > 0) {
+      const others = new OtherBuckets(store, storeOptions(config, log))
+      closers.defer(() => others[Symbol.asyncDispose]())
+      const opener = withDestroyedKeyErrors(records, pool)
+      rekey = startAttemptWorker(
+        { ...consuming, concurrency: rekeyConcurrency },
+        rekeyJobs({ ...dependencies, opener, storeOf: (bucket) => others.of(bucket) }, metrics),
+      )
     }
-    closers.defer(() => rekeying?.close())
     const queue = queueLook(connection, prefix, queues)
     closers.defer(() => queue[Symbol.asyncDispose]())
     const watchdog = startWatchdog({
@@ -274,10 +257,10 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       log.info({ inFlight: activity.jobs.length }, 'draining')
       const said = heart.setState('DRAINING')
       const graceMs = config.worker.shutdownGraceSeconds * 1000
-      await Promise.all([ingest.drain(graceMs), rekeying?.consumer.drain(graceMs)])
+      await Promise.all([ingest.drain(graceMs), rekey?.drain(graceMs)])
       await said
       try {
-        await payAll()
+        await owed.flush()
       } catch (error) {
         log.warn(
           { code: classify(error).code, count: owed.size, err: error },
@@ -286,7 +269,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       }
     })
     await ingest.worker.waitUntilReady()
-    await rekeying?.consumer.worker.waitUntilReady()
+    await rekey?.worker.waitUntilReady()
     ready = true
     metrics.workerReady.set(open().some(pausesConsumer) ? 0 : 1)
     await heart.setState('READY')

@@ -1,14 +1,20 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { appendFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import path from 'node:path'
 
 import { requestFingerprint } from '@sealfleet/queue'
-import { getFile, traceFile } from '@sealfleet/records/files'
-import { RecordsError } from '@sealfleet/records'
+import { activeKeys } from '@sealfleet/records/keys'
+import { claimFile, getFile, traceFile } from '@sealfleet/records/files'
+import { openRecords } from '@sealfleet/records'
+import { COMMIT_STATEMENT, startStatementProxy, startTcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { ingest, type IngestOutcome } from '../src/attempt/ingest.js'
-import type { ClaimRequest, IngestPorts, IngestRecords } from '../src/attempt/ports.js'
+import { freePort } from '../../../tools/lib/ports.mjs'
+import { ingest, type IngestRequest } from '../src/attempt/ingest.js'
+import type { AttemptOutcome } from '../src/attempt/kind.js'
+import { newObject } from '../src/attempt/seal-upload.js'
 import { startFleet, type Fleet } from './fleet.js'
 
 describe('an attempt', () => {
@@ -19,63 +25,64 @@ describe('an attempt', () => {
   })
   afterAll(() => fleet?.[Symbol.asyncDispose]())
 
-  function request(overrides: Partial<ClaimRequest> = {}): ClaimRequest {
+  function request(overrides: { path?: string } = {}): IngestRequest {
     const content = { domain: 'default', root: 'in', path: 'source', context: Buffer.alloc(0), ...overrides }
+    const { domain, root, path, context } = content
     const fingerprint = requestFingerprint(content)
     const owner = `test/${randomUUID()}`
-    return { fileId: randomUUID(), generation: 1, fingerprint, owner, leaseSeconds: 60, ...content }
+    return { fileId: randomUUID(), generation: 1, fingerprint, owner, domain, source: { root, path }, context }
   }
 
-  function withRecords(change: Partial<IngestRecords>): IngestPorts {
-    return { ...fleet.ports, records: { ...fleet.ports.records, ...change } }
-  }
   const idle = { signal: new AbortController().signal }
-  const lost = (): RecordsError => new RecordsError('DB_UNAVAILABLE', 'the connection was lost')
 
   test('whose commit was done but never answered recognises it as its own', async () => {
-    let asked = 0
+    await using proxy = await startStatementProxy(fleet.database.url)
+    await using records = await openRecords(proxy.url)
     const asking = request()
-    const ports = withRecords({
-      commit: async (input) => {
-        asked += 1
-        const outcome = await fleet.ports.records.commit(input)
-        if (asked === 1) throw lost()
-        return outcome
-      },
-    })
-    expect(await ingest(ports, asking, idle)).toMatchObject({ kind: 'stored' })
-    expect(asked).toBe(2)
+    proxy.loseAnswerOf(COMMIT_STATEMENT)
+    expect(await ingest({ ...fleet.ports, records }, asking, idle)).toMatchObject({ kind: 'stored' })
+    expect(proxy.lost()).toBe(1)
     expect((await fleet.restore(asking.fileId)).toString()).toBe('content')
   })
 
   test('wipes its nonces at its end, and when they could not even be recorded', async () => {
+    const keys = await activeKeys(fleet.records, 'default')
+    const of = { fileId: randomUUID(), domain: 'default', keys, nonceMode: 'inline' } as const
     const seen: Uint8Array[] = []
-    const ending = async (end: 'recorded' | 'unrecorded') => {
-      const ports = withRecords({
-        openAttempt: async (input) => {
-          seen.push(input.nonceEnc, input.nonceSig)
-          if (end === 'unrecorded') throw new RecordsError('INVALID', 'refused')
-          await fleet.ports.records.openAttempt(input)
-          expect(input.nonceEnc.every((byte) => byte === 0)).toBe(false)
-        },
-      })
-      return ingest(ports, request(), idle)
+    const filled = () => seen.map((nonce) => nonce.some((byte) => byte !== 0))
+    {
+      using object = await newObject(of, () => Promise.resolve())
+      seen.push(object.nonces.nonceEnc, object.nonces.nonceSig)
+      expect(filled()).toEqual([true, true])
     }
-    expect(await ending('recorded')).toMatchObject({ kind: 'stored' })
-    expect(await ending('unrecorded')).toMatchObject({ kind: 'failed' })
-    expect(seen.map((nonce) => nonce.every((byte) => byte === 0))).toEqual([true, true, true, true])
+    const refused = newObject(of, ({ nonces }) => {
+      seen.push(nonces.nonceEnc, nonces.nonceSig)
+      return Promise.reject(new Error('refused'))
+    })
+    await expect(refused).rejects.toThrow('refused')
+    expect(filled()).toEqual([false, false, false, false])
   })
 
   test('waits out a database that is away at the commit instead of doing all the work again', async () => {
-    let asked = 0
-    const asking = request()
-    const ports = withRecords({
-      commit: (input) => {
-        asked += 1
-        return asked < 3 ? Promise.reject(lost()) : fleet.ports.records.commit(input)
-      },
+    await using gate = await startTcpGate(fleet.database.url, await freePort())
+    await using records = await openRecords(gate.url)
+    let refused = 0
+    const away = createServer((socket) => {
+      refused += 1
+      socket.destroy()
+      if (refused === 2) away.close(() => void gate.open())
     })
-    expect(await ingest(ports, asking, idle)).toMatchObject({ kind: 'stored', attemptNo: 1 })
+    const step = async (name: string, when: string): Promise<void> => {
+      if (name !== 'commit' || when !== 'before') return
+      await gate.shut()
+      away.listen(gate.port, '127.0.0.1')
+      await once(away, 'listening')
+    }
+    expect(await ingest({ ...fleet.ports, records, step }, request(), idle)).toMatchObject({
+      kind: 'stored',
+      claim: { attemptNo: 1 },
+    })
+    expect(refused).toBe(2)
   })
 
   test('that is cancelled gives the file back and burns nothing', async () => {
@@ -89,7 +96,7 @@ describe('an attempt', () => {
     expect(found?.file).toMatchObject({ state: 'QUEUED', lease: null, crashes: 0 })
     expect(await ingest(fleet.ports, { ...asking, owner: 'another' }, idle)).toMatchObject({
       kind: 'stored',
-      attemptNo: 2,
+      claim: { attemptNo: 2 },
     })
   })
 
@@ -124,11 +131,11 @@ describe('an attempt', () => {
   })
 
   test('at a file that killed three workers ends it as POISON', async () => {
-    const asking = request({ leaseSeconds: 0.01 })
+    const asking = request()
     for (let crash = 0; crash < 3; crash++) await expect.poll(() => claims(asking), { interval: 20 }).toBe('claimed')
-    let outcome: IngestOutcome = { kind: 'leased', retryInMs: 0 }
+    let outcome: AttemptOutcome = { kind: 'leased', retryInMs: 0 }
     const next = async (): Promise<string> => {
-      outcome = await ingest(fleet.ports, { ...asking, leaseSeconds: 60, owner: randomUUID() }, idle)
+      outcome = await ingest(fleet.ports, { ...asking, owner: randomUUID() }, idle)
       return outcome.kind
     }
     await expect.poll(next, { interval: 20 }).not.toBe('leased')
@@ -141,8 +148,8 @@ describe('an attempt', () => {
     for (const owner of owners) expect(trace.deadLetters[0]?.reason).toContain(owner)
   })
 
-  async function claims(asking: ClaimRequest): Promise<string> {
-    return (await fleet.ports.records.claim({ ...asking, owner: randomUUID() })).outcome
+  async function claims(asking: IngestRequest): Promise<string> {
+    return (await claimFile(fleet.records, { ...asking, owner: randomUUID(), leaseSeconds: 0.01 })).outcome
   }
 
   test('of an id that stands for another request is refused and touches nothing', async () => {

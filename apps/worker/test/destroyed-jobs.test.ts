@@ -6,8 +6,7 @@ import { getFile, traceFile } from '@sealfleet/records/files'
 import type pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { rekeyItem } from '../src/attempt/rekey/rekey-item.js'
-import { rekeyRecords } from '../src/attempt/rekey/records-port.js'
+import { rekeyItem } from '../src/attempt/rekey.js'
 import { withDestroyedKeyErrors } from '@sealfleet/objects'
 import { makeKeys, startFleet, tokenOptions, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startDispatcher, startRun, storeAll } from './rekeying.js'
@@ -69,20 +68,16 @@ test('a key that goes between the look at its state and its use: dead at once, n
   const give = (given: readonly { readonly id: string }[]) =>
     Promise.resolve(void items.push(...given.map(({ id }) => id)))
   await dispatchRekeyItems(fleet.records, run.id, give, { limit: 10, lostAfterSeconds: 60 })
-  const real = rekeyRecords(fleet.records, fleet.checkValues)
-  const ports = rekeyPorts(fleet, {
-    opener: withDestroyedKeyErrors(fleet.records, fleet.ports.hsm),
-    records: {
-      ...real,
-      keyState: async (key) => {
-        const state = await real.keyState(key)
-        if (key.role === 'enc') await destroyFirst()
-        return state
-      },
-    },
-  })
+  const { hsm } = fleet.ports
+  // Its state was read by now.
+  const hmac: typeof hsm.hmac = async (key, ...rest) => {
+    if (key.role === 'enc') await destroyFirst()
+    return hsm.hmac(key, ...rest)
+  }
+  const late = { hmac, wrap: hsm.wrap.bind(hsm), unwrap: hsm.unwrap.bind(hsm) }
+  const ports = rekeyPorts(fleet, { opener: withDestroyedKeyErrors(fleet.records, late) })
   const [itemId = ''] = items
-  expect(await rekeyItem(ports, { itemId, owner: 'one' }, new AbortController().signal)).toMatchObject({
+  expect(await rekeyItem(ports, { itemId, owner: 'one' }, { signal: new AbortController().signal })).toMatchObject({
     kind: 'failed',
     failed: { code: 'E_KEY_DESTROYED' },
     decision: { action: 'dead' },

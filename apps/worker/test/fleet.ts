@@ -26,10 +26,8 @@ import {
 } from '@sealfleet/testkit'
 
 import { ByteBudget } from '../src/attempt/byte-budget.js'
-import type { IngestPorts } from '../src/attempt/ports.js'
+import type { IngestDependencies } from '../src/attempt/ingest.js'
 import { noStepHook, type StepHook } from '../src/attempt/steps.js'
-import type { CheckValues } from '@sealfleet/objects'
-import { ingestRecords } from '../src/records-port.js'
 import { AsyncDisposableStack } from '@sealfleet/runtime'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 
@@ -54,10 +52,8 @@ export interface Fleet extends AsyncDisposable {
     step?: StepHook
     roundMs?: number
   }): Promise<RunningWorker>
-  /** Where the fleet's own HSM pool is told of check values. */
-  readonly checkValues: CheckValues
   /** What an attempt needs, for running one without a queue. */
-  readonly ports: IngestPorts
+  readonly ports: IngestDependencies
   writeSource(name: string, content: Uint8Array | string): Promise<void>
   /** The file's content as a stream; `restore` gives it whole. */
   read(id: string, context?: Uint8Array): AsyncGenerator<Buffer>
@@ -106,21 +102,19 @@ export async function startFleet(
     const logs: string[] = []
     const config = (overrides: NodeJS.ProcessEnv = {}): WorkerSettings =>
       loadConfig({ ...env, ...overrides }, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
-    const ports: IngestPorts = {
-      records: ingestRecords(records, hsm),
+    const ports: IngestDependencies = {
+      records,
+      checkValues: hsm,
       hsm,
       store,
       roots: new Map([['in', path.join(root, 'in')]]),
       budget: new ByteBudget(2 ** 26),
       leaseSeconds: 60,
       leaseRenewSeconds: 15,
-      newId: randomUUID,
-      nowMs: Date.now,
       step: noStepHook,
     }
     return {
       ports,
-      checkValues: hsm,
       root,
       database,
       token,

@@ -10,7 +10,6 @@ import { createInterface } from 'node:readline'
 import { randomUUID } from 'node:crypto'
 import { ByteBudget } from '../dist/attempt/byte-budget.js'
 import { ingest } from '../dist/attempt/ingest.js'
-import { ingestRecords } from '../dist/records-port.js'
 import { storeOptions } from '../../../packages/runtime/dist/store-options.js'
 
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
@@ -29,15 +28,14 @@ const asked = {
     const outcomes = requests.map(async (/** @type {any} */ request) => {
       const abort = new AbortController()
       const ports = {
-        records: ingestRecords(records, pool),
+        records,
+        checkValues: pool,
         hsm,
         store,
         roots: config.roots,
         budget: new ByteBudget(2 ** 27),
         leaseSeconds: 60,
         leaseRenewSeconds: 15,
-        newId: randomUUID,
-        nowMs: Date.now,
         step: async (/** @type {string} */ step, /** @type {string} */ when) => {
           if (!hold || step !== 'upload' || when !== 'before') return
           say({ holding: true })
@@ -50,7 +48,6 @@ const asked = {
         fingerprint: Buffer.from(request.fingerprint, 'hex'),
         generation: 1,
         owner: randomUUID(),
-        leaseSeconds: 60,
       }
       const onProgress = () => {
         if (stop) abort.abort(Object.assign(new Error('the worker is shutting down'), { code: 'SHUTDOWN' }))

@@ -7,10 +7,9 @@ import { failureHistory } from '@sealfleet/records/attempts'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
-import { ingest, type IngestOutcome } from '../src/attempt/ingest.js'
-import type { ClaimRequest, IngestPorts } from '../src/attempt/ports.js'
+import { ingest, type IngestDependencies } from '../src/attempt/ingest.js'
+import type { AttemptOutcome } from '../src/attempt/kind.js'
 import type { CheckValues } from '@sealfleet/objects'
-import { ingestRecords } from '../src/records-port.js'
 import { startFleet, tokenOptions, type Fleet } from './fleet.js'
 
 const FILES = 50
@@ -29,7 +28,7 @@ describe('files under an HSM that answers nonsense with CKR_OK', () => {
   let pool: HsmPool
   /** Told of check values alone, as of versions that were registered before there were known answers. */
   let withoutAnswers: HsmPool
-  let ports: IngestPorts
+  let ports: IngestDependencies
   const contents = new Map<string, Buffer>()
 
   beforeAll(async () => {
@@ -45,7 +44,7 @@ describe('files under an HSM that answers nonsense with CKR_OK', () => {
       contents.set(fileId, content)
       await fleet.writeSource(fileId, content)
     }
-    const files = [...contents.keys()].map((fileId) => ({ ...fileOf(fileId), source: { root: 'in', path: fileId } }))
+    const files = [...contents.keys()].map(fileOf)
     await acceptFiles(fleet.records, files)
   })
   afterEach(() => faulty.rules())
@@ -56,29 +55,29 @@ describe('files under an HSM that answers nonsense with CKR_OK', () => {
     await fleet?.[Symbol.asyncDispose]()
   })
 
-  function portsOver(hsm: HsmPool, values: CheckValues): IngestPorts {
-    return { ...fleet.ports, records: ingestRecords(fleet.records, values), hsm: hsm.confirmed() }
+  function portsOver(hsm: HsmPool, values: CheckValues): IngestDependencies {
+    return { ...fleet.ports, checkValues: values, hsm: hsm.confirmed() }
   }
 
   function fileOf(fileId: string) {
     const content = { domain: 'default', root: 'in', path: fileId, context: Buffer.alloc(0) }
-    return { fileId, fingerprint: requestFingerprint(content), ...content }
+    const { root, path, ...request } = content
+    return { fileId, fingerprint: requestFingerprint(content), ...request, source: { root, path } }
   }
 
-  async function tryFiles(by: IngestPorts, count: number): Promise<IngestOutcome[]> {
-    const outcomes: IngestOutcome[] = []
+  async function tryFiles(by: IngestDependencies, count: number): Promise<AttemptOutcome[]> {
+    const outcomes: AttemptOutcome[] = []
     const ids = [...contents.keys()].slice(0, count)
     while (ids.length > 0) {
       const some = ids.splice(0, AT_ONCE).map((fileId) => {
-        const request: ClaimRequest = { ...fileOf(fileId), generation: 1, owner: randomUUID(), leaseSeconds: 60 }
-        return ingest(by, request, idle)
+        return ingest(by, { ...fileOf(fileId), generation: 1, owner: randomUUID() }, idle)
       })
       outcomes.push(...(await Promise.all(some)))
     }
     return outcomes
   }
 
-  async function expectNoneStored(outcomes: readonly IngestOutcome[], codes: readonly string[]): Promise<void> {
+  async function expectNoneStored(outcomes: readonly AttemptOutcome[], codes: readonly string[]): Promise<void> {
     for (const outcome of outcomes) {
       expect(outcome).toMatchObject({ kind: 'failed', failed: { failure: { burnsAttempt: false } } })
       if (outcome.kind === 'failed') expect(codes).toContain(outcome.failed.code)

@@ -12,10 +12,9 @@ import { createLogger } from '@sealfleet/telemetry'
 import { Faulty } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
-import { ingest, type IngestOutcome } from '../src/attempt/ingest.js'
-import type { IngestPorts } from '../src/attempt/ports.js'
+import { ingest, type IngestDependencies } from '../src/attempt/ingest.js'
+import type { AttemptOutcome } from '../src/attempt/kind.js'
 import { keyProver, proveActiveKeys, type ProvePorts } from '@sealfleet/keys'
-import { ingestRecords } from '../src/records-port.js'
 import { startFleet, tokenOptions, type Fleet } from './fleet.js'
 import { enqueue } from './patient.js'
 
@@ -64,17 +63,16 @@ describe('a key version under which files are kept', () => {
   /** One file, as an ingest attempt of that process stores it. */
   async function store(domain: string, ports: ProvePorts & { readonly pool: HsmPool }) {
     const hsm = ports.pool.confirmed({ prove: keyProver(ports) })
-    return storeBy(domain, { ...fleet.ports, records: ingestRecords(fleet.records, ports.pool), hsm })
+    return storeBy(domain, { ...fleet.ports, checkValues: ports.pool, hsm })
   }
 
-  async function storeBy(domain: string, ports: IngestPorts): Promise<IngestOutcome & { id: string }> {
+  async function storeBy(domain: string, ports: IngestDependencies): Promise<AttemptOutcome & { id: string }> {
     const content = { domain, root: 'in', path: 'source', context: Buffer.alloc(0) }
     const id = randomUUID()
     const fingerprint = requestFingerprint(content)
     const file = { fileId: id, domain, source: { root: 'in', path: 'source' }, context: content.context, fingerprint }
     await acceptFiles(fleet.records, [file])
-    const request = { fileId: id, generation: 1, fingerprint, owner: randomUUID(), leaseSeconds: 60, ...content }
-    return { ...(await ingest(ports, request, idle)), id }
+    return { ...(await ingest(ports, { ...file, generation: 1, owner: randomUUID() }, idle)), id }
   }
 
   const eventsOf = async (row: { readonly id: string } | undefined) => {

@@ -13,7 +13,7 @@ import { startFaultProxy } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { rekeyItem } from '../src/attempt/rekey/rekey-item.js'
+import { rekeyItem } from '../src/attempt/rekey.js'
 import { makeKeys, startFleet, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startDispatcher, startRun, storeAll } from './rekeying.js'
 
@@ -54,13 +54,13 @@ async function onlyItem(run: RekeyRun): Promise<string> {
   return ids[0] ?? ''
 }
 
-const never = new AbortController().signal
+const never = { signal: new AbortController().signal }
 
 test('two workers on one item: one commits, the other is told to come back or that it is over', async () => {
   const { domain, ids } = await rotated(1)
   const itemId = await onlyItem(await startRun(fleet, { domain }))
   const both = await Promise.all(['one', 'two'].map((owner) => rekeyItem(rekeyPorts(fleet), { itemId, owner }, never)))
-  expect(both.map(({ kind }) => kind).sort()).toEqual(['done', 'leased'])
+  expect(both.map(({ kind }) => kind).sort()).toEqual(['leased', 'stored'])
   expect((await getFile(fleet.records, ids[0] ?? ''))?.committed).toMatchObject({ attemptNo: 2, encKeyVersion: 2 })
   expect(await rekeyItem(rekeyPorts(fleet), { itemId, owner: 'three' }, never)).toEqual({
     kind: 'skipped',
@@ -81,9 +81,9 @@ test('a worker that stood still past its lease finds itself fenced, and the othe
     },
   })
   const first = await rekeyItem(slow, { itemId, owner: 'first' }, never)
-  expect([first.kind, second?.kind]).toEqual(['fenced', 'done'])
+  expect([first.kind, second?.kind]).toEqual(['fenced', 'stored'])
   const found = await getFile(fleet.records, ids[0] ?? '')
-  expect(found?.committed?.id).toBe(second?.kind === 'done' ? second.object.attemptId : '')
+  expect(found?.committed?.id).toBe(second?.kind === 'stored' ? second.object.attemptId : '')
   expect((await fleet.restore(ids[0] ?? '')).equals(contents.get(ids[0] ?? '') ?? Buffer.alloc(0))).toBe(true)
 })
 
@@ -126,7 +126,9 @@ test('an outage of the store gives the item back and burns nothing', async () =>
   const { rows } = await db.query('SELECT state::text, tries FROM rekey_items WHERE id = $1', [itemId])
   expect(rows).toEqual([{ state: 'QUEUED', tries: 0 }])
   proxy.heal()
-  expect(await rekeyItem(rekeyPorts(fleet, { store }), { itemId, owner: 'two' }, never)).toMatchObject({ kind: 'done' })
+  expect(await rekeyItem(rekeyPorts(fleet, { store }), { itemId, owner: 'two' }, never)).toMatchObject({
+    kind: 'stored',
+  })
 })
 
 test('a run is paused, goes on where it was, and is cancelled; its pace is kept', { timeout: 180_000 }, async () => {

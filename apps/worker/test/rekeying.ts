@@ -6,8 +6,7 @@ import pg from 'pg'
 import { expect } from 'vitest'
 
 import { runRekeyDispatcher, type RekeyDispatcherOptions } from '../../maintenance/src/rekey-dispatcher.js'
-import type { RekeyPorts } from '../src/attempt/rekey/ports.js'
-import { rekeyRecords } from '../src/attempt/rekey/records-port.js'
+import type { RekeyDependencies } from '../src/attempt/rekey.js'
 import type { Fleet } from './fleet.js'
 
 export interface Dispatcher extends AsyncDisposable {
@@ -74,17 +73,9 @@ export function directly(fleet: Fleet): pg.Pool {
 }
 
 /** What sealing a stored file again needs, for doing it without a queue. */
-export function rekeyPorts(fleet: Fleet, o: Partial<RekeyPorts> = {}): RekeyPorts {
-  const { hsm, store, ...ports } = fleet.ports
-  return {
-    ...ports,
-    hsm,
-    opener: hsm,
-    store,
-    storeOf: () => Promise.resolve(store),
-    records: rekeyRecords(fleet.records, fleet.checkValues),
-    ...o,
-  }
+export function rekeyPorts(fleet: Fleet, o: Partial<RekeyDependencies> = {}): RekeyDependencies {
+  const { hsm, store } = fleet.ports
+  return { ...fleet.ports, opener: hsm, storeOf: () => Promise.resolve(store), ...o }
 }
 
 /** Stores files of these names with what they hold; resolves with their ids when they are all STORED. Needs a worker. */

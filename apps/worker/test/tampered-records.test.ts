@@ -14,8 +14,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { ingest } from '../src/attempt/ingest.js'
-import { Lease } from '../src/attempt/lease.js'
-import { reseal } from '../src/attempt/rekey/reseal.js'
+import { rekeyKind } from '../src/attempt/rekey.js'
 import { startFleet, type Fleet } from './fleet.js'
 import { directly, rekeyPorts } from './rekeying.js'
 
@@ -120,8 +119,8 @@ beforeAll(async () => {
   ] as const) {
     await fleet.writeSource(path, 'a file of some bytes')
     const content = { domain, root: 'in', path, context: Buffer.from('its context') }
-    const request = { fileId: ids[path], generation: 1, owner: randomUUID(), leaseSeconds: 60, ...content }
-    const claim = { ...request, fingerprint: requestFingerprint(content) }
+    const { root, ...request } = { ...content, fileId: ids[path], generation: 1, owner: randomUUID() }
+    const claim = { ...request, source: { root, path }, fingerprint: requestFingerprint(content) }
     const outcome = await ingest(fleet.ports, claim, { signal: new AbortController().signal })
     expect(outcome.kind).toBe('stored')
   }
@@ -210,17 +209,18 @@ async function recordOf(fileId: string): Promise<{ file: string; committed: stri
   return { file: fileId, committed: (await getFile(fleet.records, fileId))?.committed?.id ?? '' }
 }
 
-/** What sealing again says of the old object: a code, or `opened` when it got so far as to ask for nonces of its own. */
+/** What sealing again says of the old object: a code, or `opened`. */
 async function resealing(fileId: string, oldAttemptId: string): Promise<string> {
-  const ports = rekeyPorts(fleet)
-  const opened = Object.assign(new Error('the old object is open'), { code: 'opened' })
-  const records = { ...ports.records, openAttempt: () => Promise.reject(opened) }
-  await using lease = new Lease({ renew: () => Promise.resolve(true), leaseSeconds: 60, renewEveryMs: 15_000 })
   const domain = await getDomain(fleet.records, 'default')
   if (domain === undefined) throw new Error('no default domain')
-  const claim = { itemId: randomUUID(), runId: randomUUID(), fileId, attemptNo: 9, oldAttemptId, tries: 0, domain }
-  const { signal } = new AbortController()
-  return codeOf(reseal({ ...ports, records }, { claim, owner: 'test', lease, signal }))
+  const itemId = randomUUID()
+  const claim = { itemId, runId: randomUUID(), fileId, attemptNo: 9, oldAttemptId, tries: 0, domain }
+  const kind = rekeyKind(rekeyPorts(fleet), { itemId, owner: 'test' })
+  const opening = async (): Promise<string> => {
+    await using _old = await kind.open(claim, new AbortController().signal)
+    return 'opened'
+  }
+  return codeOf(opening())
 }
 
 async function scrubbing(fileId: string): Promise<string> {

@@ -52,7 +52,7 @@ test('looks for new keys leave no listener behind, however many there are', asyn
   let looks = 0
   const looked = new EventTarget()
   const pool = {
-    ...fleet.checkValues,
+    ...fleet.ports.checkValues,
     expectCheckValue: () => undefined,
     expectKekRecord: () => undefined,
     // Another answer each time, so that each look is told of.

@@ -1,10 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 
 import { classify } from '@sealfleet/failures'
+import type { CommitOutcome } from '@sealfleet/records/attempts'
 
 import type { Lease } from './lease.js'
-
-export type Committed = 'committed' | 'already' | 'fenced'
 
 /** Interval between two tries of a commit that the database did not answer, milliseconds. */
 const COMMIT_RETRY_MS = 500
@@ -16,8 +15,8 @@ const COMMIT_RETRY_MS = 500
  */
 export async function commitWhileLeased(
   { lease, signal }: { readonly lease: Lease; readonly signal: AbortSignal },
-  commit: () => Promise<Committed>,
-): Promise<Committed> {
+  commit: () => Promise<CommitOutcome>,
+): Promise<CommitOutcome> {
   for (;;) {
     lease.assertHeld()
     try {

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+
 import {
   createSealer,
   freshNonces,
@@ -9,10 +11,11 @@ import {
   type NonceWrapper,
 } from '@sealfleet/format'
 import { objectKey } from '@sealfleet/objects'
+import type { CommitInput } from '@sealfleet/records/attempts'
+import type { ActiveKeys } from '@sealfleet/records/keys'
 import { objectMetadata, type Store } from '@sealfleet/store'
 
 import { PartPool } from './part-pool.js'
-import type { ActiveKeys, CommitInput } from './ports.js'
 
 /** Which keys a new object is sealed under, and for whom. Disposing wipes its nonces. */
 export interface NewObject extends Disposable {
@@ -32,11 +35,10 @@ export type PlacedObject = NewObject & { readonly objectKey: string }
  * has recorded it; when that throws, the nonces are wiped.
  */
 export async function newObject(
-  newId: () => string,
   of: Pick<NewObject, 'fileId' | 'domain' | 'keys' | 'nonceMode'>,
   record: (object: PlacedObject) => Promise<void>,
 ): Promise<PlacedObject> {
-  const attemptId = newId()
+  const attemptId = randomUUID()
   const nonces = freshNonces()
   const wipeNonces = (): void => wipe(nonces.nonceEnc, nonces.nonceSig)
   const object = {
@@ -77,10 +79,9 @@ export function planUpload(
   return { length, partSize, bufferBytes: buffers * Math.min(partSize, length) }
 }
 
-export interface SealUploadPorts {
+export interface SealDependencies {
   readonly hsm: KeyDeriver
   readonly store: Pick<Store, 'put'>
-  readonly nowMs: () => number
   readonly step: (step: 'derive' | 'upload' | 'complete', when: 'before' | 'after') => void | Promise<void>
   readonly moved?: (() => void) | undefined
   readonly namesSources?: boolean
@@ -105,10 +106,10 @@ export type UploadedObject = Omit<CommitInput, 'attemptId' | 'fileId' | 'owner'>
 
 /** Derives the attempt's keys, seals the plaintext as it comes and uploads it; resolves when the object is complete. */
 export async function sealAndUpload(
-  ports: SealUploadPorts,
+  dependencies: SealDependencies,
   { object, plan, signal, ...o }: SealUpload,
 ): Promise<UploadedObject> {
-  await ports.step('derive', 'before')
+  await dependencies.step('derive', 'before')
   using sealer = await createSealer(
     {
       ...identityOf(object),
@@ -117,13 +118,13 @@ export async function sealAndUpload(
       kekVersion: object.nonceMode === 'detached' ? kekOf(object.keys) : 0,
       segLog2: o.segLog2,
       context: o.context,
-      createdMs: ports.nowMs(),
+      createdMs: Date.now(),
     },
-    ports.hsm,
+    dependencies.hsm,
     { signal },
   )
-  await ports.step('derive', 'after')
-  await ports.step('upload', 'before')
+  await dependencies.step('derive', 'after')
+  await dependencies.step('upload', 'before')
   const pool = new PartPool(Math.min(plan.partSize, plan.length))
   const parts = sealer.seal(o.plaintext, {
     chunkSize: plan.partSize,
@@ -131,7 +132,7 @@ export async function sealAndUpload(
     allocate: (size) => pool.allocate(size),
     signal,
   })
-  const put = await ports.store.put({
+  const put = await dependencies.store.put({
     key: object.objectKey,
     body: parts,
     length: plan.length,
@@ -139,16 +140,16 @@ export async function sealAndUpload(
       fileId: object.fileId,
       attemptId: object.attemptId,
       context: o.context,
-      source: ports.namesSources === true ? o.source : undefined,
+      source: dependencies.namesSources === true ? o.source : undefined,
     }),
     signal,
     onPartSettled: (part) => {
-      ports.moved?.()
+      dependencies.moved?.()
       pool.release(part)
     },
     ...(o.onProgress !== undefined && { onProgress: ({ confirmed, total }) => o.onProgress?.(confirmed, total) }),
   })
-  await ports.step('complete', 'after')
+  await dependencies.step('complete', 'after')
   const { objectLength: length, plaintextLength, htag, fmac } = sealer.result()
   return { objectVersion: put.version, etag: put.etag, objectLength: length, plaintextLength, htag, fmac }
 }

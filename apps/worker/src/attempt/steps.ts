@@ -17,9 +17,10 @@ export const STEPS = [
 /** The same for re-encryption. */
 export const REKEY_STEPS = ['claim', 'open-old', 'nonces', 'derive', 'upload', 'complete', 'commit', 'wipe'] as const
 
-export type RekeyStep = (typeof REKEY_STEPS)[number]
+export type Step = (typeof STEPS)[number] | `rekey-${(typeof REKEY_STEPS)[number]}`
 
-export type Step = (typeof STEPS)[number] | `rekey-${RekeyStep}`
+/** The steps of the runner, by one name for both kinds of attempt. */
+export type AttemptStep = 'claim' | 'open' | 'nonces' | 'derive' | 'upload' | 'complete' | 'commit' | 'wipe'
 
 /** Called before and after each step; awaited. Production passes `noStepHook`. */
 export type StepHook = (step: Step, when: 'before' | 'after') => void | Promise<void>

@@ -1,12 +1,18 @@
 import { classify } from '@sealfleet/failures'
 
-/** An attempt has ended and its outcome could not be recorded in the database. Its code is that of its cause. */
-export class UnrecordedError<End> extends Error {
-  override readonly name = 'UnrecordedError'
-  /** The failure to record as soon as the database is back. It does not count as an attempt: the outage came first. */
-  readonly owed: End
+/** A failure to record as soon as the database is back. */
+export interface Owed {
+  /** One activation of a job. */
+  readonly owner: string
+  readonly record: () => Promise<unknown>
+}
 
-  constructor(owed: End, options: { readonly cause: unknown }) {
+/** An attempt has ended and its outcome could not be recorded in the database. Its code is that of its cause. */
+export class UnrecordedError extends Error {
+  override readonly name = 'UnrecordedError'
+  readonly owed: Owed
+
+  constructor(owed: Owed, options: { readonly cause: unknown }) {
     super('the outcome of an attempt could not be recorded', options)
     this.owed = owed
   }
@@ -17,12 +23,11 @@ export class UnrecordedError<End> extends Error {
  * once and counts no crash; otherwise each lease would run out and count as a crash, and after three of them a file is
  * dead.
  */
-export class UnrecordedFailures<End extends { readonly owner: string }> {
-  /** By owner, which is one activation of a job. */
-  readonly #owed = new Map<string, End>()
+export class UnrecordedFailures {
+  readonly #owed = new Map<string, Owed>()
 
-  add(end: End): void {
-    this.#owed.set(end.owner, end)
+  add(owed: Owed): void {
+    this.#owed.set(owed.owner, owed)
   }
 
   get size(): number {
@@ -30,10 +35,10 @@ export class UnrecordedFailures<End extends { readonly owner: string }> {
   }
 
   /** Records them all. Throws on an outage; those recorded by then stay recorded. */
-  async flush(records: { readonly fail: (end: End) => Promise<unknown> }): Promise<void> {
-    for (const [owner, end] of this.#owed) {
+  async flush(): Promise<void> {
+    for (const [owner, { record }] of this.#owed) {
       try {
-        await records.fail(end)
+        await record()
       } catch (error) {
         // The database would refuse this one every time: its lease has to run out.
         if (classify(error, { during: 'database' }).failure.exitStatus === 6) throw error

@@ -2,12 +2,12 @@ import { DelayedError, RateLimitError, UnrecoverableError, WaitingError, type Jo
 
 import type { FailureCode } from '@sealfleet/failures'
 
-import type { IngestOutcome } from '../attempt/ingest.js'
+import type { AttemptOutcome } from '../attempt/kind.js'
 import type { Guarded } from '../health/breaker.js'
 
 /** What a finished job leaves in Redis for observers. Nothing secret. */
-export interface IngestReport {
-  readonly outcome: 'stored' | 'skipped' | 'fenced' | 'cancelled'
+export interface JobReport {
+  readonly outcome: string
   readonly state?: string
   readonly attemptId?: string
   readonly attemptNo?: number
@@ -17,11 +17,11 @@ export interface IngestReport {
 }
 
 /** Milliseconds by which a job comes back after a lease of another worker ended: by the database's clock it must be over. */
-export const AFTER_LEASE_MS = 100
+const AFTER_LEASE_MS = 100
 /** Delay of a file whose domain's keys have a problem, until they are repaired. */
 const KEY_TROUBLE_MS = 30_000
 /** A fenced job comes back soon: the record then shows whether anything is left to do. */
-export const AFTER_FENCE_MS = 2_000
+const AFTER_FENCE_MS = 2_000
 /** A job returned because of an outage of this worker is soon taken by a worker without one. */
 const AFTER_OUTAGE_MS = 1_000
 
@@ -31,7 +31,10 @@ const ROOT_OUT_MS = 5_000
 /** Overload of a shared dependency: the whole fleet slows down, and no probe is needed. */
 const SLOW_DOWN: ReadonlySet<FailureCode> = new Set<FailureCode>(['S3_THROTTLED', 'HSM_BUSY'])
 
-export interface SettlePorts {
+/** An outcome after which the job may come back. */
+export type UnfinishedOutcome = Extract<AttemptOutcome, { kind: 'leased' | 'fenced' | 'failed' }>
+
+export interface OutcomeOptions {
   /** Limits the rate of the whole queue. */
   readonly worker: Pick<Worker, 'rateLimit'>
   /** Opens a breaker of this process. */
@@ -39,8 +42,8 @@ export interface SettlePorts {
 }
 
 /**
- * Reports the outcome of a job to BullMQ. Postgres decides about attempts and dead letters, so BullMQ only receives:
- * done, later, back to the queue, or dead.
+ * Reports an outcome that does not end its job to BullMQ. Postgres decides about attempts and dead letters, so BullMQ only
+ * receives: done, later, back to the queue, or dead.
  *
  * - later: `moveToDelayed` + DelayedError. It counts no attempt in BullMQ.
  * - a dependency is out: its breaker opens in this process, so that no more jobs are taken here, and the job goes back with
@@ -49,43 +52,28 @@ export interface SettlePorts {
  * - shutting down: `moveToWait` + WaitingError gives the job to another worker at once.
  */
 export async function applyOutcome(
-  ports: SettlePorts,
+  options: OutcomeOptions,
   job: Job,
   token: string | undefined,
-  outcome: IngestOutcome,
-): Promise<IngestReport> {
+  outcome: UnfinishedOutcome,
+): Promise<JobReport> {
   switch (outcome.kind) {
-    case 'stored':
-      return {
-        outcome: 'stored',
-        attemptId: outcome.object.attemptId,
-        attemptNo: outcome.attemptNo,
-        objectKey: outcome.object.objectKey,
-        plaintextLength: outcome.object.plaintextLength,
-        encKeyVersion: outcome.object.encKeyVersion,
-      }
-    case 'skipped':
-      return { outcome: 'skipped', state: outcome.state }
     case 'leased':
       return delay(job, token, outcome.retryInMs + AFTER_LEASE_MS)
     case 'fenced':
       return delay(job, token, AFTER_FENCE_MS)
-    case 'conflict':
-      throw new UnrecoverableError('REQUEST_CONFLICT: this id stands for another request; that file is untouched')
-    case 'unknown-domain':
-      throw new UnrecoverableError('PAYLOAD_INVALID: there is no such key domain')
     case 'failed':
-      return applyFailure(ports, job, token, outcome)
+      return applyFailure(options, job, token, outcome)
   }
 }
 
-/** @see applyOutcome; the policy's decision is recorded already */
-export async function applyFailure(
-  ports: SettlePorts,
+/** The policy's decision is recorded already. */
+async function applyFailure(
+  { worker, onOutage }: OutcomeOptions,
   job: Job,
   token: string | undefined,
-  { failed, decision }: Pick<Extract<IngestOutcome, { kind: 'failed' }>, 'failed' | 'decision'>,
-): Promise<IngestReport> {
+  { failed, decision }: Extract<AttemptOutcome, { kind: 'failed' }>,
+): Promise<JobReport> {
   const { code, failure } = failed
   switch (decision.action) {
     case 'retry':
@@ -97,10 +85,10 @@ export async function applyFailure(
       // A problem with one domain's keys must not hold back the files of other domains.
       if (code === 'NO_ACTIVE_KEY' || code === 'KEY_MISMATCH') return delay(job, token, KEY_TROUBLE_MS)
       if (SLOW_DOWN.has(code)) {
-        await ports.worker.rateLimit(Math.max(1_000, decision.delayMs))
+        await worker.rateLimit(Math.max(1_000, decision.delayMs))
         throw new RateLimitError()
       }
-      ports.onOutage(decision.dependency, code)
+      onOutage(decision.dependency, code)
       return delay(job, token, AFTER_OUTAGE_MS + decision.delayMs)
     case 'dead':
       throw new UnrecoverableError(`${code}: ${failure.summary}`)
@@ -126,7 +114,7 @@ export function delayUntilRootAvailable(job: Job, token: string | undefined): Pr
 }
 
 /** Returns a job with this delay. */
-export async function delay(job: Job, token: string | undefined, delayMs: number): Promise<never> {
+async function delay(job: Job, token: string | undefined, delayMs: number): Promise<never> {
   await job.moveToDelayed(Date.now() + delayMs, token)
   throw new DelayedError()
 }

@@ -1,6 +1,6 @@
 export { type Acceptance, acceptFiles } from './accept-files.js'
 export { type BatchProgress, batchProgress, createBatch, getBatch } from './batches.js'
-export { type ClaimOutcome, claimFile } from './claim-file.js'
+export { type ClaimInput, type ClaimOutcome, claimFile } from './claim-file.js'
 export { countsByDomain, noFiles } from './counts-by-domain.js'
 export { type FileBalance, type Counts, fileBalance, countsByState } from './counts.js'
 export { type DeadLetterFilter, getDeadLetter, listDeadLetters } from './dead-letters.js'
