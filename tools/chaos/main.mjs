@@ -186,14 +186,14 @@ async function judge({ world, fleet, producer, sql, open, kinds, deaths, seed, m
     ])
     if (discard.status !== 0) complaints.push(`dlq discard ended with ${discard.status}: ${discard.errors}`)
   }
-  const reconciled = await sealfleet(env, ['reconcile', '--idle', '0', '--dry-run'])
+  const reconciled = await sealfleet(env, ['maintenance', 'run', 'reconcile', '--idle', '0', '--dry-run'])
   if (reconciled.status !== 0 || reconciled.json.lost !== 0)
     complaints.push(`reconcile: ${JSON.stringify(reconciled.json)}`)
 
   // All processes have ended: the store's content no longer changes.
   await fleet.stop()
   for (const mode of [[], ['--scan']]) {
-    const swept = await sealfleet(env, ['sweep', ...mode, '--grace', '0'])
+    const swept = await sealfleet(env, ['maintenance', 'run', 'sweep', ...mode, '--grace', '0'])
     if (swept.status !== 0) complaints.push(`sweep ${mode.join('')}: ${JSON.stringify(swept.json)} ${swept.errors}`)
   }
   const { orphans, missing, uploads, objects } = await storeAgainstRecords(world, sql)

@@ -6,13 +6,12 @@ import { domainsVerbs } from './commands/domains/index.js'
 import { enqueueVerb } from './commands/enqueue/index.js'
 import { fleetVerbs } from './commands/fleet/index.js'
 import { holdsVerbs } from './commands/holds/index.js'
-import { hsmVerbs } from './commands/hsm/index.js'
 import { keysVerbs } from './commands/keys/index.js'
 import { listVerb } from './commands/list/index.js'
+import { maintenanceVerbs } from './commands/maintenance/index.js'
 import { objectVerbs } from './commands/object/index.js'
 import { operatorsVerbs } from './commands/operators/index.js'
 import { queueVerbs } from './commands/queue/index.js'
-import { reconcileVerb } from './commands/reconcile/index.js'
 import { recoverVerb } from './commands/recover/index.js'
 import { rekeyVerbs } from './commands/rekey/index.js'
 import { requestsVerbs } from './commands/requests/index.js'
@@ -20,15 +19,14 @@ import { restoreVerb } from './commands/restore/index.js'
 import { retentionVerbs } from './commands/retention/index.js'
 import { rewrapVerb } from './commands/rewrap/index.js'
 import { rmVerb } from './commands/rm/index.js'
-import { scrubVerbs } from './commands/scrub/index.js'
 import { shredVerb } from './commands/shred/index.js'
 import { statusVerb } from './commands/status/index.js'
-import { sweepVerb } from './commands/sweep/index.js'
 import { traceVerb } from './commands/trace/index.js'
 import { verifyVerb } from './commands/verify/index.js'
 import { describeError, shortened } from './describe-error.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { addExamples } from './help/add-examples.js'
+import { renamedVerb } from './help/renamed.js'
 import { write, type Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
 import { reportError, type Runner } from './verb.js'
@@ -38,10 +36,10 @@ const GROUPS: readonly (readonly [heading: string, verbs: readonly ((program: Co
   [
     ['Files:', [enqueueVerb, statusVerb, listVerb, traceVerb, restoreVerb, verifyVerb, rmVerb, shredVerb]],
     ['Keeping and deleting:', [domainsVerbs, holdsVerbs, retentionVerbs]],
-    ['Master keys:', [keysVerbs, rekeyVerbs, rewrapVerb, hsmVerbs]],
+    ['Master keys:', [keysVerbs, rekeyVerbs, rewrapVerb]],
     ['People:', [operatorsVerbs, requestsVerbs]],
-    ['Proof:', [auditVerbs, scrubVerbs]],
-    ['Running the fleet:', [doctorVerb, fleetVerbs, queueVerbs, dlqVerbs, reconcileVerb, sweepVerb]],
+    ['Proof:', [auditVerbs]],
+    ['Running the fleet:', [doctorVerb, fleetVerbs, queueVerbs, dlqVerbs, maintenanceVerbs]],
     ['When all else is lost:', [objectVerbs, recoverVerb]],
   ]
 
@@ -57,6 +55,12 @@ destroyed; 6 a dependency is out of reach.`
  */
 export async function run(args: readonly string[], io: Io): Promise<ExitStatus> {
   let status: ExitStatus = EXIT.done
+  const renamed = renamedVerb(args)
+  if (renamed !== undefined) {
+    const report = { code: 'USAGE', message: renamed, exitStatus: EXIT.usage }
+    await reportError(io, createPrinter(io, args.includes('--json')), report)
+    return EXIT.usage
+  }
   let help = ''
   const program = createProgram({ io, end: (ended) => (status = ended) }, (text) => (help += text))
   try {

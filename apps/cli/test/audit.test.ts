@@ -39,7 +39,7 @@ async function checkpoint(): Promise<string> {
   await expect
     .poll(
       async () => {
-        const ran = await world.inProcess(['audit', 'checkpoint'])
+        const ran = await world.inProcess(['maintenance', 'run', 'audit-checkpoint'])
         expect(ran.status, ran.stderr).toBe(0)
         if (/^\d+:/.test(ran.stdout.toString())) line = ran.stdout.toString().trim()
         return ran.stderr.includes('wait for open transactions')
@@ -100,8 +100,8 @@ describe('sealfleet audit', () => {
     await using records = await openRecords(world.databaseUrl)
     const before = await searchAudit(records, { limit: 1_000 })
     for (const verb of [
-      ['audit', 'checkpoint'],
-      ['scrub', 'run'],
+      ['maintenance', 'run', 'audit-checkpoint'],
+      ['maintenance', 'run', 'scrub'],
     ])
       expect((await world.inProcess([...verb, '--dry-run', '--json'])).json()).toMatchObject({ dryRun: true })
     expect(await searchAudit(records, { limit: 1_000 })).toEqual(before)
@@ -203,7 +203,7 @@ describe('an auditor whose token has no encryption master', () => {
 
 describe('sealfleet scrub', () => {
   it('verifies every object, and finds the one that was exchanged', async () => {
-    const run = await world.inProcess(['scrub', 'run', '--json'])
+    const run = await world.inProcess(['maintenance', 'run', 'scrub', '--json'])
     expect(run.status, run.stdout.toString()).toBe(0)
     expect(run.json()).toMatchObject({ pass: { objects: 3, failed: 0 } })
 
@@ -223,12 +223,12 @@ describe('sealfleet scrub', () => {
     await client.send(new PutObjectCommand({ Bucket: bucket, Key: objectKey, Body: randomBytes(length) }))
     client.destroy()
 
-    const again = await world.inProcess(['scrub', 'run', '--json'])
+    const again = await world.inProcess(['maintenance', 'run', 'scrub', '--json'])
     expect(again.status).toBe(3)
     expect(again.json()).toMatchObject({
       pass: { objects: 3, failed: 1, findings: [{ fileId: fileIds[1], code: 'E_FORMAT' }] },
     })
-    const status = await world.inProcess(['scrub', 'status', '--json'])
+    const status = await world.inProcess(['maintenance', 'show', 'scrub', '--json'])
     expect(status.json()).toMatchObject({ passes: [{ failed: 1 }, { failed: 0 }], left: null })
   })
 })

@@ -33,7 +33,7 @@ beforeAll(async () => {
   object = `s3://${bucket}/${key}`
   // Transactions of other databases on this server hold rows of the log back for a while.
   for (let signed = false; !signed;)
-    signed = /^\d+:/.test((await world.inProcess(['audit', 'checkpoint'])).stdout.toString())
+    signed = /^\d+:/.test((await world.inProcess(['maintenance', 'run', 'audit-checkpoint'])).stdout.toString())
   const made = await done('operators', 'keygen', '-o', path.join(world.dir, 'eve.pem'), '--no-passphrase', '--json')
   eve = path.join(world.dir, 'eve.pub')
   await writeFile(eve, made.json<{ publicKey: string }>().publicKey)
@@ -166,17 +166,17 @@ describe('an auditor, set up as docs/OPERATIONS.md says', { timeout: 120_000 }, 
 
   it.each([
     ['removing', ['rm', 'ID', '--reason', 'x', '--yes'], 'DB_ACCESS_DENIED', /lacks a right: UPDATE on table \w+/],
-    ['scrubbing', ['scrub', 'run'], 'DB_ACCESS_DENIED', /INSERT on table audit_log/],
+    ['scrubbing', ['maintenance', 'run', 'scrub'], 'DB_ACCESS_DENIED', /INSERT on table audit_log/],
     [
       'placing a hold',
       ['holds', 'place', '--file', 'ID', '--reason', 'x'],
       'DB_ACCESS_DENIED',
       /lacks a right: \w+ on table/,
     ],
-    ['signing', ['audit', 'checkpoint'], 'S3_ACCESS_DENIED', /./],
+    ['signing', ['maintenance', 'run', 'audit-checkpoint'], 'S3_ACCESS_DENIED', /./],
     ['adopting', ['audit', 'adopt', '--reason', 'x'], 'BAD_STATE', /not behind/],
     ['enrolling', ['operators', 'add', 'eve', '--public-key', 'eve.pub'], 'DB_ACCESS_DENIED', /lacks a right/],
-    ['unlatching', ['hsm', 'unlatch', '0', '--reason', 'x'], 'NOT_FOUND', /./],
+    ['resetting a PIN lockout', ['doctor', 'pin', 'reset', '0', '--reason', 'x'], 'NOT_FOUND', /./],
     ['rotating', ['keys', 'rotate', '--role', 'sig'], 'DB_ACCESS_DENIED', /lacks a right/],
   ])('is refused %s, with the right that is missing and what to do', async (_what, args, code, message) => {
     const before = await written()

@@ -51,7 +51,7 @@ describe('under the policy of docs/OPERATIONS.md', () => {
     const env = await rightsOf('auditor')
     const verified = await world.sealfleet(['verify', '--all', '--json'], { env })
     expect(verified.status, verified.stderr + verified.stdout.toString()).toBe(0)
-    const removed = await world.sealfleet(['sweep', '--json'], { env })
+    const removed = await world.sealfleet(['maintenance', 'run', 'sweep', '--json'], { env })
     expect(removed.stdout.toString() + removed.stderr).toContain('S3_ACCESS_DENIED')
   })
 
@@ -59,7 +59,7 @@ describe('under the policy of docs/OPERATIONS.md', () => {
     const env = await rightsOf('maintenance')
     for (const args of [
       ['rm', fileId, '--reason', 'test', '--yes'],
-      ['sweep', '--scan'],
+      ['maintenance', 'run', 'sweep', '--scan'],
     ]) {
       const ran = await world.sealfleet(args, { env })
       expect(ran.status, ran.stderr + ran.stdout.toString()).toBe(0)

@@ -194,7 +194,9 @@ describe('destroying a version of a KEK', () => {
         Array.from(contents, () => 'E_KEY_DESTROYED'),
       )
       // What was given up is nothing that scrubbing finds again and again.
-      expect((await ok('scrub', 'run', '--json')).json()).toMatchObject({ pass: { objects: 1, failed: 0 } })
+      expect((await ok('maintenance', 'run', 'scrub', '--json')).json()).toMatchObject({
+        pass: { objects: 1, failed: 0 },
+      })
       await ok('audit', 'verify')
       // The worker that ran all the while seals on.
       await writeFile(path.join(world.data, 'after'), 'after')

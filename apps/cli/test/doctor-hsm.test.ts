@@ -13,7 +13,7 @@ interface Report {
     profile: string
     mechanismList: { name: string | null }[]
   }
-  readonly latch?: { state: string } | null
+  readonly pin?: { state: string } | null
   readonly pool?: {
     health: { breaker: string }
     stats: { logins: number }
@@ -109,7 +109,7 @@ describe('sealfleet doctor hsm', () => {
       token: { firmware: expect.stringMatching(/^\d/) as string },
     })
     expect(report.token?.mechanismList.map(({ name }) => name)).toContain('CKM_SHA256_HMAC')
-    for (const check of ['records', 'module', 'token', 'firmware', 'mechanisms', 'limits', 'latch']) {
+    for (const check of ['records', 'module', 'token', 'firmware', 'mechanisms', 'limits', 'PIN lockout']) {
       expect([check, of(check)?.state]).toEqual([check, 'ok'])
     }
     expect(of('mechanisms')?.detail).toContain('HMAC-SHA-256 yes')
@@ -119,7 +119,7 @@ describe('sealfleet doctor hsm', () => {
     expect(new Set(roles)).toEqual(new Set(['enc', 'sig', 'kek', 'audit']))
     for (const one of [...used, of('login'), of('sessions')]) expect(one?.ms).toBeGreaterThan(0)
     // One for the look around, one for the pool.
-    expect([logins, report.pool?.stats.logins, report.latch?.state]).toEqual([2, 1, 'proven'])
+    expect([logins, report.pool?.stats.logins, report.pin?.state]).toEqual([2, 1, 'proven'])
   })
 
   it('prints the same as a table for a person', async () => {
@@ -196,19 +196,19 @@ describe('sealfleet doctor hsm', () => {
       { check: 'login', code: 'HSM_ACCESS_DENIED', fix: expect.stringContaining('PIN') as string },
     ])
     expect(report.token).toBeUndefined()
-    // It latched no one.
+    // It locked no one out.
     expect((await doctor()).status).toBe(0)
   })
 
-  it('does not try a PIN that the fleet has latched', async () => {
+  it('does not try a PIN that the fleet has locked out', async () => {
     const { report } = await doctor()
     const name = { tokenSerial: report.token?.token.serial ?? '', pinId: 'default' }
     await using records = await openRecords(world.databaseUrl)
     await setPinLockout(records, { ...name, state: 'rejected', setBy: 'worker-1', ckr: 0xa0 })
     const latched = await doctor()
     await clearPinLockout(records, name)
-    expect([latched.status, latched.logins, latched.report.latch?.state]).toEqual([6, 0, 'rejected'])
-    expect(latched.of('latch')?.fix).toContain(`sealfleet hsm unlatch ${name.tokenSerial} default`)
+    expect([latched.status, latched.logins, latched.report.pin?.state]).toEqual([6, 0, 'rejected'])
+    expect(latched.of('PIN lockout')?.fix).toContain(`sealfleet doctor pin reset ${name.tokenSerial} default`)
   })
 
   it('ends with status 6 when the token is not there, or the database', async () => {

@@ -199,18 +199,18 @@ describe('the life of a fleet, each step first dry', () => {
   })
 
   it('housekeeping and proof', async () => {
-    await take(step('scrub run', ['scrub.run']))
-    await take(step('reconcile', []))
-    await take(step('sweep --grace 0', []))
-    await take(step('retention run --yes', []))
-    await take(step('audit checkpoint', ['audit.checkpoint']))
+    await take(step('maintenance run scrub', ['scrub.run']))
+    await take(step('maintenance run reconcile', []))
+    await take(step('maintenance run sweep --grace 0', []))
+    await take(step('maintenance run retention --yes', []))
+    await take(step('maintenance run audit-checkpoint', ['audit.checkpoint']))
   })
 
-  it('a PIN that is latched', async () => {
+  it('a PIN that is locked out', async () => {
     await sql.query(
       `INSERT INTO hsm_latches (token_serial, pin_id, state, ckr, set_by) VALUES ('abc', 'other', 'REJECTED', 160, 'a worker')`,
     )
-    await take(step('hsm unlatch abc other REASON', ['hsm.unlatch']))
+    await take(step('doctor pin reset abc other REASON', ['hsm.unlatch']))
   })
 
   it('removal, shredding, the end of a key', async () => {
@@ -260,7 +260,7 @@ describe('what is refused is refused dry, and nothing changes', () => {
     ['enqueue b --id one', 1, 'REQUEST_CONFLICT'],
     ['restore :b -o b', 1, 'OUTPUT_EXISTS'],
     ['audit adopt REASON', 1, 'BAD_STATE'],
-    ['hsm unlatch none REASON', 4, 'NOT_FOUND'],
+    ['doctor pin reset none REASON', 4, 'NOT_FOUND'],
     ['recover', 1, 'BAD_STATE'],
   ])('%s: %i %s', async (line, status, code) => {
     const { args } = step(line, [])

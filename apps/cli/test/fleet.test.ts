@@ -58,7 +58,7 @@ const asSecond = (...args: string[]) =>
 
 describe('sealfleet, with the database of one fleet and the queues of another', () => {
   it.each([
-    ['reconcile', ['reconcile']],
+    ['reconcile', ['maintenance', 'run', 'reconcile']],
     ['queue pause', ['queue', 'pause']],
     ['queue resume, dry', ['queue', 'resume', '--dry-run']],
   ])('%s is refused: status 1, and nothing is written', async (_, args) => {
@@ -141,7 +141,10 @@ describe('sealfleet fleet adopt', () => {
       secretAccessKey: world.env['SEALFLEET_S3_SECRET_ACCESS_KEY'] ?? '',
     })
     await claimBucket(store, first)
-    for (const args of [['sweep'], ['enqueue', 'a']])
+    for (const args of [
+      ['maintenance', 'run', 'sweep'],
+      ['enqueue', 'a'],
+    ])
       expect((await asSecond(...args)).json<Failed>().error.code, args[0]).toBe('FLEET_MISMATCH')
     expect((await adopt('--dry-run')).json()).toMatchObject({
       dryRun: true,
@@ -160,7 +163,7 @@ describe('sealfleet fleet adopt', () => {
       bucket: { owner: own },
     })
     await claimQueues(redis, own, prefix)
-    expect((await asSecond('sweep')).status).toBe(0)
+    expect((await asSecond('maintenance', 'run', 'sweep')).status).toBe(0)
     expect((await asSecond('enqueue', 'a')).status).toBe(0)
     // Now the first one is the stranger.
     expect((await world.inProcess(['enqueue', 'a', '--json'])).json<Failed>().error.code).toBe('FLEET_MISMATCH')

@@ -52,7 +52,7 @@ const NAMES = ['nonesuch', '../', '🙂', STEERING, LONG, ''].flatMap((name) => 
   ['keys', 'rotate', '--domain', name],
   ['keys', 'list', '--domain', name],
   ['holds', 'place', '--domain', name, '--reason', 'x'],
-  ['retention', 'run', '--domain', name, '--yes'],
+  ['maintenance', 'run', 'retention', '--domain', name, '--yes'],
   ['rekey', '--domain', name, '--from', '1'],
 ])
 const REASONS = [LONG, '', '  ', 'a\0b'].flatMap((reason) => [
@@ -64,7 +64,7 @@ const REASONS = [LONG, '', '  ', 'a\0b'].flatMap((reason) => [
   ['keys', 'rotate', '--domain', 'acme', '--reason', reason],
   ['domains', 'set', 'acme', '--suite', '2', '--reason', reason],
   ['requests', 'cancel', UNKNOWN, '--reason', reason],
-  ['hsm', 'unlatch', 'abc', '--reason', reason],
+  ['doctor', 'pin', 'reset', 'abc', '--reason', reason],
   ['queue', 'pause', '--reason', reason],
   ['dlq', 'discard', '--all', '--reason', reason],
   ['audit', 'adopt', '--reason', reason],
@@ -126,7 +126,7 @@ describe('arguments', () => {
     ['audit verify --anchor a', 2, 'USAGE'],
     ['audit verify --anchor /', 1, 'INPUT'],
     ['audit verify --anchor /nonesuch/anchor', 1, 'OUTPUT_FOLDER'],
-    ['scrub run --rate 0', 2, 'USAGE'],
+    ['maintenance run scrub --rate 0', 2, 'USAGE'],
     ['list --cursor zz', 2, 'USAGE'],
     ['list --prefix \0', 2, 'USAGE'],
     ['enqueue /nonesuch', 4, 'SOURCE_MISSING'],
@@ -151,15 +151,31 @@ describe('what is out of reach', () => {
     [
       'Postgres',
       'DB_UNAVAILABLE',
-      ['status', 'keys rotate', 'holds list', 'queue pause', 'audit verify', 'operators list', 'recover', 'scrub run'],
+      [
+        'status',
+        'keys rotate',
+        'holds list',
+        'queue pause',
+        'audit verify',
+        'operators list',
+        'recover',
+        'maintenance run scrub',
+      ],
     ],
-    ['Redis', 'REDIS_UNAVAILABLE', ['queue pause', 'queue status', 'reconcile', 'dlq replay --all']],
+    ['Redis', 'REDIS_UNAVAILABLE', ['queue pause', 'queue status', 'maintenance run reconcile', 'dlq replay --all']],
     [
       'S3',
       'S3_UNAVAILABLE',
-      ['sweep', 'sweep --dry-run', 'scrub run --dry-run', 'recover', 'audit checkpoint', 'verify --all'],
+      [
+        ...['maintenance run sweep', 'maintenance run sweep --dry-run', 'maintenance run scrub --dry-run'],
+        ...['recover', 'maintenance run audit-checkpoint', 'verify --all'],
+      ],
     ],
-    ['token', 'HSM_UNAVAILABLE', ['keys init', 'keys init --dry-run', 'scrub run', 'audit verify', 'verify --all']],
+    [
+      'token',
+      'HSM_UNAVAILABLE',
+      ['keys init', 'keys init --dry-run', 'maintenance run scrub', 'audit verify', 'verify --all'],
+    ],
   ])('%s: %s, status 6, for anyone who needs it', async (what, code, lines) => {
     for (const line of lines) {
       expect([line, await refused(line.split(' '), { env: away[what] })]).toEqual([line, { status: 6, code }])

@@ -20,7 +20,7 @@ test('in a bucket that keeps its objects files are removed, and what is left is 
   const removed = await world.inProcess(['rm', 'a', '--reason', 'a test', '--yes', '--utc'])
   const date = String.raw`locked until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`
   expect([removed.status, removed.stdout.toString()]).toEqual([0, expect.stringMatching(`1 object left: ${date}`)])
-  const swept = await world.inProcess(['sweep', '--utc'])
+  const swept = await world.inProcess(['maintenance', 'run', 'sweep', '--utc'])
   expect([swept.status, swept.stdout.toString()]).toEqual([
     0,
     expect.stringMatching(/left: locked +1, the first until/),

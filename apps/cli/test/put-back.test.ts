@@ -61,7 +61,7 @@ test(
       () => `${old.object_key} is still there`,
     )
     await life.stopFleet()
-    await life.eventually('audit', 'checkpoint')
+    await life.eventually('maintenance', 'run', 'audit-checkpoint')
     await life.eventually('audit', 'verify')
 
     {

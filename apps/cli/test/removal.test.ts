@@ -105,7 +105,7 @@ describe('holds, rm and retention', () => {
     expect(cut.status, cut.stdout.toString()).toBe(0)
     expect(cut.json()).toMatchObject({ objects: { deleted: 0, left: { code: 'CONFIG_INVALID' } } })
     expect((await world.inProcess(['status', 'keep-3'])).stdout.toString()).toContain('still to be swept')
-    const swept = await world.inProcess(['sweep', '--json'])
+    const swept = await world.inProcess(['maintenance', 'run', 'sweep', '--json'])
     expect(swept.json()).toMatchObject({ objectsDeleted: 1 })
     expect((await world.inProcess(['status', 'keep-3'])).stdout.toString()).not.toContain('still to be swept')
 
@@ -128,12 +128,15 @@ describe('holds, rm and retention', () => {
     expect(one).toMatchObject({ due: 2, held: 1 })
     expect([one?.dueFiles.length, one?.heldFiles.length]).toEqual([2, 1])
     expect((await world.inProcess(['retention', 'list'])).stdout.toString()).toContain('kept by a hold')
-    const run = ['retention', 'run', '--domain', 'cases', '--json']
+    const run = ['maintenance', 'run', 'retention', '--domain', 'cases', '--json']
     expect((await world.inProcess(run)).status).toBe(2)
     expect((await world.inProcess([...run, '--dry-run'])).json()).toMatchObject({ due: 2, expired: 0 })
     expect((await world.inProcess([...run, '--yes'])).json()).toMatchObject({ expired: 2, held: 1 })
     expect((await world.inProcess(['status', 'keep-5'])).stdout.toString()).toContain('deleted past its retention')
-    expect((await world.inProcess(['sweep', '--json'])).json()).toMatchObject({ objectsDeleted: 2, found: 0 })
+    expect((await world.inProcess(['maintenance', 'run', 'sweep', '--json'])).json()).toMatchObject({
+      objectsDeleted: 2,
+      found: 0,
+    })
     const opened = await world.sealfleet(['restore', 'keep-4', '-o', '-'])
     expect(opened.stdout.toString()).toBe('keep-4')
     expect((await world.inProcess(['status'])).stdout.toString()).toContain('0 (nothing lost)')
@@ -150,7 +153,7 @@ describe('holds, rm and retention', () => {
     [['holds', 'place', '--file', 'keep-1', '--reason', 'x', '--dry-run'], 1],
     [['holds', 'release', 'x', '--reason', 'x'], 2],
     [['holds', 'release', '00000000-0000-4000-8000-000000000000', '--reason', 'x'], 4],
-    [['retention', 'run', '--domain', 'nobody', '--yes'], 4],
+    [['maintenance', 'run', 'retention', '--domain', 'nobody', '--yes'], 4],
   ])('%o ends with status %i', async (args, status) => {
     expect((await world.inProcess([...args, '--json'])).status).toBe(status)
   })

@@ -113,7 +113,7 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
 
   test('the audit log proves what happened, each deed of this life in it', async () => {
     // What the auditor keeps elsewhere: the last checkpoint, made now.
-    await life.eventually('audit', 'checkpoint')
+    await life.eventually('maintenance', 'run', 'audit-checkpoint')
     await life.eventually('audit', 'verify', '--anchor', anchor())
     const log = (await life.sealfleet('audit', 'log', '--limit', '100000', '--json')).stdout.toString()
     for (const action of [
@@ -144,7 +144,7 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
 
   test('the new database takes over the queues and the bucket of the lost one', async () => {
     const shown = (await life.world.sealfleet(['fleet', 'show', '--json'])).json<{ bucket: { owner: string } }>()
-    expect(await life.refused('audit', 'checkpoint')).toMatchObject({ code: 'FLEET_MISMATCH' })
+    expect(await life.refused('maintenance', 'run', 'audit-checkpoint')).toMatchObject({ code: 'FLEET_MISMATCH' })
     await life.sealfleet('fleet', 'adopt', shown.bucket.owner, '--reason', 'the database was lost')
   })
 

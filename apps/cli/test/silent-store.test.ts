@@ -26,10 +26,10 @@ const env = (patience: string) => ({
 
 describe('a store that takes connections and never answers', () => {
   it.each([
-    [['sweep', '--dry-run']],
-    [['sweep', '--scan', '--dry-run']],
+    [['maintenance', 'run', 'sweep', '--dry-run']],
+    [['maintenance', 'run', 'sweep', '--scan', '--dry-run']],
     [['recover', '--dry-run', '--merge']],
-    [['scrub', 'run']],
+    [['maintenance', 'run', 'scrub']],
     [['audit', 'verify']],
     [['object', 'inspect', 's3://sealed/k']],
   ])('is given up by %o after two tries, with a word on standard error meanwhile', async (args) => {
@@ -47,7 +47,7 @@ describe('a store that takes connections and never answers', () => {
   })
 
   it('is not waited for by someone who stops the command', async () => {
-    const command = new Stoppable(world.start(['sweep', '--dry-run'], { env: env('3600000') }))
+    const command = new Stoppable(world.start(['maintenance', 'run', 'sweep', '--dry-run'], { env: env('3600000') }))
     await command.says('has not answered since')
     command.kill('SIGINT')
     const ran = await command.ended
@@ -57,7 +57,7 @@ describe('a store that takes connections and never answers', () => {
   it('that comes back is said to answer again, and the command is carried out', async () => {
     proxy.reset()
     proxy.inject('any', { kind: 'silence' }, { times: 1 })
-    const ran = await world.inProcess(['sweep', '--dry-run', '--json'], { env: env('16000') })
+    const ran = await world.inProcess(['maintenance', 'run', 'sweep', '--dry-run', '--json'], { env: env('16000') })
     expect(ran.status, ran.stdout.toString() + ran.stderr).toBe(0)
     expect(ran.json()).toMatchObject({ dryRun: true })
     expect(ran.stderr).toMatch(/has not answered since [^]*the store answers again/)

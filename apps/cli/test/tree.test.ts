@@ -1,10 +1,12 @@
 import type { Command } from 'commander'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
+import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { verbPath } from '../src/help/add-examples.js'
 import { EXAMPLES } from '../src/help/examples.js'
-import { createProgram } from '../src/program.js'
+import { RENAMED } from '../src/help/renamed.js'
+import { createProgram, run } from '../src/program.js'
 
 /**
  * Each verb is named here: anyone who adds one decides whether it changes something, and, if a person decides it, gives it a
@@ -13,8 +15,8 @@ import { createProgram } from '../src/program.js'
 const READING = [
   ...['status', 'list', 'trace', 'verify', 'doctor', 'doctor hsm', 'object inspect', 'object verify'],
   ...['keys list', 'keys check', 'keys destructions', 'domains list', 'domains show', 'holds list', 'retention list'],
-  ...['operators list', 'requests list', 'requests show', 'rekey status', 'hsm latches', 'dlq ls', 'dlq show'],
-  ...['queue status', 'audit verify', 'audit log', 'scrub status', 'fleet show'],
+  ...['operators list', 'requests list', 'requests show', 'rekey status', 'doctor pin list', 'dlq ls', 'dlq show'],
+  ...['queue status', 'audit verify', 'audit log', 'maintenance list', 'maintenance show', 'fleet show'],
 ]
 /** What a person decides, and answers for. */
 const DECIDED = [
@@ -29,14 +31,14 @@ const DECIDED = [
     'requests cancel',
   ],
   ...['holds place', 'holds release', 'rekey start', 'rekey pause', 'rekey resume', 'rekey cancel', 'rekey retry'],
-  ...['hsm unlatch', 'dlq replay', 'dlq discard', 'queue pause', 'queue resume', 'queue probe', 'audit adopt'],
+  ...['doctor pin reset', 'dlq replay', 'dlq discard', 'queue pause', 'queue resume', 'queue probe', 'audit adopt'],
   'fleet adopt',
 ]
 const CHANGING = [
   ...DECIDED,
   ...['enqueue', 'restore', 'object open', 'keys init', 'domains add', 'operators add', 'operators keygen'],
-  ...['requests sign', 'requests approve', 'retention run', 'rewrap', 'recover', 'reconcile', 'sweep'],
-  ...['audit checkpoint', 'scrub run'],
+  ...['requests sign', 'requests approve', 'rewrap', 'recover'],
+  ...['sweep', 'reconcile', 'scrub', 'retention', 'audit-checkpoint'].map((task) => `maintenance run ${task}`),
 ]
 
 interface Tree {
@@ -116,6 +118,29 @@ it('groups explain themselves, and the whole is ordered by headings', () => {
     ...['Options', 'Files', 'Keeping and deleting', 'Master keys', 'People', 'Proof', 'Running the fleet'],
     ...['When all else is lost', 'Help'],
   ])
+})
+
+describe.each(Object.entries(RENAMED))('the old name `%s`', (old, now) => {
+  it('is answered with the new one in one line, status 2, whatever follows it', async () => {
+    for (const more of [[], ['--help'], ['--dry-run', '--nonesuch']]) {
+      const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+      const status = await run([...old.split(' '), ...more], { stdout, stderr, env: {} } as never)
+      stdout.end()
+      stderr.end()
+      expect([status, (await stdout.toArray()).join(''), (await stderr.toArray()).join('')]).toEqual([
+        2,
+        '',
+        `sealfleet: USAGE: \`sealfleet ${old}\` is now \`sealfleet ${now}\`\n`,
+      ])
+    }
+  })
+
+  it('is no verb any more, and the new one is a verb or a group of verbs', () => {
+    expect([...verbs.keys()]).not.toContain(old)
+    const found = [...verbs.keys(), ...groups.map(verbPath)].filter((words) => `${now} `.startsWith(`${words} `))
+    // `maintenance show scrub`: the last word is an argument.
+    expect(found.some((words) => words.split(' ').length >= 2)).toBe(true)
+  })
 })
 
 /** A command line as a shell would split it; what is redirected is not ours. */

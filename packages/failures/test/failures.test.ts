@@ -110,7 +110,7 @@ describe('the runbook', () => {
 
   test('uses only commands that there are', () => {
     const verbs =
-      /^(enqueue|status|list|trace|restore|verify|object (inspect|open|verify)|keys (init|list|check|rotate|retire|destroy|destructions)|fleet (show|adopt)|domains (list|show|add|set)|holds (list|place|release)|retention (list|run)|rm|shred|rekey( (start|status|pause|resume|cancel|retry))?|dlq (ls|show|replay|discard)|hsm (latches|unlatch)|operators (list|add|revoke)|requests (list|show|sign|approve|cancel)|queue (status|pause|resume|probe)|reconcile|sweep|audit (verify|log|checkpoint|adopt)|scrub (status|run)|recover|rewrap|doctor)\b/
+      /^(enqueue|status|list|trace|restore|verify|object (inspect|open|verify)|keys (init|list|check|rotate|retire|destroy|destructions)|fleet (show|adopt)|domains (list|show|add|set)|holds (list|place|release)|retention list|rm|shred|rekey( (start|status|pause|resume|cancel|retry))?|dlq (ls|show|replay|discard)|operators (list|add|revoke)|requests (list|show|sign|approve|cancel)|queue (status|pause|resume|probe)|maintenance (list|show (sweep|scrub)|run (sweep|reconcile|scrub|retention|audit-checkpoint))|audit (verify|log|adopt)|recover|rewrap|doctor( (hsm|pin (list|reset)))?)\b/
     const commands = [
       ...`${runbook}\n${Object.values(FAILURES)
         .map(({ fix }) => fix)

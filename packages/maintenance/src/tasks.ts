@@ -2,9 +2,24 @@ import { finishTask, renewTask, startTask } from '@sealfleet/records/upkeep'
 import type { Records } from '@sealfleet/records'
 import { setTimeout } from 'node:timers/promises'
 
+/** Every recurring task by the name that it has in the records, and what it does. */
+export const RECURRING = {
+  'audit-chain': 'chains new rows of the audit log',
+  'audit-checkpoint': 'signs the head of the chain and copies it to the store',
+  destroy: 'destroys master keys whose wait is over, with proof',
+  reconcile: 'gives files whose job was lost a new one',
+  'reconcile-all': 'does the same for every open file, and checks that every file is accounted for',
+  retention: 'counts, or deletes, files past their retention',
+  scan: 'compares the whole listing of the bucket with the records',
+  scrub: 'verifies stored objects in turn, at a set rate',
+  sweep: 'deletes what dead attempts left in the store',
+} as const satisfies Readonly<Record<string, string>>
+
+export type RecurringName = keyof typeof RECURRING
+
 /** A recurring task of maintenance, run in one process of the fleet at a time. */
-export interface Task {
-  readonly name: string
+export interface Task<Name extends string = string> {
+  readonly name: Name
   readonly everySeconds: number
   /** Runs once. The result is kept in the records; `found` is set when it needs attention. */
   run(signal: AbortSignal): Promise<{ readonly report: unknown; readonly found: boolean }>

@@ -1,7 +1,7 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
 import { classify } from '@sealfleet/failures'
 import { AuditError, chainAudit, checkpointAudit, type CheckpointReport } from '@sealfleet/audit'
-import type { Task } from '@sealfleet/maintenance'
+import type { RecurringName, Task } from '@sealfleet/maintenance'
 import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
 
 import type { TaskPorts } from './task-ports.js'
@@ -15,8 +15,8 @@ type AuditTaskPorts = Pick<TaskPorts, 'records' | 'store' | 'hsm' | 'metrics' | 
 export function auditTasks(
   { records, store, hsm, metrics, log }: AuditTaskPorts,
   config: Pick<MaintenanceConfig, 'auditChainSeconds' | 'auditCheckpointSeconds'>,
-): readonly Task[] {
-  const chain: Task = {
+): readonly Task<RecurringName>[] {
+  const chain: Task<RecurringName> = {
     name: 'audit-chain',
     everySeconds: config.auditChainSeconds,
     run: async (signal) => {
@@ -27,7 +27,7 @@ export function auditTasks(
     },
   }
   if (hsm === undefined) return [chain]
-  const checkpoint: Task = {
+  const checkpoint: Task<RecurringName> = {
     name: 'audit-checkpoint',
     everySeconds: config.auditCheckpointSeconds,
     run: async (signal) => {

@@ -2,7 +2,7 @@ import type { MaintenanceConfig } from '@sealfleet/config'
 import { allTokens } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
 import { carryOutDue } from '@sealfleet/keys'
-import type { Task } from '@sealfleet/maintenance'
+import type { RecurringName, Task } from '@sealfleet/maintenance'
 import { fleetPinLockout } from '@sealfleet/records/keys'
 
 import type { MaintenanceHsm } from '../hsm.js'
@@ -16,7 +16,7 @@ export function destroyTask(
   { records, store, actor }: Pick<TaskPorts, 'records' | 'store' | 'actor'>,
   { pool, tokens }: MaintenanceHsm,
   { destroySeconds }: MaintenanceConfig,
-): Task {
+): Task<RecurringName> {
   const house = allTokens(tokens, pool, { latch: fleetPinLockout(records, actor) })
   return {
     name: 'destroy',

@@ -1,5 +1,5 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
-import { expire, isUnbalanced, reconcile, scan, sweep, type Task } from '@sealfleet/maintenance'
+import { expire, isUnbalanced, reconcile, scan, sweep, type RecurringName, type Task } from '@sealfleet/maintenance'
 
 import { auditTasks } from './audit.js'
 import { destroyTask } from './destroy.js'
@@ -12,7 +12,7 @@ const IDLE_S = 60
 const FULL_EVERY = 15
 
 /** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
-export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig): readonly Task[] {
+export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig): readonly Task<RecurringName>[] {
   const { records, store, jobs, actor, hsm } = taskPorts
   const ports = { records, store, jobs }
   const sweeping = (signal: AbortSignal) => ({

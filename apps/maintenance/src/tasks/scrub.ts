@@ -1,6 +1,6 @@
 import type { MaintenanceConfig } from '@sealfleet/config'
 import { classify } from '@sealfleet/failures'
-import { scrub, type Task } from '@sealfleet/maintenance'
+import { scrub, type RecurringName, type Task } from '@sealfleet/maintenance'
 
 import type { TaskPorts } from './task-ports.js'
 
@@ -13,7 +13,7 @@ const MIB = 2 ** 20
 export function scrubTasks(
   { records, store, hsm, log }: Pick<TaskPorts, 'records' | 'store' | 'hsm' | 'log'>,
   { scrubMibPerSecond, scrubEveryDays }: Pick<MaintenanceConfig, 'scrubMibPerSecond' | 'scrubEveryDays'>,
-): readonly Task[] {
+): readonly Task<RecurringName>[] {
   if (scrubMibPerSecond === undefined || hsm === undefined) return []
   return [
     {

@@ -120,8 +120,8 @@ export class AdminConnection {
       const outcome = await this.#latch.guard(id, () => this.#login())
       if (outcome === 'latched') this.#kill(pinLatched(this.#token))
     } catch (cause) {
-      const fix = 'Bring back the database that holds the PIN latch: no one logs in without it.'
-      this.#kill(new HsmError('HSM_UNAVAILABLE', 'the PIN latch is out of reach', { cause, fix }))
+      const fix = 'Bring back the database that holds the PIN lockouts: no one logs in without it.'
+      this.#kill(new HsmError('HSM_UNAVAILABLE', 'the record of PIN lockouts is out of reach', { cause, fix }))
     }
   }
 

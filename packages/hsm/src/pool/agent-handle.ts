@@ -260,8 +260,11 @@ export class AgentHandle {
       if (outcome === 'rejected') this.#options.emit({ type: 'latched', serial, pinId })
       if (outcome === 'latched') this.end('failed-start', pinLatched(token))
     } catch (cause) {
-      const fix = 'Bring back the database that holds the PIN latch: no one logs in without it.'
-      this.end('failed-start', new HsmError('HSM_UNAVAILABLE', 'the PIN latch is out of reach', { cause, fix }))
+      const fix = 'Bring back the database that holds the PIN lockouts: no one logs in without it.'
+      this.end(
+        'failed-start',
+        new HsmError('HSM_UNAVAILABLE', 'the record of PIN lockouts is out of reach', { cause, fix }),
+      )
     }
   }
 

@@ -65,7 +65,7 @@ export function loginFailure(ckr: number, fn: string | undefined, rejected = fal
   return new HsmError('HSM_ACCESS_DENIED', 'the token rejected the PIN; it is not tried again', {
     ckr,
     fn,
-    fix: 'Correct the PIN and give it a new pin id (or unlatch the old one), so that no further wrong attempt locks the token.',
+    fix: 'Correct the PIN and give it a new pin id (or reset the lockout of the old one: `sealfleet doctor pin reset`), so that no further wrong attempt locks the token.',
   })
 }
 
@@ -73,14 +73,18 @@ export function pinLocked(): HsmError {
   return new HsmError('HSM_ACCESS_DENIED', "the token's user PIN is locked", {
     ckr: CKR.PIN_LOCKED,
     fn: 'C_Login',
-    fix: 'Have the security officer reset the user PIN (C_InitPIN), then unlatch it here.',
+    fix: 'Have the security officer reset the user PIN (C_InitPIN), then reset the lockout: `sealfleet doctor pin reset`.',
   })
 }
 
 export function pinLatched(token: TokenOptions): HsmError {
-  return new HsmError('HSM_ACCESS_DENIED', `the PIN "${token.pinId ?? 'default'}" was rejected before and is latched`, {
-    fix: 'Correct the PIN, then give it a new pin id or unlatch the old one; nothing logs in until then.',
-  })
+  return new HsmError(
+    'HSM_ACCESS_DENIED',
+    `the PIN "${token.pinId ?? 'default'}" was rejected before and is locked out`,
+    {
+      fix: 'Correct the PIN, then give it a new pin id or reset the old one (`sealfleet doctor pin reset`); nothing logs in until then.',
+    },
+  )
 }
 
 export function pinFinalTry(): HsmError {

@@ -99,7 +99,7 @@ export function assertNotNeeded(key: KeyRow, needs: KeyNeeds, shred: number | nu
 
 function waysOut(key: KeyRow, { database: { attempts, superseded }, store }: KeyNeeds): string {
   const grace =
-    'objects that were sealed again go by `sealfleet sweep`, or with maintenance, SEALFLEET_SUPERSEDED_GRACE_SECONDS after that'
+    'objects that were sealed again go by `sealfleet maintenance run sweep`, or with maintenance, SEALFLEET_SUPERSEDED_GRACE_SECONDS after that'
   if (attempts > 0 && attempts === superseded && store.beyondRecords === 0) return `wait: ${grace}`
   const away =
     key.role === 'kek'

@@ -1,16 +1,13 @@
-import { assertSignable, AuditError, chainAudit, checkpointAudit } from '@sealfleet/audit'
-import { appendAudit, auditBacklog, searchAudit } from '@sealfleet/records/audit'
+import { searchAudit } from '@sealfleet/records/audit'
 import type { AuditRow } from '@sealfleet/records'
 import type { Command } from 'commander'
 import { usageError } from '../../cli-error.js'
 import type { CommandContext, CommonOptions } from '../../context.js'
-import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { createCounter } from '../../output/counter.js'
 import { printable } from '../../output/printable.js'
 import { toJson } from '../../output/printer.js'
 import { table } from '../../output/table.js'
 import { humanTime } from '../../output/units.js'
-import { openAuditPorts } from '../../services/audit.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
 import { auditAdoptVerb } from './adopt.js'
@@ -27,7 +24,7 @@ interface LogOptions extends CommonOptions {
 export function auditVerbs(program: Command, runner: Runner): void {
   const audit = program
     .command('audit')
-    .description('read, sign and verify the audit log: who did what, and the proof that it is unchanged')
+    .description('read and verify the audit log: who did what, and the proof that it is unchanged')
   auditVerifyVerb(audit, runner)
 
   const log = audit
@@ -45,17 +42,6 @@ export function auditVerbs(program: Command, runner: Runner): void {
 where the log is long.`,
     )
   perform<LogOptions>(commonOptions(log, { changes: false }), runner, logAction)
-
-  const checkpoint = audit
-    .command('checkpoint')
-    .description('chain the log and sign its head now; prints the line that an auditor keeps')
-    .addHelpText(
-      'after',
-      `
-Maintenance does this by itself every SEALFLEET_AUDIT_CHECKPOINT_SECONDS. The line NO:SHA256 is what \`audit verify --expect\`
-takes: keep it out of reach of anyone who can write to the database or the store. Needs the audit key in the HSM.`,
-    )
-  perform<CommonOptions>(commonOptions(checkpoint, { changes: true }), runner, checkpointAction)
 
   auditAdoptVerb(audit, runner)
 }
@@ -99,42 +85,4 @@ function timeOf(text: string): Date {
   if (Number.isNaN(at.getTime()))
     throw usageError(`--since ${printable(text)} is neither a time (2026-11-28T12:00Z) nor an age (6h)`)
   return at
-}
-
-async function checkpointAction(
-  context: CommandContext,
-  _args: readonly string[],
-  o: CommonOptions,
-): Promise<ExitStatus> {
-  const ports = await openAuditPorts(context, { access: 'read-write' })
-  const { records } = ports
-  const { signal } = context
-  if (o.dryRun === true) {
-    await assertSignable(ports, { signal })
-    const waiting = await auditBacklog(records)
-    await context.print.document({ dryRun: true, waiting })
-    await context.print.text(`${waiting.rows} rows would be chained and signed`)
-    return EXIT.done
-  }
-  await appendAudit(records, {
-    actor: `cli:${context.io.user}`,
-    action: 'audit.checkpoint',
-    subjectKind: 'audit',
-    subjectId: 'checkpoint',
-  })
-  const chained = await chainAudit(records, { signal })
-  const report = await checkpointAudit(ports, { signal })
-  const { made, differing } = report
-  if (differing.length > 0)
-    throw new AuditError(
-      'AUDIT_BROKEN',
-      `the store holds something else in the place of checkpoint ${differing.join(', ')}`,
-    )
-  await context.print.document({ dryRun: false, chained, ...report })
-  await context.print.text(made === null ? 'nothing to sign: the chain has not grown' : `${made.no}:${made.sha256}`)
-  if (chained.waiting.rows > 0)
-    await context.print.note(
-      `${chained.waiting.rows} rows wait for open transactions: the next checkpoint includes them`,
-    )
-  return EXIT.done
 }

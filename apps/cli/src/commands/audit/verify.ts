@@ -35,7 +35,7 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
     .option('--anchor <file>', 'compare with what the last verification wrote to this file; rewritten after a success')
     .option(
       '--expect <NO:SHA256...>',
-      'compare with checkpoints that were written down (`audit checkpoint` prints them)',
+      'compare with checkpoints that were written down (`maintenance run audit-checkpoint` prints them)',
     )
     .addOption(
       wholeNumber(
@@ -79,7 +79,9 @@ async function verifyAction(context: CommandContext, _args: readonly string[], o
   await context.print.document(report)
   await context.print.text(pairs(lines(report)))
   if (file !== undefined && report.head === null)
-    await context.print.note(`${printable(file)} was not written: nothing is signed yet (sealfleet audit checkpoint)`)
+    await context.print.note(
+      `${printable(file)} was not written: nothing is signed yet (sealfleet maintenance run audit-checkpoint)`,
+    )
   for (const no of report.adopted) await context.print.text(`gap: checkpoint ${no} is in the store alone (adopted)`)
   if (report.found === 0) return EXIT.done
   const rows = report.findings.map(({ code, subject, message }) => [code, subject, message])
@@ -100,7 +102,9 @@ function lines(report: AuditReport): [string, string][] {
     ['keys compared', String(report.keys)],
     [
       'last checkpoint',
-      head === null ? 'none: nothing is signed (sealfleet audit checkpoint)' : `${head.no}:${head.sha256}`,
+      head === null
+        ? 'none: nothing is signed (sealfleet maintenance run audit-checkpoint)'
+        : `${head.no}:${head.sha256}`,
     ],
     ['findings', String(report.found)],
   ]

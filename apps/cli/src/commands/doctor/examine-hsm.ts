@@ -17,8 +17,8 @@ import { useOnce } from './trial.js'
 export interface Examination {
   readonly findings: readonly Finding[]
   readonly token?: TokenReport & { readonly profile: string | null; readonly notes: readonly string[] }
-  /** The fleet's latch for this PIN; null: none. */
-  readonly latch?: PinLockoutRow | null
+  /** What the fleet knows of this PIN; null: nothing. */
+  readonly pin?: PinLockoutRow | null
   readonly pool?: { readonly health: PoolHealth; readonly stats: PoolStats; readonly figures: PoolFigures }
 }
 
@@ -35,7 +35,7 @@ export async function examineHsm(
     admin = await openAdmin(config, latch)
     context.defer(() => admin.close())
   } catch (error) {
-    return { findings: [failed('login', error, 'hsm'), ...latchFinding(latch, records)], ...latchOf(latch, records) }
+    return { findings: [failed('login', error, 'hsm'), ...pinFinding(latch, records)], ...pinOf(latch, records) }
   }
   const loginMs = performance.now() - began
   const report = await admin.tokenInfo()
@@ -44,19 +44,19 @@ export async function examineHsm(
   const findings = [
     ...tokenFindings(report, profile?.title),
     { ...ok('login', `as the user, PIN "${config.hsm.pinId}", ${report.pin}`), ms: loginMs },
-    ...latchFinding(latch, records),
+    ...pinFinding(latch, records),
   ]
   if (records === undefined) {
     return {
       findings: [...findings, skipped('keys', 'the records are out of reach')],
       token,
-      ...latchOf(latch, records),
+      ...pinOf(latch, records),
     }
   }
   findings.push(...(await nonceFindings(records, report)))
   const sound = await keyFindings(admin, records, findings)
   const pool = await poolFindings(context, config, latch, sound, findings)
-  return { findings, token, ...latchOf(latch, records), ...(pool === undefined ? {} : { pool }) }
+  return { findings, token, ...pinOf(latch, records), ...(pool === undefined ? {} : { pool }) }
 }
 
 function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport, vendor?: string): Finding[] {
@@ -75,22 +75,22 @@ function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport
   ]
 }
 
-function latchOf(latch: ReadOnlyPinLockout, records: Records | undefined): Pick<Examination, 'latch'> {
-  return records === undefined || latch.seen === undefined ? {} : { latch: latch.known ?? null }
+function pinOf(latch: ReadOnlyPinLockout, records: Records | undefined): Pick<Examination, 'pin'> {
+  return records === undefined || latch.seen === undefined ? {} : { pin: latch.known ?? null }
 }
 
-function latchFinding({ seen, known }: ReadOnlyPinLockout, records: Records | undefined): Finding[] {
+function pinFinding({ seen, known }: ReadOnlyPinLockout, records: Records | undefined): Finding[] {
   if (seen === undefined) return []
-  if (records === undefined) return [skipped('latch', 'the records are out of reach')]
+  if (records === undefined) return [skipped('PIN lockout', 'the records are out of reach')]
   const name = `PIN "${seen.pinId}" of ${seen.serial}`
-  if (known === undefined) return [ok('latch', `${name}: not tried by a worker yet`)]
+  if (known === undefined) return [ok('PIN lockout', `${name}: not tried by a worker yet`)]
   const when = `${known.setAt.toISOString()} by ${known.setBy}`
-  if (known.state === 'proven') return [ok('latch', `${name}: proven ${when}`)]
+  if (known.state === 'proven') return [ok('PIN lockout', `${name}: proven ${when}`)]
   const error = new CliError('HSM_ACCESS_DENIED', `${name}: rejected ${when}; the fleet does not try it again`, {
     exitStatus: statusOfCode('HSM_ACCESS_DENIED'),
-    fix: `correct the PIN, then: sealfleet hsm unlatch ${seen.serial} ${seen.pinId} --reason TEXT`,
+    fix: `correct the PIN, then: sealfleet doctor pin reset ${seen.serial} ${seen.pinId} --reason TEXT`,
   })
-  return [failed('latch', error)]
+  return [failed('PIN lockout', error)]
 }
 
 /** Detached nonces need AES-GCM in the token. */

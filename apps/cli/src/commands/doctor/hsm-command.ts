@@ -12,7 +12,7 @@ export function doctorHsmVerb(doctor: Command, runner: Runner): void {
   const verb = doctor
     .command('hsm')
     .description(
-      'examine the token: module, mechanisms, limits, sessions, login, PIN latch; compare and use every registered key',
+      'examine the token: module, mechanisms, limits, sessions, login, PIN lockout; compare and use every registered key',
     )
     .addHelpText(
       'after',
@@ -20,7 +20,7 @@ export function doctorHsmVerb(doctor: Command, runner: Runner): void {
 Nothing is changed. Each key version is used once; what it derives is wiped and never shown. Below the table are the
 figures of this run, the same as a worker's metrics: times by operation and key role, sessions, waiters, errors, hung calls,
 restarts, logins, breaker, age of the last probe, and the check values on every token. A PIN that the token rejects is tried
-once; one that the fleet has latched is not tried. Exit status: 0 all is well; 5 a key is missing or wrong; 6 the token, its
+once; one that the fleet has locked out is not tried. Exit status: 0 all is well; 5 a key is missing or wrong; 6 the token, its
 login or the database that knows the keys is out of reach; 1 several of these.`,
     )
   perform<CommonOptions>(commonOptions(verb, { changes: false }), runner, action)

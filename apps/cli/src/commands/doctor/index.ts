@@ -10,6 +10,7 @@ import { checkDatabase, checkRedis, checkRoots, checkStore, type DatabaseFinding
 import type { ExitStatus } from '../../exit-status.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 import { doctorHsmVerb } from './hsm-command.js'
+import { doctorPinVerbs } from './pin.js'
 
 export function doctorVerb(program: Command, runner: Runner): void {
   const doctor = program
@@ -19,10 +20,12 @@ export function doctorVerb(program: Command, runner: Runner): void {
       'after',
       `
 S3 is tried out with small objects below .sealfleet-probe/ and default/.sealfleet-probe/, which are removed again. Nothing else is changed.
-Without a part, everything is checked. \`doctor hsm\` examines only the token and its keys, in detail.`,
+Without a part, everything is checked. \`doctor hsm\` examines only the token and its keys, in detail; \`doctor pin\` lists and
+resets PIN lockouts.`,
     )
   perform<CommonOptions>(commonOptions(doctor, { changes: false }), runner, doctorAction)
   doctorHsmVerb(doctor, runner)
+  doctorPinVerbs(doctor, runner)
 }
 
 async function doctorAction(context: CommandContext): Promise<ExitStatus> {

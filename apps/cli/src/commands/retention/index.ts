@@ -1,4 +1,3 @@
-import { expire } from '@sealfleet/maintenance'
 import {
   countPastRetention,
   listPastRetention,
@@ -9,10 +8,8 @@ import type { Records } from '@sealfleet/records'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { daysText } from '../domains/days.js'
-import { createCounter } from '../../output/counter.js'
 import { table } from '../../output/table.js'
-import { count, humanSize, humanTime } from '../../output/units.js'
-import { confirm } from '../../input/confirm.js'
+import { humanSize, humanTime } from '../../output/units.js'
 import { findDomain } from '../../input/domains.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
@@ -22,15 +19,10 @@ interface ListOptions extends CommonOptions {
   readonly limit: number
 }
 
-interface RunOptions extends CommonOptions {
-  readonly domain?: string
-  readonly yes?: boolean
-}
-
 export function retentionVerbs(program: Command, runner: Runner): void {
   const retention = program
     .command('retention')
-    .description('list and delete files that are past the retention of their key domain')
+    .description('list files that are past the retention of their key domain')
 
   const list = retention
     .command('list')
@@ -38,20 +30,6 @@ export function retentionVerbs(program: Command, runner: Runner): void {
     .option('--domain <id|name>', 'only this domain')
     .addOption(wholeNumber('--limit <n>', 'at most this many files of each domain (0 to 1000)', 0, 1000).default(20))
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
-
-  const run = retention
-    .command('run')
-    .description('delete files past their retention that are under no hold')
-    .option('--domain <id|name>', 'only this domain')
-    .option('-y, --yes', 'do not ask')
-    .addHelpText(
-      'after',
-      `
-Files become DELETED in batches, each with a row in the audit log; their records stay, and say when and by whom. The next
-sweep deletes every version of their objects (\`sealfleet sweep\`, or maintenance). Maintenance does the same by itself where
-SEALFLEET_RETENTION_DELETE=true. Stopped midway, the same command continues.`,
-    )
-  perform<RunOptions>(commonOptions(run, { changes: true }), runner, runAction)
 }
 
 async function listAction(context: CommandContext, _args: readonly string[], o: ListOptions): Promise<void> {
@@ -92,7 +70,8 @@ async function filesOf(records: Records, { domain, due, held }: PastRetention, l
   return { dueFiles, heldFiles }
 }
 
-function domainTable(domains: readonly PastRetention[]): string {
+/** What is past its retention, a line a domain. */
+export function domainTable(domains: readonly PastRetention[]): string {
   const right = (title: string) => ({ title, align: 'right' }) as const
   const columns = [
     { title: 'DOMAIN' },
@@ -122,38 +101,4 @@ function fileTable(files: readonly ExpiredFile[]): string {
     `${source.root}:${source.path}`,
   ])
   return table(columns, rows)
-}
-
-async function runAction(context: CommandContext, _args: readonly string[], o: RunOptions): Promise<void> {
-  const records = await openDatabase(context, context.settings.load(['database']))
-  const domain = o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id
-  if (o.dryRun !== true && o.yes !== true) {
-    const domains = await countPastRetention(records, domain)
-    const due = domains.reduce((sum, one) => sum + one.due, 0)
-    if (due > 0) {
-      await context.print.note(domainTable(domains))
-      await confirm(context, `delete ${due}`)
-    }
-  }
-  const counter = createCounter(context.io, { noun: 'files deleted', quiet: context.print.json })
-  try {
-    const report = await expire(
-      { records },
-      {
-        domain,
-        dryRun: o.dryRun,
-        actor: `cli:${context.io.user}`,
-        signal: context.signal,
-        onProgress: (expired) => counter.update(expired),
-      },
-    )
-    counter.stop()
-    await context.print.document(report)
-    const done =
-      o.dryRun === true ? `${count(report.due, 'file')} would be deleted` : `${count(report.expired, 'file')} deleted`
-    await context.print.text(`${done}, ${report.held} kept by holds`)
-    if (report.expired > 0) await context.print.note('their objects go with the next sweep: sealfleet sweep')
-  } finally {
-    counter.stop()
-  }
 }

@@ -15,8 +15,8 @@ interface ReconcileOptions extends CommonOptions {
   readonly idle: number
 }
 
-export function reconcileVerb(program: Command, runner: Runner): void {
-  const verb = program
+export function reconcileVerb(run: Command, runner: Runner): void {
+  const verb = run
     .command('reconcile')
     .description('compare Postgres with the queue, replace lost jobs, and check that every file is accounted for')
     .addOption(

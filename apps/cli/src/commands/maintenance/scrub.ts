@@ -1,13 +1,13 @@
 import { classify } from '@sealfleet/failures'
 import { scrub } from '@sealfleet/maintenance'
 import { appendAudit } from '@sealfleet/records/audit'
-import { listScrubs, scrubBacklog, type ScrubRow } from '@sealfleet/records/upkeep'
+import { scrubBacklog, type ScrubRow } from '@sealfleet/records/upkeep'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { createCounter } from '../../output/counter.js'
 import { table } from '../../output/table.js'
-import { count, humanSize, humanTime } from '../../output/units.js'
+import { count, humanSize } from '../../output/units.js'
 import { fleetLatch, openPool } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
 import { openObjectStore } from '../../services/store.js'
@@ -17,15 +17,10 @@ interface RunOptions extends CommonOptions {
   readonly rate?: number
 }
 
-export function scrubVerbs(program: Command, runner: Runner): void {
-  const verb = program.command('scrub').description('verify every stored object in turn, to find silent damage')
-
-  const status = verb.command('status').description('show the passes over the store: progress and findings')
-  perform<CommonOptions>(commonOptions(status, { changes: false }), runner, statusAction)
-
-  const run = verb
-    .command('run')
-    .description('continue the current pass, or start one now')
+export function scrubVerb(tasks: Command, runner: Runner): void {
+  const run = tasks
+    .command('scrub')
+    .description('verify every stored object in turn: continues the current pass, or starts one now')
     .addOption(wholeNumber('--rate <mib>', 'MiB per second (default: unlimited)', 1, 100_000))
     .addHelpText(
       'after',
@@ -35,32 +30,6 @@ master keys (and, for detached nonces, KEKs). Maintenance does the same by itsel
 each SEALFLEET_SCRUB_EVERY_DAYS. Exit status 3: an object did not verify (docs/RUNBOOK.md, by its code).`,
     )
   perform<RunOptions>(commonOptions(run, { changes: true }), runner, runAction)
-}
-
-async function statusAction(context: CommandContext): Promise<void> {
-  const records = await openDatabase(context, context.settings.load(['database']))
-  const passes = await listScrubs(records)
-  const open = passes.find(({ finishedAt }) => finishedAt === null)
-  const left = open === undefined ? null : await scrubBacklog(records, open.startedAt, open.id)
-  await context.print.document({ passes, left })
-  if (passes.length === 0) return context.print.text('no pass yet')
-  const columns = [
-    { title: 'BEGUN' },
-    { title: 'ENDED' },
-    { title: 'OBJECTS' },
-    { title: 'BYTES' },
-    { title: 'FAILED' },
-  ]
-  const rows = passes.map((pass) => [
-    humanTime(pass.startedAt),
-    pass.finishedAt === null ? 'under way' : humanTime(pass.finishedAt),
-    String(pass.objects),
-    humanSize(pass.bytes),
-    String(pass.failed),
-  ])
-  await context.print.text(table(columns, rows))
-  if (left !== null) await context.print.text(`left: ${count(left.objects, 'object')}, ${humanSize(left.bytes)}`)
-  for (const pass of passes.slice(0, 1)) await tellFindings(context, pass)
 }
 
 async function runAction(context: CommandContext, _args: readonly string[], o: RunOptions): Promise<ExitStatus> {
@@ -96,7 +65,8 @@ async function runAction(context: CommandContext, _args: readonly string[], o: R
   }
 }
 
-async function tellFindings(context: CommandContext, { findings }: ScrubRow): Promise<void> {
+/** The findings of a pass, if it has any. */
+export async function tellFindings(context: CommandContext, { findings }: ScrubRow): Promise<void> {
   if (findings.length === 0) return
   const rows = findings.map(({ code, fileId, attemptId }) => [code, fileId, attemptId])
   await context.print.text(table([{ title: 'FAILED' }, { title: 'FILE' }, { title: 'ATTEMPT' }], rows))

@@ -10,24 +10,22 @@ import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 import { printable } from '../../output/printable.js'
 
-interface UnlatchOptions extends CommonOptions {
+interface ResetOptions extends CommonOptions {
   readonly reason?: string
 }
 
-export function hsmVerbs(program: Command, runner: Runner): void {
-  const hsm = program
-    .command('hsm')
-    .description('list and lift PIN lock-outs of the fleet (a PIN itself is never stored)')
+export function doctorPinVerbs(doctor: Command, runner: Runner): void {
+  const pin = doctor
+    .command('pin')
+    .description('list PIN lockouts of the fleet, and reset one (a PIN itself is never stored)')
 
-  const latches = hsm
-    .command('latches')
-    .description('list PINs by name: proven by a login, or rejected and not tried again')
-  perform<CommonOptions>(commonOptions(latches, { changes: false }), runner, latchesAction)
+  const list = pin.command('list').description('list PINs by name: proven by a login, or rejected and not tried again')
+  perform<CommonOptions>(commonOptions(list, { changes: false }), runner, listAction)
 
-  const unlatch = hsm
-    .command('unlatch')
+  const reset = pin
+    .command('reset')
     .description('let workers log in again with a PIN that was rejected; check the PIN first')
-    .argument('<serial>', 'the token’s serial number, see `hsm latches`')
+    .argument('<serial>', 'the token’s serial number, see `doctor pin list`')
     .argument('[pin-id]', 'the PIN’s name (SEALFLEET_PKCS11_PIN_ID)', 'default')
     .requiredOption('--reason <text>', 'what was done about the PIN, for the audit log')
     .addHelpText(
@@ -35,15 +33,15 @@ export function hsmVerbs(program: Command, runner: Runner): void {
       `
 Most tokens lock after a few wrong PINs. The next worker tries the PIN once, alone, and the fleet follows if it is right.`,
     )
-  perform<UnlatchOptions>(commonOptions(unlatch, { changes: true }), runner, unlatchAction)
+  perform<ResetOptions>(commonOptions(reset, { changes: true }), runner, resetAction)
 }
 
-async function latchesAction(context: CommandContext): Promise<void> {
+async function listAction(context: CommandContext): Promise<void> {
   const records = await openDatabase(context, context.settings.load(['database']))
-  const latches = await listPinLockouts(records)
-  await context.print.document({ latches })
+  const lockouts = await listPinLockouts(records)
+  await context.print.document({ lockouts })
   const columns = ['SERIAL', 'PIN', 'STATE', 'ANSWER', 'SET BY', 'SINCE'].map((title) => ({ title }))
-  const rows = latches.map((one) => [
+  const rows = lockouts.map((one) => [
     one.tokenSerial,
     one.pinId,
     one.state,
@@ -60,10 +58,10 @@ function answer({ ckr }: PinLockoutRow): string {
   return ckr === null ? '-' : `0x${ckr.toString(16)}`
 }
 
-async function unlatchAction(
+async function resetAction(
   context: CommandContext,
   [tokenSerial = '', pinId = 'default']: readonly string[],
-  o: UnlatchOptions,
+  o: ResetOptions,
 ): Promise<void> {
   const reason = requireReason(o.reason, { fix: 'say in a sentence what was done about the PIN' })
   const records = await openDatabase(context, context.settings.load(['database']))
@@ -73,23 +71,23 @@ async function unlatchAction(
     throw missingError(
       'NOT_FOUND',
       `no PIN "${printable(pinId)}" of a token ${printable(tokenSerial)} is known`,
-      'see `sealfleet hsm latches`',
+      'see `sealfleet doctor pin list`',
     )
   }
-  const lifted = await records.transaction(async (tx) => {
-    const latch = (await getPinLockout(tx, name)) ?? known
-    if (latch.state !== 'rejected') return false
+  const reset = await records.transaction(async (tx) => {
+    const lockout = (await getPinLockout(tx, name)) ?? known
+    if (lockout.state !== 'rejected') return false
     if (o.dryRun === true) return true
     if (!(await clearPinLockout(tx, name))) return false
     const subject = { subjectKind: 'hsm-pin', subjectId: `${tokenSerial}/${pinId}` }
-    const detail = { reason, rejectedFor: latch.setBy, rejectedAt: latch.setAt }
+    const detail = { reason, rejectedFor: lockout.setBy, rejectedAt: lockout.setAt }
     await appendAudit(tx, { actor: `cli:${context.io.user}`, action: 'hsm.unlatch', ...subject, detail })
     return true
   })
-  await context.print.document({ tokenSerial, pinId, lifted, dryRun: o.dryRun === true })
-  if (!lifted)
-    return await context.print.text(`the PIN "${printable(pinId)}" of ${printable(tokenSerial)} is not latched`)
+  await context.print.document({ tokenSerial, pinId, reset, dryRun: o.dryRun === true })
+  if (!reset)
+    return await context.print.text(`the PIN "${printable(pinId)}" of ${printable(tokenSerial)} is not locked out`)
   await context.print.text(
-    `the PIN "${printable(pinId)}" of ${printable(tokenSerial)} ${o.dryRun === true ? 'would be' : 'is'} unlatched`,
+    `the PIN "${printable(pinId)}" of ${printable(tokenSerial)} ${o.dryRun === true ? 'would be tried' : 'is tried'} again by the next login`,
   )
 }

@@ -14,8 +14,8 @@ interface SweepVerbOptions extends CommonOptions {
   readonly grace?: number
 }
 
-export function sweepVerb(program: Command, runner: Runner): void {
-  const verb = program
+export function sweepVerb(run: Command, runner: Runner): void {
+  const verb = run
     .command('sweep')
     .description('delete what dead attempts left in the store; never a file’s only copy')
     .option(
