@@ -26,9 +26,8 @@ const step = (args) => {
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) process.exit(1)
 }
-if (name === 'memory' || name === 'takeover') {
-  step([join(root, 'tools', 'prisma-generate.mjs')])
-  step([compiler, '-b', 'apps/worker', 'packages/testkit'])
+if (name !== 'seal') {
+  step([join(root, 'tools', 'build.mjs')])
 } else {
   step([compiler, '-b', 'packages/format'])
 }

@@ -10,7 +10,7 @@ import { openSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openKeyAdmin } from '@sealfleet/hsm'
 import { openIngestClient, waitForFiles } from '@sealfleet/queue'
-import { migrate, openRecords } from '@sealfleet/records'
+import { openRecords } from '@sealfleet/records'
 import { ensureDomain } from '@sealfleet/records/fleet'
 import { registerMasterKey, activateMasterKey } from '@sealfleet/records/keys'
 import { acceptFiles, getFile } from '@sealfleet/records/files'
@@ -42,16 +42,15 @@ export class Closers {
   }
 }
 
-/** @param {Closers} closers */
-export async function openWorld(closers) {
-  const state = await startServices({ home: testHome, names: ['redis', 'postgres'] })
+/** @param {Closers} closers @param {string[]} stores services beside Redis and Postgres */
+export async function openWorld(closers, stores = []) {
+  const state = await startServices({ home: testHome, names: ['redis', 'postgres', ...stores] })
   Object.assign(process.env, await testEnvironment(testHome, state))
   const folder = closers.own(await tempDir()).path
   const root = join(folder, 'in')
   await mkdir(root)
   const database = closers.own(await freshDatabase())
   const token = closers.own(await freshToken())
-  await migrate(database.url)
   const connection = closers.own(await openRecords(database.url))
   await makeKeys(connection, token)
   const prefix = freshPrefix()
@@ -182,7 +181,7 @@ export async function startWorker(closers, { folder, env: addresses }, env) {
   const port = await freePort()
   const output = openSync(log, 'a', 0o600)
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('SEALFLEET_'))
-  const child = spawn(process.execPath, [join(checkout, 'apps', 'worker', 'dist', 'main.js')], {
+  const child = spawn(process.execPath, [join(checkout, 'bundle', 'worker.mjs')], {
     env: { ...Object.fromEntries(inherited), ...addresses, SEALFLEET_WORKER_PORT: String(port), ...env },
     stdio: ['ignore', output, output],
   })

@@ -9,7 +9,6 @@ import { profileOf } from '../errors/classify.js'
 import { AdminServer } from './admin-serve.js'
 import { CkrError } from './cryptoki.js'
 import { describe, OperationFailure } from './failure.js'
-import { Lane } from './lane.js'
 import { watchParent } from './parent-watch.js'
 import { LoginGate } from './login.js'
 import { NoToken, Pkcs11Module } from './module.js'
@@ -124,7 +123,6 @@ class Agent {
 
   async #startPool(gate: LoginGate, config: AgentConfig, profile?: VendorProfile): Promise<number> {
     const module = this.#requireModule()
-    module.useLane(new Lane(config.module))
     const operations = new Operations(module, {
       sessions: config.sessions,
       hardTimeoutMs: config.hardTimeoutMs,

@@ -5,7 +5,6 @@ import type { PKCS11 } from 'pkcs11js'
 import { CKR, ckrOf } from '../errors/ckr.js'
 import type { TokenIdentity, TokenMechanisms } from '../wire/messages.js'
 import { CKA, CKF, CKM, CKO_SECRET_KEY, CKU_USER, USER_STATES } from './constants.js'
-import type { Lane } from './lane.js'
 import { CkrError, WrongAnswer, type Cryptoki, type GcmInput, type Handle, type KeyQuery } from './cryptoki.js'
 
 type Raw = InstanceType<typeof PKCS11>
@@ -28,7 +27,6 @@ export class Pkcs11Module implements Cryptoki {
   readonly #raw: Raw
   #slot: Handle | undefined
   #gcmParams: keyof typeof GCM_PARAMS = 'v240'
-  #lane: Lane | undefined
 
   private constructor(raw: Raw) {
     this.#raw = raw
@@ -67,11 +65,6 @@ export class Pkcs11Module implements Cryptoki {
     } catch (error) {
       throw asCkrError(error, fn)
     }
-  }
-
-  /** Lets derivations under load take a lane (lane.ts). */
-  useLane(lane: Lane): void {
-    this.#lane = lane
   }
 
   get slot(): Handle {
@@ -170,16 +163,11 @@ export class Pkcs11Module implements Cryptoki {
   }
 
   async hmac(session: Handle, key: Handle, message: Buffer, out: Buffer): Promise<void> {
-    const length =
-      (await this.#lane?.sign(session, key, message, out)) ?? (await this.#sign(session, key, message, out))
-    if (length !== HMAC_LENGTH) throw new WrongAnswer(`an HMAC-SHA-256 of ${length} bytes`)
-  }
-
-  async #sign(session: Handle, key: Handle, message: Buffer, out: Buffer): Promise<number> {
     this.call('C_SignInit', (raw) => {
       raw.C_SignInit(session, { mechanism: CKM.SHA256_HMAC }, key)
     })
-    return (await this.#callAsync('C_Sign', (raw) => raw.C_SignAsync(session, message, out))).length
+    const { length } = await this.#callAsync('C_Sign', (raw) => raw.C_SignAsync(session, message, out))
+    if (length !== HMAC_LENGTH) throw new WrongAnswer(`an HMAC-SHA-256 of ${length} bytes`)
   }
 
   async encrypt(session: Handle, key: Handle, gcm: GcmInput, out: Buffer): Promise<number> {
