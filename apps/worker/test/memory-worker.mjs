@@ -42,8 +42,10 @@ const asked = {
           await new Promise((resolve) => (goOn = resolve))
         },
       }
+      const { root, path, ...file } = request
       const claim = {
-        ...request,
+        ...file,
+        source: { root, path },
         context: Buffer.alloc(0),
         fingerprint: Buffer.from(request.fingerprint, 'hex'),
         generation: 1,
