@@ -1,47 +1,11 @@
-import { Command, CommanderError } from 'commander'
-import { auditVerbs } from './commands/audit/index.js'
-import { dlqVerbs } from './commands/dlq/index.js'
-import { doctorVerb } from './commands/doctor/index.js'
-import { domainsVerbs } from './commands/domains/index.js'
-import { enqueueVerb } from './commands/enqueue/index.js'
-import { fleetVerbs } from './commands/fleet/index.js'
-import { holdsVerbs } from './commands/holds/index.js'
-import { keysVerbs } from './commands/keys/index.js'
-import { listVerb } from './commands/list/index.js'
-import { maintenanceVerbs } from './commands/maintenance/index.js'
-import { objectVerbs } from './commands/object/index.js'
-import { operatorsVerbs } from './commands/operators/index.js'
-import { queueVerbs } from './commands/queue/index.js'
-import { recoverVerb } from './commands/recover/index.js'
-import { rekeyVerbs } from './commands/rekey/index.js'
-import { requestsVerbs } from './commands/requests/index.js'
-import { restoreVerb } from './commands/restore/index.js'
-import { retentionVerbs } from './commands/retention/index.js'
-import { rewrapVerb } from './commands/rewrap/index.js'
-import { rmVerb } from './commands/rm/index.js'
-import { shredVerb } from './commands/shred/index.js'
-import { statusVerb } from './commands/status/index.js'
-import { traceVerb } from './commands/trace/index.js'
-import { verifyVerb } from './commands/verify/index.js'
-import { describeError, shortened } from './describe-error.js'
+import { Command, CommanderError, Help } from 'commander'
+import { COMMANDS, type Entry } from './commands/table.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { addExamples } from './help/add-examples.js'
 import { renamedVerb } from './help/renamed.js'
 import { write, type Io } from './io.js'
 import { createPrinter, type Printer } from './output/printer.js'
-import { reportError, type Runner } from './verb.js'
-
-/** The commands as `--help` shows them: everyday commands first, rare ones last. */
-const GROUPS: readonly (readonly [heading: string, verbs: readonly ((program: Command, runner: Runner) => void)[]])[] =
-  [
-    ['Files:', [enqueueVerb, statusVerb, listVerb, traceVerb, restoreVerb, verifyVerb, rmVerb, shredVerb]],
-    ['Keeping and deleting:', [domainsVerbs, holdsVerbs, retentionVerbs]],
-    ['Master keys:', [keysVerbs, rekeyVerbs, rewrapVerb]],
-    ['People:', [operatorsVerbs, requestsVerbs]],
-    ['Proof:', [auditVerbs]],
-    ['Running the fleet:', [doctorVerb, fleetVerbs, queueVerbs, dlqVerbs, maintenanceVerbs]],
-    ['When all else is lost:', [objectVerbs, recoverVerb]],
-  ]
+import type { Runner } from './verb.js'
 
 const AFTER = `
 Every command has --help with examples and --json; those that change something have --dry-run, and leave a row in the audit log.
@@ -58,25 +22,51 @@ export async function run(args: readonly string[], io: Io): Promise<ExitStatus> 
   const renamed = renamedVerb(args)
   if (renamed !== undefined) {
     const report = { code: 'USAGE', message: renamed, exitStatus: EXIT.usage }
+    const { reportError } = await reporting()
     await reportError(io, createPrinter(io, args.includes('--json')), report)
     return EXIT.usage
   }
   let help = ''
-  const program = createProgram({ io, end: (ended) => (status = ended) }, (text) => (help += text))
   try {
+    const runner: Runner = { io, end: (ended) => (status = ended) }
+    const program = await createProgram(runner, { chosen: chosenCommand(args), onError: (text) => (help += text) })
     await program.parseAsync([...args], { from: 'user' })
     return status
   } catch (error) {
     const print = createPrinter(io, args.includes('--json'))
     if (error instanceof CommanderError) return usage(error, io, print, help)
+    const { describeError, reportError } = await reporting()
     const report = describeError(error)
     await reportError(io, print, report)
     return report.exitStatus
   }
 }
 
-/** Builds the command tree, without side effects. */
-export function createProgram(runner: Runner, onError: (text: string) => void = () => undefined): Command {
+/** The first word that is no option, or the word after `help`: the name of the command, unless it is misspelt. */
+function chosenCommand(args: readonly string[]): string {
+  const [first = '', second = ''] = args.filter((arg) => !arg.startsWith('-'))
+  return first === 'help' ? second : first
+}
+
+/** Reporting of errors knows the errors of every dependency: it is loaded when there is one. */
+async function reporting() {
+  const [{ describeError, shortened }, { reportError }] = await Promise.all([
+    import('./describe-error.js'),
+    import('./verb.js'),
+  ])
+  return { describeError, shortened, reportError }
+}
+
+/**
+ * Builds the command tree, without side effects.
+ *
+ * @param o.chosen the command of the first level that is loaded; the others have their name and summary alone. All are
+ * loaded when absent.
+ */
+export async function createProgram(
+  runner: Runner,
+  { chosen, onError = () => undefined }: { readonly chosen?: string; readonly onError?: (text: string) => void } = {},
+): Promise<Command> {
   const program = new Command('sealfleet')
     .description('Keeps very many files sealed under keys from an HSM, in S3.')
     .version('0.1.0')
@@ -88,15 +78,26 @@ export function createProgram(runner: Runner, onError: (text: string) => void = 
       writeErr: onError,
     })
     .addHelpText('after', AFTER)
-  for (const [heading, verbs] of GROUPS) {
+  // The list of commands is for finding one; options and arguments are in the command's own help.
+  program.configureHelp({ subcommandTerm: (command) => (command.parent === program ? command.name() : term(command)) })
+  for (const { heading, commands } of COMMANDS) {
     program.commandsGroup(heading)
-    for (const add of verbs) add(program, runner)
+    for (const entry of commands) await addCommand(program, runner, entry, chosen)
   }
   program.commandsGroup('Help:').helpCommand(true)
   addExamples(program)
   // Last, so that commands do not inherit it: `--version` after a command is its own (`keys destroy --version 3`).
   program.enablePositionalOptions()
   return program
+}
+
+async function addCommand(program: Command, runner: Runner, entry: Entry, chosen: string | undefined): Promise<void> {
+  if (chosen === undefined || chosen === entry.name) return (await entry.load())(program, runner)
+  program.command(entry.name).description(entry.summary)
+}
+
+function term(command: Command): string {
+  return new Help().subcommandTerm(command)
 }
 
 async function usage(error: CommanderError, io: Io, print: Printer, said: string): Promise<ExitStatus> {
@@ -106,6 +107,7 @@ async function usage(error: CommanderError, io: Io, print: Printer, said: string
     await write(io.stderr, said)
     return EXIT.usage
   }
+  const { shortened, reportError } = await reporting()
   const message = noVerb ? 'a command is missing' : shortened(error.message.replace(/^error: /, '').replace(/\n/g, ' '))
   await reportError(io, print, { code: 'USAGE', message, fix: 'see --help of the command', exitStatus: EXIT.usage })
   return EXIT.usage

@@ -51,10 +51,10 @@ interface Tree {
 }
 
 /** The command tree with nothing behind it. */
-function treeOf(): Tree {
+async function treeOf(): Promise<Tree> {
   let reached: string | undefined
   const io = { stdout: process.stdout, stderr: process.stderr } as never
-  const program = createProgram({ io, end: () => undefined })
+  const program = await createProgram({ io, end: () => undefined })
   const verbs = new Map<string, Command>()
   const groups: Command[] = []
   const walk = (command: Command): void => {
@@ -74,7 +74,7 @@ function treeOf(): Tree {
   return { program, verbs, groups, reached: () => reached }
 }
 
-const { verbs, groups } = treeOf()
+const { program: whole, verbs, groups } = await treeOf()
 
 function helpOf(verb: Command): string {
   let text = ''
@@ -110,9 +110,24 @@ describe.each([...verbs])('%s', (words, verb) => {
   })
 })
 
-it('groups explain themselves, and the whole is ordered by headings', () => {
+it('help of the program is the same whether all commands are loaded or none', async () => {
+  const io = { stdout: process.stdout, stderr: process.stderr } as never
+  const none = await createProgram({ io, end: () => undefined }, { chosen: '' })
+  expect(none.commands.every((command) => command.options.length === 0)).toBe(true)
+  expect(helpOf(none)).toBe(helpOf(whole))
+})
+
+it('a chosen command is whole, and the others are known by name', async () => {
+  const io = { stdout: process.stdout, stderr: process.stderr } as never
+  const one = await createProgram({ io, end: () => undefined }, { chosen: 'keys' })
+  const loaded = one.commands.filter((command) => command.commands.length > 0 || command.options.length > 0)
+  expect(loaded.map((command) => command.name())).toEqual(['keys'])
+  expect(one.commands.map((command) => command.name())).toEqual(whole.commands.map((command) => command.name()))
+})
+
+it('groups explain themselves, and the whole is ordered by headings', async () => {
   for (const group of groups) expect(group.description().length, verbPath(group)).toBeGreaterThan(15)
-  const help = helpOf(treeOf().program)
+  const help = helpOf((await treeOf()).program)
   const headings = [...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)
   expect(headings).toEqual([
     ...['Options', 'Files', 'Keeping and deleting', 'Master keys', 'People', 'Proof', 'Running the fleet'],
@@ -151,7 +166,7 @@ function wordsOf(line: string): readonly string[] {
 
 /** Resolves to the verb that a command line comes to; throws commander's error for one that would be refused. */
 async function parsed(line: string): Promise<string | undefined> {
-  const tree = treeOf()
+  const tree = await treeOf()
   const [, ...args] = wordsOf(line)
   await tree.program.parseAsync([...args], { from: 'user' })
   return tree.reached()
