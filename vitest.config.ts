@@ -70,7 +70,7 @@ export default defineConfig({
           include: ALL,
           exclude: [...UNIT, ...ALONE, ...ENDURANCE, ...CHAOS],
           // More than there are cores: tests of leases and time-outs wait for most of their time.
-          maxWorkers: 5,
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
         },
       },

@@ -66,8 +66,10 @@ export const postgres = processService({
     if (!existsSync(data)) await makeCluster({ home, owned, env, user })
     await removeDeadPidFile(data)
     const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories=']
-    // Test data may be lost in a power failure, not with the process: these two settings give up only that.
-    if (!durable) settings.push('fsync=off', 'full_page_writes=off')
+    // Test data may be lost in a power failure, not with the process: the first two settings give up only that. Databases
+    // that live for seconds, hundreds of them, are neither vacuumed nor copied to another server.
+    if (!durable)
+      settings.push('fsync=off', 'full_page_writes=off', 'autovacuum=off', 'wal_level=minimal', 'max_wal_senders=0')
     const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])]
     const ready = (/** @type {string} */ output) => output.includes('system is ready to accept connections')
     const command = join(programs(data), 'postgres')
