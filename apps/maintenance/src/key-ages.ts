@@ -1,8 +1,7 @@
-import { classify } from '@sealfleet/failures'
 import { keyAges } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
+import { repeat } from '@sealfleet/runtime'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
-import { setTimeout } from 'node:timers/promises'
 
 /**
  * Keeps the metrics of active master keys up to date until the signal aborts: their age, and whether a rotation is due.
@@ -14,20 +13,11 @@ export async function watchKeyAges(
   everyMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  let out: string | undefined
-  while (!signal.aborted) {
-    try {
-      showKeyAges(metrics, await keyAges(records))
-      out = undefined
-    } catch (error) {
-      const { code, failure } = classify(error)
-      if (code !== out) log.warn({ component: 'key-ages', code, err: error }, failure.summary)
-      out = code
-    }
-    await setTimeout(everyMs, undefined, { signal }).catch((error: unknown) => {
-      if (!signal.aborted) throw error
-    })
-  }
+  await repeat(async () => showKeyAges(metrics, await keyAges(records)), {
+    everyMs,
+    signal,
+    onOutage: ({ code, failure }, error) => log.warn({ component: 'key-ages', code, err: error }, failure.summary),
+  })
 }
 
 function showKeyAges(metrics: Metrics, ages: Awaited<ReturnType<typeof keyAges>>): void {

@@ -1,10 +1,8 @@
-import { setTimeout } from 'node:timers/promises'
-
 import { addRekeyJobs, liveRekeyJobs, type RekeyQueue } from '@sealfleet/queue'
-import { classify } from '@sealfleet/failures'
 import { dispatchRekeyItems, listRekeyRuns, createRekeyItems, type RekeyRun } from '@sealfleet/records/rekey'
 import type { Records } from '@sealfleet/records'
-import { countFailure, type Logger, type Metrics } from '@sealfleet/telemetry'
+import { outageReporter, repeat } from '@sealfleet/runtime'
+import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { observeRekeyRuns } from './rekey-metrics.js'
 
@@ -46,38 +44,23 @@ export async function runRekeyDispatcher(
   options: RekeyDispatcherOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { records, metrics, log } = ports
-  let out: string | undefined
+  const { records, metrics } = ports
   let counted = -Infinity
-  while (!signal.aborted) {
+  const round = async (): Promise<boolean> => {
     let more = false
-    try {
-      for (const run of await listRekeyRuns(records, { open: true, limit: MOST_RUNS })) {
-        signal.throwIfAborted()
-        if (run.state === 'ACTIVE' && (await feed(ports, run, options))) more = true
-      }
-      metrics.maintenanceLastRun.setToCurrentTime({ task: 'rekey-dispatcher' })
-      if (performance.now() - counted >= COUNT_MS) {
-        await observeRekeyRuns(records, metrics)
-        counted = performance.now()
-      }
-      if (out !== undefined) log.info({ component: 'rekey-dispatcher', code: out }, 'rekey jobs are dispatched again')
-      out = undefined
-    } catch (error) {
-      if (signal.aborted) return
-      const { code, failure } = classify(error)
-      if (code !== out) {
-        countFailure(metrics, failure)
-        log[failure.page ? 'error' : 'warn']({ component: 'rekey-dispatcher', code, err: error }, failure.summary)
-      }
-      out = code
+    for (const run of await listRekeyRuns(records, { open: true, limit: MOST_RUNS })) {
+      signal.throwIfAborted()
+      if (run.state === 'ACTIVE' && (await feed(ports, run, options))) more = true
     }
-    if (more && out === undefined) continue
-    const pauseMs = out === undefined ? options.everyMs : Math.max(options.everyMs, OUT_MS)
-    await setTimeout(pauseMs, undefined, { signal }).catch((error: unknown) => {
-      if (!signal.aborted) throw error
-    })
+    metrics.maintenanceLastRun.setToCurrentTime({ task: 'rekey-dispatcher' })
+    if (performance.now() - counted >= COUNT_MS) {
+      await observeRekeyRuns(records, metrics)
+      counted = performance.now()
+    }
+    return more
   }
+  const outages = outageReporter('rekey-dispatcher', ports, 'rekey jobs are dispatched again')
+  await repeat(round, { everyMs: options.everyMs, outMs: OUT_MS, signal, ...outages })
 }
 
 /** One round of one run. True: call again at once. */

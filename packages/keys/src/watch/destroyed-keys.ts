@@ -1,9 +1,8 @@
 import type { HsmPool } from '@sealfleet/hsm'
-import { classify } from '@sealfleet/failures'
 import { findDestroyedKeys } from '@sealfleet/records/keys'
 import type { KeyRow, Records } from '@sealfleet/records'
+import { repeat } from '@sealfleet/runtime'
 import type { Logger } from '@sealfleet/telemetry'
-import { setTimeout as delay } from 'node:timers/promises'
 
 /** Milliseconds between two looks for destroyed keys: sooner than the pool's probes miss one. */
 export const DESTROYED_KEYS_MS = 2_000
@@ -26,26 +25,20 @@ export async function watchDestroyedKeys(
   everyMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  let out: string | undefined
-  while (!signal.aborted) {
-    try {
-      const expected = pool.health().tokens.flatMap(({ keys }) => keys.map(({ label }) => label))
-      for (const key of await findDestroyedKeys(records, [...new Set(expected)])) {
-        forget(key)
-        const { domain, role, version } = key
-        log.info(
-          { component: 'hsm', domain, role, version: String(version) },
-          'a master key was destroyed: it is not asked for any more',
-        )
-      }
-      out = undefined
-    } catch (error) {
-      const { code, failure } = classify(error)
-      if (code !== out && !signal.aborted) log.warn({ component: 'hsm', code, err: error }, failure.summary)
-      out = code
+  const round = async (): Promise<void> => {
+    const expected = pool.health().tokens.flatMap(({ keys }) => keys.map(({ label }) => label))
+    for (const key of await findDestroyedKeys(records, [...new Set(expected)])) {
+      forget(key)
+      const { domain, role, version } = key
+      log.info(
+        { component: 'hsm', domain, role, version: String(version) },
+        'a master key was destroyed: it is not asked for any more',
+      )
     }
-    await delay(everyMs, undefined, { signal, ref: false }).catch((error: unknown) => {
-      if (!signal.aborted) throw error
-    })
   }
+  await repeat(round, {
+    everyMs,
+    signal,
+    onOutage: ({ code, failure }, error) => log.warn({ component: 'hsm', code, err: error }, failure.summary),
+  })
 }

@@ -1,12 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises'
-
 import type { HsmPool } from '@sealfleet/hsm'
 import { listPendingKeys } from '@sealfleet/records/keys'
 import type { KeyReport, LackedKey } from '@sealfleet/records/upkeep'
 import type { KeyRow, Records } from '@sealfleet/records'
 
 import { expectKey, type CheckValues } from '@sealfleet/objects'
-import { unlessAborted } from '@sealfleet/runtime'
+import { repeat, unlessAborted } from '@sealfleet/runtime'
 
 /** Milliseconds between two looks for key versions that are about to be activated. */
 const LOOK_MS = 2_000
@@ -16,7 +14,7 @@ export interface KeyWatchOptions {
   readonly pool: CheckValues & Pick<HsmPool, 'keyOnTokens'>
   /** Called when the result of {@link KeyWatch.report} has changed. */
   readonly onChange: () => Promise<void>
-  /** Called on the first failed look; not again until one succeeds. */
+  /** Called on the first failed look; not again until one succeeds, or fails with another code. */
   readonly onFailure: (error: unknown) => void
   /** Milliseconds between two looks. */
   readonly lookMs?: number
@@ -39,25 +37,21 @@ export async function startKeyWatch(options: KeyWatchOptions): Promise<KeyWatch>
   const stop = new AbortController()
   const { signal } = stop
   let report: KeyReport = { confirmed: [], lacking: [] }
-  let failing = false
-  /** Whether the report has changed. */
-  const look = async (): Promise<boolean> => {
+  let looked = false
+  let afterFirst: () => void = () => undefined
+  const first = new Promise<void>((resolve) => (afterFirst = resolve))
+  const look = async (): Promise<void> => {
     try {
       const before = JSON.stringify(report)
       report = await lookAt(pool, await listPendingKeys(records), signal)
-      failing = false
-      return JSON.stringify(report) !== before
-    } catch (error) {
-      if (!signal.aborted && !failing) options.onFailure(error)
-      failing = true
-      return false
+      if (looked && JSON.stringify(report) !== before) await options.onChange()
+    } finally {
+      looked = true
+      afterFirst()
     }
   }
-  const goOn = async (): Promise<void> => {
-    while (await pause(lookMs, signal)) if (await look()) await options.onChange()
-  }
-  await look()
-  const running = goOn()
+  const running = repeat(look, { everyMs: lookMs, signal, onOutage: (_, error) => options.onFailure(error) })
+  await first
   return {
     report: () => report,
     [Symbol.asyncDispose]: async () => {
@@ -87,15 +81,4 @@ async function statesOf(pool: KeyWatchOptions['pool'], key: KeyRow): ReturnType<
   if (key.checkValue === null && key.checkRecord === null) return [{ token: 'primary', state: 'pending' }]
   expectKey(pool, key)
   return pool.keyOnTokens(key)
-}
-
-/** False: the watch has ended. */
-async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await delay(ms, undefined, { signal, ref: false })
-    return true
-  } catch (error) {
-    if (signal.aborted) return false
-    throw error
-  }
 }
