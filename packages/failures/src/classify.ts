@@ -3,7 +3,6 @@ import { errorChain, textOf, type ErrorNode } from './chain.js'
 import { fileSystemFailure, networkFailure } from './foreign/errno.js'
 import { postgresFailure } from './foreign/postgres.js'
 import { redisFailure } from './foreign/redis.js'
-import { s3Failure } from './foreign/s3.js'
 import { tlsFailure } from './foreign/tls.js'
 import { FAILURES, isFailureCode, type FailureCode } from './list.js'
 import type { ClassifyContext, Failure } from './terms.js'
@@ -17,9 +16,9 @@ export interface Classified {
 }
 
 /**
- * Finds an error's code: first by the codes of our own errors, nearest first; then by the drivers' errors (the AWS SDK,
- * pg and Prisma, ioredis, fs; return values of a PKCS#11 module get their code in @sealfleet/hsm); UNCLASSIFIED when
- * nothing fits. Walks `cause` and `AggregateError.errors`. Never throws.
+ * Finds an error's code: first by the codes of our own errors, nearest first; then by the drivers' errors (pg and Prisma,
+ * ioredis, fs; errors of the AWS SDK get their code in @sealfleet/store, return values of a PKCS#11 module in
+ * @sealfleet/hsm); UNCLASSIFIED when nothing fits. Walks `cause` and `AggregateError.errors`. Never throws.
  */
 export function classify(error: unknown, context: ClassifyContext = {}): Classified {
   const chain = errorChain(error)
@@ -62,7 +61,7 @@ function ownCode(chain: readonly ErrorNode[]): Classified | undefined {
 
 function foreignCode(chain: readonly ErrorNode[], context: ClassifyContext): Classified | undefined {
   for (const node of chain) {
-    const code = tlsFailure(node, context.during) ?? s3Failure(node) ?? postgresFailure(node) ?? redisFailure(node)
+    const code = tlsFailure(node, context.during) ?? postgresFailure(node) ?? redisFailure(node)
     if (code !== undefined) return classified(code, node)
   }
   for (const node of chain) {

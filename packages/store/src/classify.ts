@@ -1,4 +1,4 @@
-/** From an error of the SDK or of a socket to a StoreError. */
+/** From an error of the SDK or of a socket to a StoreError: the one place that knows the SDK's errors. */
 import { tlsFault } from '@sealfleet/config'
 import { said } from '@sealfleet/telemetry/text'
 import { StoreError, type StoreErrorCode } from './errors.js'
@@ -21,7 +21,9 @@ const THROTTLES = new Set([
   'TooManyRequests',
   'TooManyRequestsException',
   'RequestLimitExceeded',
+  'RequestThrottled',
   'Throttling',
+  'ThrottlingException',
 ])
 const DENIALS = new Set([
   'AccessDenied',
@@ -29,6 +31,10 @@ const DENIALS = new Set([
   'InvalidAccessKeyId',
   'ExpiredToken',
   'InvalidToken',
+  'InvalidSecurity',
+  'TokenRefreshRequired',
+  'AllAccessDisabled',
+  'AccountProblem',
   'Forbidden',
 ])
 const MISSING = new Set(['NoSuchKey', 'NoSuchVersion', 'NotFound'])
@@ -38,7 +44,11 @@ const UNREACHABLE = new Set([
 ])
 /** An answer that isn't HTTP: wrong address. TLS errors are handled before. */
 const NOT_S3 = /^HPE_/
-const CLOCK = new Set(['RequestTimeTooSkewed'])
+const CLOCK = new Set(['RequestTimeTooSkewed', 'RequestExpired'])
+const TIMEOUTS = new Set(['RequestTimeout', 'RequestTimeoutException', 'ETIMEDOUT'])
+const CHECKSUMS = new Set(['BadDigest', 'InvalidDigest', 'XAmzContentSHA256Mismatch', 'XAmzContentChecksumMismatch'])
+/** S3 says of these that the same request is to be sent again: another write of the key, or a body cut short on its way. */
+const AGAIN = new Set(['ConditionalRequestConflict', 'OperationAborted', 'IncompleteBody'])
 
 const FIXES: Record<Exclude<StoreErrorCode, 'SOURCE_TOO_LARGE'>, string> = {
   S3_THROTTLED: 'wait; if it lasts, lower the concurrency or ask for a higher limit',
@@ -110,15 +120,14 @@ function codeFor(symptoms: Symptoms): Classified {
   if (code === 'NoSuchUpload') return 'S3_NO_SUCH_UPLOAD'
   if (code === 'PreconditionFailed' || status === 412) return 'S3_OBJECT_EXISTS'
   if (code === 'NotImplemented' || status === 501 || status === 405) return 'S3_UNSUPPORTED'
-  if (code === 'BadDigest' || code === 'XAmzContentSHA256Mismatch' || code === 'InvalidDigest')
-    return 'CHECKSUM_MISMATCH'
+  if (CHECKSUMS.has(code)) return 'CHECKSUM_MISMATCH'
   if (code === 'EntityTooLarge') return 'S3_REJECTED'
   if (code === 'InvalidRange' || status === 416) return 'LENGTH_MISMATCH'
   if (DENIALS.has(code) || CLOCK.has(code) || status === 401 || status === 403) return 'S3_ACCESS_DENIED'
+  if (name === 'CredentialsProviderError') return 'S3_ACCESS_DENIED'
   if (MISSING.has(code) || status === 404) return 'S3_NO_SUCH_OBJECT'
-  // S3 says that a conflict with another write of the same key is to be retried.
-  if (code === 'ConditionalRequestConflict' || code === 'OperationAborted') return 'S3_UNAVAILABLE'
-  if (code === 'RequestTimeout' || code === 'ETIMEDOUT' || status === 408) return 'S3_TIMEOUT'
+  if (AGAIN.has(code)) return 'S3_UNAVAILABLE'
+  if (TIMEOUTS.has(code) || status === 408) return 'S3_TIMEOUT'
   if (UNREACHABLE.has(code) || NOT_S3.test(code)) return 'S3_UNAVAILABLE'
   if (name === 'TimeoutError') return 'S3_TIMEOUT'
   if (status !== undefined && status >= 500) return 'S3_UNAVAILABLE'
