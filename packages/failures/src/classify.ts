@@ -32,11 +32,6 @@ export function classify(error: unknown, context: ClassifyContext = {}): Classif
   return classified('UNCLASSIFIED', error)
 }
 
-/** The exit status of a command that ends with this error. */
-export function exitStatusOf(error: unknown, context?: ClassifyContext): number {
-  return classify(error, context).failure.exitStatus
-}
-
 /** The first action after an error, for on-call: its own advice, else that of its code. */
 export function adviceOf({ code, from }: Pick<Classified, 'code' | 'from'>): string {
   return ownAdvice(from) ?? adviceFor(code, 'on-call')

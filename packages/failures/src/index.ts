@@ -1,6 +1,6 @@
 export { effectiveUser, isDenied, refusesReading, refusesWriting } from './access.js'
 export { type Audience, adviceFor, ownAdvice } from './advice.js'
-export { type Classified, adviceOf, classify, exitStatusOf } from './classify.js'
+export { type Classified, adviceOf, classify } from './classify.js'
 export { CodedError } from './coded-error.js'
 export { FAILURES, FAILURE_CODES, type FailureCode, isFailureCode } from './list.js'
 export {

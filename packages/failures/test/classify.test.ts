@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { classify, exitStatusOf } from '../src/classify.js'
+import { classify } from '../src/classify.js'
 import type { ClassifyContext } from '../src/terms.js'
 import { FAILURE_CODES, type FailureCode } from '../src/list.js'
 
@@ -217,5 +217,5 @@ test.each([
   [5, 'E_KEY_UNKNOWN'],
   [6, 'HSM_UNAVAILABLE'],
 ])('exit status %i: %s', (status, code) => {
-  expect(exitStatusOf({ code })).toBe(status)
+  expect(classify({ code }).failure.exitStatus).toBe(status)
 })

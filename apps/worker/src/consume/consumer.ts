@@ -1,4 +1,4 @@
-import { classify, type Failure, type FailureCode } from '@sealfleet/failures'
+import { backoffStrategy, classify, type Failure, type FailureCode } from '@sealfleet/failures'
 import type { Logger } from '@sealfleet/telemetry'
 import { DelayedError, Worker, type Job } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -87,6 +87,8 @@ export function startConsumer<Report>(options: ConsumerOptions<Report>): Consume
     name: options.workerId,
     concurrency: options.concurrency,
     ...queueTimes(leaseSeconds),
+    // For an error that no attempt handled. Without it, BullMQ cannot fail the job, which then stays active until it stalls.
+    settings: { backoffStrategy },
     // Crashes are counted in Postgres (POISON after three); BullMQ must never fail a job on its own.
     maxStalledCount: 1_000_000,
     // Not a real limit: without one, BullMQ ignores `rateLimit`, which slows the whole fleet on overload.

@@ -5,8 +5,6 @@
  */
 export type OperatorRole = 'officer' | 'auditor'
 
-export const OPERATOR_ROLES: readonly OperatorRole[] = ['officer', 'auditor']
-
 interface KindPolicy {
   /** The roles whose signatures count. */
   readonly roles: readonly OperatorRole[]
