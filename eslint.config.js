@@ -3,7 +3,15 @@ import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
 export default defineConfig(
-  globalIgnores(['**/dist/**', '**/dist-test/**', 'bundle/**', '**/node_modules/**', '.sealfleet/**', '**/generated/**']),
+  globalIgnores([
+    '**/dist/**',
+    '**/dist-test/**',
+    'bundle/**',
+    '**/node_modules/**',
+    '.sealfleet/**',
+    '**/generated/**',
+    'packages/kernel/build/**',
+  ]),
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

@@ -1,6 +1,6 @@
 /**
- * `npm run build`: generates the database client from prisma/schema.prisma, builds every workspace by TypeScript's
- * project references, and bundles the programs (lib/bundle.mjs).
+ * `npm run build`: generates the database client from prisma/schema.prisma, builds the native kernel where that is
+ * possible and every workspace by TypeScript's project references, and bundles the programs (lib/bundle.mjs).
  */
 import './lib/node-version.mjs'
 import { existsSync } from 'node:fs'
@@ -15,6 +15,7 @@ await runMain(async () => {
   if (existsSync(join(checkout, 'tools', 'prisma-generate.mjs'))) {
     await runStep('generation of the database client', 'prisma-generate.mjs', [])
   }
+  await runStep('build of the native kernel', 'build-kernel.mjs', [])
   const status = await waiting('tsc: compiling what has changed (the first time a minute or two)', () =>
     runNode([join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']),
   )

@@ -8,7 +8,7 @@ import ts from 'typescript'
 
 /** The floors, from the ground up. A package that is not listed may not be imported. */
 export const FLOORS = [
-  ['telemetry'],
+  ['telemetry', 'kernel'],
   ['config', 'format'],
   ['failures'],
   ['records', 'hsm', 'store', 'queue'],
