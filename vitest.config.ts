@@ -13,7 +13,7 @@ const shared = {
 } as const
 
 /** Bytes in, bytes out: no service, no process, nothing that two files could share by accident. */
-const UNIT = ['packages/{config,format,telemetry}/test/**/*.test.ts', 'tools/test/docs.test.ts']
+const UNIT = ['packages/{config,format,kernel,telemetry}/test/**/*.test.ts', 'tools/test/docs.test.ts']
 
 /** Files that change the process they run in (a mocked module, its warnings, its heap) or count the slots of its arena: each gets one of its own. */
 const ALONE = [
@@ -35,6 +35,9 @@ const ANY_SESSION = [
   'packages/records/test/{requests,search-audit,rekey-run}.test.ts',
   'packages/audit/test/{audit,audit-earlier}.test.ts',
 ]
+
+/** Suites of sealing and opening. The others run on the fastest path that the machine has, these once more on each. */
+const SEALING = ['packages/format/test/{kernel-seal,keystream,open,range,reader,seal,secrets,tamper,vectors}.test.ts']
 
 /** Needs the whole machine to itself: what it does to the services and the clock would fail its neighbours. */
 const CHAOS = ['tools/test/chaos.test.ts']
@@ -93,6 +96,17 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
         },
       },
+      ...['typescript', 'evp'].map((path) => ({
+        test: {
+          ...shared,
+          name: path,
+          include: SEALING,
+          setupFiles: ['packages/format/test/kernel-path.ts'],
+          env: { SEALFLEET_TEST_KERNEL: path },
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
+      })),
       { test: { ...shared, name: 'alone', include: ALONE, maxWorkers: 2, sequence: { groupOrder: 2 } } },
       { test: { ...shared, name: 'chaos', include: CHAOS, maxWorkers: 1, sequence: { groupOrder: 3 } } },
       { test: { ...shared, name: 'endurance', include: ENDURANCE, maxWorkers: 1, sequence: { groupOrder: 4 } } },

@@ -1,6 +1,7 @@
 import type { Concern } from './concern.js'
 import { database, type DatabaseConfig } from './concerns/database.js'
 import { hsm, type HsmConfig } from './concerns/hsm.js'
+import { kernel, type KernelConfig } from './concerns/kernel.js'
 import { log, type LogConfig } from './concerns/log.js'
 import { maintenance, type MaintenanceConfig } from './concerns/maintenance.js'
 import { ops, type OpsConfig } from './concerns/ops.js'
@@ -33,6 +34,7 @@ export type Need = keyof Sections
 /** Every concern, in the order of the documented table. */
 export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & {
   readonly log: Concern<LogConfig>
+  readonly kernel: Concern<KernelConfig>
   readonly protection: Concern<ProtectionConfig>
 } = {
   database,
@@ -44,12 +46,14 @@ export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & {
   maintenance,
   ops,
   log,
+  kernel,
   protection,
 }
 
 /** The requested sections, and those that every program gets. */
 export type Config<N extends Need = Need> = Pick<Sections, N> & {
   readonly log: LogConfig
+  readonly kernel: KernelConfig
   readonly protection: ProtectionConfig
   /** names in the configuration file that are not ours (SOFTHSM2_CONF, …): for the environment of the HSM's agent */
   readonly passthroughEnv: Readonly<Record<string, string>>
@@ -83,7 +87,7 @@ export function loadConfig<N extends Need, O extends Need = never>(
   const sharedFolders = guards?.secretFolders ?? []
   const sections: Record<string, unknown> = {}
   const present = optional.filter((need) => isGiven(CONCERNS[need], sources))
-  for (const need of new Set<Need | 'log'>([...needs, ...present, 'log'])) {
+  for (const need of new Set<Need | 'log' | 'kernel'>([...needs, ...present, 'log', 'kernel'])) {
     const section = readSection<unknown>(CONCERNS[need], sources, problems, sharedFolders)
     if (section !== undefined) sections[need] = section
   }
@@ -97,7 +101,7 @@ export function loadConfig<N extends Need, O extends Need = never>(
   )
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withHint(problem, unknown)))
   return {
-    ...(sections as unknown as Pick<Sections, N> & Partial<Pick<Sections, O>> & { log: LogConfig }),
+    ...(sections as unknown as Pick<Sections, N> & Partial<Pick<Sections, O>> & { log: LogConfig; kernel: KernelConfig }),
     protection: guards ?? { allowPlaintext: new Set(), secretFolders: [] },
     passthroughEnv: sources.passthrough(),
     warnings,

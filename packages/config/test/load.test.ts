@@ -67,7 +67,7 @@ test('a complete environment gives typed sections and their defaults', () => {
     concurrency: 8,
     partsInFlight: 2,
     rekeyConcurrency: 1,
-    bytesInFlight: 168 * 2 ** 20,
+    bytesInFlight: 176 * 2 ** 20,
     leaseSeconds: 20,
     leaseRenewSeconds: 5,
     segLog2: 20,
@@ -103,7 +103,7 @@ test('an empty environment names every required variable at once, with what it w
 
 test('variables of sections that are not needed are not looked at', () => {
   const config = loadConfig({ ...ENV, SEALFLEET_REDIS_URL: 'nonsense' }, { needs: ['hsm'] })
-  expect(Object.keys(config).sort()).toEqual(['hsm', 'log', 'passthroughEnv', 'protection', 'warnings'])
+  expect(Object.keys(config).sort()).toEqual(['hsm', 'kernel', 'log', 'passthroughEnv', 'protection', 'warnings'])
 })
 
 test.each([

@@ -9,7 +9,7 @@ function abortReason(signal: AbortSignal): Error {
  * Settles as `pending` does, or rejects when the signal aborts first. The listener is removed when the promise settles:
  * one that lived as long as the signal would hold every chunk of a long file.
  */
-function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+export function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const abort = () => reject(abortReason(signal))
     signal.addEventListener('abort', abort, { once: true })

@@ -25,19 +25,34 @@ export class ChunkWriter {
   write(bytes: Uint8Array): Buffer[] {
     const views: Buffer[] = []
     for (let at = 0; at < bytes.length;) {
-      const chunk = (this.#current ??= this.#next())
-      const take = Math.min(bytes.length - at, chunk.length - this.#used)
-      chunk.set(take === bytes.length ? bytes : bytes.subarray(at, at + take), this.#used)
-      views.push(chunk.subarray(this.#used, this.#used + take))
+      const take = Math.min(bytes.length - at, this.room())
+      const place = this.#advance(take)
+      place.set(take === bytes.length ? bytes : bytes.subarray(at, at + take))
+      views.push(place)
       at += take
-      this.#used += take
-      if (this.#used === chunk.length) {
-        this.#full.push(chunk)
-        this.#current = null
-        this.#used = 0
-      }
     }
     return views
+  }
+
+  /** Bytes left in the buffer that is being filled; allocates the next one when there is none. */
+  room(): number {
+    this.#current ??= this.#next()
+    return this.#current.length - this.#used
+  }
+
+  /**
+   * The next `length` bytes, as a place for the caller to write to; they must fit into `room()`. The buffer must not be
+   * taken before they are written.
+   */
+  reserve(length: number): Buffer {
+    if (length > this.room()) throw new RangeError('what is reserved lies in one buffer')
+    return this.#advance(length)
+  }
+
+  /** Fills all that was not taken yet with zeros: it may hold plaintext. */
+  wipe(): void {
+    for (const chunk of this.#full) chunk.fill(0)
+    this.#current?.fill(0, 0, this.#used)
   }
 
   get fullCount(): number {
@@ -55,6 +70,18 @@ export class ChunkWriter {
     this.#current = null
     this.#used = 0
     return last
+  }
+
+  #advance(length: number): Buffer {
+    const chunk = (this.#current ??= this.#next())
+    const place = chunk.subarray(this.#used, this.#used + length)
+    this.#used += length
+    if (this.#used === chunk.length) {
+      this.#full.push(chunk)
+      this.#current = null
+      this.#used = 0
+    }
+    return place
   }
 
   #next(): Buffer {

@@ -3,6 +3,7 @@
  * succeeded only when its generator ended without throwing.
  */
 import { createHash } from 'node:crypto'
+import { kernel } from '@sealfleet/kernel'
 import { type Admitted, type OpenOptions, admit, wipeAdmitted } from './admission.js'
 import type { Allocate } from './chunks.js'
 import { deriveDataKey } from './derivation.js'
@@ -12,7 +13,7 @@ import { Keystream, SLICE_LENGTH } from './keystream.js'
 import type { ObjectReader } from './reader.js'
 import { release } from './release.js'
 import { wipe } from './secret.js'
-import { type AuthenticSegment, authenticSegments } from './segment-reader.js'
+import { type AuthenticSegment, authenticSegments, segmentsByKernel } from './segment-reader.js'
 import type { Cancellable } from './terms.js'
 import { type Trailer, checkTagsDigest } from './trailer.js'
 
@@ -30,7 +31,7 @@ export interface OpenedObject extends Disposable {
   readonly contextChecked: boolean
   /**
    * The whole plaintext, in buffers of at most S bytes that belong to the caller. Only its end is success: until then
-   * the bytes belong under a temporary name. Throws E_SEGMENT_AUTH, E_TRAILER_AUTH, E_LENGTH, the signal's reason, or
+   * the bytes belong under a temporary name. With the native kernel up to `segmentsAtOnce` segments are read ahead. Throws E_SEGMENT_AUTH, E_TRAILER_AUTH, E_LENGTH, the signal's reason, or
    * the reader's own errors; after any error every later read throws the same.
    */
   readAll(options?: ReadOptions): AsyncGenerator<Buffer, void, void>
@@ -122,16 +123,21 @@ class AuthenticObject implements OpenedObject {
       bufferFor: allocate,
     }
     const tags = createHash('sha256')
+    const native = kernel()
+    const decryption = { suite: this.info.suite, dataKey: () => this.#heldDataKey(), start, end }
     let keystream: Keystream | undefined
     try {
-      keystream = new Keystream(this.info.suite, this.#dataKey, start)
-      this.#running.add(keystream)
-      for await (const segment of authenticSegments(source, first, last, options)) {
+      if (!native) this.#running.add((keystream = new Keystream(this.info.suite, this.#dataKey, start)))
+      const segments = native
+        ? segmentsByKernel(native, source, first, last, options, decryption)
+        : authenticSegments(source, first, last, options)
+      for await (const segment of segments) {
         if (whole) tags.update(segment.tag)
         // The digest is checked before the last bytes are released, not after.
         if (whole && segment.final) checkTagsDigest(tags.digest(), trailer)
-        const plaintext = decrypt(keystream, segment, start, end, geometry.segmentSize)
-        if (plaintext.length > 0) yield plaintext
+        const wanted = partOf(segment, start, end, geometry.segmentSize)
+        if (keystream) decrypt(keystream, wanted)
+        if (wanted.length > 0) yield wanted
         this.#throwIfFailed()
       }
     } catch (error) {
@@ -148,6 +154,11 @@ class AuthenticObject implements OpenedObject {
     return this.#admitted.signingKey
   }
 
+  #heldDataKey(): Buffer {
+    this.#throwIfFailed()
+    return this.#dataKey
+  }
+
   #throwIfFailed(): void {
     if (this.#failure) throw this.#failure
   }
@@ -161,17 +172,17 @@ class AuthenticObject implements OpenedObject {
   }
 }
 
-/** Decrypts, in place, the part of an authentic segment that lies in [start, end), and returns it as a view. */
-function decrypt(keystream: Keystream, segment: AuthenticSegment, start: number, end: number, size: number): Buffer {
-  const offset = segment.index * size
-  const { ciphertext } = segment
-  const from = Math.max(0, start - offset)
-  const to = Math.min(ciphertext.length, end - offset)
-  const wanted = ciphertext.subarray(from, to)
+/** The part of a segment that lies in [start, end), as a view. */
+function partOf({ index, ciphertext }: AuthenticSegment, start: number, end: number, size: number): Buffer {
+  const offset = index * size
+  return ciphertext.subarray(Math.max(0, start - offset), Math.min(ciphertext.length, end - offset))
+}
+
+/** Decrypts in place. */
+function decrypt(keystream: Keystream, wanted: Buffer): void {
   for (let at = 0; at < wanted.length; at += SLICE_LENGTH) {
     const plaintext = keystream.apply(wanted.subarray(at, at + SLICE_LENGTH))
     wanted.set(plaintext, at)
     release(plaintext)
   }
-  return wanted
 }

@@ -2,7 +2,8 @@
  * Sealing (docs/FORMAT.md §6): one attempt, one sealer, one pass over the plaintext. A sealer owns the keys of its
  * attempt and wipes them on every path: at the end, on an error, on abort, and when its consumer stops early.
  */
-import { endingWith, untilAborted } from './cancel.js'
+import { type Kernel, kernel } from '@sealfleet/kernel'
+import { endingWith } from './cancel.js'
 import { type Allocate, ChunkWriter } from './chunks.js'
 import { deriveDataKey, deriveSigningKey } from './derivation.js'
 import {
@@ -13,11 +14,13 @@ import {
   headerTagOf,
   keyCommitOf,
 } from './header.js'
-import { Keystream } from './keystream.js'
+import { sealWithKernel } from './kernel-seal.js'
+import { Keystream, SLICE_LENGTH } from './keystream.js'
 import { areUsableNonces } from './nonce.js'
+import { type PlaintextSource, assertBytes, chunksOf, fillerOf } from './plaintext.js'
 import { allOrWipe, wipe } from './secret.js'
 import { type SealResult, SealingPass } from './sealing-pass.js'
-import { objectLength } from './sizes.js'
+import { geometryOfPlaintext, objectLength } from './sizes.js'
 import { type Cancellable, type KeyDeriver, MAX_CONTEXT_LENGTH, type NoncePair } from './terms.js'
 
 /** The fields of the header. `kekVersion` 0 means inline nonces; else they are detached. */
@@ -45,17 +48,16 @@ export interface Sealer extends Disposable {
   /**
    * The sealed object, as buffers of exactly `chunkSize` bytes (the last may be shorter and is never empty). The sealer
    * never touches a yielded buffer again. Memory: the buffer being filled and, unless `plaintextLength` is given, the
-   * buffers since the start of the current segment: S + 128 KiB + 2·chunkSize at most.
+   * buffers since the start of the current segment: S + 128 KiB + 2·chunkSize at most. With `plaintextLength` and the
+   * native kernel: the buffer being filled, and S + 32 bytes more if the object has more than one.
    *
-   * The source's chunks are used before the next is requested, so a source may reuse its buffer.
+   * The source's chunks are used before the next is requested, so a source may reuse its buffer. A `PlaintextReader`
+   * writes into the object's buffers: nothing is copied.
    *
    * Works once. Throws the signal's reason after an abort, the source's errors unchanged, E_LENGTH for more than 2^44
    * bytes or another count than `plaintextLength`, TypeError for chunks that are not bytes.
    */
-  seal(
-    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    options: SealStreamOptions,
-  ): AsyncGenerator<Buffer, void, void>
+  seal(plaintext: PlaintextSource, options: SealStreamOptions): AsyncGenerator<Buffer, void, void>
   /** Lengths and MACs for the record; throws before `seal` has ended. */
   result(): SealResult
   /** Fills the keys with zeros; the sealer cannot seal any more. Any number of calls. */
@@ -123,10 +125,7 @@ class AttemptSealer implements Sealer {
     this.#dataKey = dataKey
   }
 
-  seal(
-    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    options: SealStreamOptions,
-  ): AsyncGenerator<Buffer, void, void> {
+  seal(plaintext: PlaintextSource, options: SealStreamOptions): AsyncGenerator<Buffer, void, void> {
     if (this.#state !== 'ready') throw new Error('an attempt is sealed once: its keystream must never be used again')
     this.#state = 'sealing'
     return endingWith(this.#seal(plaintext, options), () => this.wipe())
@@ -147,39 +146,69 @@ class AttemptSealer implements Sealer {
     this.wipe()
   }
 
-  async *#seal(
-    plaintext: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    options: SealStreamOptions,
-  ): AsyncGenerator<Buffer, void, void> {
-    const { suite, segLog2 } = this.#options
-    const declared = options.plaintextLength
+  async *#seal(plaintext: PlaintextSource, options: SealStreamOptions): AsyncGenerator<Buffer, void, void> {
+    const { segLog2 } = this.#options
+    const { signal, plaintextLength: declared } = options
     try {
       const total = declared === undefined ? null : objectLength(declared, segLog2)
       const writer = new ChunkWriter(options.chunkSize, options.allocate ?? freshBuffer, total)
-      const keystream = new Keystream(suite, this.#dataKey)
-      const pass = new SealingPass(writer, keystream, this.#signingKey, this.htag, segLog2, declared)
-      this.#pass = pass
       writer.write(this.header)
-      for await (const chunk of untilAborted(plaintext, options.signal)) {
-        if (!(chunk instanceof Uint8Array)) throw new TypeError('the source of plaintext must give bytes')
-        for (let at = 0; at < chunk.length;) {
-          at += pass.absorb(chunk, at)
-          for (let ready = pass.ready(); ready; ready = pass.ready()) {
-            yield ready
-            this.#stillSealing(options.signal)
-          }
-        }
-      }
-      this.#stillSealing(options.signal)
-      const result = pass.end()
-      for (let ready = pass.ready() ?? writer.takeLast(); ready; ready = pass.ready() ?? writer.takeLast()) {
-        yield ready
-        this.#stillSealing(options.signal)
+      const native = declared === undefined ? undefined : kernel()
+      const result = native
+        ? yield* this.#sealByKernel(native, writer, plaintext, Number(declared), signal)
+        : yield* this.#sealByPass(writer, plaintext, declared, signal)
+      for (let last = writer.take() ?? writer.takeLast(); last; last = writer.take() ?? writer.takeLast()) {
+        yield last
+        this.#stillSealing(signal)
       }
       this.#result = result
     } finally {
       this.wipe()
     }
+  }
+
+  #sealByKernel(
+    native: Kernel,
+    writer: ChunkWriter,
+    plaintext: PlaintextSource,
+    plaintextLength: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Buffer, SealResult, void> {
+    return sealWithKernel({
+      kernel: native,
+      writer,
+      filler: fillerOf(plaintext, signal),
+      geometry: geometryOfPlaintext(plaintextLength, this.#options.segLog2),
+      suite: this.#options.suite,
+      dataKey: this.#dataKey,
+      signingKey: this.#signingKey,
+      htag: this.htag,
+      check: () => this.#stillSealing(signal),
+    })
+  }
+
+  async *#sealByPass(
+    writer: ChunkWriter,
+    plaintext: PlaintextSource,
+    declared: number | undefined,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Buffer, SealResult, void> {
+    const { suite, segLog2 } = this.#options
+    const keystream = new Keystream(suite, this.#dataKey)
+    const pass = new SealingPass(writer, keystream, this.#signingKey, this.htag, segLog2, declared)
+    this.#pass = pass
+    for await (const chunk of chunksOf(plaintext, SLICE_LENGTH, signal)) {
+      assertBytes(chunk)
+      for (let at = 0; at < chunk.length;) {
+        at += pass.absorb(chunk, at)
+        for (let ready = pass.ready(); ready; ready = pass.ready()) {
+          yield ready
+          this.#stillSealing(signal)
+        }
+      }
+    }
+    this.#stillSealing(signal)
+    return pass.end()
   }
 
   #stillSealing(signal: AbortSignal | undefined): void {

@@ -16,19 +16,24 @@ const AT_LENGTH = 56
 const AT_FINAL = 60
 const PREFIX_LENGTH = 64
 
+/** The 64 bytes before C_i in the message of its tag. */
+export function segmentPrefix(headerTag: Uint8Array, index: number, length: number, final: boolean): Buffer {
+  const prefix = dedicated(PREFIX_LENGTH)
+  prefix.set(LABELS.segment)
+  prefix.set(headerTag, LABELS.segment.length)
+  writeU64(prefix, index, AT_INDEX)
+  prefix.writeUInt32BE(length, AT_LENGTH)
+  prefix.writeUInt8(final ? 1 : 0, AT_FINAL)
+  return prefix
+}
+
 /** One segment's tag, updated with its ciphertext. Finish it on every path. */
 export class SegmentMac {
   #hmac: Hmac | null
 
   constructor(signingKey: Buffer, headerTag: Uint8Array, index: number, length: number, final: boolean) {
     secrets.assertHeld(signingKey)
-    const prefix = dedicated(PREFIX_LENGTH)
-    prefix.set(LABELS.segment)
-    prefix.set(headerTag, LABELS.segment.length)
-    writeU64(prefix, index, AT_INDEX)
-    prefix.writeUInt32BE(length, AT_LENGTH)
-    prefix.writeUInt8(final ? 1 : 0, AT_FINAL)
-    this.#hmac = createHmac('sha256', signingKey).update(prefix)
+    this.#hmac = createHmac('sha256', signingKey).update(segmentPrefix(headerTag, index, length, final))
   }
 
   update(ciphertext: Uint8Array): void {

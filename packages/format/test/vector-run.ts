@@ -54,10 +54,16 @@ interface Sealed extends AsyncDisposable {
   readonly sha256: string
 }
 
-async function sealToMemory(sealer: Sealer, vector: Vector): Promise<Sealed> {
+/** L is given or not: two paths, one encoding. */
+function sealing(sealer: Sealer, vector: Vector, known: boolean): AsyncGenerator<Buffer, void, void> {
+  const options = known ? { plaintextLength: vector.plaintextLength } : {}
+  return sealer.seal(plaintextOf(vector), { chunkSize: CHUNK_SIZE, ...options })
+}
+
+async function sealToMemory(sealer: Sealer, vector: Vector, known: boolean): Promise<Sealed> {
   const sha256 = createHash('sha256')
   const chunks: Buffer[] = []
-  for await (const chunk of sealer.seal(plaintextOf(vector), { chunkSize: CHUNK_SIZE })) {
+  for await (const chunk of sealing(sealer, vector, known)) {
     sha256.update(chunk)
     chunks.push(chunk)
   }
@@ -65,14 +71,14 @@ async function sealToMemory(sealer: Sealer, vector: Vector): Promise<Sealed> {
   return { reader, sha256: sha256.digest('hex'), [Symbol.asyncDispose]: () => Promise.resolve() }
 }
 
-async function sealToFile(sealer: Sealer, vector: Vector): Promise<Sealed> {
+async function sealToFile(sealer: Sealer, vector: Vector, known: boolean): Promise<Sealed> {
   const folder = await mkdtemp(join(tmpdir(), 'sealfleet-vectors-'))
   try {
     const path = join(folder, 'object')
     const sha256 = createHash('sha256')
     const file = await open(path, 'wx')
     try {
-      for await (const chunk of sealer.seal(plaintextOf(vector), { chunkSize: CHUNK_SIZE })) {
+      for await (const chunk of sealing(sealer, vector, known)) {
         sha256.update(chunk)
         await file.writeFile(chunk)
       }
@@ -156,11 +162,13 @@ export async function runVector(vector: Vector): Promise<void> {
     mockEncOutput: vector.mockEncOutput,
   })
   const options = sealOptions(vector)
-  using sealer = await createSealer(options, hsm)
   const long = objectLength(vector.plaintextLength, vector.segLog2) > IN_MEMORY
-  await using sealed = await (long ? sealToFile(sealer, vector) : sealToMemory(sealer, vector))
-  compare(vector, await observe(vector, options, hsm, sealed))
-  const opening = await openOptions(vector, options, hsm)
-  await checkPlaintext(vector, sealed.reader, opening)
-  await verifyObject(sealed.reader, opening)
+  for (const known of [false, true]) {
+    using sealer = await createSealer(options, hsm)
+    await using sealed = await (long ? sealToFile : sealToMemory)(sealer, vector, known)
+    compare(vector, await observe(vector, options, hsm, sealed))
+    const opening = await openOptions(vector, options, hsm)
+    await checkPlaintext(vector, sealed.reader, opening)
+    await verifyObject(sealed.reader, opening)
+  }
 }

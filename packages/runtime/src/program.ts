@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 
 import { ConfigError, findEnvFile, loadConfig, type Config, type Need, type Sections } from '@sealfleet/config'
 import { adviceOf, classify } from '@sealfleet/failures'
+import { selectKernel } from '@sealfleet/kernel'
 import { createLogger, createMetrics, type Logger, type Metrics } from '@sealfleet/telemetry'
 
 import { nextSignal } from './signals.js'
@@ -55,6 +56,7 @@ export async function runProgram<N extends Need, O extends Need = never>(program
   }
   const log = createLogger({ name, level: config.log.level, secrets: secretsOf(config) })
   for (const warning of config.warnings) log.warn(warning)
+  selectKernel(config.kernel.choice, { onWarning: (warning) => log.warn(warning) })
   const id = `${hostname().slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
   const metrics = createMetrics({ defaultLabels: { program: name } })
   // From now on handled here: a signal during the start must not end the program without closing anything.

@@ -1,4 +1,5 @@
 import { ConfigError, findEnvFile, loadConfig, type Config, type Need } from '@sealfleet/config'
+import { selectKernel } from '@sealfleet/kernel'
 import type { Io } from '../io.js'
 
 /** Reads the sections that a command needs; other sections may be missing or wrong. */
@@ -32,6 +33,7 @@ export function createSettings(io: Io, configFile: string | undefined, onWarning
         if (!seen.has(warning)) onWarning(warning)
         seen.add(warning)
       }
+      selectKernel(config.kernel.choice, { onWarning })
       return config
     },
   }

@@ -1,4 +1,4 @@
-import { openObject, type KeyDeriver, type NonceWrapper, type OpenedObject } from '@sealfleet/format'
+import { openObject, segmentsAtOnce, type KeyDeriver, type NonceWrapper, type OpenedObject } from '@sealfleet/format'
 import { keyStateOf } from '@sealfleet/objects'
 import { objectRecord } from '@sealfleet/records/attempts'
 import { getFile } from '@sealfleet/records/files'
@@ -113,8 +113,8 @@ async function openOld(
   })
   return {
     length: old.plaintextLength,
-    // One segment of the old object is being used while the next is read.
-    bufferBytes: 2 * 2 ** old.info.segLog2,
+    // One segment of the old object is being used while the next ones are read and opened.
+    bufferBytes: (segmentsAtOnce(old.info.segmentSize) + 1) * old.info.segmentSize,
     context,
     source,
     read: () => wipedAfterUse(old, signal),

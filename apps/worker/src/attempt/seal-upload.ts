@@ -76,7 +76,9 @@ export function planUpload(
   const length = objectLength(plaintextLength, segLog2)
   const partSize = store.partSizeFor(length)
   const buffers = Math.min(store.queueSizeFor(length) + 1, Math.ceil(length / partSize))
-  return { length, partSize, bufferBytes: buffers * Math.min(partSize, length) }
+  // A segment that crosses the end of a part is sealed in a buffer of its own.
+  const crossing = buffers > 1 ? 2 ** segLog2 : 0
+  return { length, partSize, bufferBytes: buffers * Math.min(partSize, length) + crossing }
 }
 
 export interface SealDependencies {

@@ -47,12 +47,12 @@ const variables = {
     example: '2',
     schema: wholeNumber(1, 32),
   }),
-  bytesInFlight: withDefault('168MiB', {
+  bytesInFlight: withDefault('176MiB', {
     name: 'SEALFLEET_BYTES_IN_FLIGHT',
     description:
-      'memory for part buffers of one worker process: 8 files × (2 parts under way + 1 being filled) × 7 MiB',
+      'memory for part buffers of one worker process: 8 files × ((2 parts under way + 1 being filled) × 7 MiB + a segment of 1 MiB)',
     expects: 'a size from 16MiB to 64GiB',
-    example: '168MiB',
+    example: '176MiB',
     schema: byteSize(16 * MiB, 64 * 1024 * MiB),
   }),
   leaseSeconds: withDefault('20', {
