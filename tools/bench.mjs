@@ -29,6 +29,7 @@ const step = (args) => {
 if (name !== 'seal') {
   step([join(root, 'tools', 'build.mjs')])
 } else {
+  step([join(root, 'tools', 'build-kernel.mjs')])
   step([compiler, '-b', 'packages/format'])
 }
 const { status } = spawnSync(process.execPath, [join(folder, `${name}.mjs`), ...flags], { stdio: 'inherit' })
