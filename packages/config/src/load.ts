@@ -101,7 +101,8 @@ export function loadConfig<N extends Need, O extends Need = never>(
   )
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withHint(problem, unknown)))
   return {
-    ...(sections as unknown as Pick<Sections, N> & Partial<Pick<Sections, O>> & { log: LogConfig; kernel: KernelConfig }),
+    ...(sections as unknown as Pick<Sections, N> &
+      Partial<Pick<Sections, O>> & { log: LogConfig; kernel: KernelConfig }),
     protection: guards ?? { allowPlaintext: new Set(), secretFolders: [] },
     passthroughEnv: sources.passthrough(),
     warnings,
