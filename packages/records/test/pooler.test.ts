@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Prisma } from '../src/generated/client.js'
 import { listDomains } from '../src/fleet/domains.js'
 import { migrate } from '../src/migrate/migrate.js'
-import { openRecords } from '../src/db/records.js'
+import { openRecords, type Records } from '../src/db/records.js'
 import { sessionReport } from '../src/upkeep/session-report.js'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -57,7 +57,8 @@ describe('behind a pooler in transaction mode', () => {
     const runs = await Promise.all([migrate(url), migrate(url), migrate(url)])
     expect(runs.flatMap((run) => run.applied).length).toBeGreaterThan(1)
     expect(new Set(runs.flatMap((run) => run.applied)).size).toBe(runs.flatMap((run) => run.applied).length)
-    const { rows } = await sql.query(`SELECT pid FROM pg_locks WHERE locktype = 'advisory'`)
+    const { rows } = await sql.query(`SELECT pid FROM pg_locks WHERE locktype = 'advisory'
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
     expect(rows).toEqual([])
     // Nothing of ours stays on the server's session, which the next client gets.
     const next = new pg.Client({ connectionString: pooler.url })
@@ -96,6 +97,26 @@ describe('behind a pooler in transaction mode', () => {
     })
     await sql.query(`ALTER DATABASE ${database.name} RESET search_path`)
     await endSessions()
+  })
+
+  test('a pooler that the URL does not name is found out, with what to write', async () => {
+    // It passes everything on that a session needs, so that only our names of statements give it away.
+    const quiet =
+      'ignore_startup_parameters = search_path, IntervalStyle, extra_float_digits, bytea_output, array_nulls, default_transaction_isolation, statement_timeout, lock_timeout, idle_in_transaction_session_timeout'
+    await using silent = await startPgbouncer({ url: database.url, settings: [quiet] })
+    const ask = (records: Records) =>
+      Promise.all(
+        Array.from({ length: 20 }, (_, n) =>
+          records.transaction((tx) => tx.query(Prisma.sql`SELECT ${n}::int AS n, pg_sleep(0.01)::text`)),
+        ),
+      )
+    await using undeclared = await openRecords(silent.url, { poolSize: 6 })
+    await expect(ask(undeclared)).rejects.toMatchObject({
+      code: 'DB_URL',
+      fix: expect.stringContaining('pgbouncer=true') as unknown,
+    })
+    await using declared = await openRecords(withParameters(silent.url, 'pgbouncer=true'), { poolSize: 6 })
+    expect(await ask(declared)).toHaveLength(20)
   })
 
   test('the socket’s folder is a host in each form of libpq', async () => {

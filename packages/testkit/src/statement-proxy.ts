@@ -7,6 +7,9 @@ const READY = Buffer.from([0x5a, 0, 0, 0, 5])
 const IDLE = 0x49
 const IN_TRANSACTION = 0x54
 
+/** The message Parse: its length, the statement's name, its text. A named statement's text is sent this one time. */
+const PARSE = /P[^]{4}([^\0]+)\0([^\0]+)\0/g
+
 /** The statement that commits an attempt; no other statement's text contains it (packages/records, commit-attempt). */
 export const COMMIT_STATEMENT = 'committed_attempt_id = c.id'
 
@@ -32,7 +35,7 @@ export interface StatementProxy extends AsyncDisposable {
 export async function startStatementProxy(upstream: string): Promise<StatementProxy> {
   const target = new URL(upstream)
   const sockets = new Set<Socket>()
-  let wanted: { readonly text: Buffer; readonly status: number }[] = []
+  let wanted: { readonly text: string; readonly status: number }[] = []
   let lost = 0
   const server = createServer((client) => {
     const postgres = connect(Number(target.port), target.hostname)
@@ -50,8 +53,12 @@ export async function startStatementProxy(upstream: string): Promise<StatementPr
     }
     let swallowing: number | undefined
     let tail: Buffer = Buffer.alloc(0)
+    const texts = new Map<string, string>()
+    const sends = (chunk: Buffer, text: string): boolean =>
+      chunk.includes(text) || [...texts].some(([name, known]) => known.includes(text) && chunk.includes(`\0${name}\0`))
     client.on('data', (chunk: Buffer) => {
-      const match = swallowing === undefined ? wanted.find(({ text }) => chunk.includes(text)) : undefined
+      for (const [, name = '', text = ''] of chunk.toString('latin1').matchAll(PARSE)) texts.set(name, text)
+      const match = swallowing === undefined ? wanted.find(({ text }) => sends(chunk, text)) : undefined
       if (match !== undefined) {
         wanted = wanted.filter((one) => one !== match)
         swallowing = match.status
@@ -76,8 +83,8 @@ export async function startStatementProxy(upstream: string): Promise<StatementPr
   return {
     port: address.port,
     url: url.href,
-    loseAnswerOf: (text) => void wanted.push({ text: Buffer.from(text), status: IDLE }),
-    breakAfter: (text) => void wanted.push({ text: Buffer.from(text), status: IN_TRANSACTION }),
+    loseAnswerOf: (text) => void wanted.push({ text, status: IDLE }),
+    breakAfter: (text) => void wanted.push({ text, status: IN_TRANSACTION }),
     heal: () => {
       wanted = []
     },

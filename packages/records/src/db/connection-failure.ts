@@ -1,6 +1,7 @@
 import type { RecordsErrorCode } from './errors.js'
+import { STALE_PLAN } from './statement-names.js'
 
-/** Why a session could not be opened, where the server's or the driver's own words need interpretation. */
+/** Why a session could not be opened or used, where the server's or the driver's own words need interpretation. */
 export interface ConnectionFailure {
   readonly code: RecordsErrorCode
   readonly message: string
@@ -34,11 +35,34 @@ const SAID: readonly (readonly [RegExp, RecordsErrorCode, what: string, fix: str
   ],
 ]
 
+/** Refusals of a session that lives: told by SQLSTATE, since the words are in the server's language. */
+const BY_STATE: Readonly<Record<string, ConnectionFailure>> = {
+  // Outside of a transaction the statement was asked again (client.ts).
+  [STALE_PLAN]: {
+    code: 'DB_UNAVAILABLE',
+    message: 'the tables were changed while a transaction used them',
+    fix: 'try again: the next transaction knows the new tables',
+  },
+  // A prepared statement is not in this session, or another client's of that name is.
+  ...Object.fromEntries(
+    ['26000', '42P05'].map((state) => [
+      state,
+      {
+        code: 'DB_URL',
+        message: 'a connection pooler in transaction mode stands between, and the URL does not say so',
+        fix: 'add pgbouncer=true to the parameters of SEALFLEET_DATABASE_URL',
+      },
+    ]),
+  ),
+}
+
 /** @returns undefined for a failure of another kind, which its code and SQLSTATE identify */
 export function connectionFailure(
   sqlState: string | undefined,
   said: string | undefined,
 ): ConnectionFailure | undefined {
+  const known = BY_STATE[sqlState ?? '']
+  if (known !== undefined) return known
   if (said === undefined || (sqlState !== undefined && !/^(08|28)/.test(sqlState))) return undefined
   for (const [words, code, what, fix, state] of SAID) {
     // A server's own sentence may be in any language (lc_messages); pgbouncer's are English.

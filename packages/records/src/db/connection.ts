@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { clientClass } from './session.js'
+import { clientClass } from './client.js'
 import { parseDatabaseUrl, type DatabaseAddress, type DatabaseTls } from './database-url.js'
 
 export interface ConnectionOptions {

@@ -7,6 +7,7 @@ import { recordsError } from './driver-error.js'
 import { RecordsError } from './errors.js'
 import { PrismaClient, type Prisma } from '../generated/client.js'
 import { SCHEMA_VERSION } from './schema-version.js'
+import { statementNames } from './statement-names.js'
 
 /** Where a statement runs: the pool, or one transaction. */
 export interface Queryable {
@@ -129,7 +130,12 @@ export async function openRecords(databaseUrl: string, options: ConnectionOption
   // The pool listens to idle connections alone. If a connection ends while it is checked out (between two statements of
   // a transaction, or while it closes), its statement fails; without its own listener it would end the process too.
   pool.on('connect', (client) => client.on('error', () => undefined))
-  const adapter = new ExactTimesPg(pool, { schema: address.schema, onConnectionError: () => undefined })
+  const adapter = new ExactTimesPg(pool, {
+    schema: address.schema,
+    onConnectionError: () => undefined,
+    // A pooler in transaction mode gives each transaction a session of its own choice, which knows no names of ours.
+    ...(!address.pooled && { statementNameGenerator: statementNames() }),
+  })
   const records = new Records(new PrismaClient({ adapter, errorFormat: 'minimal' }), pool)
   try {
     refuseDifferences(await sessionDifferences(pool, address.schema), address)

@@ -1,6 +1,5 @@
 import pg from 'pg'
 import { RecordsError } from './errors.js'
-import { exactTimes, type TypeParsers } from './times.js'
 import type { DatabaseAddress } from './database-url.js'
 
 /**
@@ -44,71 +43,10 @@ export function sessionSettings(schema: string, timeouts: SessionTimeouts): Read
   }
 }
 
-/**
- * A class of the driver's clients whose sessions begin with our settings: as start-up parameters, which override every
- * default and cost no round trip. The driver's own (PGOPTIONS among them) are not sent.
- */
-export function clientClass(
-  address: DatabaseAddress,
-  applicationName: string,
-  timeouts: SessionTimeouts,
-): typeof pg.Client {
+/** The settings that a session begins with. Behind a pooler the others are the role's. */
+export function startupSettings(address: DatabaseAddress, timeouts: SessionTimeouts): Readonly<Record<string, string>> {
   const all = Object.entries(sessionSettings(address.schema, timeouts))
-  const settings = address.pooled ? all.filter(([name]) => KEPT_BY_POOLER.includes(name)) : all
-  const startup = {
-    user: address.user,
-    database: address.database,
-    application_name: (address.applicationName ?? applicationName).slice(0, 63),
-    ...Object.fromEntries(settings),
-  }
-  return class PinnedClient extends pg.Client {
-    constructor(config?: pg.ClientConfig) {
-      super(config)
-      const query = this.query.bind(this) as (...args: unknown[]) => unknown
-      const exact = (first: unknown, ...rest: unknown[]): unknown => {
-        const answer = query(readingExactTimes(first), ...rest.map(telling))
-        return answer instanceof Promise ? answer.catch(rethrown) : answer
-      }
-      Object.assign(this, { query: exact })
-    }
-
-    /** Called by the driver (pg/lib/client.js); client_encoding is always sent as UTF8 besides. */
-    getStartupConf(): Readonly<Record<string, string>> {
-      return startup
-    }
-  }
-}
-
-/** Prisma's adapter brings its own parsers, which read every offset as zero (7.10.0, seen 2026-11-30). */
-function readingExactTimes(query: unknown): unknown {
-  if (typeof query !== 'object' || query === null || !('types' in query) || query.types === undefined) return query
-  return Object.assign(query, { types: exactTimes(query.types as TypeParsers) })
-}
-
-/**
- * Prisma's adapter drops the name of a refusing CHECK, which the server sends in its own field (7.10.0, seen
- * 2026-11-30). The server's sentence has the name too, but only the English one can be parsed (lc_messages): in any
- * other language the name is put first, as in the messages of our triggers.
- */
-function nameRule(error: unknown): void {
-  if (!(error instanceof pg.DatabaseError) || error.constraint === undefined) return
-  const { constraint: rule, message } = error
-  if (!message.includes(`constraint "${rule}"`) && !message.startsWith(`${rule}: `))
-    error.message = `${rule}: ${message}`
-}
-
-function rethrown(error: unknown): never {
-  nameRule(error)
-  throw error
-}
-
-/** The callback of a query, as the driver's pool passes it; other arguments stay as they are. */
-function telling(argument: unknown): unknown {
-  if (typeof argument !== 'function') return argument
-  return (error: unknown, ...rest: unknown[]): void => {
-    nameRule(error)
-    Reflect.apply(argument, undefined, [error, ...rest])
-  }
+  return Object.fromEntries(address.pooled ? all.filter(([name]) => KEPT_BY_POOLER.includes(name)) : all)
 }
 
 /** One setting of a session with a wrong value. */

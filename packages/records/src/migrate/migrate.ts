@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { driverFields, type ConnectionOptions } from '../db/connection.js'
-import { clientClass, sessionSettings } from '../db/session.js'
+import { clientClass } from '../db/client.js'
+import { sessionSettings } from '../db/session.js'
 import { parseDatabaseUrl, type DatabaseAddress } from '../db/database-url.js'
 import { recordsError } from '../db/driver-error.js'
 import { RecordsError } from '../db/errors.js'
