@@ -1,11 +1,11 @@
-import { hsmTokens, type Config, type HsmConfig, type Sections } from '@sealfleet/config'
-import { HsmPool, type TokenOptions } from '@sealfleet/hsm'
+import { hsmTokens, type Config, type Sections } from '@sealfleet/config'
+import type { HsmPool, TokenOptions } from '@sealfleet/hsm'
 import { adviceOf, classify } from '@sealfleet/failures'
 import { fleetPinLockout } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
-import { hsmObserver } from '@sealfleet/runtime'
+import { hsmObserver, openHsmPool } from '@sealfleet/runtime'
 
 /** The HSM of a maintenance process. */
 export interface MaintenanceHsm {
@@ -35,7 +35,7 @@ export async function openMaintenanceHsm(
   ports: HsmPorts,
 ): Promise<MaintenanceHsm | undefined> {
   const { hsm, passthroughEnv, protection } = config
-  const { log } = ports
+  const { records, log, metrics, id } = ports
   if (hsm === undefined) {
     log.warn(
       { component: 'hsm' },
@@ -43,10 +43,17 @@ export async function openMaintenanceHsm(
     )
     return undefined
   }
-  const tokens = hsmTokens({ hsm, passthroughEnv, protection })
+  const configured = { hsm, passthroughEnv, protection }
   try {
-    const pool = await openPool(tokens, hsm, ports)
-    return { pool, tokens }
+    const pool = await openHsmPool(configured, {
+      agents: 1,
+      sessions: MAINTENANCE_SESSIONS,
+      startWithoutToken: true,
+      // The fleet's latch: a PIN that was rejected for one process is not tried by another.
+      latch: fleetPinLockout(records, id),
+      onEvent: hsmObserver(metrics, log),
+    })
+    return { pool, tokens: hsmTokens(configured) }
   } catch (error) {
     const found = classify(error)
     const { code } = found
@@ -54,24 +61,6 @@ export async function openMaintenanceHsm(
     log.error({ component: 'hsm', code, err: error }, `maintenance continues without the HSM: ${adviceOf(found)}`)
     return undefined
   }
-}
-
-function openPool(
-  tokens: readonly [TokenOptions, ...TokenOptions[]],
-  hsm: HsmConfig,
-  { records, log, metrics, id }: HsmPorts,
-): Promise<HsmPool> {
-  return HsmPool.open({
-    tokens,
-    agents: 1,
-    sessions: MAINTENANCE_SESSIONS,
-    softTimeoutMs: hsm.softTimeoutMs,
-    hardTimeoutMs: hsm.hardTimeoutMs,
-    startWithoutToken: true,
-    // The fleet's latch: a PIN that was rejected for one process is not tried by another.
-    latch: fleetPinLockout(records, id),
-    onEvent: hsmObserver(metrics, log),
-  })
 }
 
 /** For the records of processes: whether the HSM can be used now, and if not, why. */

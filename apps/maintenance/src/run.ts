@@ -1,32 +1,25 @@
 import { setMaxListeners } from 'node:events'
 
-import { tlsOptions, type Config, type Sections } from '@sealfleet/config'
-import {
-  assertNoEviction,
-  claimQueues,
-  connectProducer,
-  createIngestQueue,
-  createRekeyQueue,
-  queueView,
-} from '@sealfleet/queue'
+import type { Config, Sections } from '@sealfleet/config'
+import { claimQueues, createIngestQueue, createRekeyQueue, queueView } from '@sealfleet/queue'
 import { classify } from '@sealfleet/failures'
 import { claimBucket } from '@sealfleet/objects'
 import { runTasks } from '@sealfleet/maintenance'
 import { fileStates } from '@sealfleet/records/files'
 import { getFleet } from '@sealfleet/records/fleet'
-import { openRecords } from '@sealfleet/records'
-import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import {
   AsyncDisposableStack,
   LastResults,
+  openConfiguredRecords,
+  openConfiguredStore,
+  openQueueRedis,
   redisProbe,
   setHsmStates,
   startHeartbeat,
   startRounds,
   startStatusServer,
-  storeOptions,
   storeProbe,
 } from '@sealfleet/runtime'
 import { DESTROYED_KEYS_MS, watchDestroyedKeys, type DestroyedKeysPorts } from '@sealfleet/keys'
@@ -70,22 +63,10 @@ export async function runMaintenance({
 }: MaintenanceOptions): Promise<AsyncDisposable> {
   const closers = new AsyncDisposableStack()
   try {
-    const { url, connectTimeoutMs, statementTimeoutMs, tls } = config.database
-    const records = await openRecords(url.reveal(), {
-      applicationName: `sealfleet-maintenance ${id}`.slice(0, 63),
-      poolSize: 6,
-      connectTimeoutMs,
-      statementTimeoutMs,
-      tls: tlsOptions(tls),
-    })
+    const records = await openConfiguredRecords(config, { name: `sealfleet-maintenance ${id}`, poolSize: 6 })
     closers.defer(() => records.close())
-    const redis = await connectProducer(config.redis.url.reveal(), {
-      connectionName: `sealfleet-${id}`,
-      tls: tlsOptions(config.redis.tls),
-      allowPlaintext: config.protection.allowPlaintext.has('redis'),
-    })
+    const redis = await openQueueRedis(config, `sealfleet-${id}`)
     closers.defer(() => redis.disconnect())
-    await assertNoEviction(redis)
     const { id: fleet } = await getFleet(records)
     const { prefix } = config.redis
     const assertOurs = () => claimQueues(redis, fleet, prefix)
@@ -94,7 +75,7 @@ export async function runMaintenance({
     closers.defer(() => queue.close())
     const rekeyQueue = createRekeyQueue(redis, { prefix, fleet })
     closers.defer(() => rekeyQueue.close())
-    const store = await openStore(storeOptions(config, log))
+    const store = await openConfiguredStore(config, { log })
     closers.defer(() => store.close())
     const assertOurBucket = (o?: { readonly signal: AbortSignal }) => claimBucket(store, fleet, o)
     await assertOurBucket()

@@ -1,15 +1,14 @@
-import { tlsOptions, type Config } from '@sealfleet/config'
-import { assertQueuesAreOurs, connectProducer, QUEUE_NAMES, queueOptions } from '@sealfleet/queue'
+import type { Config } from '@sealfleet/config'
+import { assertQueuesAreOurs, QUEUE_NAMES, queueOptions } from '@sealfleet/queue'
 import { classify } from '@sealfleet/failures'
 import { countsByState } from '@sealfleet/records/files'
 import { getFleet } from '@sealfleet/records/fleet'
-import { openRecords } from '@sealfleet/records'
+import { AsyncDisposableStack, listen, openConfiguredRecords, openRedis } from '@sealfleet/runtime'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import { Queue } from 'bullmq'
 import { createApp } from './app.js'
 import { createBoard } from './board.js'
 import { createCollector } from './collect.js'
-import { listen } from './http-server.js'
 
 export type OpsSettings = Config<'database' | 'redis' | 'ops'>
 
@@ -30,34 +29,24 @@ const BOARD_PATH = '/queues'
 
 /** Opens Redis and Postgres and listens. Throws coded errors; then nothing is left open. */
 export async function runOps({ config, log, metrics }: RunOptions): Promise<RunningOps> {
-  const closers: (() => unknown)[] = []
-  const closeAll = async (): Promise<void> => {
-    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
-  }
+  const closers = new AsyncDisposableStack()
+  const closeAll = () => closers[Symbol.asyncDispose]()
   try {
-    const redis = await connectProducer(config.redis.url.reveal(), {
+    const redis = await openRedis(config, {
       connectionName: 'sealfleet-ops',
-      tls: tlsOptions(config.redis.tls),
-      allowPlaintext: config.protection.allowPlaintext.has('redis'),
       onError: (error) => log.warn({ code: classify(error, { during: 'redis' }).code, err: error }, 'redis error'),
     })
-    closers.push(() => redis.disconnect())
-    const { url, poolSize, connectTimeoutMs, statementTimeoutMs, tls } = config.database
-    const records = await openRecords(url.reveal(), {
-      applicationName: 'sealfleet-ops',
-      poolSize: Math.min(4, poolSize),
-      connectTimeoutMs,
-      statementTimeoutMs,
-      tls: tlsOptions(tls),
-    })
-    closers.push(() => records.close())
+    closers.defer(() => redis.disconnect())
+    const poolSize = Math.min(4, config.database.poolSize)
+    const records = await openConfiguredRecords(config, { name: 'sealfleet-ops', poolSize })
+    closers.defer(() => records.close())
     const { id: fleet } = await getFleet(records)
     const assertOurs = () => assertQueuesAreOurs(redis, fleet, config.redis.prefix)
     await assertOurs()
     const queues = QUEUE_NAMES.map((name) => {
       const queue = new Queue(name, { connection: redis, ...queueOptions(config.redis.prefix) })
       queue.on('error', (error) => log.warn({ component: 'redis', err: error }, 'queue error'))
-      closers.push(() => queue.close())
+      closers.defer(() => queue.close())
       return queue
     })
     let accepting = true
@@ -74,9 +63,9 @@ export async function runOps({ config, log, metrics }: RunOptions): Promise<Runn
       accepting: () => accepting,
       log,
     })
-    const server = await listen(app, config.ops.host, config.ops.port)
-    closers.push(() => server.close())
-    closers.push(() => (accepting = false))
+    const server = await listen(app, config.ops.host, config.ops.port, { requestTimeoutMs: 15_000, graceMs: 5_000 })
+    closers.defer(() => server.close())
+    closers.defer(() => (accepting = false))
     return { host: config.ops.host, port: server.port, close: closeAll }
   } catch (error) {
     await closeAll()

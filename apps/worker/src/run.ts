@@ -1,13 +1,10 @@
-import { hsmTokens, tlsOptions, type Config } from '@sealfleet/config'
-import { HsmPool } from '@sealfleet/hsm'
-import { assertNoEviction, claimQueues, connectProducer, createWorkerConnection, QUEUES } from '@sealfleet/queue'
+import type { Config } from '@sealfleet/config'
+import { claimQueues, QUEUES } from '@sealfleet/queue'
 import { classify } from '@sealfleet/failures'
 import { claimBucket, withDestroyedKeyErrors } from '@sealfleet/objects'
 import { fleetPinLockout } from '@sealfleet/records/keys'
 import { getFleet } from '@sealfleet/records/fleet'
-import { openRecords } from '@sealfleet/records'
 import type { KeyReport } from '@sealfleet/records/upkeep'
-import { openStore } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
 import { ByteBudget } from './attempt/byte-budget.js'
@@ -21,6 +18,10 @@ import {
   AsyncDisposableStack,
   hsmObserver,
   hsmProbe,
+  openConfiguredRecords,
+  openConfiguredStore,
+  openHsmPool,
+  openQueueRedis,
   redisProbe,
   setHsmStates,
   startHeartbeat,
@@ -30,6 +31,7 @@ import {
   storeProbe,
   storeTakesObjects,
   trackLastUsedKey,
+  workerRedis,
 } from '@sealfleet/runtime'
 import { breakerDetail, breakerObserver, describeOpen } from './health/breaker-report.js'
 import { UnavailableRoots } from './health/unavailable-roots.js'
@@ -73,23 +75,13 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
   const closers = new AsyncDisposableStack()
   try {
     // A worker's own connection waits for Redis forever, which is right later; at the start an error must be reported.
-    const redisTls = tlsOptions(config.redis.tls)
-    const allowPlaintext = config.protection.allowPlaintext.has('redis')
-    const first = await connectProducer(config.redis.url.reveal(), { tls: redisTls, allowPlaintext })
-    await assertNoEviction(first).finally(() => first.disconnect())
-    const connection = createWorkerConnection(config.redis.url.reveal(), {
-      connectionName: `sealfleet-${workerId}`,
-      tls: redisTls,
-    })
+    const name = `sealfleet-${workerId}`
+    const first = await openQueueRedis(config, name)
+    first.disconnect()
+    const connection = workerRedis(config, name)
     closers.defer(() => connection.disconnect())
 
-    const records = await openRecords(config.database.url.reveal(), {
-      applicationName: `sealfleet-worker ${workerId}`.slice(0, 63),
-      poolSize: config.database.poolSize,
-      connectTimeoutMs: config.database.connectTimeoutMs,
-      statementTimeoutMs: config.database.statementTimeoutMs,
-      tls: tlsOptions(config.database.tls),
-    })
+    const records = await openConfiguredRecords(config, { name: `sealfleet-worker ${workerId}` })
     closers.defer(() => records.close())
 
     // Before anything is written: another fleet's queue would have its files stored here, under its ids.
@@ -118,8 +110,8 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     closers.defer(() => heart.stop())
     await heart.setState('STARTING')
 
-    const store = await openStore({
-      ...storeOptions(config, log),
+    const store = await openConfiguredStore(config, {
+      log,
       queueSize: config.worker.partsInFlight,
       maxBytesInFlight: config.worker.bytesInFlight,
     })
@@ -128,12 +120,9 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
     await assertOurBucket()
 
     const { hsm } = config
-    const pool = await HsmPool.open({
-      tokens: hsmTokens(config),
+    const pool = await openHsmPool(config, {
       agents: hsm.agents,
       sessions: hsm.sessions,
-      softTimeoutMs: hsm.softTimeoutMs,
-      hardTimeoutMs: hsm.hardTimeoutMs,
       // A PIN that was rejected for one process is not tried by another: a token locks itself after three tries.
       latch: fleetPinLockout(records, workerId),
       onEvent: hsmObserver(metrics, log),

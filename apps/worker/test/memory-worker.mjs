@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 import { randomUUID } from 'node:crypto'
 import { ByteBudget } from '../dist/attempt/byte-budget.js'
 import { ingest } from '../dist/attempt/ingest.js'
-import { storeOptions } from '../../../packages/runtime/dist/store-options.js'
+import { storeOptions } from '../../../packages/runtime/dist/open.js'
 
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
 const records = await openRecords(config.database.url.reveal())

@@ -1,5 +1,6 @@
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { RequestListener } from 'node:http'
+
+import { listen, type ListeningServer } from './listen.js'
 
 /** A worker's status, served over HTTP. */
 export interface WorkerStatus {
@@ -17,12 +18,8 @@ export interface WorkerStatus {
  * `/healthz` (the event loop runs, and work progresses), `/readyz` (jobs are taken) and `/metrics`, on one address.
  * Resolves when it listens; close it before the process ends. Reads only the path of a request.
  */
-export async function startStatusServer(
-  host: string,
-  port: number,
-  status: WorkerStatus,
-): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const server = createServer((request, response) => {
+export async function startStatusServer(host: string, port: number, status: WorkerStatus): Promise<ListeningServer> {
+  const handler: RequestListener = (request, response) => {
     const answer = (code: number, body: string): void => {
       response.writeHead(code, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' })
       response.end(body)
@@ -41,26 +38,6 @@ export async function startStatusServer(
       default:
         return answer(404, 'not found\n')
     }
-  })
-  server.requestTimeout = 5_000
-  server.headersTimeout = 5_000
-  await listen(server, host, port)
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
   }
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
+  return await listen(handler, host, port, { requestTimeoutMs: 5_000, graceMs: 0 })
 }

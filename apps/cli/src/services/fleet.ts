@@ -1,6 +1,7 @@
-import { tlsOptions, type Config } from '@sealfleet/config'
-import { connectProducer, ownerOfQueues, QUEUES, queueOptions } from '@sealfleet/queue'
+import type { Config } from '@sealfleet/config'
+import { ownerOfQueues, QUEUES, queueOptions } from '@sealfleet/queue'
 import { ownerOfBucket } from '@sealfleet/objects'
+import { openRedis as connect } from '@sealfleet/runtime'
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { CommandContext } from '../context.js'
@@ -15,12 +16,8 @@ export interface Mark {
 }
 
 /** A connection for looking at the queues; closed when the command ends. */
-export async function openRedis(context: CommandContext, { redis, protection }: Config<'redis'>): Promise<Redis> {
-  const connection = await connectProducer(redis.url.reveal(), {
-    connectionName: 'sealfleet-cli',
-    tls: tlsOptions(redis.tls),
-    allowPlaintext: protection.allowPlaintext.has('redis'),
-  })
+export async function openRedis(context: CommandContext, config: Config<'redis'>): Promise<Redis> {
+  const connection = await connect(config, { connectionName: 'sealfleet-cli' })
   context.defer(() => connection.disconnect())
   return connection
 }

@@ -1,7 +1,8 @@
 import { hsmTokens, type Config } from '@sealfleet/config'
-import { HsmPool, openKeyAdmin, type KeyAdmin, type PinLockout } from '@sealfleet/hsm'
+import { openKeyAdmin, type HsmPool, type KeyAdmin, type PinLockout } from '@sealfleet/hsm'
 import { fleetPinLockout } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
+import { openHsmPool } from '@sealfleet/runtime'
 import type { CommandContext } from '../context.js'
 
 /**
@@ -19,12 +20,9 @@ export function fleetLatch(context: CommandContext, records: Records): PinLockou
  * command.
  */
 export function openPool(config: Config<'hsm'>, latch?: PinLockout): Promise<HsmPool> {
-  return HsmPool.open({
-    tokens: hsmTokens(config),
+  return openHsmPool(config, {
     agents: 1,
     sessions: Math.min(8, config.hsm.sessions),
-    softTimeoutMs: config.hsm.softTimeoutMs,
-    hardTimeoutMs: config.hsm.hardTimeoutMs,
     ...(latch === undefined ? {} : { latch }),
   })
 }

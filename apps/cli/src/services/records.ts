@@ -1,17 +1,11 @@
-import { tlsOptions, type Config } from '@sealfleet/config'
-import { openRecords, type Records } from '@sealfleet/records'
+import type { Config } from '@sealfleet/config'
+import type { Records } from '@sealfleet/records'
+import { openConfiguredRecords } from '@sealfleet/runtime'
 import type { CommandContext } from '../context.js'
 
 /** Opens the records for a command; closed when it ends. */
 export async function openDatabase(context: CommandContext, config: Config<'database'>): Promise<Records> {
-  const { url, connectTimeoutMs, statementTimeoutMs, tls } = config.database
-  const records = await openRecords(url.reveal(), {
-    applicationName: 'sealfleet-cli',
-    poolSize: 4,
-    connectTimeoutMs,
-    statementTimeoutMs,
-    tls: tlsOptions(tls),
-  })
+  const records = await openConfiguredRecords(config, { name: 'sealfleet-cli', poolSize: 4 })
   context.defer(() => records.close())
   return records
 }

@@ -1,5 +1,6 @@
-import { tlsOptions, type Config } from '@sealfleet/config'
-import { openStore, type Unresponsive, type Store, type StoreError } from '@sealfleet/store'
+import type { Config } from '@sealfleet/config'
+import { openConfiguredStore } from '@sealfleet/runtime'
+import type { Unresponsive, Store, StoreError } from '@sealfleet/store'
 import type { CommandContext } from '../context.js'
 import { humanDuration } from '../output/units.js'
 
@@ -20,29 +21,20 @@ export function openObjectStore(
   },
 ): Promise<Store> {
   const { signal, io } = o.context
-  return openStore({
-    ...(s3.endpoint === undefined ? {} : { endpoint: s3.endpoint }),
-    region: s3.region,
-    bucket: s3.bucket,
-    accessKeyId: s3.accessKeyId.reveal(),
-    secretAccessKey: o.secretAccessKey ?? s3.secretAccessKey.reveal(),
-    forcePathStyle: s3.forcePathStyle,
-    connectTimeoutMs: s3.connectTimeoutMs,
-    requestTimeoutMs: s3.requestTimeoutMs,
-    maxAttempts: s3.maxAttempts,
-    giveUpAfterMs: s3.commandPatienceMs,
-    // A low setting is reported, too.
-    silenceAfterMs: Math.min(5_000, s3.commandPatienceMs / 4),
-    onSilence: teller(io, s3.endpoint ?? `S3 in ${s3.region}`),
-    partSize: s3.partSize,
-    unsignedPayload: s3.unsignedPayload,
-    checksums: s3.checksums,
-    tls: tlsOptions(s3.tls),
-    access: o.access,
-    ...(o.probePrefix !== undefined && { probePrefix: o.probePrefix }),
-    ...(o.onWarning !== undefined && { onWarning: o.onWarning }),
-    signal,
-  })
+  return openConfiguredStore(
+    { s3 },
+    {
+      giveUpAfterMs: s3.commandPatienceMs,
+      // A low setting is reported, too.
+      silenceAfterMs: Math.min(5_000, s3.commandPatienceMs / 4),
+      onSilence: teller(io, s3.endpoint ?? `S3 in ${s3.region}`),
+      access: o.access,
+      ...(o.secretAccessKey !== undefined && { secretAccessKey: o.secretAccessKey }),
+      ...(o.probePrefix !== undefined && { probePrefix: o.probePrefix }),
+      ...(o.onWarning !== undefined && { onWarning: o.onWarning }),
+      signal,
+    },
+  )
 }
 
 /** Writes to standard error, with --json too. On a terminal the lines replace the progress line. */

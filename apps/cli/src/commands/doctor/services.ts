@@ -1,19 +1,12 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
-import {
-  assertNoEviction,
-  connectProducer,
-  missingCommands,
-  QUEUES,
-  queueOptions,
-  tryQueue,
-  tryWorker,
-} from '@sealfleet/queue'
+import { missingCommands, QUEUES, queueOptions, tryQueue, tryWorker } from '@sealfleet/queue'
 import { classify, CodedError, refusesReading } from '@sealfleet/failures'
 import { fileBalance } from '@sealfleet/records/files'
 import { heartbeat, listWorkers, sessionReport, tableRights } from '@sealfleet/records/upkeep'
 import { keyAges } from '@sealfleet/records/keys'
 import { migrationStatus, type Records } from '@sealfleet/records'
 import { objectMetadata, type Store, type StoreError } from '@sealfleet/store'
+import { openQueueRedis } from '@sealfleet/runtime'
 import { printable } from '@sealfleet/telemetry/text'
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
@@ -42,13 +35,8 @@ export async function checkRedis(
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = []
   try {
-    const connection = await connectProducer(redis.url.reveal(), {
-      connectionName: 'sealfleet-doctor',
-      tls: tlsOptions(redis.tls),
-      allowPlaintext: protection.allowPlaintext.has('redis'),
-    })
+    const connection = await openQueueRedis({ redis, protection }, 'sealfleet-doctor')
     context.defer(() => connection.disconnect())
-    await assertNoEviction(connection)
     findings.push(ok('redis', `${redis.address}, noeviction`))
     await tryQueues(connection, redis.prefix)
     findings.push(ok('queue', 'a job was added, taken, delayed, completed and removed'))
@@ -173,8 +161,7 @@ async function checkWorkers(records: Records): Promise<Finding> {
   const taking = workers.filter(isTaking)
   const why = whyOut(workers.flatMap(openBreakers))
   const waits = why.length === 0 ? '' : ` (${why.join(', ')})`
-  if (workers.length === 0)
-    return warning('workers', 'no worker is running', 'start one: node bundle/worker.mjs')
+  if (workers.length === 0) return warning('workers', 'no worker is running', 'start one: node bundle/worker.mjs')
   const detail = `${taking.length} of ${workers.length} take jobs${waits}`
   return taking.length === workers.length
     ? ok('workers', detail)

@@ -1,6 +1,7 @@
-import { createWorkerConnection, QUEUES, waitForFiles, type FileStatus } from '@sealfleet/queue'
+import { QUEUES, waitForFiles, type FileStatus } from '@sealfleet/queue'
 import type { Records } from '@sealfleet/records'
-import { tlsOptions, type Config } from '@sealfleet/config'
+import { workerRedis } from '@sealfleet/runtime'
+import type { Config } from '@sealfleet/config'
 import { QueueEvents } from 'bullmq'
 import type { CommandContext } from '../../context.js'
 import { createProgress } from '../../output/progress.js'
@@ -12,7 +13,7 @@ import type { PlannedFile } from './requests.js'
 
 export interface Listening {
   readonly events: QueueEvents
-  readonly connection: ReturnType<typeof createWorkerConnection>
+  readonly connection: ReturnType<typeof workerRedis>
 }
 
 /**
@@ -20,10 +21,7 @@ export interface Listening {
  * so.
  */
 export function openQueueEvents(context: CommandContext, { redis }: Config<'redis'>): Listening {
-  const connection = createWorkerConnection(redis.url.reveal(), {
-    connectionName: 'sealfleet-cli-events',
-    tls: tlsOptions(redis.tls),
-  })
+  const connection = workerRedis({ redis }, 'sealfleet-cli-events')
   context.defer(() => connection.disconnect())
   const events = new QueueEvents(QUEUES.ingest, { connection, prefix: redis.prefix })
   events.on('error', () => undefined)

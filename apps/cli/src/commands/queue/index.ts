@@ -1,24 +1,16 @@
-import { tlsOptions } from '@sealfleet/config'
 import { randomUUID } from 'node:crypto'
-import {
-  assertQueuesAreOurs,
-  connectProducer,
-  QUEUE_NAMES,
-  queueOptions,
-  requestProbe,
-  type QueueName,
-} from '@sealfleet/queue'
+import { assertQueuesAreOurs, QUEUE_NAMES, queueOptions, requestProbe, type QueueName } from '@sealfleet/queue'
 import { appendAudit } from '@sealfleet/records/audit'
 import { getFleet } from '@sealfleet/records/fleet'
 import { listWorkers, type WorkerRow } from '@sealfleet/records/upkeep'
 import { Queue } from 'bullmq'
 import { Argument, type Command } from 'commander'
-import type { Redis } from 'ioredis'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { describeError } from '../../describe-error.js'
 import { table } from '../../output/table.js'
 import { count, humanTime } from '../../output/units.js'
 import { requireReasonIfGiven } from '../../input/reason.js'
+import { openRedis } from '../../services/fleet.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { openBreakers, takesJobs, workersOf } from '../status/processes.js'
@@ -156,7 +148,7 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
   const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
   const waiting = workers.flatMap(openBreakers)
   const { prefix } = config.redis
-  const connection = await openRedis(context)
+  const connection = await openRedis(context, context.settings.load(['redis']))
   await assertQueuesAreOurs(connection, (await getFleet(records)).id, prefix)
   const id = randomUUID()
   await inTransaction(records, o.dryRun, async (tx) => {
@@ -188,7 +180,7 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
 
 async function openQueues(context: CommandContext, names: readonly QueueName[]) {
   const { prefix } = context.settings.load(['redis']).redis
-  const connection = await openRedis(context)
+  const connection = await openRedis(context, context.settings.load(['redis']))
   const queues = names.map((name) => {
     const queue = new Queue(name, { connection, ...queueOptions(prefix) })
     // Failed commands reject at their call; the connection's own events add nothing.
@@ -197,16 +189,4 @@ async function openQueues(context: CommandContext, names: readonly QueueName[]) 
     return queue
   })
   return { queues, connection, prefix }
-}
-
-async function openRedis(context: CommandContext): Promise<Redis> {
-  const { redis, protection } = context.settings.load(['redis'])
-  const tls = tlsOptions(redis.tls)
-  const connection = await connectProducer(redis.url.reveal(), {
-    connectionName: 'sealfleet-cli',
-    tls,
-    allowPlaintext: protection.allowPlaintext.has('redis'),
-  })
-  context.defer(() => connection.disconnect())
-  return connection
 }
