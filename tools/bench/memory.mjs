@@ -69,7 +69,7 @@ function options() {
   }
 }
 
-/** T of docs/FORMAT.md §4 for segments of 1 MiB, written out again: the worker must not be its own witness. @param {number} length */
+/** T of docs/design/format.md §4 for segments of 1 MiB, written out again: the worker must not be its own witness. @param {number} length */
 const sealedLength = (length) => 416 + length + 32 * Math.max(1, Math.ceil(length / MiB))
 
 /** @param {number} value */

@@ -6,9 +6,9 @@
  */
 
 const BLOCK = 16
-/** The header of an object (FORMAT.md): public, and nearly the same in all attempts of one file. */
+/** The header of an object (docs/design/format.md): public, and nearly the same in all attempts of one file. */
 const HEADER = 320
-/** The trailer (FORMAT.md): length fields repeat there. It ends the object, and only the last part has it. */
+/** The trailer (docs/design/format.md): length fields repeat there. It ends the object, and only the last part has it. */
 const TRAILER = 96
 
 export class KeystreamCheck {

@@ -11,7 +11,7 @@ import { createRandom } from './random.mjs'
  * @property {number} dice for whatever else the fault has to decide, uniform in [0, 1)
  */
 
-/** The nine steps of an attempt (docs/ARCHITECTURE.md); a worker can be killed before and after each. */
+/** The nine steps of an attempt (docs/design/attempt.md); a worker can be killed before and after each. */
 export const STEPS = [
   'claim',
   'open-source',

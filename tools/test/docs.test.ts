@@ -11,10 +11,21 @@ const textOf = (document: string): string => readFileSync(path.join(ROOT, docume
 const filesOf = (folder: string): readonly string[] =>
   readdirSync(path.join(ROOT, folder)).map((name) => path.join(folder, name))
 
-const documents = ['.', 'docs', 'docs/decisions', 'tools', ...filesOf('packages'), ...filesOf('apps')]
+const DOCS = ['docs', 'docs/decisions', 'docs/design', 'docs/operate', 'docs/reference']
+const documents = ['.', ...DOCS, 'tools', ...filesOf('packages'), ...filesOf('apps')]
   .flatMap(filesOf)
   .filter((file) => file.endsWith('.md'))
   .sort()
+
+/** The TypeScript sources below a folder, without generated ones. */
+function sourcesOf(folder: string): readonly string[] {
+  if (!existsSync(path.join(ROOT, folder))) return []
+  return readdirSync(path.join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const file = path.join(folder, entry.name)
+    if (entry.isDirectory()) return entry.name === 'generated' ? [] : sourcesOf(file)
+    return entry.name.endsWith('.ts') ? [file] : []
+  })
+}
 
 interface Line {
   readonly at: string
@@ -54,7 +65,7 @@ const WORDS: readonly (readonly [words: RegExp, instead: string])[] = [
   [/\bgoe?s?\s+on\b/gi, 'continues'],
 ]
 
-/** Where a word is a name: a user of the system, and titles of tests in docs/HSM.md. */
+/** Where a word is a name: a user of the system, and titles of tests in docs/design/hsm-faults.md. */
 const NAMES = [/\(or `nobody`\)/, /`hsm-failover` goes on sealing/, /`worker\/hsm-failover` goes on sealing/]
 
 test('the documents are in plain words', () => {
@@ -130,6 +141,69 @@ test('every metric that a document names is one that is served', () => {
   const others = ['sealfleet_batch', 'sealfleet_enqueue', 'sealfleet_ops_source_up']
   const unknown = named.filter(({ name }) => !served.includes(name) && !others.includes(name))
   expect(unknown.map(({ at, name }) => `${at} ${name}`)).toEqual([])
+})
+
+test('every metric that is served is in the reference, with its labels', () => {
+  const rows = new Map(
+    [...textOf('docs/reference/metrics.md').matchAll(/^\| `(sealfleet_\w+)` +\| \w+ +\| ([^|]*) \|/gm)].map(
+      ([, name, labels = '']) => [name, labels.replaceAll('`', '').trim()],
+    ),
+  )
+  const metrics = createMetrics({ processMetrics: false }).registry.getMetricsAsArray()
+  const labelsOf = (metric: object): readonly string[] =>
+    'labelNames' in metric ? (metric.labelNames as string[]) : []
+  expect(metrics.map((metric) => [metric.name, rows.get(metric.name)])).toEqual(
+    metrics.map((metric) => [metric.name, labelsOf(metric).join(', ')]),
+  )
+})
+
+test('the reference has every log message that is a constant sentence, and no other', () => {
+  const sources = [...filesOf('apps'), ...filesOf('packages')].flatMap((folder) => sourcesOf(path.join(folder, 'src')))
+  const code = sources.map(textOf)
+  const written = new Set(
+    code.flatMap((text) =>
+      [
+        ...text.matchAll(
+          /\blog(?:\.(?:info|warn|error|fatal)|\[[^\n]+\])\(\s*(?:(?:\{(?:[^{}]|\{[^{}]*\})*\}|[\w.]+(?:\(\w*\))?),\s*)?'([^'\n]+)'/g,
+        ),
+      ].map(([, message = '']) => message),
+    ),
+  )
+  expect(written.size).toBeGreaterThan(30)
+  const rows = [...textOf('docs/reference/log-lines.md').matchAll(/^\| `([^`|]+)`/gm)].map(
+    ([, message = '']) => message,
+  )
+  expect([...written].filter((message) => !rows.includes(message))).toEqual([])
+  const constant = rows.filter((message) => !message.includes('…'))
+  expect(constant.filter((message) => !code.some((text) => text.includes(`'${message}'`)))).toEqual([])
+})
+
+test('every suite that CONTRIBUTING names is a file', () => {
+  const [, table = ''] = textOf('CONTRIBUTING.md').split('## Which suite proves what')
+  const named = [...table.matchAll(/`([a-z]+)`: ([a-z, -]+)/g)].flatMap(([, where = '', names = '']) =>
+    names
+      .split(', ')
+      .map((name) => name.trim())
+      .flatMap((name) => (name.includes(' ') ? [] : [[where, name] as const])),
+  )
+  expect(named.length).toBeGreaterThan(100)
+  const missing = named.filter(([where, name]) =>
+    [`packages/${where}/test`, `apps/${where}/test`, `${where}/test`].every(
+      (folder) =>
+        !existsSync(path.join(ROOT, folder, `${name}.test.ts`)) &&
+        !existsSync(path.join(ROOT, folder, `${name}.endurance.test.ts`)),
+    ),
+  )
+  expect(missing).toEqual([])
+})
+
+test('the map and the table of contents name every page', () => {
+  const map = textOf('docs/README.md')
+  for (const folder of ['design', 'reference'])
+    for (const file of filesOf(`docs/${folder}`)) expect(map).toContain(`(${path.relative('docs', file)})`)
+  const contents = textOf('docs/operate/README.md')
+  for (const file of filesOf('docs/operate'))
+    if (!file.endsWith('README.md')) expect(contents).toContain(`(${path.basename(file)})`)
 })
 
 test('every script that a document runs is there', () => {

@@ -4,11 +4,11 @@ import path from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { createAuditor, operationsBlock, sql, type Auditor } from './support/auditor.js'
+import { createAuditor, auditBlock, sql, type Auditor } from './support/auditor.js'
 import { enrolOfficers } from './support/officers.js'
 import { createWorld, type Ran, type World } from './support/world.js'
 
-const documented = (await operationsBlock('sh', 'npx sealfleet verify --all')).trim().split(/\s*\n\s*/)
+const documented = (await auditBlock('sh', 'npx sealfleet verify --all')).trim().split(/\s*\n\s*/)
 
 let world: World
 let auditor: Auditor
@@ -81,7 +81,7 @@ interface Finding {
   readonly fix?: string
 }
 
-describe('an auditor, set up as docs/OPERATIONS.md says', { timeout: 120_000 }, () => {
+describe('an auditor, set up as docs/operate/audit.md says', { timeout: 120_000 }, () => {
   it('may read every table of the records and write to none', async () => {
     const rights = await sql(
       world.databaseUrl,

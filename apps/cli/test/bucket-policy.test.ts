@@ -1,4 +1,4 @@
-/** A fleet whose programs have the rights of docs/OPERATIONS.md on the bucket, each its own, on a server that enforces them. */
+/** A fleet whose programs have the rights of docs/operate/rights.md on the bucket, each its own, on a server that enforces them. */
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -37,7 +37,7 @@ async function rightsOf(user: PolicyUser, without?: string): Promise<Record<stri
   return { SEALFLEET_S3_ACCESS_KEY_ID: accessKeyId, SEALFLEET_S3_SECRET_ACCESS_KEY: secretAccessKey }
 }
 
-describe('under the policy of docs/OPERATIONS.md', () => {
+describe('under the policy of docs/operate/rights.md', () => {
   it('a worker stores a small file, and a large one in parts', async () => {
     await using _worker = await world.worker({ ...(await rightsOf('worker')), SEALFLEET_S3_PART_SIZE: '5MiB' })
     await writeFile(path.join(world.data, 'small'), randomBytes(70_000))

@@ -71,7 +71,7 @@ describe('sealfleet dlq', () => {
     expect(await letters('--older-than', '1d')).toEqual([])
     expect(await letters('--newer-than', '1d')).toHaveLength(NAMES.length)
     const shown = await world.sealfleet(['dlq', 'show', first?.fileId ?? ''])
-    expect(shown.stdout.toString()).toMatch(/SOURCE_MISSING[\s\S]*data:\w+\.txt[\s\S]*RUNBOOK/)
+    expect(shown.stdout.toString()).toMatch(/SOURCE_MISSING[\s\S]*data:\w+\.txt[\s\S]*runbook/)
     expect((await world.inProcess(['dlq', 'show', 'nothing'])).status).toBe(4)
   })
 

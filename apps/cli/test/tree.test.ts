@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -40,6 +41,8 @@ const CHANGING = [
   ...['requests sign', 'requests approve', 'rewrap', 'recover'],
   ...['sweep', 'reconcile', 'scrub', 'retention', 'audit-checkpoint'].map((task) => `maintenance run ${task}`),
 ]
+
+const DOCS = path.resolve(import.meta.dirname, '../../../docs')
 
 interface Tree {
   readonly program: Command
@@ -158,6 +161,13 @@ describe.each(Object.entries(RENAMED))('the old name `%s`', (old, now) => {
   })
 })
 
+it('the reference of JSON has every command', async () => {
+  const headings = [...(await readFile(path.join(DOCS, 'reference/json.md'), 'utf8')).matchAll(/^### (.+)$/gm)]
+  expect(headings.map(([, words = '']) => words).filter((words) => words !== 'enqueue -')).toEqual(
+    [...verbs.keys()].sort(),
+  )
+})
+
 /** A command line as a shell would split it; what is redirected is not ours. */
 function wordsOf(line: string): readonly string[] {
   const [command = ''] = line.split(/ [>|#] ?| {2}# /)
@@ -183,6 +193,7 @@ it.each(Object.entries(EXAMPLES).flatMap(([verb, lines]) => lines.map((line) => 
 const STANDS_FOR: Readonly<Record<string, string>> = {
   ID: '5a403bca-f287-4a5c-8c12-d8572624f767',
   SERIAL: 'aa969301d7eed31a',
+  TASK: 'sweep',
   VERSION: '2',
   N: '2',
   SECONDS: '60',
@@ -222,6 +233,7 @@ const OTHER_PROGRAMS = [
   '--size',
   '--files',
   '--seconds',
+  '--status',
 ]
 
 /** Whether these words begin with a group of verbs, or name nothing but the program. */
@@ -229,9 +241,14 @@ function isGroup(words: string): boolean {
   return groups.some((group) => `${words} `.startsWith(`${verbPath(group)} `)) || /^(…|-|VERB|$)/.test(words)
 }
 
+/** Not the pages without commands: vectors, tables of JSON. */
 const DOCUMENTS = [
-  ...['README.md', 'CONTRIBUTING.md', 'docs/OPERATIONS.md', 'docs/RUNBOOK.md', 'docs/HSM.md', 'docs/THREAT-MODEL.md'],
-  ...['docs/ARCHITECTURE.md', 'docs/CHAOS.md', 'docs/BENCHMARKS.md', 'packages/queue/README.md', 'apps/cli/README.md'],
+  ...['README.md', 'CONTRIBUTING.md', 'packages/queue/README.md', 'apps/cli/README.md'],
+  ...['.', 'operate', 'design', 'reference'].flatMap((folder) =>
+    readdirSync(path.join(DOCS, folder))
+      .filter((name) => name.endsWith('.md') && name !== 'json.md' && name !== 'format.md')
+      .map((name) => path.join('docs', folder, name)),
+  ),
 ]
 
 it.each(DOCUMENTS)('every command line in %s is one that the parser takes', async (document) => {

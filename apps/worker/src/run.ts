@@ -148,7 +148,7 @@ export async function runWorker(options: RunOptions): Promise<RunningWorker> {
       await destroyed
     })
     const prove = keyProver({ records, pool, store, log, actor: `worker:${workerId}` })
-    // Derived twice, on two agents, and compared: a wrong derivation is found before it seals a file (docs/HSM.md).
+    // Derived twice, on two agents, and compared: a wrong derivation is found before it seals a file (docs/design/hsm-pool.md).
     const sealing = pool.confirmed({ prove })
     await proveActiveKeys({ records, log }, (key) => sealing.proven(key))
     const owed = new UnrecordedFailures()

@@ -152,7 +152,7 @@ describe('a worker with two tokens that hold the same keys', () => {
     const ready = 'hsm_agents{token="primary",state="ready"}'
     await expect.poll(async () => valueOf(await metricsOf(fleet, from), ready), { timeout: 60_000 }).toBe(2)
     const text = await metricsOf(fleet, from)
-    const docs = await readFile(new URL('../../../docs/HSM.md', import.meta.url), 'utf8')
+    const docs = await readFile(new URL('../../../docs/reference/metrics.md', import.meta.url), 'utf8')
     const all = await createMetrics({ processMetrics: false }).registry.getMetricsAsJSON()
     const names = all.flatMap(({ name }) => (name.startsWith('sealfleet_hsm_') ? [name] : []))
     expect(names.length).toBeGreaterThan(20)

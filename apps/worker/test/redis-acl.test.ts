@@ -12,7 +12,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runMaintenance } from '../../maintenance/src/run.js'
 import { startFleet, type Fleet } from './fleet.js'
 
-const README = new URL('../../../packages/queue/README.md', import.meta.url)
+const RIGHTS = new URL('../../../docs/operate/rights.md', import.meta.url)
 
 let fleet: Fleet
 let admin: Redis
@@ -23,7 +23,7 @@ Object.assign(url, { username: user, password: 'pass' })
 beforeAll(async () => {
   fleet = await startFleet()
   admin = new Redis(redisUrl())
-  const readme = await readFile(README, 'utf8')
+  const readme = await readFile(RIGHTS, 'utf8')
   const list = /^~\{sealfleet\}:\* resetchannels -@all [^`]*/m.exec(readme)?.[0] ?? ''
   const prefix = String(fleet.env['SEALFLEET_QUEUE_PREFIX'])
   const rights = list.replace('{sealfleet}', prefix).trim().split(/\s+/)
@@ -35,7 +35,7 @@ afterAll(async () => {
   admin?.disconnect()
 })
 
-test('under exactly the access list of the README files are enqueued, sealed, stored, and looked after', async () => {
+test('under exactly the documented access list files are enqueued, sealed, stored, and looked after', async () => {
   const env = { SEALFLEET_REDIS_URL: url.href }
   await using client = await openIngestClient({
     redisUrl: url.href,

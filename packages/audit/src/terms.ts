@@ -11,7 +11,7 @@ import type { Store } from '@sealfleet/store'
 export interface AuditHsm {
   hmac(key: MasterKeyRef, message: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Buffer>
   expectCheckValue(key: MasterKeyRef, checkValue: Uint8Array, knownAnswer?: Uint8Array | null): void
-  /** For signatures that are kept: computed twice, and never nonsense (docs/HSM.md). */
+  /** For signatures that are kept: computed twice, and never nonsense (docs/design/hsm-pool.md). */
   confirmed(): { hmac(...call: Parameters<AuditHsm['hmac']>): Promise<Uint8Array> }
 }
 

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { variableTable } from '../src/table.js'
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../../../docs/reference/settings.md', import.meta.url), 'utf8')
 
-test("the README's table has every variable, with what it expects, its default and its purpose", () => {
-  const documented = readme
+test('the table of settings has every variable, with what it expects, its default and its purpose', () => {
+  const documented = page
     .split('\n')
     .filter((line) => line.startsWith('| `SEALFLEET_'))
     .map((line) =>

@@ -19,7 +19,7 @@ export const INTEGRITY = {
   ),
   E_UNSUPPORTED: integrity(
     3,
-    'The object has a format version or suite that this reader does not know or is told not to accept.',
+    'The object has a format version or suite that this reader does not know or must not accept.',
     'Use a version of Sealfleet that knows it.',
   ),
   E_LENGTH: integrity(

@@ -18,7 +18,7 @@ const ENTRIES = {
 
 export type FailureCode = keyof typeof ENTRIES
 
-/** All codes. No other code exists; a test keeps docs/RUNBOOK.md complete. */
+/** All codes. No other code exists; a test keeps docs/operate/runbook.md complete. */
 export const FAILURE_CODES = Object.keys(ENTRIES) as readonly FailureCode[]
 
 /** The closed list of failures (ARCHITECTURE §5): class, policy, exit status, owner, runbook section. */
@@ -36,5 +36,5 @@ export function isFailureCode(value: unknown): value is FailureCode {
 }
 
 function anchor(code: string): string {
-  return `docs/RUNBOOK.md#${code.toLowerCase()}`
+  return `docs/operate/runbook.md#${code.toLowerCase()}`
 }

@@ -58,7 +58,7 @@ export interface Failure {
   /** exit status of a command that ends with it */
   readonly exitStatus: ExitStatus
   readonly owner: Owner
-  /** section of docs/RUNBOOK.md, e.g. `docs/RUNBOOK.md#hsm_unavailable` */
+  /** section of docs/operate/runbook.md, e.g. `docs/operate/runbook.md#hsm_unavailable` */
   readonly runbook: string
   /** the event, in one sentence */
   readonly summary: string

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { FAILURES, FAILURE_CODES, type FailureCode } from '../src/list.js'
 import { BACKOFF_CAP_MS, backoff, backoffStrategy, decide, MAX_ATTEMPTS } from '../src/policy.js'
-import type { FailureClass } from '../src/terms.js'
+import type { FailureClass, Policy } from '../src/terms.js'
 
 /** ARCHITECTURE §5 and FORMAT §7, as they name them. */
 const NAMED: Readonly<Record<FailureClass, readonly FailureCode[]>> = {
@@ -86,7 +86,7 @@ describe('the closed list', () => {
 })
 
 describe('the runbook', () => {
-  const runbook = readFileSync(new URL('../../../docs/RUNBOOK.md', import.meta.url), 'utf8')
+  const runbook = readFileSync(new URL('../../../docs/operate/runbook.md', import.meta.url), 'utf8')
   const sections = new Map(
     runbook
       .split(/^### /m)
@@ -100,12 +100,39 @@ describe('the runbook', () => {
     for (const part of ['**Means.**', '**First five minutes.**', '**Commands.**', '**Recovered when**']) {
       expect(section).toContain(part)
     }
-    expect(FAILURES[code].runbook).toBe(`docs/RUNBOOK.md#${code.toLowerCase()}`)
+    expect(FAILURES[code].runbook).toBe(`docs/operate/runbook.md#${code.toLowerCase()}`)
   })
 
   test('has no section for a code that does not exist', () => {
     const codes = [...sections.keys()].filter((title) => /^[A-Z0-9_]+$/.test(title))
     expect(codes.sort()).toEqual([...FAILURE_CODES].sort())
+  })
+
+  test('the table of codes says what the list says', () => {
+    const page = readFileSync(new URL('../../../docs/reference/failure-codes.md', import.meta.url), 'utf8')
+    const rows = page
+      .split('\n')
+      .filter((line) => line.startsWith('| ['))
+      .map((line) => line.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|')))
+      .map(([, code = '', ...cells]) => [/^\[(\w+)\]/.exec(code)?.[1], ...cells.slice(0, 7)])
+    const policyOf = (policy: Policy): string =>
+      policy.kind === 'retry'
+        ? `retry, ${policy.attempts} times`
+        : 'dependency' in policy
+          ? `${policy.kind} (${policy.dependency})`
+          : policy.kind
+    expect(rows).toEqual(
+      Object.values(FAILURES).map((one) => [
+        one.code,
+        one.class,
+        policyOf(one.policy),
+        one.burnsAttempt ? 'yes' : 'no',
+        one.page ? 'yes' : 'no',
+        String(one.exitStatus),
+        one.owner,
+        one.summary,
+      ]),
+    )
   })
 
   test('uses only commands that there are', () => {

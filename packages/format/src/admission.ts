@@ -1,5 +1,5 @@
 /**
- * Steps 0 to 6 of opening (docs/FORMAT.md §7), shared by a reader, a range reader and an auditor: all checks that need
+ * Steps 0 to 6 of opening (docs/design/format.md §7), shared by a reader, a range reader and an auditor: all checks that need
  * no call of the encryption master.
  */
 import { deriveSigningKey, masterKeyOf } from './derivation.js'

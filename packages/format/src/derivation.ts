@@ -1,5 +1,5 @@
 /**
- * From nonces to keys (docs/FORMAT.md §3). The HSM computes the HMACs; this file builds their messages, and recognises
+ * From nonces to keys (docs/design/format.md §3). The HSM computes the HMACs; this file builds their messages, and recognises
  * them, so that the HSM's interface can refuse every other message.
  */
 import { u32 } from './integers.js'

@@ -1,6 +1,6 @@
 /**
  * Every failure of reading (or producing) a sealed object, as a closed list. The names are part of the format
- * (docs/FORMAT.md §7): tools and runbooks match on them, so a code is never renamed or reused.
+ * (docs/design/format.md §7): tools and runbooks match on them, so a code is never renamed or reused.
  *
  * Codes are for operators. To an untrusted caller all authentication failures must look the same.
  */

@@ -1,5 +1,5 @@
 /**
- * The header: 320 bytes, of which the first 256 are H (docs/FORMAT.md §4). In every HMAC, H is the *logical* header:
+ * The header: 320 bytes, of which the first 256 are H (docs/design/format.md §4). In every HMAC, H is the *logical* header:
  * its nonce fields hold the real nonces even when the wire holds zeros.
  */
 import { FormatError } from './errors.js'
@@ -122,7 +122,7 @@ function parseSuite(value: number): Suite {
 }
 
 /**
- * The strict parse of the first bytes of an object. Throws E_FORMAT when a rule of docs/FORMAT.md §4 is broken (also
+ * The strict parse of the first bytes of an object. Throws E_FORMAT when a rule of docs/design/format.md §4 is broken (also
  * for fewer than 320 bytes), E_UNSUPPORTED for another format version or suite.
  */
 export function parseHeader(bytes: Uint8Array): ParsedHeader {

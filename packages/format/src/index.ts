@@ -1,4 +1,4 @@
-/** SFV1, the sealed-object format: the public interface. Start with terms.ts and docs/FORMAT.md. */
+/** SFV1, the sealed-object format: the public interface. Start with terms.ts and docs/design/format.md. */
 export type {
   AttemptIdentity,
   Cancellable,

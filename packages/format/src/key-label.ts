@@ -1,7 +1,7 @@
 import type { MasterKeyRef, Role, Suite } from './terms.js'
 
 /**
- * Names of master keys in the token (docs/FORMAT.md). An object can be opened with the HSM alone because its header
+ * Names of master keys in the token (docs/design/format.md). An object can be opened with the HSM alone because its header
  * gives all parts of the name:
  *
  * - `sealfleet/<domain>/<role>/s<suite>/<version>` for roles enc and sig

@@ -1,6 +1,6 @@
 /**
  * AES-CTR over the whole file: one counter runs through all segments, since S is a multiple of the block
- * (docs/FORMAT.md §4). This is the faithfulness invariant: the joined ciphertexts are one plain AES-CTR encryption of
+ * (docs/design/format.md §4). This is the faithfulness invariant: the joined ciphertexts are one plain AES-CTR encryption of
  * the file.
  */
 import { createCipheriv } from 'node:crypto'

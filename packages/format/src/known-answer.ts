@@ -1,5 +1,5 @@
 /**
- * The reserved nonce and the known answer of a master key (docs/FORMAT.md §3): the key's answer to an input of exactly
+ * The reserved nonce and the known answer of a master key (docs/design/format.md §3): the key's answer to an input of exactly
  * the shape of a file's inputs. No file may use that nonce, so the answer is no file's key, and its digest can be
  * stored.
  */

@@ -1,5 +1,5 @@
 /**
- * Detached nonces as the record keeps them (docs/FORMAT.md §5), 92 bytes:
+ * Detached nonces as the record keeps them (docs/design/format.md §5), 92 bytes:
  *
  *     iv(12) ‖ AES-256-GCM(KEK, iv, nonce_enc ‖ nonce_sig)(64) ‖ tag(16)
  *

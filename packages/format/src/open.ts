@@ -1,5 +1,5 @@
 /**
- * Opening (docs/FORMAT.md §7). No byte of plaintext is released before its segment is authentic; a whole read has
+ * Opening (docs/design/format.md §7). No byte of plaintext is released before its segment is authentic; a whole read has
  * succeeded only when its generator ended without throwing.
  */
 import { createHash } from 'node:crypto'

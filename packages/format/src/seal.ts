@@ -1,5 +1,5 @@
 /**
- * Sealing (docs/FORMAT.md §6): one attempt, one sealer, one pass over the plaintext. A sealer owns the keys of its
+ * Sealing (docs/design/format.md §6): one attempt, one sealer, one pass over the plaintext. A sealer owns the keys of its
  * attempt and wipes them on every path: at the end, on an error, on abort, and when its consumer stops early.
  */
 import { type Kernel, kernel } from '@sealfleet/kernel'

@@ -1,5 +1,5 @@
 /**
- * One pass over the plaintext: encrypt, tag, digest (docs/FORMAT.md §4). Ciphertext goes straight into the buffers of
+ * One pass over the plaintext: encrypt, tag, digest (docs/design/format.md §4). Ciphertext goes straight into the buffers of
  * the object; a segment's tag follows at once when the plaintext's length is known, else when the segment is complete.
  */
 import { createHash } from 'node:crypto'

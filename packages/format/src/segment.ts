@@ -1,5 +1,5 @@
 /**
- * Segment tags (docs/FORMAT.md §4): C_i ‖ tag_i on the wire, the tag over a prefix of exactly one SHA-256 block
+ * Segment tags (docs/design/format.md §4): C_i ‖ tag_i on the wire, the tag over a prefix of exactly one SHA-256 block
  *
  *     label segment(16) ‖ HTAG(32) ‖ u64 i ‖ u32 len(C_i) ‖ u8 final ‖ 00 00 00
  *

@@ -1,5 +1,5 @@
 /**
- * The arithmetic of a sealed object (docs/FORMAT.md §4): lengths, their inverse, and where each segment lies.
+ * The arithmetic of a sealed object (docs/design/format.md §4): lengths, their inverse, and where each segment lies.
  * Integer arithmetic on doubles: every value stays below 2^45.
  */
 import { FormatError } from './errors.js'

@@ -3,7 +3,7 @@
  *
  * - **file**: what a producer asked to be kept; named by a `file_id`.
  * - **attempt**: one try at sealing a file. It owns two fresh nonces, hence two keys that exist for it alone.
- * - **object**: a sealed file: header, segments, trailer (docs/FORMAT.md §4).
+ * - **object**: a sealed file: header, segments, trailer (docs/design/format.md §4).
  * - **segment**: S = 2^seg_log2 bytes of plaintext, encrypted, followed by its tag. Only the last may be shorter.
  * - **master key**: a key in the HSM, named by role, key domain, suite and version. It never comes here.
  * - **nonce**: 32 random bytes; a derived key is the HMAC of a nonce under a master key.
@@ -44,7 +44,7 @@ export interface KeyDeriver {
   hmac(key: MasterKeyRef, message: Uint8Array, options?: { signal?: AbortSignal }): Promise<Uint8Array>
 }
 
-/** The HSM's part in detached nonces: AES-256-GCM under a key encryption key (docs/FORMAT.md §5). */
+/** The HSM's part in detached nonces: AES-256-GCM under a key encryption key (docs/design/format.md §5). */
 export interface NonceWrapper {
   /** 64 bytes of nonces and 74 of AAD in, 92 out: iv(12) ‖ ct(64) ‖ tag(16), the iv random and fresh. */
   wrap(

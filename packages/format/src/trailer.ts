@@ -1,5 +1,5 @@
 /**
- * The trailer: the last 96 bytes (docs/FORMAT.md §4). With the header it authenticates the length of the file, so that
+ * The trailer: the last 96 bytes (docs/design/format.md §4). With the header it authenticates the length of the file, so that
  * a reader knows after two small reads which bytes must lie between them.
  */
 import { FormatError } from './errors.js'

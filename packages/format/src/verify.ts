@@ -1,5 +1,5 @@
 /**
- * Verifying (docs/FORMAT.md §7): every byte of the object is checked, and none is decrypted. Only the signing master is
+ * Verifying (docs/design/format.md §7): every byte of the object is checked, and none is decrypted. Only the signing master is
  * used, so an auditor without the right to decrypt can do it.
  */
 import { createHash } from 'node:crypto'

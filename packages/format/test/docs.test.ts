@@ -1,4 +1,4 @@
-/** docs/FORMAT.md must stand alone in ten years: what can be compared with the code is compared. */
+/** docs/design/format.md must stand alone in ten years: what can be compared with the code is compared. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FORMAT_ERROR_CODES } from '../src/errors.js'
@@ -6,9 +6,9 @@ import { AT, MAGIC } from '../src/header.js'
 import { LABELS } from '../src/mac.js'
 import { parseVectorFile } from './vector-file.js'
 
-const text = readFileSync(new URL('../../../docs/FORMAT.md', import.meta.url), 'utf8')
+const text = readFileSync(new URL('../../../docs/design/format.md', import.meta.url), 'utf8')
 
-describe('docs/FORMAT.md', () => {
+describe('docs/design/format.md', () => {
   it('explains every code, and no other', () => {
     const table = text.slice(text.indexOf('### Codes'), text.indexOf('## 9.'))
     const explained = [...table.matchAll(/^\| `(E_[A-Z_]+)`/gm)].map(([, code]) => code)

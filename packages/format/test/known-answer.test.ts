@@ -20,7 +20,7 @@ const sealing = { ...ATTEMPT, attemptNo: 1, kekVersion: 0, segLog2: 16, createdM
 describe('the reserved nonce', () => {
   it('is what the format says', () => {
     expect(RESERVED_NONCE).toEqual(createHash('sha256').update('SFV1/known-nonce').digest())
-    const text = readFileSync(new URL('../../../docs/FORMAT.md', import.meta.url), 'utf8')
+    const text = readFileSync(new URL('../../../docs/design/format.md', import.meta.url), 'utf8')
     expect(text).toContain(Buffer.from(RESERVED_NONCE).toString('hex'))
   })
 

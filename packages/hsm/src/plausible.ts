@@ -1,7 +1,7 @@
 /**
  * Whether 32 bytes could be the output of an HMAC. A token that answers CKR_OK with zeros, a constant fill, a counter
  * or a pattern would otherwise seal files under keys that can be guessed. Each test refuses a random output with the
- * given probability; together, and with the comparisons of sealing-guard.ts, less than 2^-61.1 (docs/HSM.md, "Nonsense
+ * given probability; together, and with the comparisons of sealing-guard.ts, less than 2^-61.1 (docs/design/hsm-pool.md, "Nonsense
  * with CKR_OK").
  */
 

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 
 import { FAULT_ROWS } from './fault-rows.js'
 
-/** What must be tried, whatever else is; by a word of the row in docs/HSM.md. */
+/** What must be tried, whatever else is; by a word of the row in docs/design/hsm-faults.md. */
 const REQUIRED = [
   'DEVICE_ERROR once',
   'FUNCTION_FAILED twice',
@@ -31,11 +31,11 @@ const REQUIRED = [
   'rotation under load',
 ]
 
-describe('the table of faults in docs/HSM.md', () => {
+describe('the table of faults in docs/design/hsm-faults.md', () => {
   let rows: { fault: string; restarts: string; logins: string; file: string; title: string }[]
 
   beforeAll(async () => {
-    const text = await readFile(new URL('../../../docs/HSM.md', import.meta.url), 'utf8')
+    const text = await readFile(new URL('../../../docs/design/hsm-faults.md', import.meta.url), 'utf8')
     const section = text.slice(text.indexOf('## What was tried'), text.indexOf('The damage is made'))
     rows = section.split('\n').flatMap((line) => {
       const [, fault = '', , , restarts = '', logins = '', test = ''] = line.split('|').map((cell) => cell.trim())

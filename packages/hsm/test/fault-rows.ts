@@ -4,7 +4,7 @@ import type { RestartReason } from '../src/events.js'
 /**
  * What goes wrong once, under 16 operations, and how it ends: every operation is answered rightly, and healing takes exactly
  * these restarts of agents and calls of C_Login. The damage is real where a rule says so (C_Logout, C_CloseAllSessions,
- * C_Finalize). Faults with a longer story have tests of their own; docs/HSM.md names the test of each.
+ * C_Finalize). Faults with a longer story have tests of their own; docs/design/hsm-faults.md names the test of each.
  */
 export interface Row {
   readonly fault: string

@@ -1,5 +1,5 @@
 /**
- * One segment of a sealed object, or two at once: AES-CTR in place, HMAC-SHA-256 over the ciphertext (docs/FORMAT.md §4).
+ * One segment of a sealed object, or two at once: AES-CTR in place, HMAC-SHA-256 over the ciphertext (docs/design/format.md §4).
  * Knows nothing of Node; test/native/segment-test.c runs it alone.
  */
 #ifndef SEALFLEET_SEGMENT_H

@@ -1,4 +1,4 @@
-/** What the kernel works on. Constructions and their order are the format's: docs/FORMAT.md §4. */
+/** What the kernel works on. Constructions and their order are the format's: docs/design/format.md §4. */
 
 export const OPERATIONS = ['seal', 'verify', 'open'] as const
 /**

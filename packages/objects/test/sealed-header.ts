@@ -11,7 +11,7 @@ export interface HeaderInput {
   readonly kek?: number
 }
 
-/** An object of one segment whose header says this (docs/FORMAT.md §4); its tags are made up: no one here opens it. */
+/** An object of one segment whose header says this (docs/design/format.md §4); its tags are made up: no one here opens it. */
 export function sealedObject(input: HeaderInput = {}, plaintext = 3): Buffer {
   const object = randomBytes(416 + plaintext + 32)
   object.fill(0, 0, 0x100)

@@ -11,11 +11,14 @@ import { createWorkerConnection } from '../src/redis.js'
 import { MemoryRecords } from './memory-records.js'
 import { startRedis, type PrivateRedis } from './private-redis.js'
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-const example = JSON.parse(/```json\n([\s\S]*?)```/.exec(readme)?.[1] ?? '') as IngestJobV1
+const textOf = (page: string): string => readFileSync(new URL(`../../../docs/${page}`, import.meta.url), 'utf8')
+const contract = textOf('reference/job-format.md')
+const example = JSON.parse(/```json\n([\s\S]*?)```/.exec(contract)?.[1] ?? '') as IngestJobV1
 
-/** The access list of the README. */
-const rights = (/```\n(~\{sealfleet\}[\s\S]*?)```/.exec(readme)?.[1] ?? '').split(/\s+/).filter((right) => right !== '')
+/** The documented access list. */
+const rights = (/```\n(~\{sealfleet\}[\s\S]*?)```/.exec(textOf('operate/rights.md'))?.[1] ?? '')
+  .split(/\s+/)
+  .filter((right) => right !== '')
 
 let server: PrivateRedis
 beforeAll(async () => {
@@ -26,15 +29,15 @@ beforeAll(async () => {
 })
 afterAll(() => server[Symbol.asyncDispose]())
 
-test('the README’s example follows the contract, and its ids are those of the code', () => {
+test('the documented example follows the contract, and its ids are those of the code', () => {
   expect(parseIngestJob(example)).toEqual(example)
   expect(example.fileId).toBe(fileIdFor('invoice 2026/17'))
-  expect(readme).toContain('f-<fileId>-g<generation>')
+  expect(contract).toContain('f-<fileId>-g<generation>')
   expect(requestOf(example).context.toString()).toBe('customer 42')
   expect(contentFileId(requestOf(example))).not.toBe(example.fileId)
 })
 
-test('a plain BullMQ job, a client and a worker get along under the README’s access list', async () => {
+test('a plain BullMQ job, a client and a worker get along under the documented access list', async () => {
   const url = server.url.replace('//', '//fleet:fleet@')
   const connection = createWorkerConnection(url)
   const plain = new Queue(QUEUES.ingest, { connection, prefix: QUEUE_PREFIX })

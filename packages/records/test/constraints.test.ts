@@ -18,7 +18,7 @@ afterAll(async () => {
 
 type Row = Record<string, unknown>
 
-/** The nonce that asks for a key's known answer (docs/FORMAT.md §3). */
+/** The nonce that asks for a key's known answer (docs/design/format.md §3). */
 const RESERVED = createHash('sha256').update('SFV1/known-nonce').digest()
 
 async function insert(table: string, row: Row): Promise<void> {

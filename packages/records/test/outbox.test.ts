@@ -174,9 +174,9 @@ describe('sealfleet_enqueue', () => {
     }
   })
 
-  test('needs no more rights than packages/queue/README.md gives to a producer', async () => {
-    const readme = await readFile(new URL('../../queue/README.md', import.meta.url), 'utf8')
-    const grants = /```sql\n(GRANT [\s\S]*?);\n```/.exec(readme)?.[1] ?? ''
+  test('needs no more rights than docs/reference/sql.md gives to a producer', async () => {
+    const page = await readFile(new URL('../../../docs/reference/sql.md', import.meta.url), 'utf8')
+    const grants = /```sql\n(GRANT [\s\S]*?);\n```/.exec(page)?.[1] ?? ''
     const role = `sf_producer_${randomUUID().slice(0, 8)}`
     const client = await f.sql.connect()
     try {

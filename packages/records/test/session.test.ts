@@ -118,6 +118,6 @@ describe('on a database whose defaults are hostile, in a hostile environment', (
 
 test('the documents name the oldest version that the program refuses to go below', async () => {
   const text = async (file: string) => readFile(new URL(`../../../${file}`, import.meta.url), 'utf8')
-  expect(await text('docs/OPERATIONS.md')).toContain(`Postgres ≥ ${OLDEST_POSTGRES} `)
+  expect(await text('docs/operate/README.md')).toContain(`Postgres ≥ ${OLDEST_POSTGRES} `)
   expect(await text('packages/records/README.md')).toContain(`PostgreSQL ${OLDEST_POSTGRES} or later`)
 })

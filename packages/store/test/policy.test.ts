@@ -1,4 +1,4 @@
-/** The policy of docs/OPERATIONS.md, on a server that enforces it: it suffices, and nothing in it is too much. */
+/** The policy of docs/operate/rights.md, on a server that enforces it: it suffices, and nothing in it is too much. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { asGuest, GUEST_ARN, type BucketAddress } from './fresh-bucket.js'
 
-const OPERATIONS = new URL('../../../docs/OPERATIONS.md', import.meta.url)
+const RIGHTS = new URL('../../../docs/operate/rights.md', import.meta.url)
 
-/** The users named in the policy of docs/OPERATIONS.md. */
+/** The users named in the policy of docs/operate/rights.md. */
 export type PolicyUser = 'worker' | 'maintenance' | 'auditor'
 
 export interface BucketPolicy {
@@ -15,10 +15,10 @@ export interface BucketPolicy {
   }[]
 }
 
-/** The bucket policy from docs/OPERATIONS.md, for a bucket called BUCKET. */
+/** The bucket policy from docs/operate/rights.md, for a bucket called BUCKET. */
 export function documentedPolicy(): BucketPolicy {
-  const block = /```json\n(\{\s+"Version": "2012[\s\S]*?)```/.exec(readFileSync(OPERATIONS, 'utf8'))?.[1]
-  if (block === undefined) throw new Error('docs/OPERATIONS.md has no bucket policy')
+  const block = /```json\n(\{\s+"Version": "2012[\s\S]*?)```/.exec(readFileSync(RIGHTS, 'utf8'))?.[1]
+  if (block === undefined) throw new Error('docs/operate/rights.md has no bucket policy')
   return JSON.parse(block) as BucketPolicy
 }
 

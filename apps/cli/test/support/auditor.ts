@@ -10,7 +10,7 @@ import pg from 'pg'
 import type { Ran, World } from './world.js'
 
 const execute = promisify(execFile)
-const OPERATIONS = path.resolve(import.meta.dirname, '../../../../docs/OPERATIONS.md')
+const PAGE = path.resolve(import.meta.dirname, '../../../../docs/operate/audit.md')
 
 /** What changes a bucket. */
 const WRITES = [
@@ -22,7 +22,7 @@ const WRITES = [
   'AbortMultipartUpload',
 ] as const
 
-/** Someone set up as docs/OPERATIONS.md says: a token without encryption masters, a database user and credentials that only read. */
+/** Someone set up as docs/operate/audit.md says: a token without encryption masters, a database user and credentials that only read. */
 export interface Auditor extends AsyncDisposable {
   /** The name of the database's role. */
   readonly role: string
@@ -34,12 +34,12 @@ export interface Auditor extends AsyncDisposable {
   writes(): readonly SeenRequest[]
 }
 
-/** The block of that language in docs/OPERATIONS.md that has this text in it. */
-export async function operationsBlock(language: 'sql' | 'sh', text: string): Promise<string> {
-  const source = await readFile(OPERATIONS, 'utf8')
+/** The block of that language in docs/operate/audit.md that has this text in it. */
+export async function auditBlock(language: 'sql' | 'sh', text: string): Promise<string> {
+  const source = await readFile(PAGE, 'utf8')
   const blocks = [...source.matchAll(/```(\w+)\n([^`]*)```/g)]
   const found = blocks.find(([, of, body]) => of === language && body?.includes(text) === true)?.[2]
-  if (found === undefined) throw new Error(`OPERATIONS.md has no ${language} with ${text}`)
+  if (found === undefined) throw new Error(`the page has no ${language} with ${text}`)
   return found
 }
 
@@ -89,11 +89,11 @@ export async function createAuditor(world: World, masters: readonly string[]): P
   }
 }
 
-/** The statements of docs/OPERATIONS.md for a role and a database of this suite's own. */
+/** The statements of docs/operate/audit.md for a role and a database of this suite's own. */
 async function grants(world: World, role: string): Promise<readonly string[]> {
   const database = new URL(world.databaseUrl).pathname.slice(1)
   const blocks = await Promise.all(
-    ['CREATE ROLE sealfleet_auditor', 'TO sealfleet_auditor'].map((text) => operationsBlock('sql', text)),
+    ['CREATE ROLE sealfleet_auditor', 'TO sealfleet_auditor'].map((text) => auditBlock('sql', text)),
   )
   return blocks.map((block) =>
     block.replaceAll('sealfleet_auditor', role).replaceAll('DATABASE sealfleet ', `DATABASE ${database} `),

@@ -11,7 +11,7 @@ const IDLE_S = 60
 /** Every Nth reconcile looks at each open file. */
 const FULL_EVERY = 15
 
-/** What a maintenance process does, and how often (docs/ARCHITECTURE.md). */
+/** What a maintenance process does, and how often (docs/operate/maintenance.md). */
 export function maintenanceTasks(taskPorts: TaskPorts, config: MaintenanceConfig): readonly Task<RecurringName>[] {
   const { records, store, jobs, actor, hsm } = taskPorts
   const ports = { records, store, jobs }

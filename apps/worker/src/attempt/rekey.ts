@@ -31,7 +31,7 @@ export interface RekeyRequest {
 }
 
 /**
- * One attempt at re-encrypting a stored file (docs/ARCHITECTURE.md): opens its object, pinned to its version and checked
+ * One attempt at re-encrypting a stored file (docs/design/attempt.md): opens its object, pinned to its version and checked
  * against its record; seals its plaintext, each segment once it is authentic, into a new object under the domain's
  * active keys and present policy; exchanges the two in the record. Plaintext is only in memory, a few segments at a time.
  *

@@ -25,7 +25,7 @@ interface Held<C extends Claim> extends AttemptOptions {
 }
 
 /**
- * One attempt at storing a file, from claim to commit (docs/ARCHITECTURE.md).
+ * One attempt at storing a file, from claim to commit (docs/design/attempt.md).
  *
  * Never throws for what the closed list of failure codes knows: the failure is recorded in Postgres and returned with
  * the decision of its policy. It throws only when the database is out of reach: the claim was not answered, or (then an

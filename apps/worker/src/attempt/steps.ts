@@ -1,5 +1,5 @@
 /**
- * The nine steps of an attempt (docs/ARCHITECTURE.md §3). Before and after each there is a named point at which a test can
+ * The nine steps of an attempt (docs/design/attempt.md). Before and after each there is a named point at which a test can
  * kill the process, so that "a crash at any step loses nothing" can be tested.
  */
 export const STEPS = [

@@ -36,7 +36,7 @@ export interface KeyAdmin extends AsyncDisposable {
   /** First 8 bytes of HMAC(M, "SFV1-KCV-v1"). */
   checkValue(ref: MasterKeyRef): Promise<Buffer>
   /**
-   * The known answer as the token computes it now: 32 bytes (docs/FORMAT.md §3). Rejects with KEY_MISMATCH for
+   * The known answer as the token computes it now: 32 bytes (docs/design/format.md §3). Rejects with KEY_MISMATCH for
    * nonsense.
    */
   knownAnswer(ref: MasterKeyRef): Promise<Buffer>

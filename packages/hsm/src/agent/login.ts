@@ -41,7 +41,7 @@ export class LoginGate {
   /**
    * Resolves when the user is logged in on this session; rejects with verdict `login` when the token refused the PIN.
    *
-   * GENERAL_ERROR is tried once more, as everywhere (HSM.md's table): SoftHSM answers so when another process writes
+   * GENERAL_ERROR is tried once more, as everywhere (docs/design/hsm-pool.md, "Errors"): SoftHSM answers so when another process writes
    * the token's file at that moment. It says nothing about the PIN. Still, the second try asks the parent again, which
    * checks the token's counters and the lock-out. A rejected PIN is never tried twice.
    */

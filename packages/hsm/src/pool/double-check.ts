@@ -20,7 +20,7 @@ type Submitter = Pick<FailoverPool, 'submit' | 'replaceAgents'>
 
 /**
  * Derives twice, the second time on another agent where one is ready, and returns the answer only when both agree. A
- * flipped bit while sealing would make a file that can never be opened (docs/HSM.md states the cost of this check).
+ * flipped bit while sealing would make a file that can never be opened (docs/design/hsm-pool.md states the cost of this check).
  * When the answers differ, both agents are replaced and the call rejects with HSM_UNAVAILABLE. The second derivation
  * counts only if its agent then gives the key's known answer. The answer must also pass the guard (KEY_MISMATCH).
  */

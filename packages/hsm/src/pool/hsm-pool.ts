@@ -97,7 +97,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
   /**
    * The same pool for sealing. Every derivation is computed twice, on two agents where two are ready; every wrapped
    * record is opened again; only then is the result returned. All sealing code derives through this method: it stops an
-   * HSM that computes nonsense (docs/HSM.md). `prove` is called once per key before the first derivation under it.
+   * HSM that computes nonsense (docs/design/hsm-pool.md). `prove` is called once per key before the first derivation under it.
    * Rejects with HSM_UNAVAILABLE when the HSM contradicts itself, with KEY_MISMATCH when it computes nonsense or no
    * longer derives as before.
    */

@@ -1,7 +1,7 @@
 import type { CommittedAttempt } from '../db/terms.js'
 
 /**
- * The recorded properties of a sealed object: readers compare them with the header and the trailer (docs/FORMAT.md §8).
+ * The recorded properties of a sealed object: readers compare them with the header and the trailer (docs/design/format.md §8).
  */
 export interface ObjectRecord
   extends

@@ -1,6 +1,6 @@
 /**
  * The bytes of an audit row that its batch's digest covers, and the digests of batches. To check the log with other
- * means, only this file is needed (docs/OPERATIONS.md, "The audit log").
+ * means, only this file is needed (docs/design/audit-chain.md).
  *
  * - text: u32 length in bytes ‖ UTF-8
  * - row: text(id) ‖ text(at) ‖ text(actor) ‖ text(action) ‖ text(subject_kind) ‖ text(subject_id) ‖ text(detail) ‖ text(xact),

@@ -48,7 +48,7 @@ export function lacksRight({ right, object }: MissingRight, cause?: string): Rec
     sqlState: '42501',
     fix:
       right === 'SELECT'
-        ? 'let the owner of the tables give it: GRANT SELECT ON ALL TABLES IN SCHEMA public TO that user (docs/OPERATIONS.md, “An auditor who cannot decrypt”)'
+        ? 'let the owner of the tables give it: GRANT SELECT ON ALL TABLES IN SCHEMA public TO that user (docs/operate/audit.md, “An auditor who cannot decrypt”)'
         : 'run this as the fleet’s own user: what changes something is not for a user that only reads, as an auditor’s is',
   })
 }

@@ -13,7 +13,7 @@ export interface KeyRegistration {
   readonly checkValue?: Uint8Array | undefined
   /** kek: a wrapped record that it must be able to open. Needed before the key can be active. */
   readonly checkRecord?: Uint8Array | undefined
-  /** 32 bytes (docs/FORMAT.md §3); every role but kek. */
+  /** 32 bytes (docs/design/format.md §3); every role but kek. */
   readonly knownAnswer?: Uint8Array | undefined
   /** The token's evidence from the key's making; JSON, nothing secret. */
   readonly evidence?: unknown

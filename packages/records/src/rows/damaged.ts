@@ -6,7 +6,7 @@ import { RecordsError } from '../db/errors.js'
  */
 export function damaged(fileId: string, column: string, what: string): RecordsError {
   return new RecordsError('RECORD_DAMAGED', `the record of file ${fileId} is damaged: ${column} ${what}`, {
-    fix: 'put that row back from a backup, or see docs/OPERATIONS.md on recover: the object describes itself',
+    fix: 'put that row back from a backup, or see docs/operate/recover-the-database.md: the object describes itself',
   })
 }
 

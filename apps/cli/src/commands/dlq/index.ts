@@ -138,7 +138,7 @@ async function showAction(context: CommandContext, [given = '']: readonly string
       ['generation', String(letter.generation)],
       ...(letter.jobId === null ? [] : [['refused job', letter.jobId] as [string, string]]),
       ...resolved,
-      ['runbook', `docs/RUNBOOK.md, section ${letter.code}`],
+      ['runbook', `docs/operate/runbook.md, section ${letter.code}`],
     ]),
   )
   const rows = history.map((f) => [

@@ -54,7 +54,7 @@ export class Tally {
     return combineStatuses([...this.#statuses])
   }
 
-  get summary(): Readonly<Record<string, unknown>> {
+  get summary(): Pick<Tally, 'files' | 'bytes' | 'byOutcome' | 'refused' | 'skipped'> {
     const { files, bytes, byOutcome, refused, skipped } = this
     return { files, bytes, byOutcome, refused, skipped }
   }

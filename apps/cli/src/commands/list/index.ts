@@ -99,7 +99,7 @@ function stateCell({ state, lastFailure, deletion }: ListedFile['file']): string
   return state === 'DELETED' && deletion ? `DELETED (${deletion.kind.toLowerCase()})` : state
 }
 
-function listed({ file, committed }: ListedFile): Record<string, unknown> {
+function listed({ file, committed }: ListedFile) {
   return {
     fileId: file.id,
     state: file.state,

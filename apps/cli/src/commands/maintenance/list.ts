@@ -22,7 +22,7 @@ export function maintenanceListVerb(maintenance: Command, runner: Runner): void 
       'after',
       `
 A task is due by the database's clock, and one process of the fleet runs it. Outcomes: done; found, which needs attention
-(\`maintenance show TASK\` has what was found); else the code of a failure (docs/RUNBOOK.md), and the task is tried again within
+(\`maintenance show TASK\` has what was found); else the code of a failure (docs/operate/runbook.md), and the task is tried again within
 seconds. A task is overdue when no maintenance process takes it. Scrub runs only where SEALFLEET_SCRUB_MIB_PER_SECOND is set.`,
     )
   perform<CommonOptions>(commonOptions(list, { changes: false }), runner, listAction)

@@ -26,7 +26,7 @@ export function reconcileVerb(run: Command, runner: Runner): void {
       'after',
       `
 Safe at any time and any number of times: a file's claim decides who works on it. The maintenance process does the same by
-itself. Exit status 1: the books do not balance (docs/RUNBOOK.md).`,
+itself. Exit status 1: the books do not balance (docs/operate/runbook.md).`,
     )
   perform<ReconcileOptions>(commonOptions(verb, { changes: true }), runner, reconcileAction)
 }

@@ -27,7 +27,7 @@ export function scrubVerb(tasks: Command, runner: Runner): void {
       `
 Objects that were verified longest ago, or never, come first. It can be interrupted and continues the next time. Uses only signing
 master keys (and, for detached nonces, KEKs). Maintenance does the same by itself when SEALFLEET_SCRUB_MIB_PER_SECOND is set, a pass
-each SEALFLEET_SCRUB_EVERY_DAYS. Exit status 3: an object did not verify (docs/RUNBOOK.md, by its code).`,
+each SEALFLEET_SCRUB_EVERY_DAYS. Exit status 3: an object did not verify (docs/operate/runbook.md, by its code).`,
     )
   perform<RunOptions>(commonOptions(run, { changes: true }), runner, runAction)
 }

@@ -37,7 +37,7 @@ An object goes only when its file is stored in another one that was just seen in
 the old object of a re-encrypted file goes the same way, SEALFLEET_SUPERSEDED_GRACE_SECONDS later; unfinished uploads go
 when their attempt is over. Each deletion leaves a row in the audit log (\`trace ID\`). What the
 database does not know is never deleted. The maintenance process does the same by itself. Exit status 1: a stored file's
-object is missing or changed (docs/RUNBOOK.md).`,
+object is missing or changed (docs/operate/runbook.md).`,
     )
   perform<SweepVerbOptions>(commonOptions(verb, { changes: true }), runner, sweepAction)
 }

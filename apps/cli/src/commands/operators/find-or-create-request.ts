@@ -93,7 +93,7 @@ export async function printSigningSteps(
 }
 
 /** A request as `--json` shows it. */
-export function requestReport(request: RequestRow): Readonly<Record<string, unknown>> {
+export function requestReport(request: RequestRow): Omit<RequestRow, 'body'> & { readonly missing: number } {
   const { body: _body, ...shown } = request
   return { ...shown, missing: missingSignatures(request) }
 }

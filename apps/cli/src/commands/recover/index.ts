@@ -51,7 +51,7 @@ several attempts the highest number wins. It can be interrupted at any time and 
 A file has the root and path that its object's metadata names (SEALFLEET_S3_PATH_METADATA=plain when it was sealed), which nothing
 authenticates; else it is below the root "${RECOVERED_ROOT}" and its path is its id. What cannot be recovered: batches, holds,
 history, operators, and files with detached nonces, which the lost records alone could open. A producer that enqueues the id of
-a recovered file again receives REQUEST_CONFLICT. Exit status 1: a sealed object could not be placed (docs/OPERATIONS.md).`,
+a recovered file again receives REQUEST_CONFLICT. Exit status 1: a sealed object could not be placed (docs/operate/recover-the-database.md).`,
     )
   perform<RecoverOptions>(commonOptions(verb, { changes: true }), runner, recoverAction)
 }

@@ -19,7 +19,7 @@ export interface KeyOutcome {
 const SHOWN = 100
 
 /** One JSON line about one file. */
-export function reportJson({ fileId, outcome, attempt, claim, unplaced }: FileOutcome): unknown {
+export function reportJson({ fileId, outcome, attempt, claim, unplaced }: FileOutcome) {
   const won = attempt === undefined ? {} : { attemptId: attempt.attemptId, attemptNo: attempt.attemptNo }
   const named = claim === undefined ? {} : { source: claim.source ?? null, sourceRefused: claim.refused ?? null }
   return { fileId: fileId ?? null, outcome, ...won, ...named, unplaced }

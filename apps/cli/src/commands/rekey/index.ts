@@ -77,7 +77,10 @@ export function rekeyVerbs(program: Command, runner: Runner): void {
     .description('show progress of runs, or one run with its failed files')
     .argument('[run]', 'the id of a run')
     .addOption(wholeNumber('--limit <n>', 'at most this many runs, the newest first', 1, 1000).default(20))
-    .addHelpText('after', '\nExit status 1: files of the run failed (docs/RUNBOOK.md has a section for each code).')
+    .addHelpText(
+      'after',
+      '\nExit status 1: files of the run failed (docs/operate/runbook.md has a section for each code).',
+    )
   perform<StatusOptions>(commonOptions(status, { changes: false }), runner, statusAction)
 
   changeVerb(rekey, runner, 'pause', 'stop starting new files; files in progress finish')

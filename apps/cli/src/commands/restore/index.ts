@@ -139,7 +139,7 @@ async function manyAction(context: CommandContext, o: RestoreOptions): Promise<E
   }
 }
 
-function lineOf({ file, outcome, output, error }: RestoreOutcome): Record<string, unknown> {
+function lineOf({ file, outcome, output, error }: RestoreOutcome) {
   const { fileId, root, path: relativePath, size } = file
   const why = error === undefined ? {} : { error: { code: error.code, message: error.message, fix: error.fix } }
   return { fileId, root, relativePath, size, output, outcome, ...why }
