@@ -107,7 +107,9 @@ class Printer {
 
   /** @param {ts.Type} type @param {ts.Node} node @param {number} depth @returns {string} */
   #object(type, node, depth) {
-    const fields = this.checker.getPropertiesOfType(type).flatMap((property) => {
+    // By name: the order of mapped types (Record, Pick, Omit) changes with the rest of the program.
+    const properties = [...this.checker.getPropertiesOfType(type)].sort((a, b) => (a.name < b.name ? -1 : 1))
+    const fields = properties.flatMap((property) => {
       const of = this.checker.getTypeOfSymbolAtLocation(property, node)
       const text = this.text(of, node, depth - 1)
       if (/^(never|undefined)(\[\])?$/.test(text)) return []
