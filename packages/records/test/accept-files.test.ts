@@ -22,6 +22,7 @@ test('ten thousand files are accepted as one batch in a handful of statements', 
   const batch = await createBatch(f.records, { name: 'many', expected: 10_000, createdBy: 'test' })
   let statements = 0
   const counting: Queryable = {
+    read: (run) => f.records.read(run),
     query: (sql) => {
       statements++
       return f.records.query(sql)

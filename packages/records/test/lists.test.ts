@@ -7,7 +7,7 @@ import { clearPinLockout, getPinLockout, setPinLockout } from '../src/keys/pin-l
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
 import { fileBalance, countsByState } from '../src/files/counts.js'
 import { failAttempt } from '../src/attempts/fail-attempt.js'
-import { fleetPinLockout, type LoginOutcome } from '../src/keys/pin-lockout.js'
+import { fleetPinLockout } from '../src/keys/pin-lockout.js'
 import { forgetWorkers, heartbeat, listWorkers } from '../src/upkeep/workers.js'
 import { getFile } from '../src/files/get-file.js'
 import { listFiles, type ListedFile } from '../src/files/list-files.js'
@@ -226,7 +226,7 @@ describe('a PIN’s latch', () => {
   test('of a PIN never proven lets one process try at a time, and after a rejection none', async () => {
     const id = { serial: randomUUID(), token: 't', pinId: 'worker' }
     let logins = 0
-    const login = (outcome: LoginOutcome) => () => {
+    const login = (outcome: 'accepted' | 'rejected' | 'failed') => () => {
       logins++
       return Promise.resolve(outcome)
     }

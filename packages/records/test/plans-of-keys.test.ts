@@ -31,6 +31,7 @@ afterAll(() => f?.[Symbol.asyncDispose]())
 async function planOf(ask: (db: Queryable) => Promise<unknown>, holding = ''): Promise<string> {
   let plan = ''
   const db: Queryable = {
+    read: (run) => f.records.read(run),
     query: async (sql: Prisma.Sql) => {
       const { rows } = await f.sql.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql.text}`, [...sql.values])
       if (sql.text.includes(holding)) plan = rows.map((row) => row['QUERY PLAN']).join('\n')

@@ -43,6 +43,7 @@ async function plansOf(
 ): Promise<readonly string[]> {
   const plans: string[] = []
   const db: Queryable = {
+    read: (run) => f.records.read(run),
     query: async (sql: Prisma.Sql) => {
       const { rows } = await f.sql.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql.text}`, [...sql.values])
       plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'))

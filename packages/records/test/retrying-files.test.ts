@@ -93,6 +93,7 @@ test('by a code alone dead files are found too, and stored ones, whose failure i
 test('both come from an index of these files alone, however many are stored', async () => {
   const plans: string[] = []
   const db: Queryable = {
+    read: (run) => f.records.read(run),
     query: async (sql: Prisma.Sql) => {
       const { rows } = await f.sql.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql.text}`, [...sql.values])
       plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'))

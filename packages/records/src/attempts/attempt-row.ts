@@ -1,33 +1,9 @@
 import type { Suite } from '@sealfleet/format'
 import { RecordsError } from '../db/errors.js'
+import type { Prisma } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
 import { bytesOf, damaged, numberOf, textOf } from '../rows/damaged.js'
-import type { AttemptRow, AttemptState, CommittedAttempt } from '../db/terms.js'
-
-/** An attempt as Prisma reads it with the versions of its keys. */
-export interface RawAttempt {
-  readonly id: string
-  readonly fileId: string
-  readonly domainId: string
-  readonly attemptNo: number
-  readonly generation: number
-  readonly state: AttemptState
-  readonly owner: string
-  readonly suite: number
-  readonly segLog2: number
-  readonly encKey: { readonly version: number } | null
-  readonly sigKey: { readonly version: number } | null
-  readonly kekKey: { readonly version: number } | null
-  readonly bucket: string
-  readonly objectKey: string
-  readonly objectVersion: string | null
-  readonly etag: string | null
-  readonly objectLength: bigint | null
-  readonly plaintextLength: bigint | null
-  readonly failureCode: string | null
-  readonly openedAt: Date
-  readonly endedAt: Date | null
-}
+import type { AttemptRow, CommittedAttempt } from '../db/terms.js'
 
 /** The columns of a RawAttempt: everything but nonces and tags. */
 export const ATTEMPT_SELECT = {
@@ -52,7 +28,10 @@ export const ATTEMPT_SELECT = {
   failureCode: true,
   openedAt: true,
   endedAt: true,
-} as const
+} as const satisfies Prisma.AttemptSelect
+
+/** An attempt as Prisma reads it with the versions of its keys. */
+export type RawAttempt = Prisma.AttemptGetPayload<{ select: typeof ATTEMPT_SELECT }>
 
 /**
  * No real version is 0: lists and traces show it where a database restored without its constraints names a missing key.
@@ -94,16 +73,9 @@ export const COMMITTED_SELECT = {
   htag: true,
   fmac: true,
   objectSha256: true,
-} as const
+} as const satisfies Prisma.AttemptSelect
 
-export interface RawCommitted extends RawAttempt {
-  readonly nonceEnc: Uint8Array | null
-  readonly nonceSig: Uint8Array | null
-  readonly wrappedNonces: Uint8Array | null
-  readonly htag: Uint8Array | null
-  readonly fmac: Uint8Array | null
-  readonly objectSha256: Uint8Array | null
-}
+export type RawCommitted = Prisma.AttemptGetPayload<{ select: typeof COMMITTED_SELECT }>
 
 /**
  * @throws RecordsError E_KEY_UNKNOWN: it names a master key that is not registered; RECORD_DAMAGED: constraints forbid

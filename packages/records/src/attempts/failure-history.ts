@@ -1,4 +1,3 @@
-import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
@@ -14,10 +13,11 @@ export async function failureHistory(
   db: Queryable,
   input: { readonly fileId: string; readonly generation: number; readonly code: string },
 ): Promise<FailureHistory> {
-  const [row] = await db.query<FailureHistory>(Prisma.sql`
-    SELECT count(*)::int AS burned, (count(*) FILTER (WHERE code = ${input.code}))::int AS "sameCode"
-    FROM failures
-    WHERE file_id = ${uuid(input.fileId, 'the file id')}::uuid AND generation = ${input.generation}::int
-      AND disposition <> 'RELEASE'`)
-  return row ?? { burned: 0, sameCode: 0 }
+  const { fileId, generation, code } = input
+  const where = { fileId: uuid(fileId, 'the file id'), generation, disposition: { not: 'RELEASE' } } as const
+  const rows = await db.read(({ failure }) => failure.groupBy({ by: 'code', where, _count: true }))
+  return {
+    burned: rows.reduce((sum, row) => sum + row._count, 0),
+    sameCode: rows.find((row) => row.code === code)?._count ?? 0,
+  }
 }

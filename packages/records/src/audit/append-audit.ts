@@ -26,10 +26,17 @@ export async function appendAudit(db: Queryable, input: AuditInput): Promise<Aud
 }
 
 /** The actions on one subject, oldest first. */
-export function listAudit(db: Queryable, subject: Pick<AuditInput, 'subjectKind' | 'subjectId'>): Promise<AuditRow[]> {
-  return db.query<AuditRow>(Prisma.sql`
-    SELECT ${AUDIT_COLUMNS} FROM audit_log
-    WHERE subject_kind = ${subject.subjectKind} AND subject_id = ${subject.subjectId} ORDER BY audit_log.id`)
+export async function listAudit(
+  db: Queryable,
+  { subjectKind, subjectId }: Pick<AuditInput, 'subjectKind' | 'subjectId'>,
+): Promise<AuditRow[]> {
+  const query = {
+    where: { subjectKind, subjectId },
+    omit: { xact: true },
+    orderBy: { id: 'asc' },
+  } satisfies Prisma.AuditEntryFindManyArgs
+  const rows = await db.read(({ auditEntry }) => auditEntry.findMany(query))
+  return rows.map((row) => ({ ...row, id: String(row.id) }))
 }
 
 export const AUDIT_COLUMNS = Prisma.raw(

@@ -1,15 +1,12 @@
 import { batchHash, FIRST_PREVIOUS, rowsDigest, type ChainRow } from './audit-canonical.js'
 import { RecordsError } from '../db/errors.js'
-import { Prisma } from '../generated/client.js'
+import { Prisma, type AuditBatch } from '../generated/client.js'
 import type { Queryable, Records } from '../db/records.js'
 
-export interface AuditBatchRow {
-  readonly no: bigint
-  readonly rows: number
+export interface AuditBatchRow extends Readonly<Omit<AuditBatch, 'rowsDigest' | 'previous' | 'hash'>> {
   readonly rowsDigest: Buffer
   readonly previous: Buffer
   readonly hash: Buffer
-  readonly sealedAt: Date
 }
 
 export const CHAIN_COLUMNS = Prisma.raw(
@@ -25,10 +22,8 @@ const UNSEALED = Prisma.raw(`NOT EXISTS (SELECT 1 FROM audit_batch_rows r WHERE 
 
 /** The batch that the next one builds on; undefined before the first. */
 export async function lastAuditBatch(db: Queryable): Promise<AuditBatchRow | undefined> {
-  const [row] = await db.query<RawBatch>(
-    Prisma.sql`SELECT ${BATCH_COLUMNS} FROM audit_batches b ORDER BY b.no DESC LIMIT 1`,
-  )
-  return row === undefined ? undefined : batchRow(row)
+  const row = await db.read(({ auditBatch }) => auditBatch.findFirst({ orderBy: { no: 'desc' } }))
+  return row === null ? undefined : batchRow(row)
 }
 
 /** Batches in the order of their numbers, after a given one. */
@@ -36,9 +31,12 @@ export async function listAuditBatches(
   db: Queryable,
   page: { readonly after: bigint; readonly limit: number },
 ): Promise<AuditBatchRow[]> {
-  const rows = await db.query<RawBatch>(Prisma.sql`
-    SELECT ${BATCH_COLUMNS} FROM audit_batches b WHERE b.no > ${page.after}::bigint ORDER BY b.no LIMIT ${page.limit}::int`)
-  return rows.map(batchRow)
+  const query = {
+    where: { no: { gt: page.after } },
+    orderBy: { no: 'asc' },
+    take: page.limit,
+  } satisfies Prisma.AuditBatchFindManyArgs
+  return (await db.read(({ auditBatch }) => auditBatch.findMany(query))).map(batchRow)
 }
 
 /**
@@ -109,7 +107,7 @@ export async function sealAuditBatch(records: Records, limit = 2_000): Promise<A
       const previous = last?.hash ?? FIRST_PREVIOUS
       const digest = rowsDigest(rows)
       const hash = batchHash({ no, previous, rows: rows.length, rowsDigest: digest })
-      const [made] = await tx.query<RawBatch>(Prisma.sql`
+      const [made] = await tx.query<AuditBatch>(Prisma.sql`
         INSERT INTO audit_batches AS b (no, rows, rows_digest, previous, hash)
         VALUES (${no}::bigint, ${rows.length}::int, ${digest}, ${previous}, ${hash})
         RETURNING ${BATCH_COLUMNS}`)
@@ -134,22 +132,13 @@ export async function unsealedAudit(db: Queryable): Promise<Unsealed> {
 
 /** Rows in batches up to the given one. */
 export async function sealedRowCount(db: Queryable, batchNo: bigint): Promise<number> {
-  const [row] = await db.query<{ rows: bigint | null }>(
-    Prisma.sql`SELECT sum(rows)::bigint AS rows FROM audit_batches WHERE no <= ${batchNo}::bigint`,
+  const counted = await db.read(({ auditBatch }) =>
+    auditBatch.aggregate({ where: { no: { lte: batchNo } }, _sum: { rows: true } }),
   )
-  return Number(row?.rows ?? 0)
+  return counted._sum.rows ?? 0
 }
 
-interface RawBatch {
-  readonly no: bigint
-  readonly rows: number
-  readonly rowsDigest: Uint8Array
-  readonly previous: Uint8Array
-  readonly hash: Uint8Array
-  readonly sealedAt: Date
-}
-
-function batchRow(raw: RawBatch): AuditBatchRow {
+function batchRow(raw: AuditBatch): AuditBatchRow {
   const { rowsDigest: digest, previous, hash } = raw
   return { ...raw, rowsDigest: Buffer.from(digest), previous: Buffer.from(previous), hash: Buffer.from(hash) }
 }

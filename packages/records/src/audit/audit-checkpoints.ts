@@ -1,19 +1,11 @@
-import { Prisma } from '../generated/client.js'
+import { Prisma, type AuditCheckpoint } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 
-export interface CheckpointRow {
-  readonly no: number
-  readonly batchNo: bigint
+export interface CheckpointRow extends Readonly<Omit<AuditCheckpoint, 'body' | 'mac'>> {
   /** Canonical JSON; the MAC covers it. */
   readonly body: Buffer
-  readonly auditKeyVersion: number
   /** 32 bytes. */
   readonly mac: Buffer
-  readonly createdAt: Date
-  /** The location of its copy in the store. */
-  readonly storeKey: string
-  /** When the copy was seen there; null: not yet. */
-  readonly storedAt: Date | null
 }
 
 const COLUMNS = Prisma.raw(
@@ -26,7 +18,7 @@ export async function addCheckpoint(
   db: Queryable,
   row: Omit<CheckpointRow, 'createdAt' | 'storedAt'>,
 ): Promise<CheckpointRow> {
-  const [made] = await db.query<CheckpointRow>(Prisma.sql`
+  const [made] = await db.query<AuditCheckpoint>(Prisma.sql`
     INSERT INTO audit_checkpoints (no, batch_no, body, audit_key_version, mac, store_key)
     VALUES (${row.no}::int, ${row.batchNo}::bigint, ${row.body}, ${row.auditKeyVersion}::int, ${row.mac}, ${row.storeKey})
     RETURNING ${COLUMNS}`)
@@ -41,10 +33,8 @@ export async function markCheckpointStored(db: Queryable, no: number): Promise<v
 }
 
 export async function lastCheckpoint(db: Queryable): Promise<CheckpointRow | undefined> {
-  const [row] = await db.query<CheckpointRow>(
-    Prisma.sql`SELECT ${COLUMNS} FROM audit_checkpoints ORDER BY no DESC LIMIT 1`,
-  )
-  return row === undefined ? undefined : checkpointRow(row)
+  const row = await db.read(({ auditCheckpoint }) => auditCheckpoint.findFirst({ orderBy: { no: 'desc' } }))
+  return row === null ? undefined : checkpointRow(row)
 }
 
 /**
@@ -55,13 +45,15 @@ export async function listCheckpoints(
   db: Queryable,
   page: { readonly after: number; readonly limit: number; readonly unstored?: boolean },
 ): Promise<CheckpointRow[]> {
-  const rows = await db.query<CheckpointRow>(Prisma.sql`
-    SELECT ${COLUMNS} FROM audit_checkpoints WHERE no > ${page.after}::int
-      AND (stored_at IS NULL OR NOT ${page.unstored === true}) ORDER BY no LIMIT ${page.limit}::int`)
-  return rows.map(checkpointRow)
+  const query = {
+    where: { no: { gt: page.after }, ...(page.unstored === true && { storedAt: null }) },
+    orderBy: { no: 'asc' },
+    take: page.limit,
+  } satisfies Prisma.AuditCheckpointFindManyArgs
+  return (await db.read(({ auditCheckpoint }) => auditCheckpoint.findMany(query))).map(checkpointRow)
 }
 
 /** The driver returns bytes as Uint8Array. */
-function checkpointRow(raw: CheckpointRow): CheckpointRow {
+function checkpointRow(raw: AuditCheckpoint): CheckpointRow {
   return { ...raw, body: Buffer.from(raw.body), mac: Buffer.from(raw.mac) }
 }

@@ -9,10 +9,20 @@ import { PrismaClient, type Prisma } from '../generated/client.js'
 import { SCHEMA_VERSION } from './schema-version.js'
 import { statementNames } from './statement-names.js'
 
+/** The models of prisma/schema.prisma, to be read. Changes are SQL, one statement each. */
+export type TypedReads = {
+  readonly [Model in Uncapitalize<Prisma.ModelName>]: Pick<
+    PrismaClient[Model],
+    'findUnique' | 'findFirst' | 'findMany' | 'count' | 'aggregate' | 'groupBy'
+  >
+}
+
 /** Where a statement runs: the pool, or one transaction. */
 export interface Queryable {
   /** Rows of one SQL statement. @throws RecordsError */
   query<Row>(sql: Prisma.Sql): Promise<Row[]>
+  /** One of Prisma's typed reads. With relations it is one statement per relation. @throws RecordsError */
+  read<T>(run: (models: TypedReads) => Promise<T>): Promise<T>
 }
 
 /**
@@ -32,13 +42,9 @@ export class Records implements Queryable, AsyncDisposable {
     return rowsOf(this.#prisma, sql)
   }
 
-  /** One of Prisma's typed reads, with this package's errors. */
-  async read<T>(run: (prisma: PrismaClient) => Promise<T>): Promise<T> {
-    try {
-      return await run(this.#prisma)
-    } catch (error) {
-      throw recordsError(error)
-    }
+  /** The whole client: a producer's transaction is one of Prisma's too. */
+  read<T>(run: (prisma: PrismaClient) => Promise<T>): Promise<T> {
+    return readOf(() => run(this.#prisma))
   }
 
   /**
@@ -51,7 +57,7 @@ export class Records implements Queryable, AsyncDisposable {
       return await this.#prisma.$transaction(
         async (tx) => {
           try {
-            return await run({ query: (sql) => rowsOf(tx, sql) })
+            return await run({ query: (sql) => rowsOf(tx, sql), read: (read) => readOf(() => read(tx)) })
           } catch (error) {
             thrown = { error }
             throw error
@@ -114,6 +120,15 @@ async function rowsOf<Row>(client: Pick<PrismaClient, '$queryRaw'>, sql: Prisma.
     return await client.$queryRaw<Row[]>(sql)
   } catch (error) {
     throw recordsError(error, sql.sql)
+  }
+}
+
+async function readOf<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    // All that a missing right can be about: reading.
+    throw recordsError(error, 'SELECT')
   }
 }
 

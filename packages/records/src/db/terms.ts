@@ -1,4 +1,17 @@
 import type { MasterKeyRef, Suite } from '@sealfleet/format'
+import type {
+  AttemptState,
+  AuditEntry,
+  DeadLetter,
+  DeadLetterState,
+  Deletion,
+  Failure,
+  FileState,
+  Hold,
+  KeyState,
+  MasterKey,
+  WorkerState,
+} from '../generated/client.js'
 
 /**
  * Terms. A *file* is what a producer asked to be kept; it is *accepted* once it has a row. An *attempt* is one try at
@@ -10,11 +23,7 @@ import type { MasterKeyRef, Suite } from '@sealfleet/format'
  */
 
 /** Values of these unions are the database's own, in capitals. */
-export type FileState = 'QUEUED' | 'RUNNING' | 'STORED' | 'DEAD' | 'DISCARDED' | 'DELETED'
-export type AttemptState = 'OPEN' | 'COMMITTED' | 'ABANDONED' | 'FAILED' | 'SUPERSEDED'
-export type KeyState = 'PENDING' | 'ACTIVE' | 'DECRYPT_ONLY' | 'DESTROY_SCHEDULED' | 'DESTROYED'
-export type DeadLetterState = 'OPEN' | 'REPLAYED' | 'DISCARDED'
-export type WorkerState = 'STARTING' | 'READY' | 'DRAINING' | 'STOPPED'
+export type { AttemptState, DeadLetterState, FileState, KeyState, WorkerState }
 
 export const FILE_STATES: readonly FileState[] = ['QUEUED', 'RUNNING', 'STORED', 'DEAD', 'DISCARDED', 'DELETED']
 
@@ -36,9 +45,6 @@ export interface DomainPolicy {
   /** Days that a file is kept after it was stored; null: until it is removed by a command. */
   readonly retentionDays: number | null
 }
-
-/** Why a file is DELETED: removed by an operator, past its retention, or shredded. */
-export type DeletionKind = 'REMOVED' | 'EXPIRED' | 'SHREDDED'
 
 export interface FileRow {
   readonly id: string
@@ -64,7 +70,7 @@ export interface FileRow {
    * Of a DELETED file: why, when and by whom it was deleted, and when the store was seen to hold its object no more.
    */
   readonly deletion: {
-    readonly kind: DeletionKind
+    readonly kind: Deletion
     readonly at: Date
     readonly by: string
     readonly sweptAt: Date | null
@@ -112,79 +118,39 @@ export interface CommittedAttempt extends AttemptRow {
   readonly wrappedNonces: { readonly wrapped: Buffer; readonly kekVersion: number } | null
 }
 
-export interface KeyRow extends MasterKeyRef {
-  readonly id: string
-  readonly state: KeyState
-  readonly label: string
+export interface KeyRow
+  extends
+    MasterKeyRef,
+    Readonly<
+      Omit<MasterKey, keyof MasterKeyRef | 'domainId' | 'checkValue' | 'checkRecord' | 'knownAnswer' | 'evidence'>
+    > {
   /** 8 bytes; null for a KEK. */
   readonly checkValue: Buffer | null
   /** For a KEK: a wrapped record that it must be able to open. */
   readonly checkRecord: Buffer | null
-  /**
-   * Digest of its answer to the reserved nonce, 32 bytes. A KEK has none; versions registered earlier get one later.
-   */
+  /** 32 bytes. A KEK has none; versions registered earlier get one later. */
   readonly knownAnswer: Buffer | null
   readonly evidence: unknown
-  readonly createdAt: Date
-  readonly activatedAt: Date | null
-  readonly retiredAt: Date | null
-  readonly destroyAfter: Date | null
-  readonly destroyedAt: Date | null
 }
 
 /** Protects files from deletion, and the keys that open them from destruction, until it is released. */
-export interface HoldRow {
-  readonly id: string
+export interface HoldRow extends Readonly<Omit<Hold, 'domainId'>> {
   readonly domain: string
-  /** Null: every file of the domain, present and future. */
-  readonly fileId: string | null
-  readonly reason: string
-  readonly placedBy: string
-  readonly placedAt: Date
-  readonly releasedAt: Date | null
-  readonly releasedBy: string | null
 }
 
-export interface FailureRow {
-  readonly attemptNo: number
-  readonly attemptId: string | null
-  readonly generation: number
-  readonly owner: string
-  readonly code: string
-  readonly class: string
-  readonly message: string
+export interface FailureRow extends Readonly<Omit<Failure, 'id' | 'fileId' | 'disposition'>> {
   readonly disposition: Disposition
-  readonly at: Date
 }
 
 /** retry: back to the queue, counts as an attempt. dead: a dead letter. release: back to the queue, does not count. */
 export type Disposition = 'retry' | 'dead' | 'release'
 
-export interface DeadLetterRow {
-  readonly id: string
-  readonly fileId: string | null
-  readonly generation: number
+/** `jobId` is set when a request was refused and no file is dead. */
+export interface DeadLetterRow extends Readonly<Omit<DeadLetter, 'domainId' | 'requestFingerprint'>> {
   readonly domain: string | null
-  readonly state: DeadLetterState
-  readonly code: string
-  readonly class: string
-  readonly reason: string
-  /** Set when a request was refused and no file is dead. */
-  readonly jobId: string | null
-  readonly owner: string | null
-  readonly notes: string | null
-  readonly createdAt: Date
-  readonly resolvedAt: Date | null
-  readonly resolvedBy: string | null
-  readonly resolution: string | null
 }
 
-export interface AuditRow {
+export interface AuditRow extends Readonly<Omit<AuditEntry, 'id' | 'xact' | 'detail'>> {
   readonly id: string
-  readonly at: Date
-  readonly actor: string
-  readonly action: string
-  readonly subjectKind: string
-  readonly subjectId: string
   readonly detail: unknown
 }

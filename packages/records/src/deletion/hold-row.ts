@@ -1,4 +1,4 @@
-import { Prisma } from '../generated/client.js'
+import { Prisma, type Hold } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
 import type { HoldRow } from '../db/terms.js'
 
@@ -7,9 +7,8 @@ export const HOLD_COLUMNS = Prisma.raw(`
   h.id::text AS id, h.domain_id::text AS "domainId", h.file_id::text AS "fileId", h.reason, h.placed_by AS "placedBy",
   h.placed_at AS "placedAt", h.released_at AS "releasedAt", h.released_by AS "releasedBy"`)
 
-export interface RawHold extends Omit<HoldRow, 'domain'> {
-  readonly domainId: string
-}
+/** As Prisma reads it, and as HOLD_COLUMNS name it. */
+export type RawHold = Readonly<Hold>
 
 export function holdRow({ domainId, ...rest }: RawHold): HoldRow {
   return { ...rest, domain: domainFromUuid(domainId) }

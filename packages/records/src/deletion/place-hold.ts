@@ -5,7 +5,7 @@ import { domainFromUuid, domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable, Records } from '../db/records.js'
 import { reasonOf } from '../db/reason.js'
 import { HOLD_COLUMNS, holdRow, type RawHold } from './hold-row.js'
-import type { FileState, HoldRow } from '../db/terms.js'
+import type { HoldRow } from '../db/terms.js'
 import { appendAudit } from '../audit/append-audit.js'
 import { lockDomainForHold } from '../fleet/domain-lock.js'
 
@@ -55,17 +55,14 @@ export function subjectOf(hold: Pick<HoldRow, 'domain' | 'fileId'>): { subjectKi
 }
 
 async function domainOf(tx: Queryable, fileId: string): Promise<string> {
-  const [file] = await tx.query<{ domainId: string }>(
-    Prisma.sql`SELECT domain_id::text AS "domainId" FROM files WHERE id = ${uuid(fileId, 'the file id')}::uuid`,
-  )
-  if (file === undefined) throw new RecordsError('NOT_FOUND', `no file has the id ${fileId}`)
+  const where = { id: uuid(fileId, 'the file id') }
+  const file = await tx.read((models) => models.file.findUnique({ where, select: { domainId: true } }))
+  if (file === null) throw new RecordsError('NOT_FOUND', `no file has the id ${fileId}`)
   return domainFromUuid(file.domainId)
 }
 
 async function assertThere(tx: Queryable, fileId: string): Promise<void> {
-  const [file] = await tx.query<{ state: FileState }>(
-    Prisma.sql`SELECT state::text AS state FROM files WHERE id = ${fileId}::uuid`,
-  )
+  const file = await tx.read((models) => models.file.findUnique({ where: { id: fileId }, select: { state: true } }))
   if (file?.state === 'DELETED' || file?.state === 'DISCARDED')
     throw new RecordsError('BAD_STATE', `file ${fileId} is ${file.state} already: there is nothing to hold`, {
       fix: `see what became of it: \`npx sealfleet trace ${fileId}\``,

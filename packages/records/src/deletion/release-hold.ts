@@ -25,11 +25,9 @@ export async function releaseHold(
       UPDATE holds h SET released_at = clock_timestamp(), released_by = ${input.actor}
       WHERE h.id = ${id}::uuid AND h.released_at IS NULL RETURNING ${HOLD_COLUMNS}`)
     if (row === undefined) {
-      const [known] = await tx.query<{ by: string }>(
-        Prisma.sql`SELECT released_by AS by FROM holds WHERE id = ${id}::uuid`,
-      )
-      if (known === undefined) throw new RecordsError('NOT_FOUND', `there is no hold ${id}`)
-      throw new RecordsError('BAD_STATE', `hold ${id} was released before, by ${known.by}`)
+      const known = await tx.read(({ hold }) => hold.findUnique({ where: { id } }))
+      if (known === null) throw new RecordsError('NOT_FOUND', `there is no hold ${id}`)
+      throw new RecordsError('BAD_STATE', `hold ${id} was released before, by ${String(known.releasedBy)}`)
     }
     const hold = holdRow(row)
     await appendAudit(tx, {

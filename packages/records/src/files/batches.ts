@@ -1,20 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { RecordsError } from '../db/errors.js'
-import { Prisma } from '../generated/client.js'
+import { Prisma, type Batch } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { countsByState, type Counts } from './counts.js'
 
-export interface BatchRow {
-  readonly id: string
-  readonly name: string | null
-  /** The number of files that the producer announced, if it knew. */
-  readonly expected: number | null
-  readonly createdBy: string
-  readonly createdAt: Date
-}
-
-const COLUMNS = Prisma.raw(`id, name, expected, created_by AS "createdBy", created_at AS "createdAt"`)
+export type BatchRow = Readonly<Batch>
 
 /** Makes a batch, or finds the one with that id. */
 export async function createBatch(
@@ -37,10 +28,8 @@ export async function createBatch(
 }
 
 export async function getBatch(db: Queryable, id: string): Promise<BatchRow | undefined> {
-  const [row] = await db.query<BatchRow>(
-    Prisma.sql`SELECT ${COLUMNS} FROM batches WHERE id = ${uuid(id, 'the batch id')}::uuid`,
-  )
-  return row
+  const where = { id: uuid(id, 'the batch id') }
+  return (await db.read(({ batch }) => batch.findUnique({ where }))) ?? undefined
 }
 
 export interface BatchProgress {
@@ -59,18 +48,19 @@ export async function batchProgress(db: Queryable, batchId: string): Promise<Bat
   const batch = await getBatch(db, batchId)
   if (batch === undefined) return undefined
   const byState = await countsByState(db, batchId)
-  const [sum] = await db.query<{ bytes: bigint; dead: Record<string, number> }>(Prisma.sql`
-    SELECT coalesce((SELECT sum(a.plaintext_length) FROM files f JOIN attempts a ON a.id = f.committed_attempt_id
-        WHERE f.batch_id = ${batchId}::uuid AND f.state = 'STORED'), 0)::bigint AS bytes,
-      coalesce((SELECT jsonb_object_agg(code, n) FROM (
-        SELECT coalesce(last_failure_code, 'UNCLASSIFIED') AS code, count(*)::int AS n FROM files
-        WHERE batch_id = ${batchId}::uuid AND state = 'DEAD' GROUP BY 1) x), '{}'::jsonb) AS dead`)
+  const [sum] = await db.query<{ bytes: bigint }>(Prisma.sql`
+    SELECT coalesce(sum(a.plaintext_length), 0)::bigint AS bytes
+    FROM files f JOIN attempts a ON a.id = f.committed_attempt_id
+    WHERE f.batch_id = ${batchId}::uuid AND f.state = 'STORED'`)
+  const dead = await db.read(({ file }) =>
+    file.groupBy({ by: 'lastFailureCode', where: { batchId, state: 'DEAD' }, _count: true }),
+  )
   return {
     batch,
     byState,
     accepted: Object.values(byState).reduce((a, b) => a + b, 0),
     finished: byState.STORED + byState.DEAD + byState.DISCARDED + byState.DELETED,
     storedPlaintextBytes: Number(sum?.bytes ?? 0),
-    deadByCode: sum?.dead ?? {},
+    deadByCode: Object.fromEntries(dead.map((row) => [row.lastFailureCode ?? 'UNCLASSIFIED', row._count])),
   }
 }

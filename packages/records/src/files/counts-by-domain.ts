@@ -1,4 +1,3 @@
-import { Prisma } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { FILE_STATES, type FileState } from '../db/terms.js'
@@ -6,10 +5,9 @@ import type { Counts } from './counts.js'
 
 /** Files of each domain by state; domains without files are missing. */
 export async function countsByDomain(db: Queryable): Promise<ReadonlyMap<string, Counts>> {
-  const rows = await db.query<{ readonly domainId: string; readonly state: FileState; readonly n: number }>(Prisma.sql`
-    SELECT domain_id::text AS "domainId", state::text AS state, count(*)::int AS n FROM files GROUP BY domain_id, state`)
+  const rows = await db.read(({ file }) => file.groupBy({ by: ['domainId', 'state'], _count: true }))
   const counts = new Map<string, Record<FileState, number>>()
-  for (const { domainId, state, n } of rows) {
+  for (const { domainId, state, _count: n } of rows) {
     const domain = domainFromUuid(domainId)
     const known = counts.get(domain) ?? noFiles()
     known[state] = n

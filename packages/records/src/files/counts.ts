@@ -8,12 +8,9 @@ export type Counts = Readonly<Record<FileState, number>>
 
 /** Files by state, of one batch or of all. */
 export async function countsByState(db: Queryable, batchId?: string): Promise<Counts> {
-  const where =
-    batchId === undefined ? Prisma.empty : Prisma.sql`WHERE batch_id = ${uuid(batchId, 'the batch id')}::uuid`
-  const rows = await db.query<{ state: FileState; n: number }>(
-    Prisma.sql`SELECT state::text AS state, count(*)::int AS n FROM files ${where} GROUP BY state`,
-  )
-  const of = new Map(rows.map((row) => [row.state, row.n]))
+  const where = { ...(batchId !== undefined && { batchId: uuid(batchId, 'the batch id') }) }
+  const rows = await db.read(({ file }) => file.groupBy({ by: 'state', where, _count: true }))
+  const of = new Map(rows.map((row) => [row.state, row._count]))
   return Object.fromEntries(FILE_STATES.map((state) => [state, of.get(state) ?? 0])) as Counts
 }
 

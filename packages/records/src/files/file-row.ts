@@ -1,7 +1,7 @@
-import { Prisma } from '../generated/client.js'
+import { Prisma, type File } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
 import { bytesOf, numberOf, textOf } from '../rows/damaged.js'
-import type { DeletionKind, FileRow, FileState } from '../db/terms.js'
+import type { FileRow } from '../db/terms.js'
 
 /** Columns of `f` under the names below. */
 export const FILE_COLUMNS = Prisma.raw(`
@@ -13,32 +13,7 @@ export const FILE_COLUMNS = Prisma.raw(`
   f.deletion::text AS deletion, f.swept_at AS "sweptAt"`)
 
 /** As Prisma reads it, and as FILE_COLUMNS name it. */
-export interface RawFile {
-  readonly id: string
-  readonly domainId: string
-  readonly state: FileState
-  readonly sourceRoot: string
-  readonly sourcePath: string
-  readonly context: Uint8Array
-  readonly fingerprint: Uint8Array
-  readonly generation: number
-  readonly batchId: string | null
-  readonly lastAttemptNo: number
-  readonly crashes: number
-  readonly leaseOwner: string | null
-  readonly leaseExpiresAt: Date | null
-  readonly committedAttemptId: string | null
-  readonly lastFailureCode: string | null
-  readonly lastFailureAt: Date | null
-  readonly nextTryAt: Date | null
-  readonly acceptedAt: Date
-  readonly updatedAt: Date
-  readonly storedAt: Date | null
-  readonly deletedAt: Date | null
-  readonly deletedBy: string | null
-  readonly deletion: DeletionKind | null
-  readonly sweptAt: Date | null
-}
+export type RawFile = Readonly<Omit<File, 'committedState'>>
 
 const MAX_CONTEXT = 1024
 

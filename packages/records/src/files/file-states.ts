@@ -3,7 +3,7 @@ import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { FileState } from '../db/terms.js'
 
-export interface FileStatus {
+export interface FileStateRow {
   readonly fileId: string
   readonly state: FileState
   readonly generation: number
@@ -12,7 +12,7 @@ export interface FileStatus {
 }
 
 /** States of many files in one statement, in the order asked; unknown files are left out. */
-export async function fileStates(db: Queryable, fileIds: readonly string[]): Promise<FileStatus[]> {
+export async function fileStates(db: Queryable, fileIds: readonly string[]): Promise<FileStateRow[]> {
   const rows = await db.query<{ fileId: string; state: FileState; generation: number; code: string | null }>(Prisma.sql`
     SELECT f.id AS "fileId", f.state::text AS state, f.generation,
       CASE WHEN f.state = 'DEAD' THEN f.last_failure_code END AS code

@@ -1,6 +1,6 @@
 import type { Suite } from '@sealfleet/format'
 import { RecordsError } from '../db/errors.js'
-import { Prisma } from '../generated/client.js'
+import { Prisma, type KeyDomain } from '../generated/client.js'
 import { domainFromUuid, domainToUuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { DomainPolicy } from '../db/terms.js'
@@ -22,14 +22,15 @@ export interface DomainInput {
   readonly retentionDays?: number | null | undefined
 }
 
+/** A row's policy as POLICY_COLUMNS name it, beside columns of other tables. */
 export interface RawPolicy {
-  readonly domainId: string
-  readonly domainName: string
-  readonly domainSuite: number
-  readonly domainNonceMode: 'INLINE' | 'DETACHED'
-  readonly domainSegLog2: number
-  readonly domainRotationDays: number | null
-  readonly domainRetentionDays: number | null
+  readonly domainId: KeyDomain['id']
+  readonly domainName: KeyDomain['name']
+  readonly domainSuite: KeyDomain['suite']
+  readonly domainNonceMode: KeyDomain['nonceMode']
+  readonly domainSegLog2: KeyDomain['segLog2']
+  readonly domainRotationDays: KeyDomain['rotationDays']
+  readonly domainRetentionDays: KeyDomain['retentionDays']
 }
 
 export function domainPolicy(raw: RawPolicy): DomainPolicy {
@@ -97,13 +98,17 @@ export async function ensureDomain(
 }
 
 export async function getDomain(db: Queryable, id: string): Promise<DomainPolicy | undefined> {
-  const [row] = await db.query<RawPolicy>(
-    Prisma.sql`SELECT ${POLICY_COLUMNS} FROM key_domains WHERE id = ${domainToUuid(id)}::uuid`,
-  )
-  return row === undefined ? undefined : domainPolicy(row)
+  const row = await db.read(({ keyDomain }) => keyDomain.findUnique({ where: { id: domainToUuid(id) } }))
+  return row === null ? undefined : policyOf(row)
 }
 
 export async function listDomains(db: Queryable): Promise<DomainPolicy[]> {
-  const rows = await db.query<RawPolicy>(Prisma.sql`SELECT ${POLICY_COLUMNS} FROM key_domains ORDER BY name`)
-  return rows.map(domainPolicy)
+  return (await db.read(({ keyDomain }) => keyDomain.findMany({ orderBy: { name: 'asc' } }))).map(policyOf)
+}
+
+function policyOf({ id, name, suite, nonceMode, segLog2, rotationDays, retentionDays }: KeyDomain): DomainPolicy {
+  return domainPolicy({
+    ...{ domainId: id, domainName: name, domainSuite: suite, domainNonceMode: nonceMode, domainSegLog2: segLog2 },
+    ...{ domainRotationDays: rotationDays, domainRetentionDays: retentionDays },
+  })
 }

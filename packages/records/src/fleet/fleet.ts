@@ -13,8 +13,8 @@ export interface Fleet {
 const FLEET = Prisma.sql`id::text, took_over::text[] AS "tookOver", created_at AS "createdAt"`
 
 export async function getFleet(db: Queryable): Promise<Fleet> {
-  const [fleet] = await db.query<Fleet>(Prisma.sql`SELECT ${FLEET} FROM fleet`)
-  if (fleet === undefined) throw new TypeError('the database has no fleet row, which a migration makes')
+  const fleet = await db.read((models) => models.fleet.findFirst({ omit: { singleton: true } }))
+  if (fleet === null) throw new TypeError('the database has no fleet row, which a migration makes')
   return fleet
 }
 

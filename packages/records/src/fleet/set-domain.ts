@@ -60,9 +60,8 @@ export async function setDomain(
 
 /** Otherwise every file of the domain would wait for one. */
 async function assertActiveKek(tx: Queryable, domainId: string, name: string): Promise<void> {
-  const keks = await tx.query(Prisma.sql`
-    SELECT id FROM master_keys WHERE domain_id = ${domainId}::uuid AND role = 'KEK' AND state = 'ACTIVE'`)
-  if (keks.length > 0) return
+  const where = { domainId, role: 'KEK', state: 'ACTIVE' } as const
+  if ((await tx.read(({ masterKey }) => masterKey.count({ where }))) > 0) return
   throw new RecordsError('NO_ACTIVE_KEY', `domain ${name} has no active kek, which detached nonces are wrapped by`, {
     fix: `make one first: \`npx sealfleet keys init --domain ${name} --with-kek\``,
   })

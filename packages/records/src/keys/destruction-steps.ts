@@ -81,13 +81,17 @@ export interface SignatureEvidence {
 
 /** The signers of a request, oldest first, with everything needed to verify their signatures. */
 export async function signatureEvidence(db: Queryable, requestId: string): Promise<SignatureEvidence[]> {
-  const rows = await db.query<SignatureEvidence>(Prisma.sql`
-    SELECT o.id AS "operatorId", o.name, o.public_key AS "publicKey", s.signature, s.signed_at AS "signedAt"
-    FROM request_signatures s JOIN operators o ON o.id = s.operator_id
-    WHERE s.request_id = ${uuid(requestId, 'the request id')}::uuid ORDER BY s.signed_at, o.id`)
-  return rows.map((row) => ({
-    ...row,
-    publicKey: Buffer.from(row.publicKey),
-    signature: Buffer.from(row.signature),
+  const query = {
+    where: { requestId: uuid(requestId, 'the request id') },
+    select: { signature: true, signedAt: true, operator: { select: { id: true, name: true, publicKey: true } } },
+    orderBy: [{ signedAt: 'asc' }, { operatorId: 'asc' }],
+  } satisfies Prisma.RequestSignatureFindManyArgs
+  const rows = await db.read(({ requestSignature }) => requestSignature.findMany(query))
+  return rows.map(({ operator, signature, signedAt }) => ({
+    operatorId: operator.id,
+    name: operator.name,
+    publicKey: Buffer.from(operator.publicKey),
+    signature: Buffer.from(signature),
+    signedAt,
   }))
 }

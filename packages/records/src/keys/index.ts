@@ -39,7 +39,7 @@ export {
   setPinLockout,
   underLoginLock,
 } from './pin-lockout-rows.js'
-export { type LoginOutcome, fleetPinLockout } from './pin-lockout.js'
+export { fleetPinLockout } from './pin-lockout.js'
 export { retireMasterKey } from './retire-key.js'
 export { type Rewrapped, rewrapNonces } from './rewrap-nonces.js'
 export { scheduleDestruction } from './schedule-destruction.js'

@@ -1,7 +1,7 @@
 import type { Role, Suite } from '@sealfleet/format'
-import { Prisma } from '../generated/client.js'
+import { Prisma, type MasterKey } from '../generated/client.js'
 import { domainFromUuid } from '../db/ids.js'
-import type { KeyRow, KeyState } from '../db/terms.js'
+import type { KeyRow } from '../db/terms.js'
 
 export const KEY_COLUMNS = Prisma.raw(`
   k.id, k.domain_id AS "domainId", k.role::text AS role, k.suite, k.version, k.state::text AS state, k.label,
@@ -9,24 +9,8 @@ export const KEY_COLUMNS = Prisma.raw(`
   k.activated_at AS "activatedAt", k.retired_at AS "retiredAt", k.destroy_after AS "destroyAfter",
   k.destroyed_at AS "destroyedAt"`)
 
-export interface RawKey {
-  readonly id: string
-  readonly domainId: string
-  readonly role: Uppercase<Role>
-  readonly suite: number
-  readonly version: number
-  readonly state: KeyState
-  readonly label: string
-  readonly checkValue: Uint8Array | null
-  readonly checkRecord: Uint8Array | null
-  readonly knownAnswer: Uint8Array | null
-  readonly evidence: unknown
-  readonly createdAt: Date
-  readonly activatedAt: Date | null
-  readonly retiredAt: Date | null
-  readonly destroyAfter: Date | null
-  readonly destroyedAt: Date | null
-}
+/** As Prisma reads it, and as KEY_COLUMNS name it. */
+export type RawKey = Readonly<MasterKey>
 
 export function keyRow(raw: RawKey): KeyRow {
   const { domainId, checkValue, checkRecord, knownAnswer, ...rest } = raw

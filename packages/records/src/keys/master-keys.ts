@@ -54,10 +54,13 @@ export async function assertOwnAnswers(
   db: Queryable,
   { ref, checkValue, knownAnswer }: KeyRegistration,
 ): Promise<void> {
-  const [other] = await db.query<{ label: string }>(Prisma.sql`
-    SELECT label FROM master_keys WHERE label <> ${keyLabel(ref)}
-      AND (check_value = ${bytes(checkValue)}::bytea OR known_answer = ${bytes(knownAnswer)}::bytea) LIMIT 1`)
-  if (other === undefined) return
+  const answers: Prisma.MasterKeyWhereInput[] = [
+    ...(checkValue === undefined ? [] : [{ checkValue: Uint8Array.from(checkValue) }]),
+    ...(knownAnswer === undefined ? [] : [{ knownAnswer: Uint8Array.from(knownAnswer) }]),
+  ]
+  const query = { where: { label: { not: keyLabel(ref) }, OR: answers }, select: { label: true } }
+  const other = await db.read(({ masterKey }) => masterKey.findFirst(query))
+  if (other === null) return
   const message = `${keyLabel(ref)} answers as ${other.label} does: the token computes nonsense, or holds one key twice`
   throw new RecordsError('CONFLICT', message, {
     fix: 'seal nothing with this token; have it examined (`npx sealfleet doctor hsm`)',
@@ -100,14 +103,15 @@ export interface Activation {
 /** {@link activateMasterKey} as part of a transaction with other statements. */
 export async function activateMasterKeyIn(tx: Queryable, input: Activation): Promise<KeyRow> {
   const domainId = domainToUuid(input.ref.domain)
-  const role = input.ref.role.toUpperCase()
+  const role = roleOf(input.ref.role)
   // One rotation of a domain at a time.
   await tx.query(Prisma.sql`SELECT 1 AS locked FROM key_domains WHERE id = ${domainId}::uuid FOR UPDATE`)
   const key = await getMasterKey(tx, input.ref)
   if (key === undefined) throw new RecordsError('NOT_FOUND', 'that key version is not registered')
   if (key.state === 'ACTIVE') return key
-  const [active] = await tx.query<{ version: number }>(Prisma.sql`
-    SELECT version FROM master_keys WHERE domain_id = ${domainId}::uuid AND role = ${role}::key_role AND state = 'ACTIVE'`)
+  const active = await tx.read(({ masterKey }) =>
+    masterKey.findFirst({ where: { domainId, role, state: 'ACTIVE' }, select: { version: true } }),
+  )
   if (input.replaces !== undefined && (active?.version ?? null) !== input.replaces)
     throw new RecordsError('BAD_STATE', `version ${active?.version ?? 'none'} is active: another rotation was faster`)
   await tx.query(Prisma.sql`
@@ -128,23 +132,26 @@ export interface KeyFilter {
 
 /** By domain, role and version. */
 export async function listMasterKeys(db: Queryable, filter: KeyFilter = {}): Promise<KeyRow[]> {
-  const conditions = [
-    ...(filter.domain === undefined ? [] : [Prisma.sql`k.domain_id = ${domainToUuid(filter.domain)}::uuid`]),
-    ...(filter.role === undefined ? [] : [Prisma.sql`k.role = ${filter.role.toUpperCase()}::key_role`]),
-    ...(filter.state === undefined ? [] : [Prisma.sql`k.state = ${filter.state}::key_state`]),
-  ]
-  const where = conditions.length === 0 ? Prisma.empty : Prisma.sql`WHERE ${Prisma.join(conditions, ' AND ')}`
-  const rows = await db.query<RawKey>(
-    Prisma.sql`SELECT ${KEY_COLUMNS} FROM master_keys k ${where} ORDER BY k.domain_id, k.role, k.version`,
-  )
-  return rows.map(keyRow)
+  const query = {
+    where: {
+      ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
+      ...(filter.role !== undefined && { role: roleOf(filter.role) }),
+      ...(filter.state !== undefined && { state: filter.state }),
+    },
+    orderBy: [{ domainId: 'asc' }, { role: 'asc' }, { version: 'asc' }],
+  } satisfies Prisma.MasterKeyFindManyArgs
+  return (await db.read(({ masterKey }) => masterKey.findMany(query))).map(keyRow)
 }
 
 export async function getMasterKey(db: Queryable, ref: Omit<MasterKeyRef, 'suite'>): Promise<KeyRow | undefined> {
-  const [row] = await db.query<RawKey>(Prisma.sql`
-    SELECT ${KEY_COLUMNS} FROM master_keys k WHERE k.domain_id = ${domainToUuid(ref.domain)}::uuid
-      AND k.role = ${ref.role.toUpperCase()}::key_role AND k.version = ${ref.version}::int`)
-  return row === undefined ? undefined : keyRow(row)
+  const { version } = ref
+  const where = { domainId_role_version: { domainId: domainToUuid(ref.domain), role: roleOf(ref.role), version } }
+  const row = await db.read(({ masterKey }) => masterKey.findUnique({ where }))
+  return row === null ? undefined : keyRow(row)
+}
+
+function roleOf(role: Role): Uppercase<Role> {
+  return role.toUpperCase() as Uppercase<Role>
 }
 
 /** Undefined when that version was never registered: FORMAT §7.4 then requires E_KEY_UNKNOWN. */

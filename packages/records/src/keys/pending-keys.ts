@@ -1,6 +1,6 @@
-import { Prisma } from '../generated/client.js'
+import type { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
-import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
+import { keyRow } from './key-row.js'
 import type { KeyRow } from '../db/terms.js'
 
 /** More than any rotation makes; a rebuilt database may hold thousands of old versions that will never be activated. */
@@ -11,7 +11,10 @@ const AT_MOST = 200
  * sealed with one.
  */
 export async function listPendingKeys(db: Queryable): Promise<KeyRow[]> {
-  const rows = await db.query<RawKey>(Prisma.sql`
-    SELECT ${KEY_COLUMNS} FROM master_keys k WHERE k.state = 'PENDING' ORDER BY k.created_at DESC, k.id LIMIT ${AT_MOST}`)
-  return rows.map(keyRow)
+  const query = {
+    where: { state: 'PENDING' },
+    orderBy: [{ createdAt: 'desc' }, { id: 'asc' }],
+    take: AT_MOST,
+  } satisfies Prisma.MasterKeyFindManyArgs
+  return (await db.read(({ masterKey }) => masterKey.findMany(query))).map(keyRow)
 }

@@ -1,4 +1,4 @@
-import { Prisma } from '../generated/client.js'
+import { Prisma, type HsmLatch } from '../generated/client.js'
 import type { Queryable, Records } from '../db/records.js'
 
 /** Identifies a PIN: the token's serial number and the PIN's configured name. Never the PIN. */
@@ -16,16 +16,11 @@ export interface PinLockoutRow extends PinName {
   readonly setAt: Date
 }
 
-interface RawLatch extends Omit<PinLockoutRow, 'state' | 'ckr'> {
-  readonly state: 'PROVEN' | 'REJECTED'
-  readonly ckr: bigint | null
-}
-
 const COLUMNS = Prisma.raw(
   `token_serial AS "tokenSerial", pin_id AS "pinId", state::text AS state, ckr, set_by AS "setBy", set_at AS "setAt"`,
 )
 
-function latch(raw: RawLatch): PinLockoutRow {
+function latch(raw: HsmLatch): PinLockoutRow {
   return {
     ...raw,
     state: raw.state === 'PROVEN' ? 'proven' : 'rejected',
@@ -34,9 +29,9 @@ function latch(raw: RawLatch): PinLockoutRow {
 }
 
 export async function getPinLockout(db: Queryable, name: PinName): Promise<PinLockoutRow | undefined> {
-  const [row] = await db.query<RawLatch>(Prisma.sql`
-    SELECT ${COLUMNS} FROM hsm_latches WHERE token_serial = ${name.tokenSerial} AND pin_id = ${name.pinId}`)
-  return row === undefined ? undefined : latch(row)
+  const where = { tokenSerial_pinId: { tokenSerial: name.tokenSerial, pinId: name.pinId } }
+  const row = await db.read(({ hsmLatch }) => hsmLatch.findUnique({ where }))
+  return row === null ? undefined : latch(row)
 }
 
 /**
@@ -47,7 +42,7 @@ export async function setPinLockout(
   db: Queryable,
   input: PinName & { readonly state: 'proven' | 'rejected'; readonly ckr?: number | undefined; readonly setBy: string },
 ): Promise<PinLockoutRow> {
-  const [row] = await db.query<RawLatch>(Prisma.sql`
+  const [row] = await db.query<HsmLatch>(Prisma.sql`
     INSERT INTO hsm_latches AS l (token_serial, pin_id, state, ckr, set_by)
     VALUES (${input.tokenSerial}, ${input.pinId}, ${input.state.toUpperCase()}::latch_state, ${input.ckr ?? null}::bigint,
       ${input.setBy})
@@ -88,8 +83,9 @@ export function underLoginLock<T>(records: Records, name: PinName, login: (tx: Q
 
 /** The states of all PINs, the rejected ones first. */
 export async function listPinLockouts(db: Queryable): Promise<PinLockoutRow[]> {
-  const rows = await db.query<RawLatch>(
-    Prisma.sql`SELECT ${COLUMNS} FROM hsm_latches ORDER BY state DESC, token_serial, pin_id LIMIT 1000`,
-  )
-  return rows.map(latch)
+  const query = {
+    orderBy: [{ state: 'desc' }, { tokenSerial: 'asc' }, { pinId: 'asc' }],
+    take: 1_000,
+  } satisfies Prisma.HsmLatchFindManyArgs
+  return (await db.read(({ hsmLatch }) => hsmLatch.findMany(query))).map(latch)
 }

@@ -3,7 +3,7 @@ import type { Records } from '../db/records.js'
 import { getPinLockout, setPinLockout, underLoginLock, type PinName } from './pin-lockout-rows.js'
 
 /** `failed`: the login ended without an answer about the PIN. (As in packages/hsm.) */
-export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
+type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 
 /**
  * The fleet's shared PIN lock-out: structurally the PinLockout of packages/hsm. A PIN that the token rejected is not

@@ -128,26 +128,30 @@ export async function revokeOperator(tx: Queryable, input: Revocation): Promise<
 
 /** By name; revoked operators last. */
 export async function listOperators(db: Queryable): Promise<OperatorRow[]> {
-  const rows = await db.query<RawOperator>(Prisma.sql`
-    SELECT ${OPERATOR_COLUMNS} FROM operators o ORDER BY o.revoked_at IS NOT NULL, o.name, o.enrolled_at LIMIT 1000`)
-  return rows.map(operatorRow)
+  const query = { orderBy: [{ name: 'asc' }, { enrolledAt: 'asc' }] } satisfies Prisma.OperatorFindManyArgs
+  const rows = (await db.read(({ operator }) => operator.findMany(query))).map(operatorRow)
+  return [...rows.filter(isActive), ...rows.filter((row) => !isActive(row))]
+}
+
+function isActive({ revokedAt }: OperatorRow): boolean {
+  return revokedAt === null
 }
 
 /**
  * By name or id; of several with one name the one who was not revoked, else the latest. Undefined when there is none.
  */
 export async function getOperator(db: Queryable, nameOrId: string): Promise<OperatorRow | undefined> {
-  const [row] = await db.query<RawOperator>(Prisma.sql`
-    SELECT ${OPERATOR_COLUMNS} FROM operators o WHERE o.id::text = ${nameOrId} OR o.name = ${nameOrId}
-    ORDER BY o.revoked_at IS NOT NULL, o.enrolled_at DESC LIMIT 1`)
-  return row === undefined ? undefined : operatorRow(row)
+  const query = {
+    where: { OR: [{ name: nameOrId }, ...(isUuid(nameOrId) ? [{ id: nameOrId }] : [])] },
+    orderBy: { enrolledAt: 'desc' },
+  } satisfies Prisma.OperatorFindManyArgs
+  const rows = (await db.read(({ operator }) => operator.findMany(query))).map(operatorRow)
+  return rows.find(isActive) ?? rows[0]
 }
 
 /** Officers who were not revoked. */
-export async function countOfficers(db: Queryable): Promise<number> {
-  const [row] = await db.query<{ officers: number }>(Prisma.sql`
-    SELECT count(*)::int AS officers FROM operators WHERE role = 'OFFICER' AND revoked_at IS NULL`)
-  return row?.officers ?? 0
+export function countOfficers(db: Queryable): Promise<number> {
+  return db.read(({ operator }) => operator.count({ where: { role: 'OFFICER', revokedAt: null } }))
 }
 
 async function assertFree(tx: Queryable, { name, publicKey }: Pick<NewOperator, 'name' | 'publicKey'>): Promise<void> {

@@ -17,9 +17,8 @@ export interface RekeyScope {
  */
 export async function rekeyScope(db: Queryable, domain: string, version: number): Promise<RekeyScope> {
   const domainId = domainToUuid(domain)
-  const keys = await db.query<{ id: string }>(Prisma.sql`
-    SELECT k.id FROM master_keys k
-    WHERE k.domain_id = ${domainId}::uuid AND k.role IN ('ENC', 'SIG') AND k.version = ${version}::int`)
+  const where = { domainId, role: { in: ['ENC', 'SIG'] }, version } satisfies Prisma.MasterKeyWhereInput
+  const keys = await db.read(({ masterKey }) => masterKey.findMany({ where, select: { id: true } }))
   const ids = keys.map(({ id }) => id)
   const [row] = await db.query<{ files: number; bytes: number; lost: number }>(Prisma.sql`
     SELECT count(*)::int AS files, coalesce(sum(a.plaintext_length), 0)::float8 AS bytes,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Prisma } from '../generated/client.js'
+import { Prisma, type Scrub } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 
@@ -11,14 +11,8 @@ export interface ScrubFinding {
 }
 
 /** One pass over every stored object. */
-export interface ScrubRow {
-  readonly id: string
-  readonly startedAt: Date
-  /** Null while it is in progress. */
-  readonly finishedAt: Date | null
-  readonly objects: number
+export interface ScrubRow extends Readonly<Omit<Scrub, 'bytes' | 'findings'>> {
   readonly bytes: number
-  readonly failed: number
   /** The first findings: a thousand, unless the run set another number. */
   readonly findings: readonly ScrubFinding[]
 }
@@ -30,9 +24,7 @@ const COLUMNS = Prisma.raw(
 
 /** Newest first. */
 export async function listScrubs(db: Queryable, limit = 10): Promise<ScrubRow[]> {
-  const rows = await db.query<RawScrub>(
-    Prisma.sql`SELECT ${COLUMNS} FROM scrubs s ORDER BY s.started_at DESC LIMIT ${limit}::int`,
-  )
+  const rows = await db.read(({ scrub }) => scrub.findMany({ orderBy: { startedAt: 'desc' }, take: limit }))
   return rows.map(scrubRow)
 }
 
@@ -43,7 +35,7 @@ export async function listScrubs(db: Queryable, limit = 10): Promise<ScrubRow[]>
 export async function currentScrub(db: Queryable, everyDays: number): Promise<ScrubRow | undefined> {
   const open = (await listScrubs(db, 1)).find(({ finishedAt }) => finishedAt === null)
   if (open !== undefined) return open
-  const [made] = await db.query<RawScrub>(Prisma.sql`
+  const [made] = await db.query<Scrub>(Prisma.sql`
     INSERT INTO scrubs AS s (id) SELECT ${randomUUID()}::uuid
     WHERE NOT EXISTS (SELECT 1 FROM scrubs o WHERE o.finished_at IS NULL
       OR o.started_at > clock_timestamp() - make_interval(days => ${everyDays}::int))
@@ -92,7 +84,7 @@ export async function recordScrubbed(
 }
 
 export async function finishScrub(db: Queryable, id: string): Promise<ScrubRow | undefined> {
-  const [row] = await db.query<RawScrub>(Prisma.sql`
+  const [row] = await db.query<Scrub>(Prisma.sql`
     UPDATE scrubs s SET finished_at = clock_timestamp() WHERE s.id = ${id}::uuid AND s.finished_at IS NULL
     RETURNING ${COLUMNS}`)
   return row === undefined ? undefined : scrubRow(row)
@@ -145,8 +137,7 @@ export async function scrubBacklog(
   return { objects: Number(row?.objects ?? 0), bytes: Number(row?.bytes ?? 0) }
 }
 
-type RawScrub = Omit<ScrubRow, 'bytes'> & { readonly bytes: bigint }
-
-function scrubRow(raw: RawScrub): ScrubRow {
-  return { ...raw, bytes: Number(raw.bytes) }
+function scrubRow(raw: Scrub): ScrubRow {
+  const findings = raw.findings as unknown as readonly ScrubFinding[]
+  return { ...raw, bytes: Number(raw.bytes), findings }
 }

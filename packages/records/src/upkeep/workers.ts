@@ -2,7 +2,7 @@ import { Prisma } from '../generated/client.js'
 import type { Queryable } from '../db/records.js'
 import type { WorkerState } from '../db/terms.js'
 
-export interface Heartbeat {
+export interface WorkerHeartbeat {
   readonly id: string
   readonly host: string
   readonly pid: number
@@ -15,7 +15,7 @@ export interface Heartbeat {
   readonly ttlSeconds: number
 }
 
-export interface WorkerRow extends Omit<Heartbeat, 'ttlSeconds'> {
+export interface WorkerRow extends Omit<WorkerHeartbeat, 'ttlSeconds'> {
   readonly startedAt: Date
   readonly heartbeatAt: Date
   readonly expiresAt: Date
@@ -24,7 +24,7 @@ export interface WorkerRow extends Omit<Heartbeat, 'ttlSeconds'> {
 }
 
 /** Registers a worker, or renews its heartbeat. */
-export async function heartbeat(db: Queryable, input: Heartbeat): Promise<void> {
+export async function heartbeat(db: Queryable, input: WorkerHeartbeat): Promise<void> {
   await db.query(Prisma.sql`
     INSERT INTO workers (id, host, pid, version, state, concurrency, detail, heartbeat_at, expires_at)
     VALUES (${input.id}, ${input.host}, ${input.pid}::int, ${input.version}, ${input.state}::worker_state,
