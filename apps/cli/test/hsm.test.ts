@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { clearPinLockout, fleetPinLockout, listPinLockouts, type LoginOutcome } from '@sealfleet/records/keys'
+import type { LoginOutcome } from '@sealfleet/hsm'
+import { clearPinLockout, fleetPinLockout, listPinLockouts } from '@sealfleet/records/keys'
 import { listAudit } from '@sealfleet/records/audit'
 import { openRecords } from '@sealfleet/records'
 import { Faulty } from '@sealfleet/testkit'
