@@ -73,7 +73,7 @@ export default defineConfig({
           include: ALL,
           exclude: [...UNIT, ...ALONE, ...ENDURANCE, ...CHAOS],
           // More than there are cores: tests of leases and time-outs wait for most of their time.
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
