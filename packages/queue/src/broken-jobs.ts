@@ -16,6 +16,15 @@ export interface BrokenJob {
 /** Jobs of each list that one look reads: far more than workers take at once. */
 const MOST = 1_000
 
+/** The queue's own keys that hold the ids of jobs: none is a hash. */
+const LISTS = ['wait', 'active', 'paused', 'stalled', 'prioritized', 'delayed', 'completed', 'failed'] as const
+
+const DELETE_HASHES = `
+for _, key in ipairs(KEYS) do
+  if redis.call('TYPE', key).ok == 'hash' then redis.call('DEL', key) end
+end
+return 1`
+
 /** Fields that BullMQ's scripts calculate with, or that must be whole numbers to be read. */
 const COUNTED = ['ats', 'atm', 'attemptsMade', 'stc', 'delay', 'priority', 'timestamp'] as const
 /** Fields of flows and schedules, which these queues do not use: they would name other jobs and other queues. */
@@ -30,9 +39,7 @@ export async function findBrokenJobs(queue: Queue, redis: Redis): Promise<readon
       return await ids(key(name))
     } catch (error) {
       if (!isWrongType(error)) throw error
-      // A job whose id is the name of a list that was empty: BullMQ made a hash in its place, and can no longer add to
-      // the list.
-      if ((await redis.type(key(name))) === 'hash') await redis.del(key(name))
+      await freeListKeys(queue, redis)
       return []
     }
   }
@@ -46,6 +53,16 @@ export async function findBrokenJobs(queue: Queue, redis: Redis): Promise<readon
   ])
   const found = await Promise.all([...new Set(lists.flat())].map((jobId) => examine(queue, redis, jobId)))
   return found.filter((job) => job !== undefined)
+}
+
+/**
+ * Removes the hashes that stand where a list or a set of the queue must be: BullMQ made each of a job whose id is that
+ * name, and can no longer add to the list. In one step, so that no list that came back meanwhile is removed.
+ * @throws errors of Redis
+ */
+export async function freeListKeys(queue: Queue, redis: Redis): Promise<void> {
+  const lists = LISTS.map((name) => queue.toKey(name))
+  await redis.eval(DELETE_HASHES, lists.length, ...lists)
 }
 
 /** The fault of one job; undefined: none that would keep BullMQ from handing it over and ending it. */
@@ -142,20 +159,19 @@ export async function removeBrokenJob(queue: Queue, redis: Redis, jobId: string)
   const { keys } = queue
   const key = (name: string): string => keys[name] ?? queue.toKey(name)
   const own = queue.toKey(jobId)
-  const type = await redis.type(own)
   const transaction = redis.multi()
-  for (const list of ['active', 'wait', 'paused'])
-    if (jobId !== list || type !== 'hash') transaction.lrem(key(list), 0, jobId)
-  for (const set of ['prioritized', 'delayed', 'completed', 'failed'])
-    if (jobId !== set || type !== 'hash') transaction.zrem(key(set), jobId)
+  const ofQueue = isOwnKey(queue, jobId)
+  // Of the queue's own keys only `meta` is a hash: any other is one that BullMQ made of the job. It goes first, since it
+  // may stand in the place of a list below.
+  if (Object.hasOwn(keys, jobId) && jobId !== 'meta' && jobId !== '') transaction.eval(DELETE_HASHES, 1, own)
+  for (const list of ['active', 'wait', 'paused']) transaction.lrem(key(list), 0, jobId)
+  for (const set of ['prioritized', 'delayed', 'completed', 'failed']) transaction.zrem(key(set), jobId)
   transaction.srem(key('stalled'), jobId)
-  if (!isOwnKey(queue, jobId)) transaction.del(own, ...beside(own))
+  if (!ofQueue) transaction.del(own, ...beside(own))
   else if (Object.hasOwn(keys, jobId)) {
     // Only the fields that BullMQ took for the job's; `de` has its own keys below it.
     if (jobId !== 'de') transaction.del(...beside(own))
     if (jobId === 'meta') transaction.hdel(own, ...JOB_FIELDS)
-    // Of the queue's own keys only `meta` is a hash: any other is one that BullMQ made of the job.
-    else if (type === 'hash') transaction.del(own)
   }
   const answers = (await transaction.exec()) ?? []
   for (const [error] of answers) if (error !== null) throw error

@@ -65,6 +65,16 @@ describe('deliverJobs', () => {
     expect(await queue.getWaitingCount()).toBe(3)
   })
 
+  test('a hash in place of the waiting list, which a job of the id "wait" left, keeps no job out of the queue', async () => {
+    const { queue } = house.ingest
+    await queue.redis.hset(queue.toKey('wait'), { ats: '1', processedOn: '1' })
+    const files = [openFile(), openFile(), openFile()]
+    expect(await deliverJobs(queue, files, unasked)).toBe(3)
+    const listed = [...(await queue.getWaiting()), ...(await queue.getDelayed())].map(({ id }) => String(id))
+    expect(listed.toSorted()).toEqual(files.map(({ id }) => ingestJobId(id, 1)).toSorted())
+    await work('completed')
+  })
+
   test.each(['completed', 'failed'] as const)(
     'a job that %s stands in the way of an open file, and goes',
     async (end) => {

@@ -1,5 +1,6 @@
 import { Queue, type JobsOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
+import { addJobs } from '../add-jobs.js'
 import { isDecodeError } from '../broken-jobs.js'
 import { owned, type OwnedQueue } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
@@ -27,7 +28,10 @@ export function createIngestQueue(
 export async function addIngestJobs(queue: IngestQueue, jobs: readonly IngestJobV1[]): Promise<void> {
   if (jobs.length === 0) return
   const { fleet } = queue
-  await queue.addBulk(jobs.map((job) => ingestJobEntry(fleet === undefined ? job : { ...job, fleet })))
+  await addJobs(
+    queue,
+    jobs.map((job) => ingestJobEntry(fleet === undefined ? job : { ...job, fleet })),
+  )
 }
 
 /** A job in the form that `queue.addBulk`, an outbox's relay, or a replay adds. */

@@ -2,6 +2,7 @@ import { Queue, type JobsOptions } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { CodedError } from '@sealfleet/failures'
+import { addJobs } from '../add-jobs.js'
 import { owned, type OwnedQueue } from '../fleet.js'
 import { UUID_PATTERN } from '../ingest/ids.js'
 import { QUEUES, queueOptions } from '../queues.js'
@@ -60,7 +61,8 @@ export async function addRekeyJobs(
 ): Promise<void> {
   if (items.length === 0) return
   await queue.assertOurs()
-  await queue.addBulk(
+  await addJobs(
+    queue,
     items.map(({ id, tries }) => ({
       name: REKEY_JOB,
       data: { v: 1, id },
