@@ -91,13 +91,7 @@ export function startProducer({ world, seed, everyMs }) {
         redisUrl: need(world.env, 'SEALFLEET_REDIS_URL'),
         connectTimeoutMs: 1_000,
         commandTimeoutMs: 2_000,
-        port: {
-          accept: async (files) =>
-            (await acceptFiles(db, files)).map(({ outcome, state, generation }) => ({
-              outcome,
-              file: { state, generation },
-            })),
-        },
+        accept: (files) => acceptFiles(db, files),
       })
       const asked = [...open].map((fileId) => sources.all.get(fileId)).filter((one) => one !== undefined)
       const requests = asked.map(({ fileId, domain, path }) => ({ id: fileId, domain, root: 'in', path }))

@@ -28,7 +28,7 @@ export interface RelayPorts {
  */
 export async function runRelay(ports: RelayPorts, everyMs: number, signal: AbortSignal): Promise<void> {
   const { records, queue, metrics, log } = ports
-  const states = { states: (ids: readonly string[]) => fileStates(records, ids) }
+  const states = (ids: readonly string[]) => fileStates(records, ids)
   let kept = -Infinity
   const round = async (): Promise<boolean> => {
     const taken = await relayOutbox(records, (files) => deliverJobs(queue, files, states), { limit: LIMIT })

@@ -86,7 +86,7 @@ export async function runMaintenance({
     const { signal } = stop
     // Every loop and its current request listen to it, so this many listeners are intended.
     setMaxListeners(0, signal)
-    const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
+    const jobs = queueView(queue, (ids) => fileStates(records, ids))
     const actor = `maintenance:${id}`
     const tasks = maintenanceTasks({ records, store, jobs, actor, hsm, metrics, log }, config.maintenance)
     // More than Node's ten listeners stay for the process's lifetime; more than these would be a leak.

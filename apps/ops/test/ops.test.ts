@@ -74,13 +74,7 @@ beforeAll(async () => {
   await using ingest = await openIngestClient({
     redisUrl: redisUrl(),
     prefix,
-    port: {
-      accept: async (files) =>
-        (await acceptFiles(records, files)).map(({ outcome, state, generation }) => ({
-          outcome,
-          file: { state, generation },
-        })),
-    },
+    accept: (files) => acceptFiles(records, files),
   })
   await ingest.client.enqueue({ id: 'one', root: 'data', path: 'invoices/one.pdf', context: Buffer.from('tenant') })
   await queue.add('a name that <b>lies</b>', { v: 1, password: 'hunter2' }, { jobId: 'stranger' })

@@ -90,13 +90,7 @@ export async function startFleet(
       await openIngestClient({
         redisUrl: redisUrl(),
         prefix: String(env['SEALFLEET_QUEUE_PREFIX']),
-        port: {
-          accept: async (files) =>
-            (await acceptFiles(records, files)).map(({ outcome, state }) => ({
-              outcome,
-              file: { state, generation: 1 },
-            })),
-        },
+        accept: (files) => acceptFiles(records, files),
       }),
     )
     const logs: string[] = []
@@ -155,8 +149,7 @@ export async function startFleet(
         for await (const chunk of read({ records, store, hsm }, id, context)) chunks.push(Buffer.from(chunk))
         return Buffer.concat(chunks)
       },
-      settled: (ids) =>
-        waitForFiles({ states: (wanted) => statesOf(records, wanted) }, ids, { pollMs: 50, maxPollMs: 200 }),
+      settled: (ids) => waitForFiles((wanted) => statesOf(records, wanted), ids, { pollMs: 50, maxPollMs: 200 }),
       [Symbol.asyncDispose]: () => closers[Symbol.asyncDispose](),
     }
   } catch (error) {

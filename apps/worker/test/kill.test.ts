@@ -125,12 +125,6 @@ function producerOn(fleet: Fleet, prefix: string) {
   return openIngestClient({
     redisUrl: redisUrl(),
     prefix,
-    port: {
-      accept: async (files) =>
-        (await acceptFiles(fleet.records, files)).map(({ outcome, state }) => ({
-          outcome,
-          file: { state, generation: 1 },
-        })),
-    },
+    accept: (files) => acceptFiles(fleet.records, files),
   })
 }

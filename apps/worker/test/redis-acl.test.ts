@@ -40,13 +40,7 @@ test('under exactly the documented access list files are enqueued, sealed, store
   await using client = await openIngestClient({
     redisUrl: url.href,
     prefix: String(fleet.env['SEALFLEET_QUEUE_PREFIX']),
-    port: {
-      accept: async (files) =>
-        (await acceptFiles(fleet.records, files)).map(({ outcome, state }) => ({
-          outcome,
-          file: { state, generation: 1 },
-        })),
-    },
+    accept: (files) => acceptFiles(fleet.records, files),
   })
   const content = randomBytes(50_000)
   await fleet.writeSource('a', content)

@@ -71,13 +71,7 @@ describe('the watchdog', () => {
     openIngestClient({
       redisUrl: redisUrl(),
       prefix,
-      port: {
-        accept: async (files) =>
-          (await acceptFiles(fleet.records, files)).map(({ outcome, state }) => ({
-            outcome,
-            file: { state, generation: 1 },
-          })),
-      },
+      accept: (files) => acceptFiles(fleet.records, files),
     })
 
   const stateOf = async (id: string) => (await getFile(fleet.records, id))?.file.state

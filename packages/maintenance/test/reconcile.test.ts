@@ -21,13 +21,7 @@ beforeEach(async () => {
   producer = await openIngestClient({
     redisUrl: redisUrl(),
     prefix: freshPrefix(),
-    port: {
-      accept: async (files) =>
-        (await acceptFiles(house.records, files)).map(({ outcome, state, generation }) => ({
-          outcome,
-          file: { state, generation },
-        })),
-    },
+    accept: (files) => acceptFiles(house.records, files),
   })
   await house.sql.query(
     `UPDATE files SET state = 'QUEUED', lease_owner = NULL, lease_expires_at = NULL WHERE state = 'RUNNING'`,
@@ -39,7 +33,7 @@ beforeEach(async () => {
 const now = { idleSeconds: 0 }
 const ports = () => ({
   records: house.records,
-  jobs: queueView(producer.queue, { states: (ids) => fileStates(house.records, ids) }),
+  jobs: queueView(producer.queue, (ids) => fileStates(house.records, ids)),
 })
 const waiting = () => producer.queue.getJobCountByTypes('waiting', 'delayed')
 

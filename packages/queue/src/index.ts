@@ -25,15 +25,15 @@ export {
 export { type QueueView, queueView } from './client/queue-view.js'
 export { type IngestQueue, type Presence, createIngestQueue, ingestJobEntry, jobPresence } from './client/queue.js'
 export type {
+  AcceptFiles,
   AcceptOutcome,
-  AcceptPort,
   AcceptRequest,
   EnqueueOutcome,
   EnqueueResult,
   FileState,
   FileStatus,
   IngestRequest,
-  StatusPort,
+  ReadStates,
 } from './client/terms.js'
 export {
   type IngestProgress,

@@ -24,7 +24,7 @@ afterAll(() => server[Symbol.asyncDispose]())
 beforeEach(async () => {
   prefix = `{sealfleet-test-${randomUUID().slice(0, 8)}}`
   records = new MemoryRecords()
-  owned = await openIngestClient({ redisUrl: server.url, prefix, port: records })
+  owned = await openIngestClient({ redisUrl: server.url, prefix, accept: (files) => records.accept(files) })
   client = owned.client
 })
 afterEach(() => owned.close())
@@ -215,7 +215,7 @@ describe('enqueueMany', () => {
 })
 
 test('two clients that enqueue the same files at once make one job of each', async () => {
-  const other = await openIngestClient({ redisUrl: server.url, prefix, port: records })
+  const other = await openIngestClient({ redisUrl: server.url, prefix, accept: (files) => records.accept(files) })
   const requests = Array.from({ length: 50 }, (_, n) => request(`f${n}`))
   await Promise.all([client.enqueueMany(requests), other.client.enqueueMany(requests)])
   await other.close()
@@ -224,7 +224,7 @@ test('two clients that enqueue the same files at once make one job of each', asy
 
 test('when Redis is gone after the file was accepted, the error says so, and asking again mends it', async () => {
   const doomed = await startRedis()
-  const lost = await openIngestClient({ redisUrl: doomed.url, prefix, port: records })
+  const lost = await openIngestClient({ redisUrl: doomed.url, prefix, accept: (files) => records.accept(files) })
   const closed = closing(lost.redis)
   await doomed[Symbol.asyncDispose]()
   await closed
@@ -240,7 +240,9 @@ test('when Redis is gone after the file was accepted, the error says so, and ask
 test('a Redis that may evict is refused', async () => {
   const redis = await connectProducer(server.url)
   await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
-  await expect(openIngestClient({ redisUrl: server.url, port: records })).rejects.toMatchObject({
+  await expect(
+    openIngestClient({ redisUrl: server.url, accept: (files) => records.accept(files) }),
+  ).rejects.toMatchObject({
     code: 'REDIS_UNSUITABLE',
   })
   await redis.config('SET', 'maxmemory-policy', 'noeviction')

@@ -8,7 +8,7 @@ import { deliverJobs, type OpenFile } from '../src/client/deliver.js'
 import { enqueueIngest } from '../src/client/enqueue-ingest.js'
 import { openIngestClient } from '../src/client/ingest-client.js'
 import { jobPresence } from '../src/client/queue.js'
-import type { StatusPort } from '../src/client/terms.js'
+import type { ReadStates } from '../src/client/terms.js'
 import { ingestJobId } from '../src/ingest/ids.js'
 import { parseIngestJob } from '../src/ingest/parse.js'
 import { createWorkerConnection } from '../src/redis.js'
@@ -34,8 +34,8 @@ const openFile = (over: Partial<OpenFile> = {}): OpenFile => ({
   context: Buffer.alloc(0),
   ...over,
 })
-const queued: StatusPort = { states: (ids) => Promise.resolve(ids.map((fileId) => ({ fileId, state: 'QUEUED' }))) }
-const unasked: StatusPort = { states: () => Promise.reject(new Error('nobody was to be asked')) }
+const queued: ReadStates = (ids) => Promise.resolve(ids.map((fileId) => ({ fileId, state: 'QUEUED' })))
+const unasked: ReadStates = () => Promise.reject(new Error('no state was to be read'))
 
 /** Takes one job off the queue and ends it. */
 async function work(outcome: 'completed' | 'failed'): Promise<void> {
@@ -93,7 +93,7 @@ describe('deliverJobs', () => {
     const file = openFile()
     await deliverJobs(queue, [file], unasked)
     await work('failed')
-    const dead: StatusPort = { states: (ids) => Promise.resolve(ids.map((fileId) => ({ fileId, state: 'DEAD' }))) }
+    const dead: ReadStates = (ids) => Promise.resolve(ids.map((fileId) => ({ fileId, state: 'DEAD' })))
     expect(await deliverJobs(queue, [file], dead)).toBe(0)
     expect(await queue.getJobState(ingestJobId(file.id, 1))).toBe('failed')
   })
@@ -146,7 +146,10 @@ describe('a job’s presence', () => {
 
   test('is asked without going through the list of those that wait', async () => {
     await using server = await startRedis()
-    const ingest = await openIngestClient({ redisUrl: server.url, port: new MemoryRecords() })
+    const ingest = await openIngestClient({
+      redisUrl: server.url,
+      accept: (files) => new MemoryRecords().accept(files),
+    })
     const requests = Array.from({ length: 20 }, (_, n) => ({ root: 'inbox', path: `${n}` }))
     await ingest.client.enqueueMany(requests)
     await ingest.client.enqueueMany(requests)
@@ -204,7 +207,7 @@ describe('the relay with real servers', () => {
   test('when Redis is gone, the rows wait; the error is Redis’s', async () => {
     await post(3)
     const doomed = await startRedis()
-    const lost = await openIngestClient({ redisUrl: doomed.url, port: new MemoryRecords() })
+    const lost = await openIngestClient({ redisUrl: doomed.url, accept: (files) => new MemoryRecords().accept(files) })
     await doomed[Symbol.asyncDispose]()
     const { queue } = house.ingest
     Object.assign(house.ingest, { queue: lost.queue })

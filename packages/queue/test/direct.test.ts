@@ -46,7 +46,7 @@ test('a plain BullMQ job, a client and a worker get along under the documented a
   await plain.add('ingest', example, { jobId, attempts: 12 })
 
   const records = new MemoryRecords()
-  const owned = await openIngestClient({ redisUrl: url, port: records })
+  const owned = await openIngestClient({ redisUrl: url, accept: (files) => records.accept(files) })
   const { root, path } = example.source
   // The same file by the client: its job is there already.
   await owned.client.enqueue({ id: 'invoice 2026/17', root, path, context: requestOf(example).context })

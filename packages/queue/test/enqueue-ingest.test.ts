@@ -120,7 +120,7 @@ test('it is the producer’s transaction: both rows or none', async () => {
   const { fileId } = await enqueueIngest(client, request())
   await expect(client.query('INSERT INTO invoices VALUES (17)')).rejects.toMatchObject({ code: '23505' })
   await client.query('ROLLBACK')
-  expect(await house.states.states([String(fileId)])).toEqual([])
+  expect(await house.states([String(fileId)])).toEqual([])
 })
 
 test.each([

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { deliverJobs, type OpenFile } from '../src/client/deliver.js'
 import { openIngestClient } from '../src/client/ingest-client.js'
 import { createIngestQueue } from '../src/client/queue.js'
+import type { AcceptFiles } from '../src/client/terms.js'
 import { assertQueuesAreOurs, claimQueues, fleetKey, ownerOfQueues, takeOverQueues } from '../src/fleet.js'
 import { ingestJobId } from '../src/ingest/ids.js'
 import { addRekeyJobs, createRekeyQueue } from '../src/rekey/job.js'
@@ -13,6 +14,8 @@ import { MemoryRecords } from './memory-records.js'
 const A = randomUUID()
 const B = randomUUID()
 const MISMATCH = { code: 'FLEET_MISMATCH' }
+
+const accept: AcceptFiles = (files) => new MemoryRecords().accept(files)
 
 let redis: Redis
 let prefix: string
@@ -76,26 +79,25 @@ const openFile = (): OpenFile => ({
 
 describe('what adds jobs', () => {
   test('writes the fleet into them', async () => {
-    await using owned = await openIngestClient({ redisUrl: redisUrl(), prefix, fleet: A, port: new MemoryRecords() })
+    await using owned = await openIngestClient({ redisUrl: redisUrl(), prefix, fleet: A, accept })
     const { fileId = '' } = await owned.client.enqueue({ root: 'in', path: 'a' })
     const file = openFile()
-    await deliverJobs(owned.queue, [file], { states: () => Promise.resolve([]) })
+    await deliverJobs(owned.queue, [file], () => Promise.resolve([]))
     for (const id of [fileId, file.id])
       expect((await owned.queue.getJob(ingestJobId(id, 1)))?.data).toMatchObject({ fleet: A })
   })
 
   test('refuses queues of another fleet before anything is accepted', async () => {
     await claimQueues(redis, A, prefix)
-    const port = new MemoryRecords()
-    await expect(openIngestClient({ redisUrl: redisUrl(), prefix, fleet: B, port })).rejects.toMatchObject(MISMATCH)
+    await expect(openIngestClient({ redisUrl: redisUrl(), prefix, fleet: B, accept })).rejects.toMatchObject(MISMATCH)
   })
 
   test('adds nothing to queues that became another fleet’s meanwhile', async () => {
     const queue = createIngestQueue(redis, { prefix, fleet: B })
     const rekey = createRekeyQueue(redis, { prefix, fleet: B })
-    await using owned = await openIngestClient({ redisUrl: redisUrl(), prefix, fleet: B, port: new MemoryRecords() })
+    await using owned = await openIngestClient({ redisUrl: redisUrl(), prefix, fleet: B, accept })
     await takeOverQueues(redis, A, prefix)
-    const states = { states: () => Promise.resolve([]) }
+    const states = () => Promise.resolve([])
     await expect(deliverJobs(queue, [openFile()], states)).rejects.toMatchObject(MISMATCH)
     await expect(addRekeyJobs(rekey, [{ id: randomUUID(), tries: 1 }])).rejects.toMatchObject(MISMATCH)
     await expect(owned.client.enqueue({ root: 'in', path: 'a' })).rejects.toMatchObject(MISMATCH)
@@ -106,7 +108,7 @@ describe('what adds jobs', () => {
 
   test('of a producer that does not know its fleet still works, without the id', async () => {
     await claimQueues(redis, A, prefix)
-    await using owned = await openIngestClient({ redisUrl: redisUrl(), prefix, port: new MemoryRecords() })
+    await using owned = await openIngestClient({ redisUrl: redisUrl(), prefix, accept })
     const { fileId = '' } = await owned.client.enqueue({ root: 'in', path: 'a' })
     expect((await owned.queue.getJob(ingestJobId(fileId, 1)))?.data).not.toHaveProperty('fleet')
   })

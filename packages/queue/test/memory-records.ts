@@ -1,11 +1,4 @@
-import type {
-  AcceptOutcome,
-  AcceptPort,
-  AcceptRequest,
-  FileState,
-  FileStatus,
-  StatusPort,
-} from '../src/client/terms.js'
+import type { AcceptOutcome, AcceptRequest, FileState, FileStatus } from '../src/client/terms.js'
 
 interface Row {
   readonly accept: AcceptRequest
@@ -15,7 +8,7 @@ interface Row {
 }
 
 /** What packages/records does for the client, kept in memory: tests of jobs need no PostgreSQL. */
-export class MemoryRecords implements AcceptPort, StatusPort {
+export class MemoryRecords {
   readonly rows = new Map<string, Row>()
   readonly calls: number[] = []
 
@@ -44,9 +37,9 @@ export class MemoryRecords implements AcceptPort, StatusPort {
     if (row === undefined) {
       const fresh: Row = { accept, state: 'QUEUED', generation: accept.generation }
       this.rows.set(accept.fileId, fresh)
-      return { outcome: 'accepted', file: { state: fresh.state, generation: fresh.generation } }
+      return { outcome: 'accepted', state: fresh.state, generation: fresh.generation }
     }
     const same = row.accept.fingerprint.equals(accept.fingerprint)
-    return { outcome: same ? 'exists-same' : 'conflict', file: { state: row.state, generation: row.generation } }
+    return { outcome: same ? 'exists-same' : 'conflict', state: row.state, generation: row.generation }
   }
 }

@@ -6,14 +6,14 @@ import { freshDatabase, freshPrefix, redisUrl } from '@sealfleet/testkit'
 import pg from 'pg'
 import { openIngestClient, type OwnedIngestClient } from '../src/client/ingest-client.js'
 import { deliverJobs } from '../src/client/deliver.js'
-import type { StatusPort } from '../src/client/terms.js'
+import type { ReadStates } from '../src/client/terms.js'
 
 /** A producer's side of the fleet, on real servers: the records, SQL past them, a queue of its own, and the relay. */
 export interface OutboxHouse extends AsyncDisposable {
   readonly url: string
   readonly records: Records
   readonly sql: pg.Pool
-  readonly states: StatusPort
+  readonly states: ReadStates
   readonly ingest: OwnedIngestClient
   /** One round of the relay; `after` runs between the delivery and the commit. */
   relay(limit: number, after?: () => Promise<void>): Promise<number>
@@ -34,15 +34,9 @@ export async function openOutboxHouse(): Promise<OutboxHouse> {
   const ingest = await openIngestClient({
     redisUrl: redisUrl(),
     prefix: freshPrefix(),
-    port: {
-      accept: async (files) =>
-        (await acceptFiles(records, files)).map(({ outcome, state, generation }) => ({
-          outcome,
-          file: { state, generation },
-        })),
-    },
+    accept: (files) => acceptFiles(records, files),
   })
-  const states: StatusPort = { states: (fileIds) => fileStates(records, fileIds) }
+  const states: ReadStates = (fileIds) => fileStates(records, fileIds)
   const relay: OutboxHouse['relay'] = (limit, after) =>
     relayOutbox(
       records,

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePort } from '../../../tools/lib/ports.mjs'
 import { classify } from '@sealfleet/failures'
 import { openIngestClient } from '../src/client/ingest-client.js'
+import type { AcceptFiles } from '../src/client/terms.js'
 import { MemoryRecords } from './memory-records.js'
 import { assertNoEviction, connectProducer, createWorkerConnection } from '../src/redis.js'
 import { closing, startRedis, type PrivateRedis } from './private-redis.js'
@@ -124,10 +125,10 @@ test.each([
   ['redis:///0?host=192.0.2.1'],
   ['REDISS://192.0.2.1:6379'],
 ])('a producer refuses %s: plaintext beyond this machine, before anything is sent', async (redisUrl) => {
-  const port = new MemoryRecords()
-  const refusal: unknown = await openIngestClient({ redisUrl, port }).catch((error: unknown) => error)
+  const accept: AcceptFiles = (files) => new MemoryRecords().accept(files)
+  const refusal: unknown = await openIngestClient({ redisUrl, accept }).catch((error: unknown) => error)
   expect(refusal).toMatchObject({ code: 'CONFIG_INVALID', fix: expect.stringContaining('allowPlaintext') as string })
   expect(String(refusal)).not.toContain('hidden')
-  const allowed = { redisUrl, port, allowPlaintext: true, connectTimeoutMs: 50 }
+  const allowed = { redisUrl, accept, allowPlaintext: true, connectTimeoutMs: 50 }
   await expect(openIngestClient(allowed)).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
 })

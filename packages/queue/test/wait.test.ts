@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import { QueueEvents, Worker } from 'bullmq'
 import { expect, test } from 'vitest'
 import { openIngestClient } from '../src/client/ingest-client.js'
-import type { FileStatus, StatusPort } from '../src/client/terms.js'
+import type { FileStatus, ReadStates } from '../src/client/terms.js'
 import { waitForFiles, type WaitProgress } from '../src/client/wait.js'
 import { parseIngestJob } from '../src/ingest/parse.js'
 import { createWorkerConnection } from '../src/redis.js'
@@ -13,22 +13,20 @@ import { startRedis } from './private-redis.js'
 const A = randomUUID()
 const B = randomUUID()
 
-/** A port that gives one answer a look. */
-function answers(...looks: (readonly FileStatus[] | Error)[]): StatusPort & { readonly asked: (readonly string[])[] } {
+/** Gives one answer a look. */
+function answers(...looks: (readonly FileStatus[] | Error)[]): ReadStates & { readonly asked: (readonly string[])[] } {
   const asked: (readonly string[])[] = []
-  return {
-    asked,
-    states: (fileIds) => {
-      asked.push(fileIds)
-      const look = looks.shift() ?? new Error('asked too often')
-      return look instanceof Error ? Promise.reject(look) : Promise.resolve(look)
-    },
+  const states: ReadStates = (fileIds) => {
+    asked.push(fileIds)
+    const look = looks.shift() ?? new Error('asked too often')
+    return look instanceof Error ? Promise.reject(look) : Promise.resolve(look)
   }
+  return Object.assign(states, { asked })
 }
 
 test('asks until every file is in a final state, and only about those that are not', async () => {
   const progress: WaitProgress[] = []
-  const port = answers(
+  const states = answers(
     [],
     [{ fileId: A, state: 'RUNNING' }],
     [
@@ -37,7 +35,7 @@ test('asks until every file is in a final state, and only about those that are n
     ],
     [{ fileId: B, state: 'DEAD', code: 'SOURCE_MISSING' }],
   )
-  const ended = await waitForFiles(port, [A, B, A], {
+  const ended = await waitForFiles(states, [A, B, A], {
     pollMs: 1,
     maxPollMs: 2,
     onProgress: (now) => progress.push(now),
@@ -46,7 +44,7 @@ test('asks until every file is in a final state, and only about those that are n
     { fileId: A, state: 'STORED' },
     { fileId: B, state: 'DEAD', code: 'SOURCE_MISSING' },
   ])
-  expect(port.asked).toEqual([[A, B], [A, B], [A, B], [B]])
+  expect(states.asked).toEqual([[A, B], [A, B], [A, B], [B]])
   expect(progress).toEqual([
     { done: 1, total: 2, byState: { STORED: 1 } },
     { done: 2, total: 2, byState: { STORED: 1, DEAD: 1 } },
@@ -60,8 +58,8 @@ test('nothing to wait for is done at once', async () => {
 test('sits out an outage of the database, and says so', async () => {
   const trouble: unknown[] = []
   const outage = Object.assign(new Error('gone'), { code: 'DB_UNAVAILABLE' })
-  const port = answers(outage, [{ fileId: A, state: 'STORED' }])
-  await waitForFiles(port, [A], { pollMs: 1, onTrouble: (error) => trouble.push(error) })
+  const states = answers(outage, [{ fileId: A, state: 'STORED' }])
+  await waitForFiles(states, [A], { pollMs: 1, onTrouble: (error) => trouble.push(error) })
   expect(trouble).toEqual([outage])
 })
 
@@ -73,11 +71,9 @@ test('passes on what is no outage', async () => {
 test('stops when it is aborted, also in the middle of a pause', async () => {
   const abort = new AbortController()
   const waiting = waitForFiles(
-    {
-      states: () => {
-        setImmediate(() => abort.abort(new Error('enough')))
-        return Promise.resolve([])
-      },
+    () => {
+      setImmediate(() => abort.abort(new Error('enough')))
+      return Promise.resolve([])
     },
     [A],
     { pollMs: 3_600_000, maxPollMs: 3_600_000, signal: abort.signal },
@@ -88,8 +84,8 @@ test('stops when it is aborted, also in the middle of a pause', async () => {
 test('an event of one of its jobs ends a pause; those of others, and bytes of the wrong shape, do nothing', async () => {
   const events = new EventEmitter()
   const bytes: unknown[] = []
-  const port = answers([], [{ fileId: A, state: 'STORED' }])
-  const waiting = waitForFiles(port, [A], {
+  const states = answers([], [{ fileId: A, state: 'STORED' }])
+  const waiting = waitForFiles(states, [A], {
     pollMs: 3_600_000,
     maxPollMs: 3_600_000,
     events: events as unknown as QueueEvents,
@@ -102,7 +98,7 @@ test('an event of one of its jobs ends a pause; those of others, and bytes of th
   events.emit('completed', { jobId: '17' })
   events.emit('completed', { jobId: `f-${A}-g2` })
   await waiting
-  expect(port.asked).toHaveLength(2)
+  expect(states.asked).toHaveLength(2)
   expect(bytes).toEqual([[A, { bytes: 1, total: 2 }]])
   expect(events.eventNames()).toEqual([])
 })
@@ -110,13 +106,17 @@ test('an event of one of its jobs ends a pause; those of others, and bytes of th
 test('over a real queue: bytes and the end come through', async () => {
   await using server = await startRedis()
   const records = new MemoryRecords()
-  await using owned = await openIngestClient({ redisUrl: server.url, prefix: '{sealfleet-test}', port: records })
+  await using owned = await openIngestClient({
+    redisUrl: server.url,
+    prefix: '{sealfleet-test}',
+    accept: (files) => records.accept(files),
+  })
   const connection = createWorkerConnection(server.url)
   const events = new QueueEvents(owned.queue.name, { connection, prefix: '{sealfleet-test}' })
   await events.waitUntilReady()
   const { fileId = '' } = await owned.client.enqueue({ root: 'inbox', path: 'a' })
   const bytes: unknown[] = []
-  const waiting = waitForFiles(records, [fileId], {
+  const waiting = waitForFiles((ids) => records.states(ids), [fileId], {
     pollMs: 3_600_000,
     maxPollMs: 3_600_000,
     events,

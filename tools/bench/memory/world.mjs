@@ -111,13 +111,7 @@ export async function enqueue({ records: connection, prefix }, names) {
   const producer = await openIngestClient({
     redisUrl: redisUrl(),
     prefix,
-    port: {
-      accept: async (files) =>
-        (await acceptFiles(connection, files)).map(({ outcome, state }) => ({
-          outcome,
-          file: { state, generation: 1 },
-        })),
-    },
+    accept: (files) => acceptFiles(connection, files),
   })
   try {
     const results = await producer.client.enqueueMany(names.map((name) => ({ root: 'in', path: name })))
@@ -141,7 +135,7 @@ export async function untilStored({ records: connection }, ids, signal) {
     const found = await Promise.all(wanted.map((id) => getFile(connection, id)))
     return found.flatMap((one) => (one ? [{ fileId: one.file.id, state: one.file.state }] : []))
   }
-  const states = await waitForFiles({ states: look }, ids, { pollMs: 200, maxPollMs: 500, signal })
+  const states = await waitForFiles(look, ids, { pollMs: 200, maxPollMs: 500, signal })
   const failed = ids.filter((id) => states.get(id)?.state !== 'STORED')
   if (failed.length > 0) throw new Refusal(`${failed.length} of ${ids.length} files were not stored`)
   const files = await Promise.all(ids.map((id) => getFile(connection, id)))

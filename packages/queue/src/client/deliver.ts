@@ -2,7 +2,7 @@ import { removeBrokenJob } from '../broken-jobs.js'
 import { ingestJobId } from '../ingest/ids.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
 import { addIngestJobs, jobPresence, type IngestQueue } from './queue.js'
-import type { StatusPort } from './terms.js'
+import type { ReadStates } from './terms.js'
 
 /** Jobs per call, and files per statement. */
 export const CHUNK_SIZE = 500
@@ -40,19 +40,19 @@ export async function jobNeed(
 
 /**
  * Gives files their jobs, as the outbox's relay does. Files with a job that will run keep it; repeating it, or running
- * it twice at once, is harmless. `port` reads a file's state again when an ended job is in its way.
+ * it twice at once, is harmless. `states` reads a file's state again when an ended job is in its way.
  * @returns how many jobs were added
  * @throws {CodedError} FLEET_MISMATCH when the queue is another fleet's
- * @throws errors of Redis and the port; jobs added before that stay
+ * @throws errors of Redis and of `states`; jobs added before that stay
  */
-export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[], port: StatusPort): Promise<number> {
+export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[], states: ReadStates): Promise<number> {
   let added = 0
   for (let at = 0; at < files.length; at += CHUNK_SIZE) {
     const chunk = files.slice(at, at + CHUNK_SIZE)
     // Before the first look: another fleet's job of the same id would pass for ours.
     await queue.assertOurs()
     const stillOpen = async (fileId: string): Promise<boolean> => {
-      const [now] = await port.states([fileId])
+      const [now] = await states([fileId])
       return now?.state === 'QUEUED' || now?.state === 'RUNNING'
     }
     const needs = await Promise.all(

@@ -113,7 +113,7 @@ async function accept(query: Query, files: readonly Prepared[], answers: Map<str
     JSON.stringify(list),
   )
   for (const { fileId, outcome, state, generation } of rows as readonly Row[]) {
-    answers.set(fileId, { outcome, file: { state, generation } })
+    answers.set(fileId, { outcome, state, generation })
   }
 }
 
@@ -122,7 +122,7 @@ function resultOf({ request, job: { fileId } }: Prepared, answer: AcceptOutcome 
   if (answer.outcome === 'conflict') return conflictResult(request, fileId)
   const final = finalOutcome(answer)
   if (final !== undefined) return { request, fileId, outcome: final }
-  const jobId = ingestJobId(fileId, answer.file.generation)
+  const jobId = ingestJobId(fileId, answer.generation)
   return { request, fileId, jobId, outcome: answer.outcome === 'accepted' ? 'queued' : 'already-queued' }
 }
 

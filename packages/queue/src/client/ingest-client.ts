@@ -7,7 +7,7 @@ import { assertNoEviction, connectProducer, type ProducerSettings } from '../red
 import { CHUNK_SIZE, jobNeed } from './deliver.js'
 import { conflictResult, finalOutcome, inOrder, prepareChunk, type Prepared } from './prepare.js'
 import { addIngestJobs, createIngestQueue, type IngestQueue } from './queue.js'
-import type { AcceptOutcome, AcceptPort, EnqueueResult, IngestRequest } from './terms.js'
+import type { AcceptOutcome, AcceptFiles, EnqueueResult, IngestRequest } from './terms.js'
 
 export interface EnqueueManyOptions {
   /** the batch they belong to */
@@ -26,24 +26,29 @@ export interface EnqueueManyOptions {
  * too.
  */
 export class IngestClient {
-  readonly #port: AcceptPort
+  readonly #acceptFiles: AcceptFiles
   readonly #queue: IngestQueue
 
-  constructor(port: AcceptPort, queue: IngestQueue) {
-    this.#port = port
+  constructor(accept: AcceptFiles, queue: IngestQueue) {
+    this.#acceptFiles = accept
     this.#queue = queue
   }
 
   /**
    * Enqueues one file.
    * @throws {CodedError} PAYLOAD_INVALID or REQUEST_CONFLICT; REDIS_UNAVAILABLE when it was accepted but has no job yet
-   * @throws errors of the port (RecordsError DB_UNAVAILABLE, …)
+   * @throws errors of `accept` (RecordsError DB_UNAVAILABLE, …)
    */
-  async enqueue(request: IngestRequest, options: { batchId?: string } = {}): Promise<EnqueueResult> {
+  async enqueue(
+    request: IngestRequest,
+    options: { batchId?: string } = {},
+  ): Promise<EnqueueResult & { readonly fileId: string }> {
     const [result] = await this.#enqueueChunk([request], options.batchId)
     if (result === undefined) throw new Error('one request gives one result')
-    if (result.error !== undefined) throw result.error
-    return result
+    const { fileId, error } = result
+    if (error !== undefined) throw error
+    if (fileId === undefined) throw new Error('a valid request has a file id')
+    return { ...result, fileId }
   }
 
   /**
@@ -81,7 +86,7 @@ export class IngestClient {
   }
 
   async #accept(files: readonly Prepared[]): Promise<readonly AcceptOutcome[]> {
-    const outcomes = await this.#port.accept(files.map(({ accept }) => accept))
+    const outcomes = await this.#acceptFiles(files.map(({ accept }) => accept))
     if (outcomes.length !== files.length)
       throw new Error(`${files.length} files were to be accepted, ${outcomes.length} outcomes came`)
     return outcomes
@@ -118,7 +123,7 @@ export class IngestClient {
     if (outcome.outcome === 'conflict') return { result: conflictResult(request, fileId) }
     let final = finalOutcome(outcome)
     if (final !== undefined) return { result: { request, fileId, outcome: final } }
-    const { generation } = outcome.file
+    const { generation } = outcome
     const jobId = ingestJobId(fileId, generation)
     const fresh = outcome.outcome === 'accepted'
     const need = await jobNeed(this.#queue, jobId, async () => {
@@ -157,7 +162,7 @@ export interface OwnedIngestClient extends AsyncDisposable {
 
 /**
  * Connects a client; refuses a Redis that may evict keys, and queues of another fleet.
- * @param options.fleet id of the fleet whose database `port` writes to (`getFleet(records)`, or
+ * @param options.fleet id of the fleet whose database `accept` writes to (`getFleet(records)`, or
  * `sealfleet fleet show`). Give it if it is known: without it jobs can reach the queues of another fleet
  * @throws {CodedError} CONFIG_INVALID (plaintext beyond this machine, without `allowPlaintext`), REDIS_UNAVAILABLE,
  * REDIS_ACCESS_DENIED, REDIS_UNSUITABLE, FLEET_MISMATCH
@@ -167,10 +172,10 @@ export async function openIngestClient(
     readonly redisUrl: string
     readonly prefix?: string
     readonly fleet?: string
-    readonly port: AcceptPort
+    readonly accept: AcceptFiles
   },
 ): Promise<OwnedIngestClient> {
-  const { redisUrl, prefix, fleet, port, ...settings } = options
+  const { redisUrl, prefix, fleet, accept, ...settings } = options
   const redis = await connectProducer(redisUrl, settings)
   try {
     await assertNoEviction(redis)
@@ -189,5 +194,5 @@ export async function openIngestClient(
     await queue.close()
     redis.disconnect()
   }
-  return { client: new IngestClient(port, queue), queue, redis, close, [Symbol.asyncDispose]: close }
+  return { client: new IngestClient(accept, queue), queue, redis, close, [Symbol.asyncDispose]: close }
 }

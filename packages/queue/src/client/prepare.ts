@@ -66,8 +66,8 @@ const FINAL: Readonly<Partial<Record<FileState, EnqueueOutcome>>> = {
 }
 
 /** The producer's result for a file that has ended; undefined while it is open. */
-export function finalOutcome({ file }: Pick<AcceptOutcome, 'file'>): EnqueueOutcome | undefined {
-  return FINAL[file.state]
+export function finalOutcome({ state }: Pick<AcceptOutcome, 'state'>): EnqueueOutcome | undefined {
+  return FINAL[state]
 }
 
 export function conflictResult(request: IngestRequest, fileId: string): EnqueueResult {

@@ -1,7 +1,7 @@
 import { ingestJobId } from '../ingest/ids.js'
 import { deliverJobs, type OpenFile } from './deliver.js'
 import { jobPresence, type IngestQueue } from './queue.js'
-import type { StatusPort } from './terms.js'
+import type { ReadStates } from './terms.js'
 
 /** The ingest queue for maintenance: its live jobs, the files that lost theirs, and a way to add new ones. */
 export interface QueueView {
@@ -16,10 +16,10 @@ export interface QueueView {
 const ALIVE = ['waiting', 'active', 'delayed', 'prioritized', 'waiting-children'] as const
 
 /**
- * @param port reads a file's state again where an ended job is in the way
- * @throws CodedError REDIS_UNAVAILABLE or FLEET_MISMATCH, and errors of the port
+ * @param states reads a file's state again where an ended job is in the way
+ * @throws CodedError REDIS_UNAVAILABLE or FLEET_MISMATCH, and errors of `states`
  */
-export function queueView(queue: IngestQueue, port: StatusPort): QueueView {
+export function queueView(queue: IngestQueue, states: ReadStates): QueueView {
   return {
     live: async () => {
       const counts = await queue.getJobCounts(...ALIVE)
@@ -32,6 +32,6 @@ export function queueView(queue: IngestQueue, port: StatusPort): QueueView {
       )
       return files.filter((_, place) => present[place] !== 'live')
     },
-    deliver: (files) => deliverJobs(queue, files, port),
+    deliver: (files) => deliverJobs(queue, files, states),
   }
 }

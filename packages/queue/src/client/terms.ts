@@ -28,17 +28,18 @@ export interface AcceptRequest {
   readonly batchId?: string
 }
 
-/** PostgreSQL's answer to one of them. */
+/** PostgreSQL's answer to one of them: how it was accepted, and the present file (on a conflict: the first one). */
 export interface AcceptOutcome {
   readonly outcome: 'accepted' | 'exists-same' | 'conflict'
-  /** the present file (on a conflict: the first one) */
-  readonly file: { readonly state: FileState; readonly generation: number }
+  readonly state: FileState
+  readonly generation: number
 }
 
-/** Accepting files, as packages/records does it; the app connects the two. Outcomes come in the order of the files. */
-export interface AcceptPort {
-  accept(files: readonly AcceptRequest[]): Promise<readonly AcceptOutcome[]>
-}
+/**
+ * Records files in PostgreSQL; the outcomes have the order of the files. `acceptFiles` of packages/records is one:
+ * `(files) => acceptFiles(records, files)`.
+ */
+export type AcceptFiles = (files: readonly AcceptRequest[]) => Promise<readonly AcceptOutcome[]>
 
 /** A file's state, and for a dead one the failure code. */
 export interface FileStatus {
@@ -47,10 +48,11 @@ export interface FileStatus {
   readonly code?: string | undefined
 }
 
-/** Reads file states, as packages/records does it. Unknown files are left out. */
-export interface StatusPort {
-  states(fileIds: readonly string[]): Promise<readonly FileStatus[]>
-}
+/**
+ * Reads the states of files in PostgreSQL; unknown files are left out. `fileStates` of packages/records is one:
+ * `(fileIds) => fileStates(records, fileIds)`.
+ */
+export type ReadStates = (fileIds: readonly string[]) => Promise<readonly FileStatus[]>
 
 /**
  * The outcome of one request: `queued`: accepted, with a job; `already-queued`: a repeat, and the file is in progress;

@@ -1,7 +1,7 @@
 import type { QueueEvents } from 'bullmq'
 import { classify } from '@sealfleet/failures'
 import { parseIngestJobId } from '../ingest/ids.js'
-import type { FileState, FileStatus, StatusPort } from './terms.js'
+import type { FileState, FileStatus, ReadStates } from './terms.js'
 
 /** A job's progress, as workers write it: bytes of the sealed object that the store has confirmed. */
 export interface IngestProgress {
@@ -46,10 +46,10 @@ const SWEEP_SHARE = 20
  *
  * With `events`, a file is queried when its job ends, and all open ones together only at intervals: the work grows with
  * the number of files, not with its square.
- * @throws the signal's reason when it aborts; errors of the port that are not outages
+ * @throws the signal's reason when it aborts; errors of `states` that are not outages
  */
 export async function waitForFiles(
-  port: StatusPort,
+  states: ReadStates,
   fileIds: Iterable<string>,
   options: WaitOptions = {},
 ): Promise<ReadonlyMap<string, FileStatus>> {
@@ -71,7 +71,7 @@ export async function waitForFiles(
       const sweeps = began >= sweepAt
       try {
         const asked = sweeps ? [...open] : heard.filter((id) => open.has(id))
-        for (const status of await ask(port, asked, signal)) {
+        for (const status of await ask(states, asked, signal)) {
           if (!FINAL.has(status.state) || !open.delete(status.fileId)) continue
           done.set(status.fileId, status)
           byState[status.state] = (byState[status.state] ?? 0) + 1
@@ -99,11 +99,15 @@ export async function waitForFiles(
   }
 }
 
-async function ask(port: StatusPort, fileIds: readonly string[], signal?: AbortSignal): Promise<readonly FileStatus[]> {
+async function ask(
+  states: ReadStates,
+  fileIds: readonly string[],
+  signal?: AbortSignal,
+): Promise<readonly FileStatus[]> {
   const all: FileStatus[] = []
   for (let at = 0; at < fileIds.length; at += PAGE) {
     signal?.throwIfAborted()
-    all.push(...(await port.states(fileIds.slice(at, at + PAGE))))
+    all.push(...(await states(fileIds.slice(at, at + PAGE))))
   }
   return all
 }

@@ -1,10 +1,10 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
 import {
   openIngestClient,
-  type AcceptPort,
+  type AcceptFiles,
   type FileStatus,
   type OwnedIngestClient,
-  type StatusPort,
+  type ReadStates,
 } from '@sealfleet/queue'
 import { acceptFiles, fileStates, type Acceptance } from '@sealfleet/records/files'
 import { appendAudit } from '@sealfleet/records/audit'
@@ -32,7 +32,7 @@ export async function openIngest(
     allowPlaintext: protection.allowPlaintext.has('redis'),
     prefix: redis.prefix,
     fleet: (await getFleet(records)).id,
-    port: acceptPort(records, bringing),
+    accept: acceptWithAudit(records, bringing),
     connectionName: 'sealfleet-cli',
   })
   context.defer(() => ingest.close())
@@ -43,17 +43,13 @@ export async function openIngest(
  * The accept function of the producer's client, over the records: writes the files of one call and the audit row that
  * names the user in one transaction, so neither exists without the other.
  */
-function acceptPort(records: Records, bringing: EnqueueAudit | undefined): AcceptPort {
-  return {
-    async accept(files) {
-      const outcomes = await records.transaction(async (tx) => {
-        const accepted = await acceptFiles(tx, files)
-        if (bringing !== undefined) await note(tx, bringing, accepted)
-        return accepted
-      })
-      return outcomes.map(({ outcome, state, generation }) => ({ outcome, file: { state, generation } }))
-    },
-  }
+function acceptWithAudit(records: Records, bringing: EnqueueAudit | undefined): AcceptFiles {
+  return (files) =>
+    records.transaction(async (tx) => {
+      const accepted = await acceptFiles(tx, files)
+      if (bringing !== undefined) await note(tx, bringing, accepted)
+      return accepted
+    })
 }
 
 async function note(
@@ -72,12 +68,10 @@ async function note(
 }
 
 /** File states for a wait; `onEnd` is called for every ended file, each time it is seen. */
-export function statusPort(records: Records, onEnd: (status: FileStatus) => void): StatusPort {
-  return {
-    async states(fileIds) {
-      const statuses = await fileStates(records, fileIds)
-      for (const status of statuses) if (status.state !== 'QUEUED' && status.state !== 'RUNNING') onEnd(status)
-      return statuses
-    },
+export function statesOf(records: Records, onEnd: (status: FileStatus) => void): ReadStates {
+  return async (fileIds) => {
+    const statuses = await fileStates(records, fileIds)
+    for (const status of statuses) if (status.state !== 'QUEUED' && status.state !== 'RUNNING') onEnd(status)
+    return statuses
   }
 }

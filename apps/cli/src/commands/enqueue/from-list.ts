@@ -15,7 +15,7 @@ import { bursts } from './bursts.js'
 import { preview } from './preview.js'
 import { Outages, POSTGRES_OUT } from './outages.js'
 import { readPathList, type ListEntry } from './path-list.js'
-import { openIngest, statusPort } from './deps.js'
+import { openIngest, statesOf } from './deps.js'
 import { reportFiles, type FileReport } from './report.js'
 import { auditRequeued } from './requeued.js'
 import { planFile, type PlannedFile } from './requests.js'
@@ -191,7 +191,7 @@ async function waitForAll(
   const batch = fresh ? await waitForBatch(context, records, { id: batchId, given: batchId }) : undefined
   const outages = new Outages(records, (text) => void print.note(text))
   const ended = await waitForFiles(
-    statusPort(records, () => undefined),
+    statesOf(records, () => undefined),
     elsewhere,
     {
       signal,

@@ -8,7 +8,7 @@ import { createProgress } from '../../output/progress.js'
 import { printable } from '../../output/printable.js'
 import { humanSize } from '../../output/units.js'
 import { Outages, POSTGRES_OUT } from './outages.js'
-import { statusPort } from './deps.js'
+import { statesOf } from './deps.js'
 import type { PlannedFile } from './requests.js'
 
 export interface Listening {
@@ -45,7 +45,7 @@ export async function waitWithProgress(
     quiet: context.print.json,
   })
   const ended = new Set<string>()
-  const port = statusPort(records, ({ fileId, state, code }) => {
+  const states = statesOf(records, ({ fileId, state, code }) => {
     const file = byId.get(fileId)
     if (file === undefined || ended.has(fileId)) return
     ended.add(fileId)
@@ -58,7 +58,7 @@ export async function waitWithProgress(
   using watch = outages.watch()
   void watch
   try {
-    return await waitForFiles(port, byId.keys(), {
+    return await waitForFiles(states, byId.keys(), {
       signal: context.signal,
       events,
       onTrouble: () => outages.begin(POSTGRES_OUT),

@@ -39,7 +39,7 @@ async function reconcileAction(
   const config = context.settings.load(['database', 'redis'])
   const records = await openDatabase(context, config)
   const { queue } = await openIngest(context, config, records)
-  const jobs = queueView(queue, { states: (ids) => fileStates(records, ids) })
+  const jobs = queueView(queue, (ids) => fileStates(records, ids))
   const counter = createCounter(context.io, { noun: 'open files looked at', quiet: context.print.json })
   let report: ReconcileReport
   try {
