@@ -23,6 +23,7 @@ export {
   openIngestClient,
 } from './client/ingest-client.js'
 export { type QueueView, queueView } from './client/queue-view.js'
+export { FileIds } from './client/file-ids.js'
 export { type IngestQueue, type Presence, createIngestQueue, ingestJobEntry, jobPresence } from './client/queue.js'
 export type {
   AcceptFiles,
@@ -39,6 +40,7 @@ export {
   type IngestProgress,
   type WaitOptions,
   type WaitProgress,
+  awaitFiles,
   isIngestProgress,
   waitForFiles,
 } from './client/wait.js'

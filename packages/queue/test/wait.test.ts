@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { QueueEvents, Worker } from 'bullmq'
 import { expect, test } from 'vitest'
+import { FileIds } from '../src/client/file-ids.js'
 import { openIngestClient } from '../src/client/ingest-client.js'
 import type { FileStatus, ReadStates } from '../src/client/terms.js'
-import { waitForFiles, type WaitProgress } from '../src/client/wait.js'
+import { awaitFiles, waitForFiles, type WaitProgress } from '../src/client/wait.js'
 import { parseIngestJob } from '../src/ingest/parse.js'
 import { createWorkerConnection } from '../src/redis.js'
 import { MemoryRecords } from './memory-records.js'
@@ -101,6 +102,82 @@ test('an event of one of its jobs ends a pause; those of others, and bytes of th
   expect(states.asked).toHaveLength(2)
   expect(bytes).toEqual([[A, { bytes: 1, total: 2 }]])
   expect(events.eventNames()).toEqual([])
+})
+
+/**
+ * Waits for files that end in their order, some at each look of the database, and counts what was asked. The clock is
+ * the number of looks, so the figures are the same on every machine.
+ */
+async function askedOf(n: number, o: { readonly events: boolean; readonly lost?: number }) {
+  const ids = Array.from({ length: n }, () => randomUUID())
+  const events = new EventEmitter()
+  const ended = new Set<string>()
+  let asked = 0
+  let looks = 0
+  const states: ReadStates = (fileIds) => {
+    asked += fileIds.length
+    looks += 1
+    // Of the events every `lost`th does not come.
+    for (const id of ids.slice(ended.size, ended.size + 500)) {
+      ended.add(id)
+      if (o.lost === undefined || ended.size % o.lost !== 0) events.emit('completed', { jobId: `f-${id}-g1` })
+    }
+    return Promise.resolve(
+      fileIds.filter((id) => ended.has(id)).map((fileId) => ({ fileId, state: 'STORED' as const })),
+    )
+  }
+  const options = { pollMs: 20, maxPollMs: 20 }
+  const got = await waitForFiles(
+    states,
+    ids,
+    o.events ? { ...options, events: events as unknown as QueueEvents } : options,
+  )
+  expect(got.size).toBe(n)
+  return { asked, looks }
+}
+
+test.each([
+  ['with events', { events: true }],
+  ['with events of which some are lost', { events: true, lost: 7 }],
+  ['without events', { events: false }],
+])('%s, twice as many files take twice as many questions and not four times', async (_, o) => {
+  const [once, twice] = [await askedOf(10_000, o), await askedOf(20_000, o)]
+  expect(twice.asked / once.asked).toBeLessThan(3)
+  expect(twice.looks / once.looks).toBeLessThan(3)
+  expect(twice.asked / 20_000).toBeLessThan(8)
+})
+
+test('files that had all ended before are asked about once, without a pause', async () => {
+  const ids = Array.from({ length: 25_500 }, () => randomUUID())
+  const asked: string[] = []
+  const states: ReadStates = (fileIds) => {
+    asked.push(...fileIds)
+    return Promise.resolve(fileIds.map((fileId) => ({ fileId, state: 'STORED' as const })))
+  }
+  const pauses = { pollMs: 3_600_000, maxPollMs: 3_600_000 }
+  await waitForFiles(states, ids, pauses)
+  expect(asked).toEqual(ids)
+})
+
+test('after an outage, files whose jobs ended meanwhile are asked about again', async () => {
+  const events = new EventEmitter()
+  const outage = Object.assign(new Error('gone'), { code: 'DB_UNAVAILABLE' })
+  const states = answers([], outage, [{ fileId: A, state: 'STORED' }], [{ fileId: B, state: 'STORED' }])
+  const waiting = waitForFiles(states, [A, B], {
+    pollMs: 20,
+    maxPollMs: 20,
+    events: events as unknown as QueueEvents,
+    onTrouble: () => events.emit('completed', { jobId: `f-${B}-g1` }),
+  })
+  events.emit('completed', { jobId: `f-${A}-g1` })
+  expect((await waiting).size).toBe(2)
+})
+
+test('each end is told once, by whichever way it was found', async () => {
+  const ends: string[] = []
+  const states: ReadStates = (ids) => Promise.resolve(ids.map((fileId) => ({ fileId, state: 'STORED' })))
+  await awaitFiles(states, new FileIds([A, B]), { onEnd: ({ fileId }) => ends.push(fileId) })
+  expect(ends).toEqual([A, B])
 })
 
 test('over a real queue: bytes and the end come through', async () => {

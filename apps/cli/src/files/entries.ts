@@ -5,6 +5,9 @@ import { isText, NOT_TEXT, shownBytes } from './bytes-names.js'
 import { errnoOf, hasCode } from './errno.js'
 import type { OpenFolder } from './open-folder.js'
 
+/** Entries of a folder whose kind and size are read at once. */
+const LOOK_AT_ONCE = 64
+
 /** What lies in a folder, or below it. */
 export type Entry = {
   /** open until the next entry is asked for */
@@ -43,23 +46,34 @@ async function naming<T>(where: string, task: Promise<T>): Promise<T> {
 export async function* entriesBelow(folder: OpenFolder): AsyncGenerator<Entry, void, undefined> {
   const reading = readdir(folder.at('.'), { withFileTypes: true, encoding: 'buffer' })
   const entries = await naming(folder.path, reading)
-  for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
-    if (!isText(entry.name)) {
-      yield { folder, name: shownBytes(entry.name), reason: NOT_TEXT }
+  entries.sort((a, b) => Buffer.compare(a.name, b.name))
+  for (let at = 0; at < entries.length;) {
+    const entry = entries[at]
+    if (entry?.isDirectory() === true && isText(entry.name)) {
+      at += 1
+      yield* inFolder(folder, entry)
       continue
     }
-    const name = entry.name.toString('utf8')
-    const inner = entry.isDirectory()
-      ? await naming(path.join(folder.path, name), childOrUndefined(folder, name))
-      : undefined
-    if (inner === undefined) {
-      const one = await naming(folder.path, looked(folder, name, entry))
-      if (one !== undefined) yield one
-      continue
-    }
-    await using open = inner
-    yield* entriesBelow(open)
+    const row = entries.slice(at, at + LOOK_AT_ONCE)
+    const end = row.findIndex((one) => one.isDirectory() && isText(one.name))
+    const beside = end < 0 ? row : row.slice(0, end)
+    at += beside.length
+    const found = await Promise.all(beside.map((one) => naming(folder.path, looked(folder, one))))
+    for (const one of found) if (one !== undefined) yield one
   }
+}
+
+/** What lies below a folder of another, or the entry itself when it is no longer a folder. */
+async function* inFolder(folder: OpenFolder, entry: Dirent<Buffer>): AsyncGenerator<Entry, void, undefined> {
+  const name = entry.name.toString('utf8')
+  const inner = await naming(path.join(folder.path, name), childOrUndefined(folder, name))
+  if (inner === undefined) {
+    const one = await naming(folder.path, looked(folder, entry))
+    if (one !== undefined) yield one
+    return
+  }
+  await using open = inner
+  yield* entriesBelow(open)
 }
 
 /** Undefined when it is no longer a folder. */
@@ -72,7 +86,9 @@ async function childOrUndefined(folder: OpenFolder, name: string): Promise<OpenF
   }
 }
 
-async function looked(folder: OpenFolder, name: string, entry: Dirent<Buffer>): Promise<Entry | undefined> {
+async function looked(folder: OpenFolder, entry: Dirent<Buffer>): Promise<Entry | undefined> {
+  if (!isText(entry.name)) return { folder, name: shownBytes(entry.name), reason: NOT_TEXT }
+  const name = entry.name.toString('utf8')
   let stats: BigIntStats
   try {
     stats = await lstat(folder.at(name), { bigint: true })

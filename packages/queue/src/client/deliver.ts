@@ -1,7 +1,7 @@
 import { removeBrokenJob } from '../broken-jobs.js'
 import { ingestJobId } from '../ingest/ids.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
-import { addIngestJobs, jobPresence, type IngestQueue } from './queue.js'
+import { addIngestJobs, jobPresence, jobPresences, type IngestQueue, type Presence } from './queue.js'
 import type { ReadStates } from './terms.js'
 
 /** Jobs per call, and files per statement. */
@@ -20,13 +20,14 @@ export interface OpenFile {
  * What an open file needs: nothing, since its job will run; a job; or nothing any more, since it has ended. A job that
  * ended, or broke, while its file is still open is in the way (BullMQ ignores its id), so it is removed. But first the
  * file is read again, since it may have ended together with its job.
+ * @param presence of the job, as it was just read
  */
 export async function jobNeed(
   queue: IngestQueue,
   jobId: string,
+  presence: Presence,
   stillOpen: () => Promise<boolean>,
 ): Promise<'none' | 'job' | 'ended'> {
-  const presence = await jobPresence(queue, jobId)
   if (presence !== 'ended' && presence !== 'broken') return presence === 'live' ? 'none' : 'job'
   if (!(await stillOpen())) return 'ended'
   if (presence === 'broken') {
@@ -55,8 +56,12 @@ export async function deliverJobs(queue: IngestQueue, files: readonly OpenFile[]
       const [now] = await states([fileId])
       return now?.state === 'QUEUED' || now?.state === 'RUNNING'
     }
+    const jobIds = chunk.map(({ id, generation }) => ingestJobId(id, generation))
+    const presences = await jobPresences(queue, jobIds)
     const needs = await Promise.all(
-      chunk.map(({ id, generation }) => jobNeed(queue, ingestJobId(id, generation), () => stillOpen(id))),
+      chunk.map(({ id }, place) =>
+        jobNeed(queue, jobIds[place] ?? '', presences[place] ?? 'absent', () => stillOpen(id)),
+      ),
     )
     const jobless = chunk.filter((_, place) => needs[place] === 'job')
     await addIngestJobs(queue, jobless.map(jobOf))

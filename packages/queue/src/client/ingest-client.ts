@@ -5,8 +5,8 @@ import { claimQueues } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
 import { assertNoEviction, connectProducer, type ProducerSettings } from '../redis.js'
 import { CHUNK_SIZE, jobNeed } from './deliver.js'
-import { conflictResult, finalOutcome, inOrder, prepareChunk, type Prepared } from './prepare.js'
-import { addIngestJobs, createIngestQueue, type IngestQueue } from './queue.js'
+import { conflictResult, finalOutcome, inOrder, prepareChunk, type Chunk, type Prepared } from './prepare.js'
+import { addIngestJobs, createIngestQueue, jobPresences, type IngestQueue, type Presence } from './queue.js'
 import type { AcceptOutcome, AcceptFiles, EnqueueResult, IngestRequest } from './terms.js'
 
 export interface EnqueueManyOptions {
@@ -16,6 +16,13 @@ export interface EnqueueManyOptions {
   /** called after each chunk with the number of requests done */
   readonly onProgress?: ((done: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
+}
+
+/** A chunk whose files PostgreSQL has, and that may still need their jobs. */
+interface Accepted {
+  readonly requests: readonly IngestRequest[]
+  readonly chunk: Chunk
+  readonly outcomes: readonly AcceptOutcome[]
 }
 
 /**
@@ -61,16 +68,45 @@ export class IngestClient {
     return all
   }
 
-  /** As `enqueueMany`, for more requests than memory should hold: yields the results of each chunk when it is done. */
+  /**
+   * As `enqueueMany`, for more requests than memory should hold: yields the results of each chunk when it is done. From
+   * the second on, a chunk is accepted while the one before gets its jobs.
+   */
   async *enqueueChunks(requests: Requests, options: EnqueueManyOptions = {}): AsyncGenerator<readonly EnqueueResult[]> {
     const { chunkSize = CHUNK_SIZE, batchId, onProgress, signal } = options
+    const source = inChunks(requests, chunkSize)
+    /** The chunk that is accepted, or was, while the one before gets its jobs. */
+    let ahead: Promise<Accepted> | undefined
+    const acceptNext = (): Promise<Accepted | undefined> => {
+      const accepting = (async () => {
+        const { value: chunk } = await source.next()
+        signal?.throwIfAborted()
+        return chunk === undefined ? undefined : (ahead = this.#acceptChunk(chunk, batchId))
+      })()
+      // It may fail while the chunk before is delivered; it is awaited after that.
+      accepting.catch(() => undefined)
+      return accepting
+    }
     let done = 0
-    for await (const chunk of inChunks(requests, chunkSize)) {
-      signal?.throwIfAborted()
-      const results = await this.#enqueueChunk(chunk, batchId)
-      done += results.length
-      onProgress?.(done)
-      yield results
+    let next = acceptNext()
+    try {
+      for (let accepted = await next; accepted !== undefined; accepted = await next) {
+        ahead = undefined
+        // The first chunk goes alone: an error that all would meet leaves no second one without jobs.
+        const alone = done === 0
+        if (!alone) next = acceptNext()
+        const results = await this.#deliverChunk(accepted)
+        done += results.length
+        onProgress?.(done)
+        yield results
+        if (alone) next = acceptNext()
+      }
+    } finally {
+      // The caller stopped, or something failed: files that were accepted meanwhile get their jobs, if they can.
+      const rest = await ahead?.catch(() => undefined)
+      if (rest !== undefined) await this.#deliverChunk(rest).catch(() => undefined)
+      // Not awaited: a source that waits for more input would block the end.
+      source.return(undefined).catch(() => undefined)
     }
   }
 
@@ -78,11 +114,17 @@ export class IngestClient {
     requests: readonly IngestRequest[],
     batchId: string | undefined,
   ): Promise<readonly EnqueueResult[]> {
+    return this.#deliverChunk(await this.#acceptChunk(requests, batchId))
+  }
+
+  async #acceptChunk(requests: readonly IngestRequest[], batchId: string | undefined): Promise<Accepted> {
     const chunk = prepareChunk(requests, batchId)
-    const { files } = chunk
-    const outcomes = files.length === 0 ? [] : await this.#accept(files)
-    const settled = await this.#deliver(files, outcomes)
-    return inOrder(requests, chunk, settled)
+    const outcomes = chunk.files.length === 0 ? [] : await this.#accept(chunk.files)
+    return { requests, chunk, outcomes }
+  }
+
+  async #deliverChunk({ requests, chunk, outcomes }: Accepted): Promise<readonly EnqueueResult[]> {
+    return inOrder(requests, chunk, await this.#deliver(chunk.files, outcomes))
   }
 
   async #accept(files: readonly Prepared[]): Promise<readonly AcceptOutcome[]> {
@@ -96,7 +138,14 @@ export class IngestClient {
   async #deliver(files: readonly Prepared[], outcomes: readonly AcceptOutcome[]): Promise<readonly EnqueueResult[]> {
     try {
       await this.#queue.assertOurs()
-      const results = await Promise.all(files.map((file, place) => this.#resultFor(file, outcomes[place])))
+      const generationOf = (place: number): number => outcomes[place]?.generation ?? 1
+      const presences = await jobPresences(
+        this.#queue,
+        files.map(({ job }, place) => ingestJobId(job.fileId, generationOf(place))),
+      )
+      const results = await Promise.all(
+        files.map((file, place) => this.#resultFor(file, outcomes[place], presences[place] ?? 'absent')),
+      )
       await addIngestJobs(
         this.#queue,
         results.flatMap(({ job }) => (job === undefined ? [] : [job])),
@@ -116,6 +165,7 @@ export class IngestClient {
   async #resultFor(
     file: Prepared,
     outcome: AcceptOutcome | undefined,
+    presence: Presence,
   ): Promise<{ result: EnqueueResult; job?: Prepared['job'] }> {
     const { request } = file
     const { fileId } = file.job
@@ -126,7 +176,7 @@ export class IngestClient {
     const { generation } = outcome
     const jobId = ingestJobId(fileId, generation)
     const fresh = outcome.outcome === 'accepted'
-    const need = await jobNeed(this.#queue, jobId, async () => {
+    const need = await jobNeed(this.#queue, jobId, presence, async () => {
       const [now] = await this.#accept([file])
       final = now && finalOutcome(now)
       return final === undefined
@@ -142,7 +192,7 @@ export class IngestClient {
 
 export type Requests = Iterable<IngestRequest> | AsyncIterable<IngestRequest>
 
-async function* inChunks(requests: Requests, size: number): AsyncGenerator<readonly IngestRequest[]> {
+async function* inChunks(requests: Requests, size: number): AsyncGenerator<readonly IngestRequest[], undefined> {
   let chunk: IngestRequest[] = []
   for await (const request of requests) {
     if (chunk.push(request) < size) continue
@@ -150,6 +200,7 @@ async function* inChunks(requests: Requests, size: number): AsyncGenerator<reado
     chunk = []
   }
   if (chunk.length > 0) yield chunk
+  return undefined
 }
 
 /** A client with its own connection and queue; dispose it to close both. */

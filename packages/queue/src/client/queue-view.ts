@@ -1,6 +1,6 @@
 import { ingestJobId } from '../ingest/ids.js'
 import { deliverJobs, type OpenFile } from './deliver.js'
-import { jobPresence, type IngestQueue } from './queue.js'
+import { jobPresences, type IngestQueue } from './queue.js'
 import type { ReadStates } from './terms.js'
 
 /** The ingest queue for maintenance: its live jobs, the files that lost theirs, and a way to add new ones. */
@@ -27,8 +27,9 @@ export function queueView(queue: IngestQueue, states: ReadStates): QueueView {
     },
     lost: async (files) => {
       await queue.assertOurs()
-      const present = await Promise.all(
-        files.map(({ id, generation }) => jobPresence(queue, ingestJobId(id, generation))),
+      const present = await jobPresences(
+        queue,
+        files.map(({ id, generation }) => ingestJobId(id, generation)),
       )
       return files.filter((_, place) => present[place] !== 'live')
     },

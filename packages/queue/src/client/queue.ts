@@ -67,3 +67,13 @@ export async function jobPresence(queue: IngestQueue, jobId: string): Promise<Pr
     throw error
   }
 }
+
+/**
+ * `jobPresence` of many jobs, in their order. That none of them is there, as for new files, takes one command.
+ */
+export async function jobPresences(queue: IngestQueue, jobIds: readonly string[]): Promise<readonly Presence[]> {
+  if (jobIds.length === 0) return []
+  const keys = jobIds.map((jobId) => queue.toKey(jobId))
+  if ((await queue.redis.exists(...keys)) === 0) return jobIds.map(() => 'absent')
+  return Promise.all(jobIds.map((jobId) => jobPresence(queue, jobId)))
+}

@@ -1,6 +1,8 @@
 import type { QueueEvents } from 'bullmq'
 import { classify } from '@sealfleet/failures'
 import { parseIngestJobId } from '../ingest/ids.js'
+import { FileIds } from './file-ids.js'
+import { OpenFiles } from './open-files.js'
 import type { FileState, FileStatus, ReadStates } from './terms.js'
 
 /** A job's progress, as workers write it: bytes of the sealed object that the store has confirmed. */
@@ -25,6 +27,8 @@ export interface WaitOptions {
   /** only hints, so that a query comes sooner and bytes can be shown; PostgreSQL decides */
   readonly events?: QueueEvents
   readonly onProgress?: (progress: WaitProgress) => void
+  /** called with each file that has ended, once */
+  readonly onEnd?: (status: FileStatus) => void
   /** bytes of one file, when `events` are given */
   readonly onBytes?: (fileId: string, progress: IngestProgress) => void
   /** called with an outage of the database that the wait sits out, once per query */
@@ -36,16 +40,15 @@ export interface WaitOptions {
 const FINAL: ReadonlySet<FileState> = new Set(['STORED', 'DEAD', 'DISCARDED', 'DELETED'])
 /** Ids per query. */
 const PAGE = 1_000
-
-/** A query of all open files may take one twentieth of the time. */
-const SWEEP_SHARE = 20
+/** The next page follows at once where at least one of so many files had ended. */
+const FRUITFUL = 4
+/** Milliseconds for which the ends of further jobs are gathered, once one was asked about. */
+const GATHER_MS = 100
+/** Polls may take one twentieth of the time. */
+const POLL_SHARE = 20
 
 /**
- * Waits until every file is in a final state, and returns those states by file id. An outage of the database is sat
- * out; unknown files are waited for, too.
- *
- * With `events`, a file is queried when its job ends, and all open ones together only at intervals: the work grows with
- * the number of files, not with its square.
+ * Waits until every file is in a final state, and returns those states by file id. `awaitFiles` has the rest.
  * @throws the signal's reason when it aborts; errors of `states` that are not outages
  */
 export async function waitForFiles(
@@ -53,83 +56,100 @@ export async function waitForFiles(
   fileIds: Iterable<string>,
   options: WaitOptions = {},
 ): Promise<ReadonlyMap<string, FileStatus>> {
-  const { pollMs = 250, maxPollMs = 2_000, signal, events, onProgress, onTrouble, onAnswer } = options
-  const open = new Set(fileIds)
-  const total = open.size
   const done = new Map<string, FileStatus>()
+  const onEnd = (status: FileStatus): void => {
+    done.set(status.fileId, status)
+    options.onEnd?.(status)
+  }
+  await awaitFiles(states, new FileIds(fileIds, { indexed: true }), { ...options, onEnd })
+  return done
+}
+
+/**
+ * Waits until every file is in a final state, in memory that grows by a bit a file. An outage of the database is sat
+ * out; unknown files are waited for, too.
+ *
+ * A poll asks about a thousand files at most and the next poll about the next thousand, at once where many had ended.
+ * With `events`, which need `indexed` ids, a file is asked about when its job ends, and polls only find what the events
+ * missed. So the files asked about grow with their number, not with its square.
+ * @throws the signal's reason when it aborts; errors of `states` that are not outages
+ */
+export async function awaitFiles(states: ReadStates, ids: FileIds, options: WaitOptions = {}): Promise<void> {
+  const { pollMs = 250, maxPollMs = 2_000, signal, events, onProgress, onEnd, onTrouble, onAnswer } = options
+  const open = new OpenFiles(ids)
+  const total = open.size
   const byState: Partial<Record<FileState, number>> = {}
   const bell = new Bell()
   const unlisten = events === undefined ? undefined : listen(events, open, bell, options.onBytes)
+
+  /** Asks about the files at some places. @returns how many of them have ended */
+  const ask = async (places: readonly number[]): Promise<number> => {
+    const asked = new Map(places.map((place) => [open.idAt(place), place]))
+    const answers = await states([...asked.keys()])
+    let ended = 0
+    for (const status of answers) {
+      const place = asked.get(status.fileId)
+      if (place === undefined || !FINAL.has(status.state) || !open.end(place)) continue
+      ended += 1
+      byState[status.state] = (byState[status.state] ?? 0) + 1
+      onEnd?.(status)
+    }
+    onAnswer?.()
+    return ended
+  }
+  /** The same; an outage is reported and gives 'out'. */
+  const askUnlessOut = async (places: readonly number[]): Promise<number | 'out'> => {
+    try {
+      return await ask(places)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (classify(error, { during: 'database' }).failure.class !== 'transient-infrastructure') throw error
+      onTrouble?.(error)
+      return 'out'
+    }
+  }
+
   let pause = pollMs
-  let sweepAt = performance.now()
+  let pollAt = performance.now()
+  let gatherUntil = pollAt
   try {
     while (open.size > 0) {
       signal?.throwIfAborted()
-      const before = done.size
       const began = performance.now()
-      const heard = bell.take()
-      const sweeps = began >= sweepAt
-      try {
-        const asked = sweeps ? [...open] : heard.filter((id) => open.has(id))
-        for (const status of await ask(states, asked, signal)) {
-          if (!FINAL.has(status.state) || !open.delete(status.fileId)) continue
-          done.set(status.fileId, status)
-          byState[status.state] = (byState[status.state] ?? 0) + 1
-        }
-        if (asked.length > 0) onAnswer?.()
-      } catch (error) {
-        signal?.throwIfAborted()
-        if (classify(error, { during: 'database' }).failure.class !== 'transient-infrastructure') throw error
-        onTrouble?.(error)
+      const before = open.size
+      const heard = bell.take(PAGE).filter((place) => open.isOpen(place))
+      const isOut = heard.length > 0 && (await askUnlessOut(heard)) === 'out'
+      if (isOut) for (const place of heard) bell.ring(place)
+      if (heard.length > 0) gatherUntil = performance.now() + (isOut ? pause : GATHER_MS)
+      if (began >= pollAt && open.size > 0) {
+        const places = open.next(PAGE)
+        const ended = await askUnlessOut(places)
+        const now = performance.now()
+        const more = ended !== 'out' && places.length === PAGE && ended * FRUITFUL >= PAGE
+        const many = places.length < PAGE ? 1 : PAGE / 10
+        if (ended !== 'out' && ended >= many && events === undefined) pause = pollMs
+        pollAt = more ? now : now + Math.max(pause, (now - began) * POLL_SHARE)
+        if (!more) pause = Math.min(pause * 2, maxPollMs)
       }
-      if (done.size > before) {
-        onProgress?.({ done: done.size, total, byState: { ...byState } })
-        if (events === undefined) pause = pollMs
-      }
-      const now = performance.now()
-      if (sweeps) {
-        sweepAt = now + Math.max(pause, (now - began) * SWEEP_SHARE)
-        pause = Math.min(pause * 2, maxPollMs)
-      }
-      if (open.size > 0) await bell.wait(Math.max(1, sweepAt - now), signal)
+      if (open.size < before) onProgress?.({ done: total - open.size, total, byState: { ...byState } })
+      const enough = isOut ? Infinity : Math.min(PAGE, open.size)
+      if (open.size > 0) await bell.wait({ until: pollAt, gatherUntil, enough }, signal)
     }
-    return done
   } finally {
     unlisten?.()
   }
 }
 
-async function ask(
-  states: ReadStates,
-  fileIds: readonly string[],
-  signal?: AbortSignal,
-): Promise<readonly FileStatus[]> {
-  const all: FileStatus[] = []
-  for (let at = 0; at < fileIds.length; at += PAGE) {
-    signal?.throwIfAborted()
-    all.push(...(await states(fileIds.slice(at, at + PAGE))))
-  }
-  return all
-}
-
 /** Rings when the job of an open file ends. Returns a function that stops listening. */
-function listen(
-  events: QueueEvents,
-  open: ReadonlySet<string>,
-  bell: Bell,
-  onBytes: WaitOptions['onBytes'],
-): () => void {
-  const fileOf = (jobId: string): string | undefined => {
-    const fileId = parseIngestJobId(jobId)?.fileId
-    return fileId !== undefined && open.has(fileId) ? fileId : undefined
-  }
+function listen(events: QueueEvents, open: OpenFiles, bell: Bell, onBytes: WaitOptions['onBytes']): () => void {
   const onEnd = ({ jobId }: { jobId: string }): void => {
-    const fileId = fileOf(jobId)
-    if (fileId !== undefined) bell.ring(fileId)
+    const fileId = parseIngestJobId(jobId)?.fileId
+    const place = fileId === undefined ? -1 : open.placeOf(fileId)
+    if (place >= 0) bell.ring(place)
   }
   const onJobProgress = ({ jobId, data }: { jobId: string; data: unknown }): void => {
-    const fileId = fileOf(jobId)
-    if (fileId !== undefined && isIngestProgress(data)) onBytes?.(fileId, data)
+    const fileId = parseIngestJobId(jobId)?.fileId
+    if (fileId !== undefined && open.placeOf(fileId) >= 0 && isIngestProgress(data)) onBytes?.(fileId, data)
   }
   events.on('completed', onEnd)
   events.on('failed', onEnd)
@@ -147,39 +167,57 @@ export function isIngestProgress(data: unknown): data is IngestProgress {
   return typeof bytes === 'number' && typeof total === 'number'
 }
 
-/** Sleeps until rung, aborted, or for a number of milliseconds. A ring outside of a sleep is remembered. */
+/** Places of files whose jobs have ended. */
 class Bell {
-  readonly #heard = new Set<string>()
+  readonly #heard = new Set<number>()
+  #enough = 1
   #wake: (() => void) | undefined
 
-  ring(fileId: string): void {
-    this.#heard.add(fileId)
-    this.#wake?.()
+  ring(place: number): void {
+    this.#heard.add(place)
+    if (this.#heard.size === 1 || this.#heard.size >= this.#enough) this.#wake?.()
   }
 
-  /** The ids rung for since the last call. */
-  take(): readonly string[] {
-    const heard = [...this.#heard]
-    this.#heard.clear()
-    return heard
-  }
-
-  /** Throws the signal's reason when it aborts. */
-  async wait(ms: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted()
-    if (this.#heard.size === 0) {
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          clearTimeout(timer)
-          signal?.removeEventListener('abort', wake)
-          resolve()
-        }
-        const timer = setTimeout(wake, ms)
-        signal?.addEventListener('abort', wake, { once: true })
-        this.#wake = wake
-      })
+  /** Takes `most` of the places that were rung for. */
+  take(most: number): readonly number[] {
+    const taken: number[] = []
+    for (const place of this.#heard) {
+      if (taken.push(place) === most) break
     }
-    this.#wake = undefined
-    signal?.throwIfAborted()
+    for (const place of taken) this.#heard.delete(place)
+    return taken
+  }
+
+  /**
+   * Sleeps until a time of `performance.now()`, or until rung: not before `gatherUntil`, unless `enough` places were
+   * rung for. Throws the signal's reason when it aborts.
+   */
+  async wait(
+    o: { readonly until: number; readonly gatherUntil: number; readonly enough: number },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    this.#enough = o.enough
+    for (;;) {
+      signal?.throwIfAborted()
+      const now = performance.now()
+      const heard = this.#heard.size
+      const until = heard === 0 ? o.until : Math.min(o.until, o.gatherUntil)
+      if (heard >= o.enough || now >= until) return
+      await this.#sleep(until - now, signal)
+    }
+  }
+
+  async #sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', wake)
+        this.#wake = undefined
+        resolve()
+      }
+      const timer = setTimeout(wake, Math.max(1, ms))
+      signal?.addEventListener('abort', wake, { once: true })
+      this.#wake = wake
+    })
   }
 }

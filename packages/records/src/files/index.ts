@@ -7,6 +7,7 @@ export { type DeadLetterFilter, getDeadLetter, listDeadLetters } from './dead-le
 export { listFailures } from './failures.js'
 export { fileStates } from './file-states.js'
 export { type FileWithObject, getFile } from './get-file.js'
+export { getFiles } from './get-files.js'
 export { type FileFilter, type ListedFile, listFiles } from './list-files.js'
 export { countOpenFiles, listOpenFiles } from './open-files.js'
 export { recordRefusal } from './record-refusal.js'

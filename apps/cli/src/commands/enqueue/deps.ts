@@ -1,12 +1,6 @@
 import { tlsOptions, type Config } from '@sealfleet/config'
-import {
-  openIngestClient,
-  type AcceptFiles,
-  type FileStatus,
-  type OwnedIngestClient,
-  type ReadStates,
-} from '@sealfleet/queue'
-import { acceptFiles, fileStates, type Acceptance } from '@sealfleet/records/files'
+import { openIngestClient, type AcceptFiles, type OwnedIngestClient } from '@sealfleet/queue'
+import { acceptFiles, type Acceptance } from '@sealfleet/records/files'
 import { appendAudit } from '@sealfleet/records/audit'
 import { getFleet } from '@sealfleet/records/fleet'
 import type { Queryable, Records } from '@sealfleet/records'
@@ -65,13 +59,4 @@ async function note(
       ? { subjectKind: 'file', subjectId: first.fileId }
       : { subjectKind: 'batch', subjectId: batchId }
   await appendAudit(tx, { actor, action: 'files.enqueue', ...subject, detail: { files: accepted.length, domain } })
-}
-
-/** File states for a wait; `onEnd` is called for every ended file, each time it is seen. */
-export function statesOf(records: Records, onEnd: (status: FileStatus) => void): ReadStates {
-  return async (fileIds) => {
-    const statuses = await fileStates(records, fileIds)
-    for (const status of statuses) if (status.state !== 'QUEUED' && status.state !== 'RUNNING') onEnd(status)
-    return statuses
-  }
 }

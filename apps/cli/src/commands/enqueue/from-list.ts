@@ -1,12 +1,14 @@
 import type { Config } from '@sealfleet/config'
-import { batchIdFor, waitForFiles } from '@sealfleet/queue'
+import { awaitFiles, batchIdFor, FileIds } from '@sealfleet/queue'
 import type { Records } from '@sealfleet/records'
+import { fileStates } from '@sealfleet/records/files'
+import { forEachConcurrent } from '@sealfleet/runtime'
 import { randomUUID } from 'node:crypto'
 import { CliError, missingError } from '../../cli-error.js'
 import type { CommandContext } from '../../context.js'
 import { describeError, statusOfCode } from '../../describe-error.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../../exit-status.js'
-import { expandPaths, type ExpandOptions } from '../../files/expand.js'
+import { expandPaths, type ExpandOptions, type Expansion, type FoundFile } from '../../files/expand.js'
 import { createCounter } from '../../output/counter.js'
 import { batchText } from '../status/batch.js'
 import { whyNoWorkerTakes } from '../status/processes.js'
@@ -15,7 +17,7 @@ import { bursts } from './bursts.js'
 import { preview } from './preview.js'
 import { Outages, POSTGRES_OUT } from './outages.js'
 import { readPathList, type ListEntry } from './path-list.js'
-import { openIngest, statesOf } from './deps.js'
+import { openIngest } from './deps.js'
 import { reportFiles, type FileReport } from './report.js'
 import { auditRequeued } from './requeued.js'
 import { planFile, type PlannedFile } from './requests.js'
@@ -39,6 +41,8 @@ export interface ListOptions {
 /** Files accepted by one statement, and how long the first of them waits for more, milliseconds. */
 const MOST = 500
 const WAIT_MS = 200
+/** Entries of the list that are looked up at once. */
+const EXPAND_AT_ONCE = 16
 
 /** Accepts one burst of files; returns the outcome of each. */
 type Accept = (planned: readonly PlannedFile[]) => Promise<readonly FileReport[]>
@@ -72,7 +76,7 @@ export async function enqueueList(context: CommandContext, o: ListOptions): Prom
   let requeuedFiles = 0
   let begun = false
   /** Files that another command enqueued; they belong to its batch. */
-  const elsewhere = new Set<string>()
+  const elsewhere = new FileIds()
   try {
     await takeAll(context, o, tally, async (planned) => {
       // Created with its first file.
@@ -110,9 +114,8 @@ async function takeAll(context: CommandContext, o: ListOptions, tally: Tally, ac
   try {
     for await (const burst of bursts(readPathList(io.stdin, { nul: o.nul }), { most: MOST, waitMs: WAIT_MS })) {
       const planned: PlannedFile[] = []
-      for (const entry of burst) {
-        signal.throwIfAborted()
-        for (const file of await filesOf(context, o, tally, entry))
+      for (const found of await expandAll(o, burst, signal)) {
+        for (const file of await filesOf(context, o, tally, found))
           planned.push(planFile(file, { domain: o.domain, context: o.context, id: undefined }))
       }
       for (const report of planned.length === 0 ? [] : await accept(planned)) {
@@ -132,38 +135,67 @@ async function takeAll(context: CommandContext, o: ListOptions, tally: Tally, ac
     throw missingError('SOURCE_MISSING', 'nothing to enqueue: the list on standard input is empty')
 }
 
+/** An entry of the list with its files, or with the reason why it has none. */
+interface Expanded {
+  readonly entry: ListEntry
+  readonly found?: Expansion
+  readonly error?: CliError
+}
+
+/** Expands the entries of a burst, several at once: each waits for the file system. In the order of the list. */
+async function expandAll(
+  o: ListOptions,
+  entries: readonly ListEntry[],
+  signal: AbortSignal,
+): Promise<readonly Expanded[]> {
+  const all: Expanded[] = []
+  await forEachConcurrent(entries.entries(), EXPAND_AT_ONCE, async ([place, entry]) => {
+    signal.throwIfAborted()
+    all[place] = await expandEntry(o, entry)
+  })
+  return all
+}
+
+async function expandEntry(o: ListOptions, entry: ListEntry): Promise<Expanded> {
+  if (entry.path === undefined) return { entry }
+  try {
+    return { entry, found: await expandPaths([entry.path], { ...o.expand, literal: true }) }
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error
+    return { entry, error }
+  }
+}
+
 /** The files of one entry; an entry without a file is reported and counted. */
-async function filesOf({ print }: CommandContext, o: ListOptions, tally: Tally, entry: ListEntry) {
+async function filesOf(
+  { print }: CommandContext,
+  o: ListOptions,
+  tally: Tally,
+  { entry, found, error }: Expanded,
+): Promise<readonly FoundFile[]> {
   const bad = async (shown: string, reason: string): Promise<void> => {
     await print.line({ skipped: { shown, reason } })
     if (o.skipBadNames) return tally.skip({ shown, reason })
-    const error = {
-      code: 'SOURCE_NAME',
-      message: `${shown}: ${reason}`,
-      fix: 'rename it, or leave it out: --skip-bad-names',
-    }
-    tally.refuse({ path: shown, error, exitStatus: EXIT.failed })
+    const fix = 'rename it, or leave it out: --skip-bad-names'
+    const refused = { code: 'SOURCE_NAME', message: `${shown}: ${reason}`, fix }
+    tally.refuse({ path: shown, error: refused, exitStatus: EXIT.failed })
   }
   if (entry.path === undefined) {
     await bad(entry.unnameable.shown, entry.unnameable.reason)
     return []
   }
-  try {
-    const found = await expandPaths([entry.path], { ...o.expand, literal: true })
-    for (const one of found.unnameable) await bad(one.shown, one.reason)
-    for (const one of found.skipped) {
-      tally.skip(one)
-      await print.line({ skipped: one })
-    }
-    return found.files
-  } catch (error) {
-    if (!(error instanceof CliError)) throw error
+  if (error !== undefined) {
     const { exitStatus, code, message, fix } = describeError(error)
     const refused = { code, message, ...(fix === undefined ? {} : { fix }) }
     tally.refuse({ path: entry.path, error: refused, exitStatus })
     await print.line({ path: entry.path, error: refused })
-    return []
   }
+  for (const one of found?.unnameable ?? []) await bad(one.shown, one.reason)
+  for (const one of found?.skipped ?? []) {
+    tally.skip(one)
+    await print.line({ skipped: one })
+  }
+  return found?.files ?? []
 }
 
 async function finish(
@@ -181,7 +213,7 @@ async function waitForAll(
   context: CommandContext,
   records: Records,
   tally: Tally,
-  { batchId, elsewhere }: { readonly batchId: string; readonly elsewhere: ReadonlySet<string> },
+  { batchId, elsewhere }: { readonly batchId: string; readonly elsewhere: FileIds },
 ): Promise<ExitStatus> {
   const { print, signal } = context
   await tally.print(print)
@@ -190,18 +222,15 @@ async function waitForAll(
   const fresh = (tally.byOutcome['queued'] ?? 0) > 0
   const batch = fresh ? await waitForBatch(context, records, { id: batchId, given: batchId }) : undefined
   const outages = new Outages(records, (text) => void print.note(text))
-  const ended = await waitForFiles(
-    statesOf(records, () => undefined),
-    elsewhere,
-    {
-      signal,
-      onTrouble: () => outages.begin(POSTGRES_OUT),
-      onAnswer: () => outages.end(POSTGRES_OUT),
+  const others = new Set<ExitStatus>()
+  await awaitFiles((fileIds) => fileStates(records, fileIds), elsewhere, {
+    signal,
+    onEnd: ({ state, code }) => {
+      if (state !== 'STORED') others.add(code === undefined ? EXIT.failed : statusOfCode(code))
     },
-  )
-  const others = [...ended.values()].map(({ state, code }) =>
-    state === 'STORED' ? EXIT.done : code === undefined ? EXIT.failed : statusOfCode(code),
-  )
+    onTrouble: () => outages.begin(POSTGRES_OUT),
+    onAnswer: () => outages.end(POSTGRES_OUT),
+  })
   await print.line({ batchId, summary: tally.summary, ...(batch && { batch }) })
   if (batch !== undefined) await print.text(batchText(batch))
   return combineStatuses([tally.status, ...(batch ? [statusOfBatch(batch)] : []), ...others])

@@ -1,5 +1,5 @@
 import type { EnqueueResult, FileStatus } from '@sealfleet/queue'
-import { getFile } from '@sealfleet/records/files'
+import { getFiles } from '@sealfleet/records/files'
 import type { Records } from '@sealfleet/records'
 import { explainCode, statusOfCode } from '../../describe-error.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../../exit-status.js'
@@ -36,13 +36,19 @@ export async function reportFiles(
   ended: ReadonlyMap<string, FileStatus>,
   withObjects: boolean,
 ): Promise<readonly FileReport[]> {
+  const outcomes = planned.map(
+    ({ fileId }, index) => ended.get(fileId)?.state.toLowerCase() ?? results[index]?.outcome ?? 'unknown',
+  )
+  const isWanted = (outcome: string | undefined): boolean =>
+    outcome === 'dead' || (outcome === 'stored' && (withObjects || planned.length <= LIST_AT_MOST))
+  const wanted = planned.filter((_, index) => isWanted(outcomes[index])).map(({ fileId }) => fileId)
+  const recorded = await getFiles(records, wanted)
   const reports: FileReport[] = []
   for (const [index, file] of planned.entries()) {
     const result = results[index]
     const status = ended.get(file.fileId)
-    const outcome = status?.state.toLowerCase() ?? result?.outcome ?? 'unknown'
-    const wanted = outcome === 'dead' || (outcome === 'stored' && (withObjects || planned.length <= LIST_AT_MOST))
-    const found = wanted ? await getFile(records, file.fileId) : undefined
+    const outcome = outcomes[index] ?? 'unknown'
+    const found = recorded.get(file.fileId)
     const code = status?.code ?? result?.error?.code ?? found?.file.lastFailure?.code
     const { committed } = found ?? {}
     reports.push({

@@ -1,5 +1,6 @@
 import { QUEUES, waitForFiles, type FileStatus } from '@sealfleet/queue'
 import type { Records } from '@sealfleet/records'
+import { fileStates } from '@sealfleet/records/files'
 import { workerRedis } from '@sealfleet/runtime'
 import type { Config } from '@sealfleet/config'
 import { QueueEvents } from 'bullmq'
@@ -8,7 +9,6 @@ import { createProgress } from '../../output/progress.js'
 import { printable } from '../../output/printable.js'
 import { humanSize } from '../../output/units.js'
 import { Outages, POSTGRES_OUT } from './outages.js'
-import { statesOf } from './deps.js'
 import type { PlannedFile } from './requests.js'
 
 export interface Listening {
@@ -44,29 +44,28 @@ export async function waitWithProgress(
     totalBytes,
     quiet: context.print.json,
   })
-  const ended = new Set<string>()
-  const states = statesOf(records, ({ fileId, state, code }) => {
+  const onEnd = ({ fileId, state, code }: FileStatus): void => {
     const file = byId.get(fileId)
-    if (file === undefined || ended.has(fileId)) return
-    ended.add(fileId)
+    if (file === undefined) return
     const how = state === 'STORED' ? 'stored' : `${state.toLowerCase()}${code === undefined ? '' : ` (${code})`}`
     progress.finish(file.shown, file.size, `${how}  ${printable(file.shown)}  ${humanSize(file.size)}`)
-  })
+  }
   const outages = new Outages(records, (text) => progress.note(text))
   const [redisIsOut, redisIsBack] = [() => outages.begin(REDIS_OUT), () => outages.end(REDIS_OUT)]
   connection.on('close', redisIsOut).on('ready', redisIsBack)
   using watch = outages.watch()
   void watch
   try {
-    return await waitForFiles(states, byId.keys(), {
+    return await waitForFiles((fileIds) => fileStates(records, fileIds), byId.keys(), {
       signal: context.signal,
       events,
+      onEnd,
       onTrouble: () => outages.begin(POSTGRES_OUT),
       onAnswer: () => outages.end(POSTGRES_OUT),
       onBytes: (fileId, { bytes, total }) => {
         const file = byId.get(fileId)
         // Progress counts the sealed object; users know the size of the file.
-        if (file && !ended.has(fileId)) {
+        if (file) {
           progress.update(file.shown, total === 0 ? 0 : Math.floor((bytes / total) * file.size), file.size)
         }
       },
