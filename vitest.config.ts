@@ -52,6 +52,12 @@ const CHAOS = ['tools/test/chaos.test.ts']
 export default defineConfig({
   test: {
     globalSetup: ['tools/lib/vitest-setup.mjs'],
+    tags: [
+      {
+        name: 'long',
+        description: 'The rest of a matrix, or the long form of a promise that another test proves: `npm run test:full` and CI run it.',
+      },
+    ],
     projects: [
       {
         test: {

@@ -2,10 +2,11 @@
  * `npm test [-- vitest arguments]`: installs what is missing, builds, starts the tests' private services, runs every
  * suite and exits with its status. The last line is plain: `N passed, N failed`.
  *
- *   --env   only print the environment (SEALFLEET_TEST_*) that leads to the running services
+ *   --env    only print the environment (SEALFLEET_TEST_*) that leads to the running services
+ *   --long   only the tests with the tag `long`, which `npm test` leaves out
  *
- * Projects (vitest.config.ts): unit, services, alone, chaos; with SEALFLEET_TEST_FULL=1 (`npm run test:full`) endurance too,
- * and larger volumes. `--project NAME` runs one of them.
+ * Without arguments: every suite but the project endurance, in its short form. With arguments for vitest (files, `-t`,
+ * `--project`): all that they name. With SEALFLEET_TEST_FULL=1 (`npm run test:full`): everything, with larger volumes.
  *
  * The services stay up for a fast second run; with CI=true they are stopped at the end, whatever the end was.
  */
@@ -14,13 +15,15 @@ import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { formatEnvironment, testEnvironment } from './lib/environment.mjs'
 import { readIfThere } from './lib/files.mjs'
+import { longFiles } from './lib/long-files.mjs'
 import { checkout, testHome } from './lib/places.mjs'
 import { startServices, stopServices, TEST_SERVICES } from './lib/private-services.mjs'
 import { runNode, runStep } from './lib/run.mjs'
 import { Refusal, runMain } from './lib/say.mjs'
 import { countTests, slowestFiles } from './lib/vitest-report.mjs'
 
-const vitestArguments = process.argv.slice(2)
+const onlyLong = process.argv.includes('--long')
+const vitestArguments = process.argv.slice(2).filter((argument) => argument !== '--long')
 const ci = process.env['CI'] === 'true'
 
 await runMain(async () => {
@@ -51,12 +54,10 @@ await runMain(async () => {
 async function runVitest(env) {
   const report = join(testHome, `vitest-${process.pid}.json`)
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  // Long runs only on request, by the full run or by name.
-  const named = vitestArguments.some((argument) => argument.startsWith('--project'))
-  const projects = named || env['SEALFLEET_TEST_FULL'] === '1' ? [] : ['--project=!endurance']
+  const part = await partOf(env)
   const vitest = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
   try {
-    const status = await runNode([vitest, 'run', ...reporters, ...projects, ...vitestArguments], { env })
+    const status = await runNode([vitest, 'run', ...reporters, ...part, ...vitestArguments], { env })
     const text = await readIfThere(report)
     const slowest = slowestFiles(text, 10)
     if (slowest.length > 1) console.log('\nThe ten slowest files, in seconds:')
@@ -66,6 +67,18 @@ async function runVitest(env) {
   } finally {
     await rm(report, { force: true })
   }
+}
+
+/**
+ * The part of the suites that runs, as arguments for vitest.
+ *
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<readonly string[]>}
+ */
+async function partOf(env) {
+  if (onlyLong) return ['--project=!endurance', '--tags-filter=long', ...(await longFiles(checkout))]
+  if (vitestArguments.length > 0 || env['SEALFLEET_TEST_FULL'] === '1') return []
+  return ['--project=!endurance', '--tags-filter=!long']
 }
 
 /** Ends in good order on a signal that comes while services start: otherwise they would be left running. */
