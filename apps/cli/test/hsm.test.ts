@@ -4,7 +4,7 @@ import type { LoginOutcome } from '@sealfleet/hsm'
 import { clearPinLockout, fleetPinLockout, listPinLockouts } from '@sealfleet/records/keys'
 import { listAudit } from '@sealfleet/records/audit'
 import { openRecords } from '@sealfleet/records'
-import { Faulty } from '@sealfleet/testkit'
+import { Faulty, longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -55,55 +55,59 @@ describe('sealfleet doctor pin', () => {
 })
 
 describe('logins of commands', () => {
-  it('share the fleet’s latch: a PIN that one command had rejected is tried by no other, nor by a worker', async () => {
-    await using records = await openRecords(world.databaseUrl)
-    const { SEALFLEET_PKCS11_MODULE: module = '', SOFTHSM2_CONF = '' } = world.env
-    await using faulty = await Faulty.over({ module, env: { SOFTHSM2_CONF } })
-    const env = { ...faulty.token.env, SEALFLEET_PKCS11_MODULE: faulty.token.module }
-    const wrong = { ...env, SEALFLEET_PKCS11_PIN: '00000000', SEALFLEET_PKCS11_PIN_ID: 'shared' }
-    const logins = async (run: Promise<unknown>): Promise<number> => {
-      const before = await faulty.calls('C_Login')
-      await run
-      return (await faulty.calls('C_Login')) - before
-    }
-    const refused = async (args: readonly string[]) => {
-      const ran = await world.spawned([...args, '--json'], { env: wrong })
-      return [ran.status, ran.json<{ error: { code: string } }>().error.code]
-    }
-    const denied = [6, 'HSM_ACCESS_DENIED']
-    // The right PIN, under a name of its own.
-    const right = { ...env, SEALFLEET_PKCS11_PIN_ID: 'own' }
-    expect((await world.spawned(['keys', 'init'], { env: right })).status).toBe(0)
+  longTest(
+    'share the fleet’s latch: a PIN that one command had rejected is tried by no other, nor by a worker',
+    { timeout: 240_000 },
+    async () => {
+      await using records = await openRecords(world.databaseUrl)
+      const { SEALFLEET_PKCS11_MODULE: module = '', SOFTHSM2_CONF = '' } = world.env
+      await using faulty = await Faulty.over({ module, env: { SOFTHSM2_CONF } })
+      const env = { ...faulty.token.env, SEALFLEET_PKCS11_MODULE: faulty.token.module }
+      const wrong = { ...env, SEALFLEET_PKCS11_PIN: '00000000', SEALFLEET_PKCS11_PIN_ID: 'shared' }
+      const logins = async (run: Promise<unknown>): Promise<number> => {
+        const before = await faulty.calls('C_Login')
+        await run
+        return (await faulty.calls('C_Login')) - before
+      }
+      const refused = async (args: readonly string[]) => {
+        const ran = await world.spawned([...args, '--json'], { env: wrong })
+        return [ran.status, ran.json<{ error: { code: string } }>().error.code]
+      }
+      const denied = [6, 'HSM_ACCESS_DENIED']
+      // The right PIN, under a name of its own.
+      const right = { ...env, SEALFLEET_PKCS11_PIN_ID: 'own' }
+      expect((await world.spawned(['keys', 'init'], { env: right })).status).toBe(0)
 
-    expect(await logins(refused(['keys', 'check']).then((end) => expect(end).toEqual(denied)))).toBe(1)
-    const latch = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'shared')
-    expect(latch).toMatchObject({ state: 'rejected', setBy: expect.stringMatching(/^cli:/) as string })
+      expect(await logins(refused(['keys', 'check']).then((end) => expect(end).toEqual(denied)))).toBe(1)
+      const latch = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'shared')
+      expect(latch).toMatchObject({ state: 'rejected', setBy: expect.stringMatching(/^cli:/) as string })
 
-    for (const verb of [
-      ['verify', '--all'],
-      ['keys', 'rotate'],
-    ]) {
-      expect([verb, await logins(refused(verb).then((end) => expect(end).toEqual(denied)))]).toEqual([verb, 0])
-    }
-    expect(await logins(world.spawned(['doctor'], { env: wrong }))).toBe(0)
-    const worker = world.worker({ ...wrong, SEALFLEET_HSM_AGENTS: '1' }).then(
-      () => 'runs',
-      (error: unknown) => (error as { code?: unknown }).code,
-    )
-    expect(await logins(worker)).toBe(0)
-    expect(await worker).toBe('HSM_ACCESS_DENIED')
+      for (const verb of [
+        ['verify', '--all'],
+        ['keys', 'rotate'],
+      ]) {
+        expect([verb, await logins(refused(verb).then((end) => expect(end).toEqual(denied)))]).toEqual([verb, 0])
+      }
+      expect(await logins(world.spawned(['doctor'], { env: wrong }))).toBe(0)
+      const worker = world.worker({ ...wrong, SEALFLEET_HSM_AGENTS: '1' }).then(
+        () => 'runs',
+        (error: unknown) => (error as { code?: unknown }).code,
+      )
+      expect(await logins(worker)).toBe(0)
+      expect(await worker).toBe('HSM_ACCESS_DENIED')
 
-    // The name is latched, not the PIN: the right one is not tried under it either, before the latch is lifted.
-    const mended = { ...env, SEALFLEET_PKCS11_PIN_ID: 'shared' }
-    expect(await logins(world.spawned(['keys', 'check'], { env: mended }))).toBe(0)
-    await clearPinLockout(records, { tokenSerial: latch?.tokenSerial ?? '', pinId: 'shared' })
-    expect((await world.spawned(['keys', 'check'], { env: mended })).status).toBe(0)
+      // The name is latched, not the PIN: the right one is not tried under it either, before the latch is lifted.
+      const mended = { ...env, SEALFLEET_PKCS11_PIN_ID: 'shared' }
+      expect(await logins(world.spawned(['keys', 'check'], { env: mended }))).toBe(0)
+      await clearPinLockout(records, { tokenSerial: latch?.tokenSerial ?? '', pinId: 'shared' })
+      expect((await world.spawned(['keys', 'check'], { env: mended })).status).toBe(0)
 
-    // Works with the HSM alone, so without a latch.
-    await records.close()
-    const object = path.join(world.dir, 'object')
-    await writeFile(object, '')
-    const blind = { ...right, SEALFLEET_DATABASE_URL: undefined, SEALFLEET_REDIS_URL: undefined }
-    expect((await world.spawned(['object', 'verify', object, '--context-unchecked'], { env: blind })).status).toBe(3)
-  }, 240_000)
+      // Works with the HSM alone, so without a latch.
+      await records.close()
+      const object = path.join(world.dir, 'object')
+      await writeFile(object, '')
+      const blind = { ...right, SEALFLEET_DATABASE_URL: undefined, SEALFLEET_REDIS_URL: undefined }
+      expect((await world.spawned(['object', 'verify', object, '--context-unchecked'], { env: blind })).status).toBe(3)
+    },
+  )
 })

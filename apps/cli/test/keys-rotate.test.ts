@@ -4,6 +4,7 @@ import { listAudit } from '@sealfleet/records/audit'
 import { listLiveWorkers } from '@sealfleet/records/upkeep'
 import { listMasterKeys } from '@sealfleet/records/keys'
 import { openRecords, type KeyRow, type Records } from '@sealfleet/records'
+import { longTest } from '@sealfleet/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { unconfirmed } from '../src/commands/keys/confirmation.js'
 import { createWorld, type World } from './support/world.js'
@@ -82,81 +83,87 @@ describe('sealfleet keys rotate while workers run', { timeout: 240_000 }, () => 
     expect((await world.sealfleet(['verify', '--all'])).status).toBe(0)
   })
 
-  it('leaves the version PENDING when a worker’s token lacks it, says whose, and goes on with it when it has come', async () => {
-    const clone = new Clone()
-    await clone.copy()
-    await using _well = await world.worker()
-    const [well = ''] = await idsOf()
-    await using _poor = await world.worker({ SOFTHSM2_CONF: clone.conf })
-    const poor = (await idsOf()).find((id) => id !== well) ?? ''
+  longTest(
+    'leaves the version PENDING when a worker’s token lacks it, says whose, and goes on with it when it has come',
+    async () => {
+      const clone = new Clone()
+      await clone.copy()
+      await using _well = await world.worker()
+      const [well = ''] = await idsOf()
+      await using _poor = await world.worker({ SOFTHSM2_CONF: clone.conf })
+      const poor = (await idsOf()).find((id) => id !== well) ?? ''
 
-    const ran = await world.sealfleet([...ROTATE, '--wait', '12'])
-    expect(ran.status).toBe(1)
-    const { error } = ran.json<Refused>()
-    expect(error.code).toBe('KEY_NOT_EVERYWHERE')
-    expect(error.message).toContain('1 of 2 workers did not confirm')
-    expect(error.message).toMatch(new RegExp(`${poor} .*sealfleet/default/enc/s1/2 is not on token primary`))
-    expect(error.message).not.toContain(well)
-    expect(error.fix).toContain('same command again')
-    expect(await versions('PENDING')).toEqual(['enc 2', 'sig 2'])
-    expect(await versions('ACTIVE')).toEqual(['enc 1', 'sig 1'])
-    await store('pending', 4)
+      const ran = await world.sealfleet([...ROTATE, '--wait', '12'])
+      expect(ran.status).toBe(1)
+      const { error } = ran.json<Refused>()
+      expect(error.code).toBe('KEY_NOT_EVERYWHERE')
+      expect(error.message).toContain('1 of 2 workers did not confirm')
+      expect(error.message).toMatch(new RegExp(`${poor} .*sealfleet/default/enc/s1/2 is not on token primary`))
+      expect(error.message).not.toContain(well)
+      expect(error.fix).toContain('same command again')
+      expect(await versions('PENDING')).toEqual(['enc 2', 'sig 2'])
+      expect(await versions('ACTIVE')).toEqual(['enc 1', 'sig 1'])
+      await store('pending', 4)
 
-    await clone.copy()
-    const again = await world.sealfleet(ROTATE)
-    expect(again.status, again.stdout.toString()).toBe(0)
-    expect(again.json<Rotated>().keys.map(({ label }) => label)).toEqual([
-      'sealfleet/default/enc/s1/2',
-      'sealfleet/default/sig/s1/2',
-    ])
-    expect(await versions('ACTIVE')).toEqual(['enc 2', 'sig 2'])
-    expect(await versions('PENDING')).toEqual([])
-    await store('active', 4)
-  })
+      await clone.copy()
+      const again = await world.sealfleet(ROTATE)
+      expect(again.status, again.stdout.toString()).toBe(0)
+      expect(again.json<Rotated>().keys.map(({ label }) => label)).toEqual([
+        'sealfleet/default/enc/s1/2',
+        'sealfleet/default/sig/s1/2',
+      ])
+      expect(await versions('ACTIVE')).toEqual(['enc 2', 'sig 2'])
+      expect(await versions('PENDING')).toEqual([])
+      await store('active', 4)
+    },
+  )
 
-  it('counts a secondary token that lacks the key, and activates all the same with --no-wait, which says what that means', async () => {
-    const clone = new Clone()
-    await clone.copy()
-    const pinFile = path.join(world.dir, 'pin')
-    await writeFile(pinFile, world.env['SEALFLEET_PKCS11_PIN'] ?? '', { mode: 0o600 })
-    const secondary = `token=${world.env['SEALFLEET_PKCS11_TOKEN']},pin-file=${pinFile},env.SOFTHSM2_CONF=${clone.conf}`
-    await using _worker = await world.worker({ SEALFLEET_PKCS11_SECONDARIES: secondary })
+  longTest(
+    'counts a secondary token that lacks the key, and activates all the same with --no-wait, which says what that means',
+    async () => {
+      const clone = new Clone()
+      await clone.copy()
+      const pinFile = path.join(world.dir, 'pin')
+      await writeFile(pinFile, world.env['SEALFLEET_PKCS11_PIN'] ?? '', { mode: 0o600 })
+      const secondary = `token=${world.env['SEALFLEET_PKCS11_TOKEN']},pin-file=${pinFile},env.SOFTHSM2_CONF=${clone.conf}`
+      await using _worker = await world.worker({ SEALFLEET_PKCS11_SECONDARIES: secondary })
 
-    const ran = await world.sealfleet(['keys', 'rotate', '--role', 'enc', '--wait', '10'])
-    expect(ran.status).toBe(1)
-    expect(ran.stderr).toMatch(/waiting for 1 of 1 worker /)
-    expect(ran.stderr).toMatch(/KEY_NOT_EVERYWHERE: .*\n.*enc\/s1\/2 is not on token secondary-1/)
-    expect(ran.stderr).not.toContain('token primary')
+      const ran = await world.sealfleet(['keys', 'rotate', '--role', 'enc', '--wait', '10'])
+      expect(ran.status).toBe(1)
+      expect(ran.stderr).toMatch(/waiting for 1 of 1 worker /)
+      expect(ran.stderr).toMatch(/KEY_NOT_EVERYWHERE: .*\n.*enc\/s1\/2 is not on token secondary-1/)
+      expect(ran.stderr).not.toContain('token primary')
 
-    const forced = await world.sealfleet(['keys', 'rotate', '--role', 'enc', '--no-wait'])
-    expect([forced.status, forced.stderr]).toEqual([0, expect.stringContaining('warning: not waiting')])
-    expect(await versions('ACTIVE')).toEqual(['enc 2', 'sig 1'])
-    const [key] = await listMasterKeys(records, { domain: 'default', role: 'enc', state: 'ACTIVE' })
-    const audit = await listAudit(records, { subjectKind: 'key', subjectId: key?.id ?? '' })
-    expect(audit.at(-1)).toMatchObject({ action: 'keys.activate', detail: { confirmedBy: null } })
+      const forced = await world.sealfleet(['keys', 'rotate', '--role', 'enc', '--no-wait'])
+      expect([forced.status, forced.stderr]).toEqual([0, expect.stringContaining('warning: not waiting')])
+      expect(await versions('ACTIVE')).toEqual(['enc 2', 'sig 1'])
+      const [key] = await listMasterKeys(records, { domain: 'default', role: 'enc', state: 'ACTIVE' })
+      const audit = await listAudit(records, { subjectKind: 'key', subjectId: key?.id ?? '' })
+      expect(audit.at(-1)).toMatchObject({ action: 'keys.activate', detail: { confirmedBy: null } })
 
-    const check = (SEALFLEET_PKCS11_SECONDARIES: string, ...flags: string[]) =>
-      world.sealfleet(['keys', 'check', ...flags], { env: { SEALFLEET_PKCS11_SECONDARIES } })
-    const lacking = await check(secondary, '--json')
-    expect(lacking.status).toBe(5)
-    expect(lacking.json<{ keys: object[] }>().keys).toContainEqual({
-      label: 'sealfleet/default/enc/s1/2',
-      state: 'ACTIVE',
-      outcome: 'ok',
-      tokens: { primary: 'ok', 'secondary-1': 'missing' },
-    })
-    expect((await check(secondary)).stderr).toContain('sealfleet/default/enc/s1/2: missing in the token secondary-1')
-    await clone.copy()
-    expect((await check(secondary)).status).toBe(0)
-    const away = await check(secondary.replace(/token=[^,]+/, 'token=gone'), '--json')
-    expect(away.status).toBe(6)
-    expect(away.json<{ tokens: object[] }>().tokens).toMatchObject([
-      { name: 'primary', reached: true },
-      { name: 'secondary-1', reached: false, error: { code: 'HSM_UNAVAILABLE' } },
-    ])
-  })
+      const check = (SEALFLEET_PKCS11_SECONDARIES: string, ...flags: string[]) =>
+        world.sealfleet(['keys', 'check', ...flags], { env: { SEALFLEET_PKCS11_SECONDARIES } })
+      const lacking = await check(secondary, '--json')
+      expect(lacking.status).toBe(5)
+      expect(lacking.json<{ keys: object[] }>().keys).toContainEqual({
+        label: 'sealfleet/default/enc/s1/2',
+        state: 'ACTIVE',
+        outcome: 'ok',
+        tokens: { primary: 'ok', 'secondary-1': 'missing' },
+      })
+      expect((await check(secondary)).stderr).toContain('sealfleet/default/enc/s1/2: missing in the token secondary-1')
+      await clone.copy()
+      expect((await check(secondary)).status).toBe(0)
+      const away = await check(secondary.replace(/token=[^,]+/, 'token=gone'), '--json')
+      expect(away.status).toBe(6)
+      expect(away.json<{ tokens: object[] }>().tokens).toMatchObject([
+        { name: 'primary', reached: true },
+        { name: 'secondary-1', reached: false, error: { code: 'HSM_UNAVAILABLE' } },
+      ])
+    },
+  )
 
-  it('of three at once, all waiting for the same workers, exactly one wins', async () => {
+  longTest('of three at once, all waiting for the same workers, exactly one wins', async () => {
     await using _worker = await world.worker()
     const runs = await Promise.all([1, 2, 3].map(() => world.sealfleet(ROTATE)))
     expect(runs.map(({ status }) => status).sort()).toEqual([0, 1, 1])
@@ -166,7 +173,7 @@ describe('sealfleet keys rotate while workers run', { timeout: 240_000 }, () => 
     expect(await versions('PENDING')).toEqual([])
   })
 
-  it('keys init waits as well: a new domain’s first keys are active when the worker has them', async () => {
+  longTest('keys init waits as well: a new domain’s first keys are active when the worker has them', async () => {
     await world.sealfleet(['domains', 'add', 'fresh'])
     await using _worker = await world.worker()
     const ran = await world.sealfleet(['keys', 'init', '--domain', 'fresh', '--json'])
@@ -178,7 +185,7 @@ describe('sealfleet keys rotate while workers run', { timeout: 240_000 }, () => 
     expect(dry.workers).toEqual(await idsOf())
   })
 
-  it('refuses to activate a version that was left PENDING and is no longer in the token', async () => {
+  longTest('refuses to activate a version that was left PENDING and is no longer in the token', async () => {
     const before = new Clone()
     await before.copy()
     await using _poor = await world.worker({ SOFTHSM2_CONF: before.conf })

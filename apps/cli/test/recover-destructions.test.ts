@@ -1,6 +1,6 @@
 import { listDestructions, listMasterKeys } from '@sealfleet/records/keys'
 import { migrate, openRecords } from '@sealfleet/records'
-import { freshDatabase, type FreshDatabase } from '@sealfleet/testkit'
+import { freshDatabase, type FreshDatabase, longTest } from '@sealfleet/testkit'
 import { execFileSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -164,7 +164,7 @@ describe('recover after a key was destroyed', () => {
     LONG,
   )
 
-  it(
+  longTest(
     'into a backup from before it was carried out: the key is DESTROYED there too, and its file E_KEY_DESTROYED',
     async () => {
       await using database = await lostDatabase()

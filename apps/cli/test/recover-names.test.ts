@@ -1,6 +1,6 @@
 import { getFile } from '@sealfleet/records/files'
 import { openRecords } from '@sealfleet/records'
-import { freshDatabase } from '@sealfleet/testkit'
+import { freshDatabase, longTest } from '@sealfleet/testkit'
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -112,7 +112,7 @@ it('names are in no object unless they are wanted there; what is there comes bac
   expect((await world.sealfleet(['verify', 'data:2026/日本.txt'], { env })).status).toBe(0)
 })
 
-it('a file that is sealed again has its source in the new object, by the setting of that day', async () => {
+longTest('a file that is sealed again has its source in the new object, by the setting of that day', async () => {
   const files = await stored(['later.txt'], {})
   const [fileId = ''] = files.values()
   expect((await world.sealfleet(['keys', 'rotate'])).status).toBe(0)

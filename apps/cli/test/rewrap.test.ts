@@ -87,7 +87,7 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-describe('sealfleet rewrap', () => {
+describe('sealfleet rewrap', { tags: ['long'] }, () => {
   it('says what it would do, and has nothing to do before a rotation', async () => {
     const dry = (await ok('rewrap', '--domain', 'brief', '--dry-run', '--json')).json<Report>()
     expect(dry).toMatchObject({ toRewrap: 0, versions: [{ version: 1, wrapped: FILES }] })

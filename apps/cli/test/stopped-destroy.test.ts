@@ -93,7 +93,7 @@ async function stoppedWhileReading(...more: string[]): Promise<Ran> {
 const keyState = async () =>
   (await sql<{ state: string }>(`SELECT state::text FROM master_keys WHERE role = 'ENC' AND version = 1`))[0]?.state
 
-describe('sealfleet keys destroy that is stopped', { timeout: 240_000 }, () => {
+describe('sealfleet keys destroy that is stopped', { timeout: 240_000, tags: ['long'] }, () => {
   let request = ''
 
   it('while it counts: no request is made', async () => {

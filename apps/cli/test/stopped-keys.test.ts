@@ -1,7 +1,7 @@
 import { listAudit } from '@sealfleet/records/audit'
 import { listMasterKeys } from '@sealfleet/records/keys'
 import { openRecords, type KeyRow, type Records } from '@sealfleet/records'
-import { Faulty } from '@sealfleet/testkit'
+import { Faulty, longTest } from '@sealfleet/testkit'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { until } from './support/life.js'
@@ -104,7 +104,7 @@ describe('sealfleet keys rotate that is stopped', { timeout: 240_000 }, () => {
     },
   )
 
-  it('twice, while the HSM hangs: ends at once, and leaves nothing behind that is in the way', async () => {
+  longTest('twice, while the HSM hangs: ends at once, and leaves nothing behind that is in the way', async () => {
     await using faulty = await Faulty.over({ module: world.env['SEALFLEET_PKCS11_MODULE'] ?? '' })
     await faulty.rules('C_GenerateKey hang')
     const env = { ...faulty.token.env, SEALFLEET_PKCS11_MODULE: faulty.token.module }
@@ -120,22 +120,25 @@ describe('sealfleet keys rotate that is stopped', { timeout: 240_000 }, () => {
     await goesOn()
   })
 
-  it('while it waits for workers: says that the versions stay PENDING, and the same command goes on with them', async () => {
-    {
-      await using _mute = await silentWorker()
-      const command = new Stoppable(world.start(ROTATE))
-      await command.says('waiting for 1 of 1 worker')
-      command.kill('SIGTERM')
-      const ran = await command.ended
-      expect(stopped(ran)).toEqual([null, 'SIGTERM'])
-      expect(ran.stderr).toContain('stopped by SIGTERM')
-      expect(ran.stderr).toContain(`${ENC} and ${SIG} stay PENDING`)
-      expect(await inState('PENDING')).toEqual(['enc 2', 'sig 2'])
-    }
-    await goesOn()
-  })
+  longTest(
+    'while it waits for workers: says that the versions stay PENDING, and the same command goes on with them',
+    async () => {
+      {
+        await using _mute = await silentWorker()
+        const command = new Stoppable(world.start(ROTATE))
+        await command.says('waiting for 1 of 1 worker')
+        command.kill('SIGTERM')
+        const ran = await command.ended
+        expect(stopped(ran)).toEqual([null, 'SIGTERM'])
+        expect(ran.stderr).toContain('stopped by SIGTERM')
+        expect(ran.stderr).toContain(`${ENC} and ${SIG} stay PENDING`)
+        expect(await inState('PENDING')).toEqual(['enc 2', 'sig 2'])
+      }
+      await goesOn()
+    },
+  )
 
-  it('when its turn has not come: makes nothing', async () => {
+  longTest('when its turn has not come: makes nothing', async () => {
     await using held = await HeldTable.hold(world.databaseUrl, 'master_keys')
     const first = new Stoppable(world.start(ROTATE))
     await held.awaited('INSERT INTO master_keys')
@@ -150,22 +153,25 @@ describe('sealfleet keys rotate that is stopped', { timeout: 240_000 }, () => {
     await expectRotatedOnce()
   })
 
-  it('when it is activating: it is done to its end and says so, since the same command would rotate once more', async () => {
-    expect((await world.sealfleet(['keys', 'rotate', '--dry-run'])).status).toBe(0)
-    {
-      await using _mute = await silentWorker()
-      expect((await world.sealfleet([...ROTATE, '--wait', '0'])).status).toBe(1)
-    }
-    await using held = await HeldTable.hold(world.databaseUrl, 'master_keys')
-    const command = new Stoppable(world.start([...ROTATE, '--json']))
-    await held.awaited('master_keys')
-    await command.stopLater('SIGINT')
-    await held.release()
-    const ran = await command.ended
-    expect([ran.status, ran.signal]).toEqual([0, null])
-    expect(ran.json()).toMatchObject({ dryRun: false, confirmedBy: [] })
-    await expectRotatedOnce()
-  })
+  longTest(
+    'when it is activating: it is done to its end and says so, since the same command would rotate once more',
+    async () => {
+      expect((await world.sealfleet(['keys', 'rotate', '--dry-run'])).status).toBe(0)
+      {
+        await using _mute = await silentWorker()
+        expect((await world.sealfleet([...ROTATE, '--wait', '0'])).status).toBe(1)
+      }
+      await using held = await HeldTable.hold(world.databaseUrl, 'master_keys')
+      const command = new Stoppable(world.start([...ROTATE, '--json']))
+      await held.awaited('master_keys')
+      await command.stopLater('SIGINT')
+      await held.release()
+      const ran = await command.ended
+      expect([ran.status, ran.signal]).toEqual([0, null])
+      expect(ran.json()).toMatchObject({ dryRun: false, confirmedBy: [] })
+      await expectRotatedOnce()
+    },
+  )
 })
 
 describe('sealfleet rekey that is stopped', { timeout: 120_000 }, () => {
@@ -194,7 +200,7 @@ describe('sealfleet rekey that is stopped', { timeout: 120_000 }, () => {
     expect((await again.ended).json()).toMatchObject({ id: run?.id, created: false, state: 'CANCELLED' })
   })
 
-  it('while it counts: begins nothing', async () => {
+  longTest('while it counts: begins nothing', async () => {
     expect((await world.sealfleet(ROTATE)).status).toBe(0)
     await using held = await HeldTable.hold(world.databaseUrl, 'files', 'ACCESS EXCLUSIVE')
     const command = new Stoppable(world.start([...REKEY, '--wait', '--json']))

@@ -5,6 +5,7 @@ import { getRequest } from '@sealfleet/records/operators'
 import { listDestructions } from '@sealfleet/records/keys'
 import { setDomain } from '@sealfleet/records/fleet'
 import type { KeyRow } from '@sealfleet/records'
+import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { openDestroyHouse, type DestroyHouse } from './destroy-house.js'
@@ -52,7 +53,7 @@ test('a request that was marked as used without signatures is believed by no one
   expect(await house.pool.hmac(key, randomBytes(32))).toHaveLength(32)
 })
 
-test('a signature of someone else in an officer’s place does not count', async () => {
+longTest('a signature of someone else in an officer’s place does not count', async () => {
   const key = await oldKey(2)
   const { id, requestId } = await house.schedule(key)
   await tamper('UPDATE request_signatures SET signature = $2 WHERE request_id = $1', [requestId, randomBytes(64)])
@@ -60,7 +61,7 @@ test('a signature of someone else in an officer’s place does not count', async
   expect(await house.pool.hmac(key, randomBytes(32))).toHaveLength(32)
 })
 
-test('a time that was written to the row does not shorten the waiting period that was signed', async () => {
+longTest('a time that was written to the row does not shorten the waiting period that was signed', async () => {
   const key = await oldKey(3)
   const { id } = await house.schedule(key, { waitSeconds: 3_600 })
   await house.sql.query(`UPDATE destructions SET execute_after = clock_timestamp() WHERE id = $1`, [id])
@@ -68,27 +69,30 @@ test('a time that was written to the row does not shorten the waiting period tha
   expect(await house.pool.hmac(key, randomBytes(32))).toHaveLength(32)
 })
 
-test('a domain that was renamed since is refused until it has its name back, or what was begun is finished', async () => {
-  const key = await oldKey(4)
-  const { id, requestId } = await house.schedule(key)
-  const rename = (name: string) => house.records.transaction((tx) => setDomain(tx, 'default', { name }))
-  await rename('another')
-  const refused = await carryOutDestruction(house, id, house.options)
-  expect(refused).toMatchObject({ outcome: 'refused', code: 'REQUEST_MISMATCH' })
-  expect(refused).toMatchObject({
-    error: { message: expect.stringContaining('which is named "another" now') as unknown },
-  })
-  const request = await getRequest(house.records, requestId ?? '')
-  expect(request?.detail).toMatchObject({ domain: 'default', domainName: 'default', label: key.label })
-  await house.sql.query('UPDATE destructions SET begun_at = clock_timestamp() WHERE id = $1', [id])
-  expect(await refusal(id)).toBe('destroyed')
-  const [row] = await listDestructions(house.records, { id })
-  const record = JSON.parse(row?.record?.toString('utf8') ?? '{}') as { key: unknown }
-  expect(record.key).toMatchObject({ domain: 'default', domainName: 'default' })
-  await rename('default')
-})
+longTest(
+  'a domain that was renamed since is refused until it has its name back, or what was begun is finished',
+  async () => {
+    const key = await oldKey(4)
+    const { id, requestId } = await house.schedule(key)
+    const rename = (name: string) => house.records.transaction((tx) => setDomain(tx, 'default', { name }))
+    await rename('another')
+    const refused = await carryOutDestruction(house, id, house.options)
+    expect(refused).toMatchObject({ outcome: 'refused', code: 'REQUEST_MISMATCH' })
+    expect(refused).toMatchObject({
+      error: { message: expect.stringContaining('which is named "another" now') as unknown },
+    })
+    const request = await getRequest(house.records, requestId ?? '')
+    expect(request?.detail).toMatchObject({ domain: 'default', domainName: 'default', label: key.label })
+    await house.sql.query('UPDATE destructions SET begun_at = clock_timestamp() WHERE id = $1', [id])
+    expect(await refusal(id)).toBe('destroyed')
+    const [row] = await listDestructions(house.records, { id })
+    const record = JSON.parse(row?.record?.toString('utf8') ?? '{}') as { key: unknown }
+    expect(record.key).toMatchObject({ domain: 'default', domainName: 'default' })
+    await rename('default')
+  },
+)
 
-test('what an officer signed stands, whatever becomes of the officer afterwards', async () => {
+longTest('what an officer signed stands, whatever becomes of the officer afterwards', async () => {
   const key = await oldKey(5)
   const { id } = await house.schedule(key)
   await house.sql.query(`UPDATE operators SET revoked_at = clock_timestamp(), revoked_by = 'test' WHERE name = 'bob'`)

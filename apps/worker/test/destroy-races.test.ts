@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { cancelScheduled, carryOutDue, lookAtKey, requestDestruction, scheduleByRequest } from '@sealfleet/keys'
 import { listAudit } from '@sealfleet/records/audit'
+import { longTest } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 import { ACTOR } from './destroy-house.js'
 import { aHouseEach, everywhere, hold, house, openHouse, terms, withOldKey } from './destroying.js'
 
 aHouseEach()
 
-test('a hold of the domain or of a file refuses, also one that is placed after scheduling', async () => {
+longTest('a hold of the domain or of a file refuses, also one that is placed after scheduling', async () => {
   await openHouse()
   const { fileId } = await house.file()
   await house.rotate('enc', 2)
@@ -91,29 +92,32 @@ test('a commit that has the key’s row first is seen by the scheduling that wai
   expect((await house.key('enc', 1)).state).toBe('DECRYPT_ONLY')
 })
 
-test('of a cancellation and two that carry out at the same moment one wins, and the tokens agree with the records', async () => {
-  const key = await withOldKey()
-  await house.schedule(key)
-  const tokens = () => Promise.resolve(house.tokens)
-  const [one, two, cancelled] = await Promise.allSettled([
-    carryOutDue(house, house.options),
-    carryOutDue(house, { ...house.options, actor: 'other' }),
-    cancelScheduled({ records: house.records, tokens }, key, { actor: ACTOR, reason: 'race' }),
-  ])
-  const { state } = await house.key('enc', 1)
-  const destroyed = [one, two].map((run) => (run.status === 'fulfilled' ? run.value.destroyed : -1))
-  if (cancelled.status === 'fulfilled') {
-    expect(destroyed).toEqual([0, 0])
-    expect(state).toBe('DECRYPT_ONLY')
-    expect(await everywhere(key)).toEqual([1, 1])
-  } else {
-    expect(destroyed.sort()).toEqual([0, 1])
-    expect(state).toBe('DESTROYED')
-    expect(await everywhere(key)).toEqual([0, 0])
-  }
-})
+longTest(
+  'of a cancellation and two that carry out at the same moment one wins, and the tokens agree with the records',
+  async () => {
+    const key = await withOldKey()
+    await house.schedule(key)
+    const tokens = () => Promise.resolve(house.tokens)
+    const [one, two, cancelled] = await Promise.allSettled([
+      carryOutDue(house, house.options),
+      carryOutDue(house, { ...house.options, actor: 'other' }),
+      cancelScheduled({ records: house.records, tokens }, key, { actor: ACTOR, reason: 'race' }),
+    ])
+    const { state } = await house.key('enc', 1)
+    const destroyed = [one, two].map((run) => (run.status === 'fulfilled' ? run.value.destroyed : -1))
+    if (cancelled.status === 'fulfilled') {
+      expect(destroyed).toEqual([0, 0])
+      expect(state).toBe('DECRYPT_ONLY')
+      expect(await everywhere(key)).toEqual([1, 1])
+    } else {
+      expect(destroyed.sort()).toEqual([0, 1])
+      expect(state).toBe('DESTROYED')
+      expect(await everywhere(key)).toEqual([0, 0])
+    }
+  },
+)
 
-test('two maintenance processes destroy it once, with one record and one row', async () => {
+longTest('two maintenance processes destroy it once, with one record and one row', async () => {
   const key = await withOldKey()
   await house.schedule(key)
   const runs = await Promise.all([carryOutDue(house, house.options), carryOutDue(house, house.options)])

@@ -13,6 +13,7 @@ import {
 } from '@sealfleet/keys'
 import { listAudit } from '@sealfleet/records/audit'
 import { listDestructions, retireMasterKey } from '@sealfleet/records/keys'
+import { longTest } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
 import { plantKey } from '../../../packages/hsm/test/plant-key.js'
@@ -83,7 +84,7 @@ test('what the records know to need it stands in the way, by count and by name, 
   expect((await lookAtKey(house, await house.key('sig', 1))).database.attempts).toBe(2)
 })
 
-test('a database that was set back shows nothing, and the headers in the store do', async () => {
+longTest('a database that was set back shows nothing, and the headers in the store do', async () => {
   const key = await withOldKey()
   const fileId = randomUUID()
   await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
@@ -100,22 +101,25 @@ test('a database that was set back shows nothing, and the headers in the store d
   })
 })
 
-test('files that only the store knows are counted once each, wherever their objects lie, also page by page', async () => {
-  const key = await withOldKey()
-  const files = Array.from({ length: 7 }, () => randomUUID())
-  for (const fileId of files) {
-    await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
-    await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
-    await put(`copies/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
-  }
-  for (const idsInMemory of [1, 2, 3, undefined])
-    expect((await lookAtKey(house, key, { idsInMemory })).store, `${idsInMemory}`).toMatchObject({
-      beyondRecords: 21,
-      lost: 7,
-    })
-})
+longTest(
+  'files that only the store knows are counted once each, wherever their objects lie, also page by page',
+  async () => {
+    const key = await withOldKey()
+    const files = Array.from({ length: 7 }, () => randomUUID())
+    for (const fileId of files) {
+      await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
+      await put(`default/${fileId}/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
+      await put(`copies/${randomUUID()}`, sealedObject({ fileId, enc: 1 }))
+    }
+    for (const idsInMemory of [1, 2, 3, undefined])
+      expect((await lookAtKey(house, key, { idsInMemory })).store, `${idsInMemory}`).toMatchObject({
+        beyondRecords: 21,
+        lost: 7,
+      })
+  },
+)
 
-test('an object that comes to light after scheduling refuses at the end, and leaves the key whole', async () => {
+longTest('an object that comes to light after scheduling refuses at the end, and leaves the key whole', async () => {
   const key = await withOldKey()
   const { id } = await house.schedule(key)
   await put(`default/${randomUUID()}/${randomUUID()}`, sealedObject({ enc: 1 }))
@@ -131,7 +135,7 @@ test('an object that comes to light after scheduling refuses at the end, and lea
 
 /** Resolves when a statement of this database waits for a lock of that table. */
 
-test('signatures: one is not enough, the same twice is one, an expired or foreign request is none', async () => {
+longTest('signatures: one is not enough, the same twice is one, an expired or foreign request is none', async () => {
   const key = await withOldKey()
   const needs = await lookAtKey(house, key)
   const [ann] = house.officers
@@ -184,7 +188,7 @@ test('shredding loses what was signed for and no more; an attempt under way cann
   expect(JSON.parse(String(row?.record))).toMatchObject({ shred: true, references: { lost: 2 } })
 })
 
-test('cancelled before its time, it is as it was; the next one needs new signatures', async () => {
+longTest('cancelled before its time, it is as it was; the next one needs new signatures', async () => {
   const key = await withOldKey()
   const { requestId } = await house.schedule(key)
   const tokens = () => Promise.reject(new Error('nobody needs the tokens'))
@@ -218,7 +222,7 @@ test('another key under the right label, and a token that is none of ours, destr
   expect(await inToken(house.primary, key)).toBe(1)
 })
 
-test('a record whose copy fails is copied later; one that was changed by a byte verifies nowhere', async () => {
+longTest('a record whose copy fails is copied later; one that was changed by a byte verifies nowhere', async () => {
   const key = await withOldKey()
   const { id } = await house.schedule(key)
   const result = await carryOutDestruction(house, id, house.options)

@@ -4,6 +4,7 @@ import { openKeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
 import { failedRekeyItems, dispatchRekeyItems, createRekeyItems } from '@sealfleet/records/rekey'
 import { getFile, traceFile } from '@sealfleet/records/files'
 import type pg from 'pg'
+import { longTest } from '@sealfleet/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { rekeyItem } from '../src/attempt/rekey.js'
@@ -84,26 +85,29 @@ test('a key that goes between the look at its state and its use: dead at once, n
   })
 })
 
-test('a file that is being stored under a version which is destroyed meanwhile is not committed; it is stored under the next', async () => {
-  let struck = false
-  await using _worker = await fleet.startWorker({
-    env: { SEALFLEET_LEASE_SECONDS: '2', SEALFLEET_LEASE_RENEW_SECONDS: '1' },
-    step: async (step, when) => {
-      if (struck || step !== 'commit' || when !== 'before') return
-      struck = true
-      await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
-      await destroyFirst()
-    },
-  })
-  const contents = files(1)
-  const ids = await storeAll(fleet, contents)
-  expect(struck).toBe(true)
-  for (const [path, id] of ids) {
-    const found = await getFile(fleet.records, id)
-    expect(found?.committed).toMatchObject({ encKeyVersion: 2, attemptNo: 2 })
-    expect((await fleet.restore(id)).equals(contents.get(path) ?? Buffer.of())).toBe(true)
-    const attempts = (await traceFile(fleet.records, id))?.attempts ?? []
-    // The next claim closes the first; it can never be committed.
-    expect(attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
-  }
-})
+longTest(
+  'a file that is being stored under a version which is destroyed meanwhile is not committed; it is stored under the next',
+  async () => {
+    let struck = false
+    await using _worker = await fleet.startWorker({
+      env: { SEALFLEET_LEASE_SECONDS: '2', SEALFLEET_LEASE_RENEW_SECONDS: '1' },
+      step: async (step, when) => {
+        if (struck || step !== 'commit' || when !== 'before') return
+        struck = true
+        await makeKeys(fleet.records, fleet.token, { id: 'default' }, 2)
+        await destroyFirst()
+      },
+    })
+    const contents = files(1)
+    const ids = await storeAll(fleet, contents)
+    expect(struck).toBe(true)
+    for (const [path, id] of ids) {
+      const found = await getFile(fleet.records, id)
+      expect(found?.committed).toMatchObject({ encKeyVersion: 2, attemptNo: 2 })
+      expect((await fleet.restore(id)).equals(contents.get(path) ?? Buffer.of())).toBe(true)
+      const attempts = (await traceFile(fleet.records, id))?.attempts ?? []
+      // The next claim closes the first; it can never be committed.
+      expect(attempts.map(({ state }) => state)).toEqual(['ABANDONED', 'COMMITTED'])
+    }
+  },
+)

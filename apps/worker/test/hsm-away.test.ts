@@ -3,7 +3,7 @@ import { cp, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
 import { getFile } from '@sealfleet/records/files'
-import type { FreshToken } from '@sealfleet/testkit'
+import { every, type FreshToken, longTest, matrix } from '@sealfleet/testkit'
 import { describe, test, type ExpectStatic } from 'vitest'
 
 import type { Step, StepHook } from '../src/attempt/steps.js'
@@ -74,10 +74,12 @@ async function storesWhatCame(fleet: Fleet, patient: Patient, token: Leaving, ex
 
 /** When the HSM goes in the course of an attempt, or is gone when a worker comes: no attempt is burned, every file is stored. */
 describe('a token that is away', { timeout: 240_000 }, () => {
-  test.concurrent.for<[string, Step]>([
+  const moments: readonly [string, Step][] = [
     ['while parts of a large file go up', 'upload'],
     ['before the commit', 'commit'],
-  ])('%s: that file is stored without it, at its first attempt', async ([, step], { expect }) => {
+  ]
+  const at = matrix(moments, every(2))
+  at('%s: that file is stored without it, at its first attempt', { concurrent: true }, async ([, step], { expect }) => {
     await using fleet = await startFleet()
     await using token = new Leaving(tokensOf(fleet))
     await using patient = await Patient.start(fleet, {}, leavesAt(token, step))
@@ -106,8 +108,9 @@ describe('a token that is away', { timeout: 240_000 }, () => {
     },
   )
 
-  test.concurrent(
+  longTest(
     'and so is the secondary: the files wait, and are stored when one of the two is back',
+    { concurrent: true },
     async ({ expect }) => {
       await using fleet = await startFleet()
       const { label, pinFile } = fleet.token
@@ -125,8 +128,9 @@ describe('a token that is away', { timeout: 240_000 }, () => {
     },
   )
 
-  test.concurrent(
+  longTest(
     'while its worker is killed: the next one refuses to start, touches no file, and stores all later',
+    { concurrent: true },
     async ({ expect }) => {
       await using fleet = await startFleet()
       const env = { PATH: process.env['PATH'], ...fleet.token.env, ...fleet.env, ...SETTINGS }

@@ -3,7 +3,7 @@ import path from 'node:path'
 
 import { fileBalance, getFile, listFailures } from '@sealfleet/records/files'
 import { createMetrics } from '@sealfleet/telemetry'
-import { Faulty, type FreshToken } from '@sealfleet/testkit'
+import { Faulty, type FreshToken, longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { startFleet, tokenOptions, type Fleet } from './fleet.js'
@@ -97,43 +97,48 @@ describe('a worker with two tokens that hold the same keys', () => {
     await rename(away, tokens)
   })
 
-  test('goes back to the primary when it is well again, under load: every file at its first attempt', async () => {
-    const from = fleet.logs.length
-    await using _worker = await fleet.startWorker({ env })
-    await expectUntouched(await enqueue(fleet, 'well'))
-    await rename(tokens, away)
-    const served = async (token: string) => valueOf(await metricsOf(fleet, from), `hsm_token_serving{token="${token}"}`)
-    const ids: string[] = []
-    // Always two files under way, and no backlog: what is asked for after the return is not sealed before it.
-    const loadUntil = async (token: string) => {
-      do {
-        const wave = await enqueue(fleet, `until-${token}-${ids.length}`, 2)
-        await fleet.settled(wave)
-        ids.push(...wave)
-      } while ((await served(token)) !== 1)
-    }
-    await loadUntil('secondary-1')
-    await rename(away, tokens)
-    await loadUntil('primary')
-    await expectUntouched(ids)
-    const counted = await metricsOf(fleet, from)
-    expect(counted).toContain('sealfleet_hsm_failovers_total{token="primary",reason="returned"} 1')
-    expect(linesOf(fleet, from)).toContainEqual(
-      expect.objectContaining({ hsmToken: 'primary', msg: 'the preferred HSM token serves again' }),
-    )
-    // It serves: sealing continues there, and on two agents again. One derives, the other derives and gives the key's known answer.
-    const answered = (text: string): (number | undefined)[] =>
-      ['hmac', 'sealing'].map((operation) =>
-        valueOf(text, `hsm_operations_total{operation="${operation}",role="enc",outcome="ok",token="primary"}`),
+  longTest(
+    'goes back to the primary when it is well again, under load: every file at its first attempt',
+    { timeout: 240_000 },
+    async () => {
+      const from = fleet.logs.length
+      await using _worker = await fleet.startWorker({ env })
+      await expectUntouched(await enqueue(fleet, 'well'))
+      await rename(tokens, away)
+      const served = async (token: string) =>
+        valueOf(await metricsOf(fleet, from), `hsm_token_serving{token="${token}"}`)
+      const ids: string[] = []
+      // Always two files under way, and no backlog: what is asked for after the return is not sealed before it.
+      const loadUntil = async (token: string) => {
+        do {
+          const wave = await enqueue(fleet, `until-${token}-${ids.length}`, 2)
+          await fleet.settled(wave)
+          ids.push(...wave)
+        } while ((await served(token)) !== 1)
+      }
+      await loadUntil('secondary-1')
+      await rename(away, tokens)
+      await loadUntil('primary')
+      await expectUntouched(ids)
+      const counted = await metricsOf(fleet, from)
+      expect(counted).toContain('sealfleet_hsm_failovers_total{token="primary",reason="returned"} 1')
+      expect(linesOf(fleet, from)).toContainEqual(
+        expect.objectContaining({ hsmToken: 'primary', msg: 'the preferred HSM token serves again' }),
       )
-    const before = answered(counted)
-    await expectUntouched(await enqueue(fleet, 'returned'))
-    const after = await metricsOf(fleet, from)
-    expect(answered(after).map((count, at) => (count ?? 0) - (before[at] ?? 0))).toEqual([FILES, FILES])
-    expect(valueOf(after, 'breaker_openings_total{dependency="hsm",code="HSM_UNAVAILABLE"}')).toBeUndefined()
-  }, 240_000)
+      // It serves: sealing continues there, and on two agents again. One derives, the other derives and gives the key's known answer.
+      const answered = (text: string): (number | undefined)[] =>
+        ['hmac', 'sealing'].map((operation) =>
+          valueOf(text, `hsm_operations_total{operation="${operation}",role="enc",outcome="ok",token="primary"}`),
+        )
+      const before = answered(counted)
+      await expectUntouched(await enqueue(fleet, 'returned'))
+      const after = await metricsOf(fleet, from)
+      expect(answered(after).map((count, at) => (count ?? 0) - (before[at] ?? 0))).toEqual([FILES, FILES])
+      expect(valueOf(after, 'breaker_openings_total{dependency="hsm",code="HSM_UNAVAILABLE"}')).toBeUndefined()
+    },
+  )
 
-  test('starts and seals though the primary is absent', async () => {
+  longTest('starts and seals though the primary is absent', async () => {
     const from = fleet.logs.length
     await rename(tokens, away)
     await using _worker = await fleet.startWorker({ env })
@@ -177,7 +182,7 @@ describe('a worker with two tokens that hold the same keys', () => {
 })
 
 describe('a token that gives fewer sessions than a worker wants', () => {
-  test('the worker says so at its start, and seals with what opened', async () => {
+  longTest('the worker says so at its start, and seals with what opened', async () => {
     await using fleet = await startFleet()
     await using faulty = await Faulty.over(tokenOptions(fleet.token))
     await faulty.rules('C_OpenSession return 0xb1 skip=3')

@@ -3,7 +3,7 @@ import path from 'node:path'
 
 import { clearPinLockout, listPinLockouts } from '@sealfleet/records/keys'
 import { getFile } from '@sealfleet/records/files'
-import { Faulty } from '@sealfleet/testkit'
+import { every, Faulty, longTest, matrix } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 import { startFleet, tokenOptions, type Fleet } from './fleet.js'
@@ -43,13 +43,14 @@ describe('an HSM that fails under a worker', () => {
     await fleet?.[Symbol.asyncDispose]()
   })
 
-  test.each<[string, ...string[]]>([
+  const outages: readonly [string, ...string[]][] = [
     ['every C_Sign hangs', 'C_Sign hang'],
     ['the token says that it is not present', 'C_SignInit return 0xe0', 'C_OpenSession return 0xe0'],
     ['the device is broken', 'C_Sign return 0x30', 'C_Login return 0x30'],
-  ])(
+  ]
+  matrix(outages, every(3))(
     '%s, and is well again: the breaker opens and closes, every file is stored, none was blamed',
-    async (name, ...rules) => {
+    async ([name, ...rules]) => {
       await using patient = await Patient.start(fleet, module)
       await faulty.rules(...rules)
       const ids = await enqueue(fleet, name.replaceAll(' ', '-'))
@@ -61,10 +62,9 @@ describe('an HSM that fails under a worker', () => {
       await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 60_000 }).toBe(0)
       expect(patient.lines.some(({ code }) => code === 'HSM_ACCESS_DENIED')).toBe(false)
     },
-    150_000,
   )
 
-  test.each(['SIGTERM', 'SIGKILL'] as const)(
+  matrix(['SIGKILL', 'SIGTERM'] as const, every(2))(
     '%s while a call hangs: the worker ends, no agent is left, and another worker stores the file',
     async (signal) => {
       const env = {
@@ -97,7 +97,6 @@ describe('an HSM that fails under a worker', () => {
       const found = await getFile(fleet.records, ids[0] ?? '')
       expect(found?.file.crashes).toBe(signal === 'SIGKILL' ? 1 : 0)
     },
-    90_000,
   )
 
   test('a PIN that the token rejects is tried by one worker of three that start at once', async () => {
@@ -110,36 +109,40 @@ describe('an HSM that fails under a worker', () => {
     expect((await faulty.calls('C_Login')) - before).toBe(1)
   })
 
-  test('a PIN that stopped being right is tried once; after it is put right and unlatched the worker that runs goes on by itself', async () => {
-    const pinFile = path.join(fleet.root, 'pin')
-    const pin = await readFile(fleet.token.pinFile)
-    await writeFile(pinFile, pin, { mode: 0o600 })
-    const env = { ...module, SEALFLEET_PKCS11_PIN_FILE: pinFile, SEALFLEET_PKCS11_PIN_ID: 'changed' }
-    await using patient = await Patient.start(fleet, env)
-    await expectWhole(fleet, await enqueue(fleet, 'pin-right'), 0)
-    const rejected = async () => patient.metric('hsm_logins_total{token="primary",outcome="refused"}')
+  longTest(
+    'a PIN that stopped being right is tried once; after it is put right and unlatched the worker that runs goes on by itself',
+    { timeout: 240_000 },
+    async () => {
+      const pinFile = path.join(fleet.root, 'pin')
+      const pin = await readFile(fleet.token.pinFile)
+      await writeFile(pinFile, pin, { mode: 0o600 })
+      const env = { ...module, SEALFLEET_PKCS11_PIN_FILE: pinFile, SEALFLEET_PKCS11_PIN_ID: 'changed' }
+      await using patient = await Patient.start(fleet, env)
+      await expectWhole(fleet, await enqueue(fleet, 'pin-right'), 0)
+      const rejected = async () => patient.metric('hsm_logins_total{token="primary",outcome="refused"}')
 
-    await writeFile(pinFile, '00000000')
-    // The agent that runs is logged in and would go on forever; the next one is not let in.
-    await faulty.rules('C_Sign abort count=1')
-    const ids = await enqueue(fleet, 'pin-wrong')
-    await expect.poll(() => patient.said('open', 'hsm').at(-1)?.code, { timeout: 60_000 }).toBe('HSM_ACCESS_DENIED')
-    expect((await patient.ask('readyz')).status).toBe(503)
-    const [latch] = (await listPinLockouts(fleet.records)).filter(({ pinId }) => pinId === 'changed')
-    expect(latch).toMatchObject({ state: 'rejected' })
-    expect(await rejected()).toBe(1)
+      await writeFile(pinFile, '00000000')
+      // The agent that runs is logged in and would go on forever; the next one is not let in.
+      await faulty.rules('C_Sign abort count=1')
+      const ids = await enqueue(fleet, 'pin-wrong')
+      await expect.poll(() => patient.said('open', 'hsm').at(-1)?.code, { timeout: 60_000 }).toBe('HSM_ACCESS_DENIED')
+      expect((await patient.ask('readyz')).status).toBe(503)
+      const [latch] = (await listPinLockouts(fleet.records)).filter(({ pinId }) => pinId === 'changed')
+      expect(latch).toMatchObject({ state: 'rejected' })
+      expect(await rejected()).toBe(1)
 
-    // Putting the PIN right is not enough: no one tries it while it is latched, however often agents are started.
-    await writeFile(pinFile, pin)
-    const logins = await faulty.calls('C_Login')
-    const starts = () => patient.metric('hsm_agent_restarts_total{token="primary",reason="failed-start"}')
-    const before = (await starts()) ?? 0
-    await expect.poll(async () => ((await starts()) ?? 0) - before, { timeout: 90_000 }).toBeGreaterThanOrEqual(1)
-    expect(await faulty.calls('C_Login')).toBe(logins)
+      // Putting the PIN right is not enough: no one tries it while it is latched, however often agents are started.
+      await writeFile(pinFile, pin)
+      const logins = await faulty.calls('C_Login')
+      const starts = () => patient.metric('hsm_agent_restarts_total{token="primary",reason="failed-start"}')
+      const before = (await starts()) ?? 0
+      await expect.poll(async () => ((await starts()) ?? 0) - before, { timeout: 90_000 }).toBeGreaterThanOrEqual(1)
+      expect(await faulty.calls('C_Login')).toBe(logins)
 
-    expect(await clearPinLockout(fleet.records, latch ?? { tokenSerial: '', pinId: '' })).toBe(true)
-    await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
-    await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 60_000 }).toBe(0)
-    expect(await rejected()).toBe(1)
-  }, 240_000)
+      expect(await clearPinLockout(fleet.records, latch ?? { tokenSerial: '', pinId: '' })).toBe(true)
+      await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
+      await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 60_000 }).toBe(0)
+      expect(await rejected()).toBe(1)
+    },
+  )
 })

@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url'
 
 import { openIngestClient } from '@sealfleet/queue'
 import { acceptFiles, getFile } from '@sealfleet/records/files'
-import { freshPrefix, redisUrl } from '@sealfleet/testkit'
+import { every, freshPrefix, matrix, redisUrl } from '@sealfleet/testkit'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, test } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 
 import { STEPS } from '../src/attempt/steps.js'
 import { startFleet, type Fleet } from './fleet.js'
@@ -35,9 +35,12 @@ describe('a worker killed with SIGKILL', () => {
     await fleet?.[Symbol.asyncDispose]()
   })
 
+  /** Each state in which a dead worker can leave a file; the other points leave one of these. */
+  const EACH_STATE = ['before:claim', 'after:claim', 'after:nonces', 'after:upload', 'before:commit', 'after:commit']
   const points = STEPS.flatMap((step) => (step === 'wipe' ? [`after:${step}`] : [`before:${step}`, `after:${step}`]))
 
-  test.concurrent.for(points)('%s: another worker stores the file, once, whole', async (point, { expect }) => {
+  const all = matrix(points, (point) => EACH_STATE.includes(point))
+  all('%s: another worker stores the file, once, whole', { concurrent: true }, async (point, { expect }) => {
     const env = { ...SHORT_LEASE, ...ONE_AGENT, SEALFLEET_QUEUE_PREFIX: freshPrefix() }
     const content = randomBytes(100_000)
     const name = point.replace(':', '-')
@@ -77,8 +80,9 @@ describe('a worker stopped with SIGSTOP past its lease, then continued', () => {
   })
   afterAll(() => fleet?.[Symbol.asyncDispose]())
 
-  test.concurrent.for(['before:derive', 'after:upload', 'before:complete', 'before:commit'])(
+  matrix(['before:commit', 'before:derive', 'after:upload', 'before:complete'], every(4))(
     '%s: finds itself fenced, commits nothing, and goes on with other files',
+    { concurrent: true },
     async (point, { expect }) => {
       const env = { ...SHORT_LEASE, ...ONE_AGENT, SEALFLEET_QUEUE_PREFIX: freshPrefix() }
       const content = randomBytes(100_000)

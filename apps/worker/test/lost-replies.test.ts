@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { traceFile } from '@sealfleet/records/files'
-import { COMMIT_STATEMENT, startFaultProxy, startStatementProxy } from '@sealfleet/testkit'
+import { COMMIT_STATEMENT, longTest, startFaultProxy, startStatementProxy } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { startFleet, type Fleet } from './fleet.js'
@@ -60,7 +60,7 @@ describe('an answer that is lost exactly after the deed', () => {
     expect(keys).toHaveLength(1)
   })
 
-  test('both at once', async () => {
+  longTest('both at once', async () => {
     await using postgres = await startStatementProxy(fleet.database.url)
     await using s3 = await startFaultProxy(fleet.bucket.endpoint)
     await using _worker = await fleet.startWorker({

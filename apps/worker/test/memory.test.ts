@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { derivationMessages, nonceAad } from '@sealfleet/format'
 import { requestFingerprint } from '@sealfleet/queue'
 import { getFile } from '@sealfleet/records/files'
-import { startFaultProxy, type FaultProxy } from '@sealfleet/testkit'
+import { type FaultProxy, longTest, startFaultProxy } from '@sealfleet/testkit'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -111,7 +111,7 @@ describe('memory of a worker and its agents', () => {
     expect(await found(requests)).toEqual([])
   })
 
-  test('holds nothing of a derived key after a store failed in the middle of an upload', async () => {
+  longTest('holds nothing of a derived key after a store failed in the middle of an upload', async () => {
     const refused = { kind: 'status', status: 403, code: 'AccessDenied' } as const
     proxy.inject('UploadPart', refused, { when: ({ partNumber }) => partNumber === 2 })
     const requests = [request('large'), request('large', DETACHED)]
@@ -121,7 +121,7 @@ describe('memory of a worker and its agents', () => {
     expect(await found(requests)).toEqual([])
   })
 
-  test('holds nothing of a derived key after an abort in the middle of an upload', async () => {
+  longTest('holds nothing of a derived key after an abort in the middle of an upload', async () => {
     const requests = [request('large'), request('large', DETACHED)]
     expect(await scanned.ask('store', { requests, stop: true })).toEqual({ outcomes: ['SHUTDOWN', 'SHUTDOWN'] })
     expect(await found(requests)).toEqual([])

@@ -3,7 +3,7 @@ import path from 'node:path'
 
 import { getFile, traceFile } from '@sealfleet/records/files'
 import { listWorkers } from '@sealfleet/records/upkeep'
-import { redisUrl, startFaultProxy, startTcpGate, type FaultProxy, type TcpGate } from '@sealfleet/testkit'
+import { type FaultProxy, longTest, redisUrl, startFaultProxy, startTcpGate, type TcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { freePort } from '../../../tools/lib/ports.mjs'
@@ -168,8 +168,9 @@ describe('outages of a fleet of its own:', () => {
     },
   )
 
-  test.concurrent(
+  longTest(
     'S3 credentials that are refused: the intake pauses, someone is paged, the backlog is whole',
+    { concurrent: true },
     async ({ expect }) => {
       await using fleet = await startFleet({ s3: 'radosgw' })
       await using s3 = await startFaultProxy(fleet.bucket.endpoint)
@@ -189,8 +190,9 @@ describe('outages of a fleet of its own:', () => {
     },
   )
 
-  test.concurrent(
+  longTest(
     'the token is gone and comes back',
+    { concurrent: true },
     async ({ expect }) => {
       await using fleet = await startFleet()
       const patient = await Patient.start(fleet)
@@ -206,7 +208,7 @@ describe('outages of a fleet of its own:', () => {
     150_000,
   )
 
-  test('a rejected PIN is tried once, however long the breaker probes', async () => {
+  longTest('a rejected PIN is tried once, however long the breaker probes', async () => {
     await using fleet = await startFleet()
     const others = new Set(await children())
     const patient = await Patient.start(fleet)

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { clearPinLockout, listPinLockouts } from '@sealfleet/records/keys'
 import { getFile } from '@sealfleet/records/files'
 import { openRecords } from '@sealfleet/records'
-import { freshDatabase, freshPrefix } from '@sealfleet/testkit'
+import { freshDatabase, freshPrefix, longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { freePort } from '../../../tools/lib/ports.mjs'
@@ -77,7 +77,7 @@ describe('the worker process', () => {
     expect(started.lines.at(-1)?.msg).toBe(`the ${program} cannot continue: run \`npm run migrate\``)
   })
 
-  test('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {
+  longTest('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {
     const latched = { ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' }
     const second = new WorkerProcess(latched)
     expect(await second.exit).toBe(6)
@@ -88,7 +88,7 @@ describe('the worker process', () => {
     expect(await corrected.exit).toBe(0)
   })
 
-  test('nor by any process until someone lifts its latch', async () => {
+  longTest('nor by any process until someone lifts its latch', async () => {
     await using records = await openRecords(base['SEALFLEET_DATABASE_URL'] ?? '')
     const rejected = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'wrong')
     expect(rejected?.state).toBe('rejected')

@@ -9,7 +9,7 @@ import { ensureDomain } from '@sealfleet/records/fleet'
 import { searchAudit } from '@sealfleet/records/audit'
 import { StoreError } from '@sealfleet/store'
 import { createLogger } from '@sealfleet/telemetry'
-import { Faulty } from '@sealfleet/testkit'
+import { Faulty, longTest } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 import { ingest, type IngestDependencies } from '../src/attempt/ingest.js'
@@ -123,7 +123,7 @@ describe('a key version under which files are kept', () => {
     expect(lines.join()).toContain('this header proves no key')
   })
 
-  test('a store that does not answer: the start goes on, nothing is sealed until it does', async () => {
+  longTest('a store that does not answer: the start goes on, nothing is sealed until it does', async () => {
     await onNewPool(async (ports) => {
       let away = true
       const reader: ProvePorts['store']['reader'] = (at) => {
@@ -143,19 +143,25 @@ describe('a key version under which files are kept', () => {
     })
   })
 
-  test('a worker that starts on a token that computes otherwise takes jobs, seals none of them, and says why', async () => {
-    expect(await storeBy('default', fleet.ports)).toMatchObject({ kind: 'stored' })
-    await faulty.rules('C_Sign flip input=32')
-    const moduleEnv = faulty.token.env
-    await using _worker = await fleet.startWorker({ env: { SEALFLEET_PKCS11_MODULE: faulty.token.module }, moduleEnv })
-    const [fileId = ''] = await enqueue(fleet, 'late', 1)
-    const failures = async () =>
-      (await listFailures(fleet.records, fileId)).map((one) => `${one.code} ${one.disposition}`)
-    await expect.poll(failures, { timeout: 60_000 }).toEqual(['KEY_MISMATCH release'])
-    expect(await getFile(fleet.records, fileId)).toMatchObject({
-      committed: null,
-      file: { state: 'QUEUED', crashes: 0 },
-    })
-    expect(fleet.logs.filter((line) => line.includes('this key version is not used for sealing'))).toHaveLength(6)
-  })
+  longTest(
+    'a worker that starts on a token that computes otherwise takes jobs, seals none of them, and says why',
+    async () => {
+      expect(await storeBy('default', fleet.ports)).toMatchObject({ kind: 'stored' })
+      await faulty.rules('C_Sign flip input=32')
+      const moduleEnv = faulty.token.env
+      await using _worker = await fleet.startWorker({
+        env: { SEALFLEET_PKCS11_MODULE: faulty.token.module },
+        moduleEnv,
+      })
+      const [fileId = ''] = await enqueue(fleet, 'late', 1)
+      const failures = async () =>
+        (await listFailures(fleet.records, fileId)).map((one) => `${one.code} ${one.disposition}`)
+      await expect.poll(failures, { timeout: 60_000 }).toEqual(['KEY_MISMATCH release'])
+      expect(await getFile(fleet.records, fileId)).toMatchObject({
+        committed: null,
+        file: { state: 'QUEUED', crashes: 0 },
+      })
+      expect(fleet.logs.filter((line) => line.includes('this key version is not used for sealing'))).toHaveLength(6)
+    },
+  )
 })

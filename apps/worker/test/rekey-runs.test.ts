@@ -9,7 +9,7 @@ import {
 } from '@sealfleet/records/rekey'
 import { getFile } from '@sealfleet/records/files'
 import { openStore } from '@sealfleet/store'
-import { startFaultProxy } from '@sealfleet/testkit'
+import { longTest, startFaultProxy } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -87,7 +87,7 @@ test('a worker that stood still past its lease finds itself fenced, and the othe
   expect((await fleet.restore(ids[0] ?? '')).equals(contents.get(ids[0] ?? '') ?? Buffer.alloc(0))).toBe(true)
 })
 
-test('a master key that was destroyed ends the item at once; the file stays as it is', async () => {
+longTest('a master key that was destroyed ends the item at once; the file stays as it is', async () => {
   const { domain, ids } = await rotated(1)
   const run = await startRun(fleet, { domain })
   const itemId = await onlyItem(run)
@@ -107,7 +107,7 @@ test('a master key that was destroyed ends the item at once; the file stays as i
   expect((await getFile(fleet.records, ids[0] ?? ''))?.file.state).toBe('STORED')
 })
 
-test('an outage of the store gives the item back and burns nothing', async () => {
+longTest('an outage of the store gives the item back and burns nothing', async () => {
   const { domain } = await rotated(1)
   const run = await startRun(fleet, { domain })
   const itemId = await onlyItem(run)
@@ -131,45 +131,49 @@ test('an outage of the store gives the item back and burns nothing', async () =>
   })
 })
 
-test('a run is paused, goes on where it was, and is cancelled; its pace is kept', { timeout: 180_000 }, async () => {
-  const { domain } = await rotated(40)
-  await using _worker = await fleet.startWorker()
-  await using _dispatcher = await startDispatcher(fleet)
-  const rate = 5
-  const run = await startRun(fleet, { domain, filesPerSecond: rate })
-  await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThanOrEqual(12)
-  await changeRekeyRun(fleet.records, run.id, 'pause')
-  // What was given before comes to its end or is put back.
-  await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 60_000 }).toBe(0)
-  const held = await itemsOf(fleet, run)
-  const waiting = await db.query<{ id: string }>(
-    `SELECT id FROM rekey_items WHERE run_id = $1 AND state = 'QUEUED' LIMIT 1`,
-    [run.id],
-  )
-  const asked = { itemId: waiting.rows[0]?.id ?? '', owner: 'one' }
-  expect(await rekeyItem(rekeyPorts(fleet), asked, never)).toEqual({ kind: 'halted' })
-  expect(await itemsOf(fleet, run)).toEqual(held)
-  await changeRekeyRun(fleet.records, run.id, 'resume')
-  await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThan(held.DONE + 4)
-  // By the database's clock: in no window of two seconds were more given than the rate allows.
-  const { rows } = await db.query<{ most: number }>(
-    `SELECT max(n)::int AS most FROM (SELECT count(*) OVER (ORDER BY queued_at RANGE BETWEEN interval '1.9 seconds' PRECEDING
+longTest(
+  'a run is paused, goes on where it was, and is cancelled; its pace is kept',
+  { timeout: 180_000 },
+  async () => {
+    const { domain } = await rotated(40)
+    await using _worker = await fleet.startWorker()
+    await using _dispatcher = await startDispatcher(fleet)
+    const rate = 5
+    const run = await startRun(fleet, { domain, filesPerSecond: rate })
+    await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThanOrEqual(12)
+    await changeRekeyRun(fleet.records, run.id, 'pause')
+    // What was given before comes to its end or is put back.
+    await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 60_000 }).toBe(0)
+    const held = await itemsOf(fleet, run)
+    const waiting = await db.query<{ id: string }>(
+      `SELECT id FROM rekey_items WHERE run_id = $1 AND state = 'QUEUED' LIMIT 1`,
+      [run.id],
+    )
+    const asked = { itemId: waiting.rows[0]?.id ?? '', owner: 'one' }
+    expect(await rekeyItem(rekeyPorts(fleet), asked, never)).toEqual({ kind: 'halted' })
+    expect(await itemsOf(fleet, run)).toEqual(held)
+    await changeRekeyRun(fleet.records, run.id, 'resume')
+    await expect.poll(async () => (await itemsOf(fleet, run)).DONE, { timeout: 60_000 }).toBeGreaterThan(held.DONE + 4)
+    // By the database's clock: in no window of two seconds were more given than the rate allows.
+    const { rows } = await db.query<{ most: number }>(
+      `SELECT max(n)::int AS most FROM (SELECT count(*) OVER (ORDER BY queued_at RANGE BETWEEN interval '1.9 seconds' PRECEDING
        AND CURRENT ROW) AS n FROM rekey_items WHERE run_id = $1 AND queued_at IS NOT NULL) w`,
-    [run.id],
-  )
-  expect(rows[0]?.most).toBeLessThanOrEqual(2 * rate)
-  await changeRekeyRun(fleet.records, run.id, 'cancel')
-  await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 60_000 }).toBe(0)
-  const left = await itemsOf(fleet, run)
-  expect(left.QUEUED).toBeGreaterThan(0)
-  expect(left.DONE + left.QUEUED).toBe(40)
-  // Another run takes what was left.
-  const next = await startRun(fleet, { domain })
-  await runDone(fleet, next)
-  expect((await itemsOf(fleet, next)).DONE).toBe(left.QUEUED)
-})
+      [run.id],
+    )
+    expect(rows[0]?.most).toBeLessThanOrEqual(2 * rate)
+    await changeRekeyRun(fleet.records, run.id, 'cancel')
+    await expect.poll(async () => (await itemsOf(fleet, run)).RUNNING, { timeout: 60_000 }).toBe(0)
+    const left = await itemsOf(fleet, run)
+    expect(left.QUEUED).toBeGreaterThan(0)
+    expect(left.DONE + left.QUEUED).toBe(40)
+    // Another run takes what was left.
+    const next = await startRun(fleet, { domain })
+    await runDone(fleet, next)
+    expect((await itemsOf(fleet, next)).DONE).toBe(left.QUEUED)
+  },
+)
 
-test(
+longTest(
   'Redis wiped in the middle: the items get new jobs, and each file is moved once',
   { timeout: 180_000 },
   async () => {

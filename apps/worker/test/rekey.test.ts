@@ -4,6 +4,7 @@ import { DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client
 import { fileBalance, getFile, traceFile } from '@sealfleet/records/files'
 import { failedRekeyItems } from '@sealfleet/records/rekey'
 import type pg from 'pg'
+import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { makeKeys, startFleet, type Fleet } from './fleet.js'
@@ -69,7 +70,7 @@ describe('re-encryption on a store with versions', () => {
     await fleet?.[Symbol.asyncDispose]()
   })
 
-  test(
+  longTest(
     '60 files of two domains move to the active keys with two workers, while they are restored over and over',
     { timeout: 180_000 },
     async () => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { fileBalance, traceFile } from '@sealfleet/records/files'
+import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { startFleet, type Fleet } from './fleet.js'
@@ -67,7 +68,7 @@ describe('a worker told twice to stop', () => {
   })
   afterAll(() => fleet?.[Symbol.asyncDispose]())
 
-  test('ends at once, and another stores what it had', async () => {
+  longTest('ends at once, and another stores what it had', async () => {
     await fleet.writeSource('big', randomBytes(48 * 2 ** 20))
     const worker = new WorkerProcess({
       ...{ PATH: process.env['PATH'], ...fleet.env, ...fleet.token.env, ...GRACE },

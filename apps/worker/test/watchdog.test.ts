@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 import { createIngestQueue, openIngestClient, connectProducer } from '@sealfleet/queue'
 import { acceptFiles, getFile } from '@sealfleet/records/files'
-import { freshPrefix, redisUrl, startFaultProxy, startTcpGate } from '@sealfleet/testkit'
+import { every, freshPrefix, longTest, matrix, redisUrl, startFaultProxy, startTcpGate } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 
 import { freePort } from '../../../tools/lib/ports.mjs'
@@ -76,8 +76,9 @@ describe('the watchdog', () => {
 
   const stateOf = async (id: string) => (await getFile(fleet.records, id))?.file.state
 
-  test.concurrent.for(['before:open-source', 'after:upload', 'before:commit'])(
+  matrix(['after:upload', 'before:open-source', 'before:commit'], every(3))(
     'ends a worker whose job hangs forever at %s, and another stores the file',
+    { concurrent: true },
     async (point, { expect }) => {
       const SEALFLEET_QUEUE_PREFIX = freshPrefix()
       const name = `hang-${point.replace(':', '-')}`
@@ -97,7 +98,7 @@ describe('the watchdog', () => {
     },
   )
 
-  test.concurrent('ends a worker that hangs beside a busy one', async ({ expect }) => {
+  longTest('ends a worker that hangs beside a busy one', { concurrent: true }, async ({ expect }) => {
     const SEALFLEET_QUEUE_PREFIX = freshPrefix()
     await using producer = await producerOn(SEALFLEET_QUEUE_PREFIX)
     await fleet.writeSource('busy', 'busy')
@@ -114,19 +115,23 @@ describe('the watchdog', () => {
     expect(await exit).toBe(7)
   })
 
-  test.concurrent('ends a worker that no longer asks for jobs, though it has none', async ({ expect }) => {
-    const SEALFLEET_QUEUE_PREFIX = freshPrefix()
-    await using worker = await fleet.startWorker({ env: { ...SETTINGS, SEALFLEET_QUEUE_PREFIX } })
-    // What a main loop that has died looks like from outside: no one of ours has paused it.
-    await worker.ingest.worker.pause(true)
-    await using producer = await producerOn(SEALFLEET_QUEUE_PREFIX)
-    await fleet.writeSource('unasked', 'unasked')
-    await producer.client.enqueueMany([{ root: 'in', path: 'unasked' }])
-    await producer.client.enqueueMany([{ root: 'in', path: 'unasked', id: 'again' }])
-    expect(await worker.lost).toBe(7)
-  })
+  longTest(
+    'ends a worker that no longer asks for jobs, though it has none',
+    { concurrent: true },
+    async ({ expect }) => {
+      const SEALFLEET_QUEUE_PREFIX = freshPrefix()
+      await using worker = await fleet.startWorker({ env: { ...SETTINGS, SEALFLEET_QUEUE_PREFIX } })
+      // What a main loop that has died looks like from outside: no one of ours has paused it.
+      await worker.ingest.worker.pause(true)
+      await using producer = await producerOn(SEALFLEET_QUEUE_PREFIX)
+      await fleet.writeSource('unasked', 'unasked')
+      await producer.client.enqueueMany([{ root: 'in', path: 'unasked' }])
+      await producer.client.enqueueMany([{ root: 'in', path: 'unasked', id: 'again' }])
+      expect(await worker.lost).toBe(7)
+    },
+  )
 
-  test.concurrent('lets a slow upload go on that moves', async ({ expect }) => {
+  longTest('lets a slow upload go on that moves', { concurrent: true }, async ({ expect }) => {
     const SEALFLEET_QUEUE_PREFIX = freshPrefix()
     await using slow = await startFaultProxy(fleet.bucket.endpoint)
     slow.inject('UploadPart', { kind: 'delay', ms: LIMIT_MS * 0.6 })
@@ -144,41 +149,45 @@ describe('the watchdog', () => {
     expect(worker.child.exitCode).toBeNull()
   })
 
-  test.concurrent('lets a worker idle, one whose queue is paused, and one that loses Redis', async ({ expect }) => {
-    const idle = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
-    const paused = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
-    const lost = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
-    await using redis = await startTcpGate(redisUrl(), await freePort())
-    await using idler = new Watched(fleet, idle)
-    await using pauser = new Watched(fleet, paused)
-    await using loser = new Watched(fleet, { ...lost, SEALFLEET_REDIS_URL: redis.url })
-    const workers = [idler, pauser, loser]
-    await expect.poll(() => workers.every((one) => one.said('taking jobs')), { timeout: 60_000 }).toBe(true)
+  longTest(
+    'lets a worker idle, one whose queue is paused, and one that loses Redis',
+    { concurrent: true },
+    async ({ expect }) => {
+      const idle = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
+      const paused = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
+      const lost = { SEALFLEET_QUEUE_PREFIX: freshPrefix() }
+      await using redis = await startTcpGate(redisUrl(), await freePort())
+      await using idler = new Watched(fleet, idle)
+      await using pauser = new Watched(fleet, paused)
+      await using loser = new Watched(fleet, { ...lost, SEALFLEET_REDIS_URL: redis.url })
+      const workers = [idler, pauser, loser]
+      await expect.poll(() => workers.every((one) => one.said('taking jobs')), { timeout: 60_000 }).toBe(true)
 
-    const connection = await connectProducer(redisUrl())
-    const queue = createIngestQueue(connection, { prefix: paused.SEALFLEET_QUEUE_PREFIX })
-    await queue.pause()
-    await redis.shut()
-    const ids: string[] = []
-    for (const [name, { SEALFLEET_QUEUE_PREFIX }] of Object.entries({ paused, lost })) {
-      await using producer = await producerOn(SEALFLEET_QUEUE_PREFIX)
-      await fleet.writeSource(name, name)
-      ids.push((await producer.client.enqueue({ root: 'in', path: name })).fileId ?? '')
-    }
-    // A worker that hangs, started later, is ended: so long the others have had.
-    const hanging = freshPrefix()
-    await fleet.writeSource('hanging', 'hanging')
-    await using producer = await producerOn(hanging)
-    await producer.client.enqueue({ root: 'in', path: 'hanging' })
-    await using witness = new Watched(fleet, { SEALFLEET_QUEUE_PREFIX: hanging }, 'before:claim')
-    expect(await witness.exit).toBe(7)
-    expect(workers.map(({ child }) => child.exitCode)).toEqual([null, null, null])
-    expect(await Promise.all(ids.map(stateOf))).toEqual(['QUEUED', 'QUEUED'])
-    await queue.resume()
-    await redis.open()
-    const states = await fleet.settled(ids)
-    expect(ids.map((id) => states.get(id)?.state)).toEqual(['STORED', 'STORED'])
-    await queue.close()
-    connection.disconnect()
-  })
+      const connection = await connectProducer(redisUrl())
+      const queue = createIngestQueue(connection, { prefix: paused.SEALFLEET_QUEUE_PREFIX })
+      await queue.pause()
+      await redis.shut()
+      const ids: string[] = []
+      for (const [name, { SEALFLEET_QUEUE_PREFIX }] of Object.entries({ paused, lost })) {
+        await using producer = await producerOn(SEALFLEET_QUEUE_PREFIX)
+        await fleet.writeSource(name, name)
+        ids.push((await producer.client.enqueue({ root: 'in', path: name })).fileId ?? '')
+      }
+      // A worker that hangs, started later, is ended: so long the others have had.
+      const hanging = freshPrefix()
+      await fleet.writeSource('hanging', 'hanging')
+      await using producer = await producerOn(hanging)
+      await producer.client.enqueue({ root: 'in', path: 'hanging' })
+      await using witness = new Watched(fleet, { SEALFLEET_QUEUE_PREFIX: hanging }, 'before:claim')
+      expect(await witness.exit).toBe(7)
+      expect(workers.map(({ child }) => child.exitCode)).toEqual([null, null, null])
+      expect(await Promise.all(ids.map(stateOf))).toEqual(['QUEUED', 'QUEUED'])
+      await queue.resume()
+      await redis.open()
+      const states = await fleet.settled(ids)
+      expect(ids.map((id) => states.get(id)?.state)).toEqual(['STORED', 'STORED'])
+      await queue.close()
+      connection.disconnect()
+    },
+  )
 })

@@ -1,3 +1,4 @@
+import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { acceptFile } from '../src/files/accept-files.js'
 import { activeKeys } from '../src/keys/master-keys.js'
@@ -37,7 +38,7 @@ describe('every order of the statements of two workers, time, maintenance and pe
       expect(explored.steps.get(step) ?? 0).toBeGreaterThan(0)
   })
 
-  test(`stores a file once, to a depth of ${LONG} steps`, { tags: ['long'], timeout: 900_000 }, async () => {
+  longTest(`stores a file once, to a depth of ${LONG} steps`, { timeout: 900_000 }, async () => {
     told(await explore(f.records, await accepted(), { depth: LONG }), LONG)
   })
 
@@ -95,13 +96,9 @@ describe('every order of the statements of a re-encryption', () => {
     expect(explored.states).toBeGreaterThan(50)
   })
 
-  test(
-    `keeps the file stored, by one attempt, to a depth of ${LONG} steps`,
-    { tags: ['long'], timeout: 900_000 },
-    async () => {
-      told(await explore(rekeying.records, await underRun(), { depth: LONG }), LONG)
-    },
-  )
+  longTest(`keeps the file stored, by one attempt, to a depth of ${LONG} steps`, { timeout: 900_000 }, async () => {
+    told(await explore(rekeying.records, await underRun(), { depth: LONG }), LONG)
+  })
 
   test.each<[string, number, ...Fault]>([
     [

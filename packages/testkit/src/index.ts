@@ -13,7 +13,7 @@ export { type FreshDatabase, freshDatabase, hostileDefaults } from './fresh-data
 export { type Pgbouncer, startPgbouncer } from './pgbouncer.js'
 export { type FreshToken, freshToken } from './fresh-token.js'
 export { freshHex, freshPrefix } from './names.js'
-export { every, shortAndLong } from './rows.js'
+export { every, longTest, matrix } from './rows.js'
 export { startTcpGate, type TcpGate } from './tcp-gate.js'
 export { startTlsGate, type TlsGate, type TlsGateOptions } from './tls-gate.js'
 export { type TempDir, tempDir } from './temp-dir.js'

@@ -1,26 +1,42 @@
+import { test, type TestContext, type TestOptions } from 'vitest'
+
+type TestBody = (context: TestContext) => void | Promise<void>
+type Body<Row> = (row: Row, context: TestContext) => void | Promise<void>
+
 /**
- * The rows of a long matrix in two parts: those that `npm test` runs, and those that only the long run does (`npm run
- * test:full`, and `.ci/run` after `npm test`). No row is lost: each is in one part.
+ * `test.for` over the rows of a long matrix, in two parts: the rows that `keep` names run with `npm test`, the others
+ * have the tag `long`, so that only the long run has them (`npm test -- --long`, which CI runs too). No row is lost.
  *
  * @example
- * for (const { rows, options } of shortAndLong(POINTS, (point) => point.startsWith('before:')))
- *   test.each(rows)('killed at %s', options, async (point) => …)
- * @param keep whether a row belongs to the short part; it should hold each kind of behaviour once
+ * matrix(POINTS, (point) => EACH_STATE.includes(point))('killed %s', async (point, { expect }) => …)
+ * matrix(SHAPES, every(3))('%s: nothing is stored', { timeout: 90_000 }, async ([shape, count]) => …)
+ * @param keep whether a row belongs to the short part, which should hold each kind of behaviour once
+ * @throws Error when it keeps no row
  */
-export function shortAndLong<Row>(
+export function matrix<Row>(
   rows: readonly Row[],
   keep: (row: Row, place: number) => boolean,
-): readonly { readonly rows: readonly Row[]; readonly options: { readonly tags: string[] } }[] {
+): (name: string, ...rest: readonly [Body<Row>] | readonly [TestOptions, Body<Row>]) => void {
   const short = rows.filter(keep)
   if (short.length === 0) throw new Error('the short part of a matrix holds no row')
   const long = rows.filter((row, place) => !keep(row, place))
-  return [
-    { rows: short, options: { tags: [] } },
-    { rows: long, options: { tags: ['long'] } },
-  ]
+  return (name, ...rest) => {
+    const [options, body] = rest.length === 1 ? [{}, rest[0]] : rest
+    test.for(short)(name, options, body)
+    test.for(long)(name, { ...options, tags: ['long'] }, body)
+  }
 }
 
 /** Every `step`th row, the first included: for matrices whose rows are alike. */
 export function every(step: number): (row: unknown, place: number) => boolean {
   return (_row, place) => place % step === 0
+}
+
+/**
+ * A test that repeats what another one proves: in a longer form, by another way, or on another server. Only the long
+ * run has it, as the rows that `matrix` puts aside.
+ */
+export function longTest(name: string, ...rest: readonly [TestBody] | readonly [TestOptions, TestBody]): void {
+  const [options, body] = rest.length === 1 ? [{}, rest[0]] : rest
+  test(name, { ...options, tags: ['long'] }, body)
 }
