@@ -166,6 +166,7 @@ describe('recover after a key was destroyed', () => {
 
   longTest(
     'into a backup from before it was carried out: the key is DESTROYED there too, and its file E_KEY_DESTROYED',
+    { timeout: LONG },
     async () => {
       await using database = await lostDatabase()
       const { env } = database
@@ -183,6 +184,5 @@ describe('recover after a key was destroyed', () => {
       expect(destructions).toMatchObject([{ label: LABEL, state: 'DESTROYED', problems: [] }])
       await ok(['audit', 'verify'], env)
     },
-    LONG,
   )
 })
