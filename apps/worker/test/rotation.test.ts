@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { getFile } from '@sealfleet/records/files'
 import type { AttemptRow } from '@sealfleet/records'
 import { longTest } from '@sealfleet/testkit'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 
 import { makeKeys, startFleet, type Fleet } from './fleet.js'
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { createIngestQueue, openIngestClient, connectProducer } from '@sealfleet/queue'
 import { acceptFiles, getFile } from '@sealfleet/records/files'
 import { every, freshPrefix, longTest, matrix, redisUrl, startFaultProxy, startTcpGate } from '@sealfleet/testkit'
-import { afterAll, beforeAll, describe, test } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 
 import { freePort } from '../../../tools/lib/ports.mjs'
 import { startFleet, type Fleet } from './fleet.js'
