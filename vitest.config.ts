@@ -55,7 +55,8 @@ export default defineConfig({
     tags: [
       {
         name: 'long',
-        description: 'The rest of a matrix, or the long form of a promise that another test proves: `npm run test:full` and CI run it.',
+        description:
+          'The rest of a matrix, or the long form of a promise that another test proves: `npm run test:full` and CI run it.',
       },
     ],
     projects: [
