@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** How a suite marks tests for the long run: the tag itself, or rows that are split. */
-const MARKS = /\btags: \['long'\]|@module-tag long\b|\b(matrix|longTest)\(/
+const MARKS = /\btags: \['long'\]|@module-tag long\b|\b(matrix|longTest|onServers)\(/
 
 /**
  * The test files that hold a test of the long run, so that the run need not load all others.

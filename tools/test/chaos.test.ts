@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { longTest } from '@sealfleet/testkit'
 import { describe, expect, it } from 'vitest'
 import { KeystreamCheck } from '../chaos/keystream.mjs'
 import { KINDS, makeSchedule, STEPS } from '../chaos/schedule.mjs'
@@ -58,7 +59,7 @@ describe('npm run chaos', () => {
     expect(status).toBe(1)
   })
 
-  it(
+  longTest(
     'half a minute of faults, each kind once: nothing is lost, stored twice or left over',
     { timeout: 600_000 },
     async () => {

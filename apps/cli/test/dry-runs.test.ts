@@ -1,4 +1,4 @@
-import { freshHex } from '@sealfleet/testkit'
+import { every, freshHex, matrix } from '@sealfleet/testkit'
 import { existsSync } from 'node:fs'
 import { unlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -229,7 +229,7 @@ describe('the life of a fleet, each step first dry', () => {
 
 describe('what is refused is refused dry, and nothing changes', () => {
   const UNKNOWN = '00000000-0000-4000-8000-000000000000'
-  it.each<[line: string, status: number, code: string]>([
+  const refusals: readonly [line: string, status: number, code: string][] = [
     ['keys destroy --role enc --version 2 REASON --backups none', 1, 'BAD_STATE'],
     ['keys destroy --role enc --version 1 REASON --backups none', 1, 'STILL_REFERENCED'],
     ['keys destroy --domain vault --role kek --version 1 --request :destroy', 1, 'REQUEST_USED'],
@@ -262,7 +262,8 @@ describe('what is refused is refused dry, and nothing changes', () => {
     ['audit adopt REASON', 1, 'BAD_STATE'],
     ['doctor pin reset none REASON', 4, 'NOT_FOUND'],
     ['recover', 1, 'BAD_STATE'],
-  ])('%s: %i %s', async (line, status, code) => {
+  ]
+  matrix(refusals, every(4))('%s: %i %s', async ([line, status, code]) => {
     const { args } = step(line, [])
     const before = await database()
     for (const words of [[...args, '--dry-run'], args]) {

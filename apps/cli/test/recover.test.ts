@@ -101,7 +101,7 @@ const LONG = 240_000
 describe.each([
   { kind: 's3rver' as const, versioning: false },
   { kind: 'radosgw' as const, versioning: true },
-])('recover on $kind', ({ kind, versioning }) => {
+])('recover on $kind', { tags: ['long'] }, ({ kind, versioning }) => {
   it(
     'brings back every file of a lost database, interrupted and resumed, and names what it cannot place',
     async () => {

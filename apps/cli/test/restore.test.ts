@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { every, matrix } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, finished, type World } from './support/world.js'
 
@@ -280,9 +281,9 @@ describe('sealfleet object', () => {
     ['a foreign file', () => Buffer.alloc(500, 'x'), 3, 'E_FORMAT', 'E_FORMAT'],
     ['another signing key version', (b) => flip(b, 0x36), 5, 'E_KEY_UNKNOWN', 'E_RECORD_MISMATCH'],
   ]
-  it.each(DAMAGE)(
+  matrix(DAMAGE, every(3))(
     'refuses %s, alone and by its record, and leaves no file',
-    async (_what, damage, status, code, byRecord) => {
+    async ([, damage, status, code, byRecord]) => {
       const out = await output()
       const { bytes, got } = await fetched('sub/almost')
       const where = { Bucket: world.env['SEALFLEET_S3_BUCKET'], Key: fileOf('sub/almost').objectKey }

@@ -1,7 +1,7 @@
 import { listAudit } from '@sealfleet/records/audit'
 import { listMasterKeys } from '@sealfleet/records/keys'
 import { openRecords, type KeyRow, type Records } from '@sealfleet/records'
-import { Faulty, longTest } from '@sealfleet/testkit'
+import { every, Faulty, longTest, matrix } from '@sealfleet/testkit'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { until } from './support/life.js'
@@ -88,7 +88,7 @@ describe('sealfleet keys rotate that is stopped', { timeout: 240_000 }, () => {
     expect(audit.map(({ action }) => action)).toEqual(['keys.generate', 'keys.activate'])
   })
 
-  it.each(['SIGINT', 'SIGTERM'] as const)(
+  matrix(['SIGINT', 'SIGTERM'] as const, every(2))(
     'twice by %s, between the key and its row: ends at once, and the next call registers what the token holds',
     async (signal) => {
       await using held = await HeldTable.hold(world.databaseUrl, 'master_keys')

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { getFile } from '@sealfleet/records/files'
 import { listTasks, listWorkers } from '@sealfleet/records/upkeep'
 import { setDomain } from '@sealfleet/records/fleet'
+import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { startFleet, type Fleet } from '../../worker/test/fleet.js'
@@ -95,39 +96,42 @@ test('what a worker left that died after its upload is swept away once the file 
   expect(await maintenance.closed).toEqual([0, null])
 })
 
-test('what is past its retention is counted, and deleted only where that is turned on; a rotation that is due is a metric', async () => {
-  await using _worker = await fleet.startWorker()
-  await fleet.writeSource('old', 'old')
-  const { fileId = '' } = await fleet.producer.client.enqueue({ root: 'in', path: 'old' })
-  await fleet.settled([fileId])
-  await fleet.records.transaction((tx) => setDomain(tx, 'default', { retentionDays: 30, rotationDays: 30 }))
-  await onDatabase(`UPDATE files SET stored_at = stored_at - interval '31 days' WHERE id = $1`, [fileId])
-  await onDatabase(`UPDATE master_keys SET activated_at = activated_at - interval '31 days' WHERE role = 'SIG'`)
-  const retention = async () => (await listTasks(fleet.records)).find(({ name }) => name === 'retention')?.report
-  const quick = { SEALFLEET_RETENTION_SECONDS: '1' }
+longTest(
+  'what is past its retention is counted, and deleted only where that is turned on; a rotation that is due is a metric',
+  async () => {
+    await using _worker = await fleet.startWorker()
+    await fleet.writeSource('old', 'old')
+    const { fileId = '' } = await fleet.producer.client.enqueue({ root: 'in', path: 'old' })
+    await fleet.settled([fileId])
+    await fleet.records.transaction((tx) => setDomain(tx, 'default', { retentionDays: 30, rotationDays: 30 }))
+    await onDatabase(`UPDATE files SET stored_at = stored_at - interval '31 days' WHERE id = $1`, [fileId])
+    await onDatabase(`UPDATE master_keys SET activated_at = activated_at - interval '31 days' WHERE role = 'SIG'`)
+    const retention = async () => (await listTasks(fleet.records)).find(({ name }) => name === 'retention')?.report
+    const quick = { SEALFLEET_RETENTION_SECONDS: '1' }
 
-  const counting = startMaintenance(quick)
-  await expect.poll(retention, { timeout: 60_000 }).toMatchObject({ dryRun: true, due: 1, expired: 0 })
-  await expect.poll(() => portOf(counting), { timeout: 60_000 }).toEqual(expect.any(Number))
-  const metrics = async () => (await fetch(`http://127.0.0.1:${portOf(counting)}/metrics`)).text()
-  await expect
-    .poll(metrics, { timeout: 60_000 })
-    .toMatch(/sealfleet_key_rotation_due\{domain="default",role="sig",program="maintenance"\} 1/)
-  expect(await metrics()).toMatch(/sealfleet_key_rotation_due\{domain="default",role="enc",program="maintenance"\} 0/)
-  expect(await metrics()).toMatch(/sealfleet_key_age_days\{domain="default",role="sig",program="maintenance"\} 31\./)
-  expect((await getFile(fleet.records, fileId))?.file.state).toBe('STORED')
-  counting.child.kill('SIGTERM')
-  expect(await counting.closed).toEqual([0, null])
+    const counting = startMaintenance(quick)
+    await expect.poll(retention, { timeout: 60_000 }).toMatchObject({ dryRun: true, due: 1, expired: 0 })
+    await expect.poll(() => portOf(counting), { timeout: 60_000 }).toEqual(expect.any(Number))
+    const metrics = async () => (await fetch(`http://127.0.0.1:${portOf(counting)}/metrics`)).text()
+    await expect
+      .poll(metrics, { timeout: 60_000 })
+      .toMatch(/sealfleet_key_rotation_due\{domain="default",role="sig",program="maintenance"\} 1/)
+    expect(await metrics()).toMatch(/sealfleet_key_rotation_due\{domain="default",role="enc",program="maintenance"\} 0/)
+    expect(await metrics()).toMatch(/sealfleet_key_age_days\{domain="default",role="sig",program="maintenance"\} 31\./)
+    expect((await getFile(fleet.records, fileId))?.file.state).toBe('STORED')
+    counting.child.kill('SIGTERM')
+    expect(await counting.closed).toEqual([0, null])
 
-  const deleting = startMaintenance({ ...quick, SEALFLEET_RETENTION_DELETE: 'true' })
-  await expect.poll(() => objectsOf(fileId), { timeout: 60_000 }).toEqual([])
-  expect((await getFile(fleet.records, fileId))?.file).toMatchObject({
-    state: 'DELETED',
-    deletion: { kind: 'EXPIRED' },
-  })
-  deleting.child.kill('SIGTERM')
-  expect(await deleting.closed).toEqual([0, null])
-})
+    const deleting = startMaintenance({ ...quick, SEALFLEET_RETENTION_DELETE: 'true' })
+    await expect.poll(() => objectsOf(fileId), { timeout: 60_000 }).toEqual([])
+    expect((await getFile(fleet.records, fileId))?.file).toMatchObject({
+      state: 'DELETED',
+      deletion: { kind: 'EXPIRED' },
+    })
+    deleting.child.kill('SIGTERM')
+    expect(await deleting.closed).toEqual([0, null])
+  },
+)
 
 function portOf({ lines }: ReturnType<typeof startMaintenance>): number | undefined {
   const port = lines.find(({ msg }) => msg === 'health and metrics')?.['port']

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { clearPinLockout, listPinLockouts } from '@sealfleet/records/keys'
 import { getFile } from '@sealfleet/records/files'
 import { openRecords } from '@sealfleet/records'
-import { freshDatabase, freshPrefix, longTest } from '@sealfleet/testkit'
+import { every, freshDatabase, freshPrefix, longTest, matrix } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { freePort } from '../../../tools/lib/ports.mjs'
@@ -30,7 +30,7 @@ describe('the worker process', () => {
     }
   })
 
-  test.each<[string, string, () => Promise<NodeJS.ProcessEnv>]>([
+  const obstacles: readonly [string, string, () => Promise<NodeJS.ProcessEnv>][] = [
     [
       'wrong PIN',
       'HSM_ACCESS_DENIED',
@@ -59,7 +59,8 @@ describe('the worker process', () => {
       'REDIS_UNAVAILABLE',
       async () => ({ SEALFLEET_REDIS_URL: `redis://127.0.0.1:${await freePort()}` }),
     ],
-  ])('%s: exits at once with %s and what to do', async (_what, code, change) => {
+  ]
+  matrix(obstacles, every(3))('%s: exits at once with %s and what to do', async ([, code, change]) => {
     // s3rver takes any secret; only a real server can refuse one.
     const real = code === 'S3_ACCESS_DENIED' ? await radosgwEnvironment() : {}
     const worker = new WorkerProcess({ ...base, ...real, ...(await change()) })

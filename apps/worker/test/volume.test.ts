@@ -13,7 +13,7 @@ const FULL = process.env['SEALFLEET_TEST_FULL'] === '1'
 const LARGE = FULL ? 2 ** 30 : 96 * 2 ** 20
 const MANY = FULL ? 2_000 : 60
 
-describe.each<S3ServerKind>(['s3rver', 'radosgw'])('volume, on %s', (s3) => {
+describe.each<S3ServerKind>(['s3rver', 'radosgw'])('volume, on %s', { tags: ['long'] }, (s3) => {
   let fleet: Fleet
   beforeAll(async () => {
     fleet = await startFleet({ s3 })

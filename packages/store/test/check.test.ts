@@ -1,9 +1,9 @@
 import { startFaultProxy, type Fault, type Operation } from '@sealfleet/testkit'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { openStore } from '../src/store.js'
-import { addressOf, all, openFresh, SERVERS } from './support.js'
+import { addressOf, all, onServers, openFresh, SERVERS } from './support.js'
 
-describe.each(SERVERS)('checking $name', (server) => {
+onServers(SERVERS, 'checking', (server) => {
   test('a store that takes objects passes, and nothing of the check stays, no version either', async () => {
     await using opened = await openFresh(server)
     const { store, proxy } = opened

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { S3Connection } from '../src/s3-connection.js'
 import { put as putObject } from '../src/put.js'
 import type { Fault, Operation } from '@sealfleet/testkit'
@@ -9,6 +9,7 @@ import {
   leftAt,
   metadataOf,
   NOTHING,
+  onServers,
   openFresh,
   PART,
   pattern,
@@ -18,7 +19,7 @@ import {
 
 const THREE = 3 * PART
 
-describe.each(SERVERS.slice(0, 2))('trouble on the way to $name', (server) => {
+onServers(SERVERS.slice(0, 2), 'trouble on the way to', (server) => {
   test.each<[string, Operation, Fault]>([
     ['a part whose connection breaks', 'UploadPart', { kind: 'reset' }],
     ['a part whose answer is lost', 'UploadPart', { kind: 'lose-answer' }],

@@ -1,9 +1,21 @@
-import { describe, expect, test } from 'vitest'
-import { collect, inParts, leftAt, metadataOf, NOTHING, openFresh, PART, pattern, SERVERS, sha256 } from './support.js'
+import { expect, test } from 'vitest'
+import {
+  collect,
+  inParts,
+  leftAt,
+  metadataOf,
+  NOTHING,
+  onServers,
+  openFresh,
+  PART,
+  pattern,
+  SERVERS,
+  sha256,
+} from './support.js'
 
 const THREE = 3 * PART
 
-describe.each(SERVERS)('the last answer of a put on $name', (server) => {
+onServers(SERVERS, 'the last answer of a put on', (server) => {
   test.each([
     ['in parts', 'CompleteMultipartUpload', THREE],
     ['small', 'PutObject', 99],

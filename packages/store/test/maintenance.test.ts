@@ -1,9 +1,9 @@
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { S3Connection } from '../src/s3-connection.js'
 import { openStore } from '../src/store.js'
 import { listObjects, listUploads, listVersions } from '../src/lists.js'
-import { addressOf, all, inParts, metadataOf, openFresh, pattern, SERVERS, type Opened } from './support.js'
+import { addressOf, all, inParts, metadataOf, onServers, type Opened, openFresh, pattern, SERVERS } from './support.js'
 
 async function putMany({ store }: Opened, keys: string[]): Promise<void> {
   for (const [i, key] of keys.entries()) {
@@ -13,7 +13,7 @@ async function putMany({ store }: Opened, keys: string[]): Promise<void> {
 
 const KEYS = ['a/1', 'a/2', 'a/3', 'a/4', 'a/5', 'b/1']
 
-describe.each(SERVERS)('maintenance on $name', (server) => {
+onServers(SERVERS, 'maintenance on', (server) => {
   test('lists all objects below a prefix over several pages', async () => {
     await using opened = await openFresh(server)
     await putMany(opened, KEYS)

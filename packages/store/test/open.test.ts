@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { openStore } from '../src/store.js'
 import type { Capabilities } from '../src/capabilities.js'
-import { addressOf, all, inParts, metadataOf, openFresh, pattern, SERVERS } from './support.js'
+import { addressOf, all, inParts, metadataOf, onServers, openFresh, pattern, SERVERS } from './support.js'
 
 /** What these servers could do when this was written: a change of theirs is worth knowing. */
 const KNOWN: Record<string, Capabilities> = {
@@ -36,7 +36,7 @@ const KNOWN: Record<string, Capabilities> = {
 const { radosgw } = KNOWN as { radosgw: Capabilities }
 KNOWN['radosgw with versions'] = { ...radosgw, versioning: true, ifNoneMatch: { put: false, complete: false } }
 
-describe.each(SERVERS)('opening $name', (server) => {
+onServers(SERVERS, 'opening', (server) => {
   test('finds out what it can do and leaves nothing behind', async () => {
     await using opened = await openFresh(server, {})
     const { store } = opened

@@ -8,6 +8,7 @@ import {
   leftAt,
   metadataOf,
   NOTHING,
+  onServers,
   openFresh,
   PART,
   pattern,
@@ -15,7 +16,7 @@ import {
   sha256,
 } from './support.js'
 
-describe.each(SERVERS)('put on $name', (server) => {
+onServers(SERVERS, 'put on', (server) => {
   test.each([
     ['nothing', 0],
     ['one byte', 1],

@@ -1,9 +1,9 @@
-import { describe, expect, test } from 'vitest'
-import { collect, inParts, metadataOf, openFresh, pattern, SERVERS, sha256, type Opened } from './support.js'
+import { expect, test } from 'vitest'
+import { collect, inParts, metadataOf, onServers, type Opened, openFresh, pattern, SERVERS, sha256 } from './support.js'
 
 const LENGTH = 1024 * 1024 + 1000
 
-describe.each(SERVERS)('reading from $name', (server) => {
+onServers(SERVERS, 'reading from', (server) => {
   async function putOne({ store }: Opened, length = LENGTH) {
     const bytes = pattern(length)
     const result = await store.put({ key: 'k', body: inParts(bytes), length, metadata: metadataOf() })

@@ -1,6 +1,6 @@
 import { freshBucket, startFaultProxy, type FaultProxy, type FreshBucket, type S3ServerKind } from '@sealfleet/testkit'
 import { createHash, randomUUID } from 'node:crypto'
-import { afterAll } from 'vitest'
+import { afterAll, describe } from 'vitest'
 import type { StoreError } from '../src/errors.js'
 import { openStore } from '../src/store.js'
 import { objectMetadata } from '../src/metadata.js'
@@ -20,6 +20,17 @@ export const SERVERS: readonly Server[] = [
   { name: 'radosgw', kind: 'radosgw', versioning: false },
   { name: 'radosgw with versions', kind: 'radosgw', versioning: true },
 ]
+
+/**
+ * The same tests on each of these servers: those of radosgw, which is nearest to what people run, with `npm test`, and those of
+ * the others in the long run.
+ */
+export function onServers(servers: readonly Server[], name: string, body: (server: Server) => void): void {
+  for (const server of servers) {
+    const tags = server.name === 'radosgw' ? [] : ['long']
+    describe(`${name} ${server.name}`, { tags }, () => body(server))
+  }
+}
 
 export interface Opened extends AsyncDisposable {
   readonly store: Store
