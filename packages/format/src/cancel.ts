@@ -32,9 +32,19 @@ export async function* untilAborted<T>(
   signal.throwIfAborted()
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
   let running = true
+  let rejectItem: (reason: Error) => void = () => undefined
+  const next = (): Promise<IteratorResult<T>> =>
+    new Promise((resolve, reject) => {
+      rejectItem = reject
+      Promise.resolve(iterator.next()).then(resolve, reject)
+    })
+  // One for all items: a listener for each takes longer than what is done with a small one. It holds the last item's
+  // promise and no other.
+  const onAbort = (): void => rejectItem(abortReason(signal))
+  signal.addEventListener('abort', onAbort, { once: true })
   try {
     for (;;) {
-      const item = await unlessAborted(Promise.resolve(iterator.next()), signal)
+      const item = await next()
       if (item.done) {
         running = false
         return
@@ -48,6 +58,7 @@ export async function* untilAborted<T>(
     if (signal.aborted) void Promise.allSettled([Promise.resolve(iterator.return?.())])
     throw error
   } finally {
+    signal.removeEventListener('abort', onAbort)
     if (running) await iterator.return?.()
   }
 }

@@ -49,6 +49,17 @@ export class ChunkWriter {
     return this.#advance(length)
   }
 
+  /**
+   * As `reserve`, for what may begin in this buffer and end in the next: a place in each. Undefined, with nothing
+   * reserved, when it needs more buffers than these two.
+   */
+  reserveAcross(length: number): Buffer[] | undefined {
+    const here = this.room()
+    if (length <= here) return [this.#advance(length)]
+    if (length - here > this.#nextLength()) return undefined
+    return [this.#advance(here), this.#advance(length - here)]
+  }
+
   /** Fills all that was not taken yet with zeros: it may hold plaintext. */
   wipe(): void {
     for (const chunk of this.#full) chunk.fill(0)
@@ -85,10 +96,14 @@ export class ChunkWriter {
   }
 
   #next(): Buffer {
-    const size = this.#expected === null ? this.#chunkSize : Math.min(this.#chunkSize, this.#expected)
+    const size = this.#nextLength()
     if (this.#expected !== null) this.#expected -= size
     const buffer = this.#allocate(size)
     if (buffer.length !== size) throw new TypeError(`allocate(${size}) gave a buffer of ${buffer.length} bytes`)
     return buffer
+  }
+
+  #nextLength(): number {
+    return this.#expected === null ? this.#chunkSize : Math.min(this.#chunkSize, this.#expected)
   }
 }

@@ -2,8 +2,11 @@
  * Sealing with the native kernel, for a plaintext of known length: it is read into the object's own buffers and encrypted
  * there, several segments at once. A buffer is yielded only when all of it is ciphertext.
  *
- * A segment that crosses the end of a buffer is sealed in a buffer of its own, and copied: so no more than one of the
- * object's buffers is held at a time, however short they are.
+ * Two of the object's buffers are held at most: while the older waits for its last segments, the next one is filled, so
+ * that no core is idle at a buffer's end. One is held while the consumer has the older.
+ *
+ * A segment that crosses the end of a buffer is sealed in a buffer of its own, and copied. There is one such buffer: the
+ * next crossing comes only when the older of the two has left, and with it the segment that crossed its end.
  */
 import { createHash } from 'node:crypto'
 import type { Kernel, Segment } from '@sealfleet/kernel'
@@ -14,7 +17,7 @@ import type { Filler } from './plaintext.js'
 import type { SealResult } from './sealing-pass.js'
 import { secrets } from './arena.js'
 import { segmentPrefix } from './segment.js'
-import { SegmentWindow, segmentsAtOnce } from './segment-window.js'
+import { SEALED_AT_ONCE, SegmentWindow } from './segment-window.js'
 import { type Geometry, TAG_LENGTH, isFinal, segmentLength } from './sizes.js'
 import type { Suite } from './terms.js'
 import { encodeTrailer } from './trailer.js'
@@ -34,6 +37,10 @@ export interface KernelSealing {
 
 interface Sealing {
   readonly segment: Segment
+  /** The segment and its tag. */
+  readonly place: Buffer
+  /** If that lies outside the object's buffers: where its bytes go, in order. */
+  readonly crossing: readonly Buffer[] | undefined
 }
 
 /**
@@ -43,8 +50,10 @@ interface Sealing {
 export async function* sealWithKernel(o: KernelSealing): AsyncGenerator<Buffer, SealResult, void> {
   const { geometry, writer } = o
   const window = new SegmentWindow<Sealing>(o.kernel)
-  const most = segmentsAtOnce(geometry.segmentSize)
   const tags = createHash('sha256')
+  /** For each full buffer in the writer: the number of segments that must be sealed before it leaves. */
+  const awaited: number[] = []
+  let settled = 0
   let own: Buffer | undefined
   let sealed = false
 
@@ -53,52 +62,73 @@ export async function* sealWithKernel(o: KernelSealing): AsyncGenerator<Buffer, 
     if (next === undefined) return
     o.check()
     if (!next.authentic) throw new Error('the kernel did not seal a segment')
-    tags.update(next.work.segment.tag)
-  }
-  const settleAll = async (): Promise<void> => {
-    window.flush()
-    while (window.size > 0) await settle()
+    const { segment, place, crossing } = next.work
+    tags.update(segment.tag)
+    if (crossing) scatter(place, crossing)
+    settled += 1
   }
 
-  /** Buffers that are full of ciphertext. */
-  function* ready(): Generator<Buffer, void, void> {
-    for (let buffer = writer.take(); buffer; buffer = writer.take()) {
-      yield buffer
+  /** Yields the oldest buffers until `most` full ones are left, and every other that is all ciphertext by now. */
+  async function* handOver(most: number): AsyncGenerator<Buffer, void, void> {
+    for (;;) {
+      while (window.oldestIsDone) await settle()
+      const needs = awaited[0]
+      if (needs === undefined) return
+      if (settled < needs) {
+        if (awaited.length <= most) return
+        await settle()
+        continue
+      }
+      awaited.shift()
+      const buffer = writer.take()
+      if (buffer) yield buffer
       o.check()
     }
+  }
+  const noteFull = (needs: number): void => {
+    while (awaited.length < writer.fullCount) awaited.push(needs)
   }
 
   try {
-    yield* ready()
+    noteFull(0)
     for (let index = 0; index < geometry.segmentCount; index++) {
-      const length = segmentLength(geometry, index)
-      const fits = writer.room() >= length + TAG_LENGTH
-      // The first is never shorter than the others.
-      const place = fits
-        ? writer.reserve(length + TAG_LENGTH)
-        : (own ??= Buffer.allocUnsafeSlow(length + TAG_LENGTH)).subarray(0, length + TAG_LENGTH)
-      const data = place.subarray(0, length)
+      const length = segmentLength(geometry, index) + TAG_LENGTH
+      // A new buffer only when at most one is held.
+      yield* handOver(1)
+      const fits = writer.room() >= length
+      // The segment fills this one and begins another.
+      if (!fits) yield* handOver(0)
+      // The first that crosses is never shorter than the others.
+      const place = fits ? writer.reserve(length) : (own ??= Buffer.allocUnsafeSlow(length)).subarray(0, length)
+      const data = place.subarray(0, length - TAG_LENGTH)
       const filled = await o.filler.fill(data)
       o.check()
-      if (filled < length) {
+      if (filled < data.length) {
         const got = index * geometry.segmentSize + filled
         throw new FormatError('E_LENGTH', `the source gave ${got} bytes, not ${geometry.plaintextLength}`)
       }
-      window.add({ segment: segmentToSeal(o, index, data, place.subarray(length)) })
-      if (fits && writer.fullCount === 0) {
-        if (window.size >= most) await settle()
+      const segment = segmentToSeal(o, index, data, place.subarray(data.length))
+      const crossing = fits ? undefined : writer.reserveAcross(length)
+      window.add({ segment, place, crossing })
+      if (fits || crossing) {
+        noteFull(index + 1)
+        if (window.size >= SEALED_AT_ONCE) await settle()
         continue
       }
-      await settleAll()
-      for (let at = 0; !fits && at < place.length;) {
-        const take = Math.min(writer.room(), place.length - at)
+      // It reaches over more than two buffers: sealed first, then cut.
+      window.flush()
+      while (window.size > 0) await settle()
+      for (let at = 0; at < length;) {
+        const take = Math.min(writer.room(), length - at)
         writer.write(place.subarray(at, at + take))
         at += take
-        yield* ready()
+        noteFull(settled)
+        yield* handOver(0)
       }
-      yield* ready()
     }
-    await settleAll()
+    window.flush()
+    yield* handOver(0)
+    while (window.size > 0) await settle()
     if ((await o.filler.fill(Buffer.alloc(1))) > 0) {
       throw new FormatError('E_LENGTH', `the source gave more than ${geometry.plaintextLength} bytes`)
     }
@@ -118,6 +148,11 @@ export async function* sealWithKernel(o: KernelSealing): AsyncGenerator<Buffer, 
     }
     await o.filler.close()
   }
+}
+
+function scatter(bytes: Buffer, places: readonly Buffer[]): void {
+  let at = 0
+  for (const place of places) at += bytes.copy(place, 0, at, at + place.length)
 }
 
 function segmentToSeal(o: KernelSealing, index: number, data: Buffer, tag: Buffer): Segment {

@@ -70,8 +70,7 @@ class ReaderFiller implements Filler {
     let filled = 0
     while (filled < target.length) {
       this.#signal?.throwIfAborted()
-      const reading = readInto(this.#source, target.subarray(filled))
-      const taken = await (this.#signal ? unlessAborted(reading, this.#signal) : reading)
+      const taken = await this.#read(target.subarray(filled))
       if (taken === 0) break
       filled += taken
     }
@@ -80,6 +79,19 @@ class ReaderFiller implements Filler {
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+
+  async #read(place: Uint8Array): Promise<number> {
+    const reading = readInto(this.#source, place)
+    if (!this.#signal) return reading
+    try {
+      return await unlessAborted(reading, this.#signal)
+    } catch (error) {
+      // After an abort it may still write there, when all else has been wiped.
+      const wipe = (): void => void place.fill(0)
+      reading.then(wipe, wipe)
+      throw error
+    }
   }
 }
 

@@ -49,7 +49,8 @@ export interface Sealer extends Disposable {
    * The sealed object, as buffers of exactly `chunkSize` bytes (the last may be shorter and is never empty). The sealer
    * never touches a yielded buffer again. Memory: the buffer being filled and, unless `plaintextLength` is given, the
    * buffers since the start of the current segment: S + 128 KiB + 2·chunkSize at most. With `plaintextLength` and the
-   * native kernel: the buffer being filled, and S + 32 bytes more if the object has more than one.
+   * native kernel: two buffers (from the time when one is yielded until the next is requested: one), and S + 32 bytes
+   * more if the object has more than one.
    *
    * The source's chunks are used before the next is requested, so a source may reuse its buffer. A `PlaintextReader`
    * writes into the object's buffers: nothing is copied.

@@ -4,7 +4,16 @@ import type { Kernel, Segment } from '@sealfleet/kernel'
 const MAX_SEGMENTS = 6
 const MAX_BYTES = 8 * 2 ** 20
 
-/** 2 to 6: enough for two cores with two lanes each at segments of 1 MiB, and 32 MiB at most. */
+/**
+ * Segments of one file that are sealed at once. They lie in the object's own buffers, so their number costs no memory:
+ * enough that threads on two cores, two lanes each, always find the next two.
+ */
+export const SEALED_AT_ONCE = 12
+
+/**
+ * Segments of one file that are opened or verified at once, each in memory of its own. 2 to 6: enough for two cores with
+ * two lanes each at segments of 1 MiB, and 32 MiB at most.
+ */
 export function segmentsAtOnce(segmentSize: number): number {
   return Math.max(2, Math.min(MAX_SEGMENTS, Math.floor(MAX_BYTES / segmentSize)))
 }
@@ -12,6 +21,8 @@ export function segmentsAtOnce(segmentSize: number): number {
 interface Running<T> {
   readonly work: T
   readonly done: Promise<boolean>
+  /** `done` has settled. */
+  over: boolean
 }
 
 /**
@@ -32,13 +43,20 @@ export class SegmentWindow<T extends { readonly segment: Segment }> {
     return this.#running.length
   }
 
+  /** `next` would not wait. */
+  get oldestIsDone(): boolean {
+    return this.#running[0]?.over === true
+  }
+
   /** Its memory is the kernel's until it has left. */
   add(work: T): void {
     let submit: () => void = () => undefined
     const done = new Promise<void>((resolve) => (submit = resolve)).then(() => this.#kernel.run(work.segment))
-    // Noticed when it leaves; a failure before that must not count as unhandled.
-    done.catch(() => undefined)
-    this.#running.push({ work, done })
+    const running = { work, done, over: false }
+    const over = () => void (running.over = true)
+    // A failure is noticed when it leaves; before that it must not count as unhandled.
+    done.then(over, over)
+    this.#running.push(running)
     if (this.#held === undefined) this.#held = { work, submit }
     else {
       this.flush()

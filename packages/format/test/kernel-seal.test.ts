@@ -88,6 +88,28 @@ describe('a source that reads where it is told', () => {
     await expect(sealing).rejects.toThrow('drained')
   })
 
+  it('and writes after it was left leaves no plaintext there', async () => {
+    for (const options of [{}, { plaintextLength: 5 }]) {
+      const abort = new AbortController()
+      using sealer = await createSealer(ATTEMPT, hsm)
+      let target: Uint8Array = new Uint8Array(0)
+      let answer: (taken: number) => void = () => undefined
+      const late = {
+        read: (place: Uint8Array) => {
+          target = place
+          return new Promise<number>((resolve) => (answer = resolve))
+        },
+      }
+      const sealing = collect(sealer.seal(late, { chunkSize: 1000, signal: abort.signal, ...options }))
+      abort.abort(new Error('drained'))
+      await expect(sealing).rejects.toThrow('drained')
+      target.fill(1)
+      answer(5)
+      await turn()
+      expect(target.every((byte) => byte === 0)).toBe(true)
+    }
+  })
+
   it('leaves no plaintext in the buffer between, where one is needed', async () => {
     const chunks = chunksOf(readerOf(patternBytes(100)), 60, undefined)
     const first = await chunks.next()
@@ -159,7 +181,8 @@ describe('buffers that a thread uses', () => {
       return step
     })
     await turn()
-    expect(stub.jobs).toHaveLength(4)
+    // The next buffer's, too.
+    expect(stub.jobs).toHaveLength(8)
     for (const job of stub.jobs.slice(1)) job.settle(true)
     await turn()
     expect(yielded).toBe(false)
@@ -169,6 +192,55 @@ describe('buffers that a thread uses', () => {
     const ending = sealing.return(undefined as never)
     await ending
     done()
+  })
+
+  it('leave as soon as they are sealed, while segments of the next one are in work', async () => {
+    const { stub, buffers, sealing, done } = await stubbed(40 * S, 4 * (S + 32))
+    const first = sealing.next()
+    await turn()
+    expect(stub.jobs).toHaveLength(8)
+    for (const job of stub.jobs.slice(0, 4)) job.settle(true)
+    expect((await first).value).toBe(buffers[0])
+    expect(buffers).toHaveLength(2)
+    // The consumer has the first: no third is begun before it asks for more.
+    const second = sealing.next()
+    await turn()
+    expect(buffers).toHaveLength(3)
+    expect(stub.jobs).toHaveLength(12)
+    for (const job of stub.jobs.slice(4)) job.settle(true)
+    expect((await second).value).toBe(buffers[1])
+    await sealing.return(undefined as never)
+    done()
+  })
+
+  it('are two at most, however long they are and wherever segments cross their ends', async () => {
+    const native = kernel()
+    if (!native) return
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 400, max: 5 * S }),
+        fc.integer({ min: 0, max: 20 * S }),
+        async (size, length) => {
+          const plaintext = patternBytes(length)
+          let held = 0
+          let most = 0
+          const allocate = (bytes: number) => {
+            held += 1
+            most = Math.max(most, held)
+            return Buffer.alloc(bytes, 0xee)
+          }
+          using sealer = await createSealer(ATTEMPT, hsm)
+          const parts: Buffer[] = []
+          for await (const part of sealer.seal([plaintext], { chunkSize: size, plaintextLength: length, allocate })) {
+            parts.push(part)
+            held -= 1
+          }
+          expect(most).toBeLessThanOrEqual(2)
+          expect(Buffer.concat(parts).equals((await sealed(length)).bytes)).toBe(true)
+        },
+      ),
+      { numRuns: 40 },
+    )
   })
 
   it('are never yielded when one segment failed, and are wiped when no thread uses them any more', async () => {
@@ -181,13 +253,13 @@ describe('buffers that a thread uses', () => {
       if (way === 'fails') stub.jobs[0]?.fail(new Error('OpenSSL failed'))
       else stub.jobs[0]?.settle(false)
       await turn()
-      // Three jobs still run: their memory is not touched yet.
+      // The other jobs still run: their memory is not touched yet.
       expect(over).toBe(false)
       expect(buffers[0]?.subarray(0, S).equals(patternBytes(S))).toBe(true)
       for (const job of stub.jobs.slice(1)) job.settle(true)
       await expect(first).rejects.toThrow(way === 'fails' ? 'OpenSSL failed' : 'did not seal')
-      expect(buffers).toHaveLength(1)
-      expect(buffers[0]?.every((byte) => byte === 0)).toBe(true)
+      expect(buffers).toHaveLength(2)
+      for (const buffer of buffers) expect(buffer.every((byte) => byte === 0)).toBe(true)
       done()
     }
   })
@@ -208,7 +280,7 @@ describe('buffers that a thread uses', () => {
     expect(over).toBe(false)
     for (const job of stub.jobs.slice(1)) job.settle(true)
     await expect(first).rejects.toThrow('drained')
-    expect(buffers[0]?.every((byte) => byte === 0)).toBe(true)
+    for (const buffer of buffers) expect(buffer.every((byte) => byte === 0)).toBe(true)
     done()
   })
 })

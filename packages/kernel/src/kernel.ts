@@ -23,7 +23,8 @@ interface Ready {
  * Runs segments on the threads of libuv's pool, oldest first. With two lanes a thread takes two segments at once, of
  * one file or of two.
  *
- * At most as many jobs run at once as there are cores, and one thread of the pool stays free for files and names.
+ * At most twice as many jobs run at once as there are cores: a core whose job has ended has the next one before the event
+ * loop has noticed. One thread of the pool stays free for files and names.
  */
 export class Kernel {
   /** The path that is used: `lanes` hashes two segments in one loop. */
@@ -124,9 +125,9 @@ function assertFixed(bytes: Uint8Array): void {
   }
 }
 
-/** Jobs that may run at once: the cores, but for one thread of libuv's pool. */
+/** Jobs that may run at once: twice the cores, but for one thread of libuv's pool. */
 export function jobsAtOnce(threads = process.env['UV_THREADPOOL_SIZE']): number {
   const pool = Number(threads)
   const size = Number.isInteger(pool) && pool > 0 ? pool : DEFAULT_THREADS
-  return Math.max(1, Math.min(availableParallelism(), size - 1))
+  return Math.max(1, Math.min(2 * availableParallelism(), size - 1))
 }
