@@ -53,7 +53,7 @@ function ingestKind(dependencies: IngestDependencies, request: IngestRequest): A
         context,
         source: location,
         fingerprint: fingerprintJson(source.fingerprint),
-        read: (signal) => readSource(source, signal),
+        read: () => readSource(source),
         check: () => checkSource(dependencies, source),
         [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
       }

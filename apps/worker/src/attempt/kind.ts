@@ -1,5 +1,5 @@
 import type { Classified, AttemptHistory, Decision } from '@sealfleet/failures'
-import type { KeyDeriver, NonceWrapper } from '@sealfleet/format'
+import type { KeyDeriver, NonceWrapper, PlaintextReader } from '@sealfleet/format'
 import type { CheckValues } from '@sealfleet/objects'
 import type { CommitInput, CommitOutcome, OpenAttemptInput } from '@sealfleet/records/attempts'
 import type { DomainPolicy, Records } from '@sealfleet/records'
@@ -58,8 +58,8 @@ export interface Plaintext extends AsyncDisposable {
   readonly context: Uint8Array
   /** For the object's metadata. */
   readonly source: { readonly root: string; readonly path: string }
-  /** The bytes, once. */
-  read(signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** The bytes, once: read where the sealer wants them, or in chunks, each used before the next is requested. */
+  read(signal: AbortSignal): PlaintextReader | AsyncIterable<Uint8Array>
   /** Called after the last byte and before the object's trailer is written. Throws when the bytes may not be kept. */
   check?(): Promise<void>
 }

@@ -1,5 +1,5 @@
 import { classify, decide, type Decision } from '@sealfleet/failures'
-import { nonceId } from '@sealfleet/format'
+import { nonceId, type PlaintextReader, type PlaintextSource } from '@sealfleet/format'
 import { expectKey } from '@sealfleet/objects'
 import { activeKeys, type ActiveKeys } from '@sealfleet/records/keys'
 
@@ -172,20 +172,43 @@ async function expectedKeys({ records, checkValues }: AttemptDependencies, domai
  * The plaintext, and at its end the last checks. The sealer asks for the end before it writes the trailer, which is in
  * the last part: so the store cannot complete an object whose plaintext was not right to its end.
  */
-async function* checkedToTheEnd<C extends Claim, P extends Plaintext>(
+function checkedToTheEnd<C extends Claim, P extends Plaintext>(
   { moved }: AttemptDependencies,
   kind: AttemptKind<C, P>,
   { lease, signal }: Held<C>,
   plaintext: P,
+): PlaintextSource {
+  const check = async (): Promise<void> => {
+    await kind.step('upload', 'after')
+    await plaintext.check?.()
+    lease.assertHeld()
+    await kind.step('complete', 'before')
+  }
+  const source = plaintext.read(signal)
+  return 'read' in source ? checkedReader(source, check, moved) : checkedChunks(source, check, moved)
+}
+
+function checkedReader(reader: PlaintextReader, check: () => Promise<void>, moved?: () => void): PlaintextReader {
+  return {
+    async read(target) {
+      const taken = await reader.read(target)
+      moved?.()
+      if (taken === 0) await check()
+      return taken
+    },
+  }
+}
+
+async function* checkedChunks(
+  chunks: AsyncIterable<Uint8Array>,
+  check: () => Promise<void>,
+  moved?: () => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of plaintext.read(signal)) {
+  for await (const chunk of chunks) {
     moved?.()
     yield chunk
   }
-  await kind.step('upload', 'after')
-  await plaintext.check?.()
-  lease.assertHeld()
-  await kind.step('complete', 'before')
+  await check()
 }
 
 async function recordFailure<C extends Claim, P extends Plaintext>(

@@ -9,6 +9,7 @@ import {
   type KeyDeriver,
   type NoncePair,
   type NonceWrapper,
+  type PlaintextSource,
 } from '@sealfleet/format'
 import { objectKey } from '@sealfleet/objects'
 import type { CommitInput } from '@sealfleet/records/attempts'
@@ -75,6 +76,8 @@ export function planUpload(
 ): { readonly length: number; readonly partSize: number; readonly bufferBytes: number } {
   const length = objectLength(plaintextLength, segLog2)
   const partSize = store.partSizeFor(length)
+  // The sealer holds two: one that is becoming full, and the next, of which segments are sealed meanwhile. It works only
+  // while the uploader waits for a part, that is while one part less than possible is under way.
   const buffers = Math.min(store.queueSizeFor(length) + 1, Math.ceil(length / partSize))
   // A segment that crosses the end of a part is sealed in a buffer of its own.
   const crossing = buffers > 1 ? 2 ** segLog2 : 0
@@ -96,7 +99,7 @@ export interface SealUpload {
   readonly context: Uint8Array
   /** For the object's metadata. */
   readonly source: { readonly root: string; readonly path: string }
-  readonly plaintext: AsyncIterable<Uint8Array>
+  readonly plaintext: PlaintextSource
   readonly plaintextLength: number
   readonly plan: { readonly length: number; readonly partSize: number }
   readonly signal: AbortSignal
