@@ -3,6 +3,7 @@
  * that breaks is requested again from the byte where it broke.
  */
 import { GetObjectCommand } from '@aws-sdk/client-s3'
+import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fixFor, isStoreError, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
@@ -77,6 +78,9 @@ class BrokenBody extends Error {
   }
 }
 
+/** Node's stream of an answer's body. */
+type Body = AsyncIterable<Uint8Array> & Pick<Readable, 'destroy' | 'readableLength'>
+
 /** Requests [position, end) and returns its body, checked to be a range of the right object. */
 async function openRange(
   link: S3Connection,
@@ -100,7 +104,7 @@ async function openRange(
       throw isStoreError(toStoreError(error, ''), 'S3_OBJECT_EXISTS') ? replaced(key) : error
     }
   })
-  const body = answer.Body as (AsyncIterable<Uint8Array> & { destroy(): void }) | undefined
+  const body = answer.Body as Body | undefined
   if (body === undefined) throw new BrokenBody(new Error('an answer without a body'))
   try {
     const other = version !== undefined ? answer.VersionId !== version : quotedEtag(answer.ETag) !== quotedEtag(etag)
@@ -124,7 +128,7 @@ async function openRange(
 async function* chunksOf(
   { inactivityTimeoutMs, maxAttempts, giveUpAfterMs: patienceMs, silence: watch }: S3Connection,
   key: string,
-  body: AsyncIterable<Uint8Array> & { destroy(error?: Error): void },
+  body: Body,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   const onAbort = () => body.destroy(new Error('aborted'))
@@ -134,16 +138,18 @@ async function* chunksOf(
   const silence = timeout(`no byte of the body for ${inactivityTimeoutMs} ms`)
   try {
     for (;;) {
-      const timer = setTimeout(() => body.destroy(silence), inactivityTimeoutMs)
-      const question = watch.ask(`read of ${key}`, limit)
+      // What has come already is not waited for: timers would take as long as the bytes.
+      const waits = body.readableLength === 0
+      const timer = waits ? setTimeout(() => body.destroy(silence), inactivityTimeoutMs) : undefined
+      const question = waits ? watch.ask(`read of ${key}`, limit) : undefined
       let next: IteratorResult<Uint8Array>
       try {
         next = await chunks.next()
-        question.end('answer')
+        question?.end('answer')
       } catch (error) {
         throw new BrokenBody(error)
       } finally {
-        question.end('nothing')
+        question?.end('nothing')
         clearTimeout(timer)
       }
       if (next.done) return

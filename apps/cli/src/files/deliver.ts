@@ -1,8 +1,10 @@
+import type { ReadOptions } from '@sealfleet/format'
 import { once } from 'node:events'
 import path from 'node:path'
 import { usageError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { OutputFile } from './output-file.js'
+import { writePlaintext } from './write-plaintext.js'
 
 /** Where a file's bytes go: `-` is standard output. */
 export interface Destination {
@@ -48,28 +50,23 @@ export function wantsNoProgress(context: CommandContext, { output }: Destination
 export async function deliver(
   context: CommandContext,
   destination: Destination,
-  bytes: (signal: AbortSignal) => AsyncIterable<Buffer>,
+  bytes: (options: ReadOptions) => AsyncIterable<Buffer>,
   onBytes: (done: number) => void = () => undefined,
 ): Promise<Delivered> {
+  const { signal } = context
   const { output, force } = destination
   if (output === undefined || output === '-') return toStdout(context, bytes, onBytes)
   const final = path.resolve(context.io.cwd, output)
   await using file = await OutputFile.create(final, { force })
-  let done = 0
-  for await (const buffer of bytes(context.signal)) {
-    await file.write(buffer)
-    done += buffer.length
-    buffer.fill(0)
-    onBytes(done)
-  }
-  context.signal.throwIfAborted()
+  const done = await writePlaintext(file, (allocate) => bytes({ signal, allocate }), onBytes)
+  signal.throwIfAborted()
   await file.commit()
   return { path: final, bytes: done }
 }
 
 async function toStdout(
   context: CommandContext,
-  bytes: (signal: AbortSignal) => AsyncIterable<Buffer>,
+  bytes: (options: ReadOptions) => AsyncIterable<Buffer>,
   onBytes: (done: number) => void,
 ): Promise<Delivered> {
   const { stdout } = context.io
@@ -78,7 +75,7 @@ async function toStdout(
   stdout.on('error', onError)
   try {
     let done = 0
-    for await (const buffer of bytes(context.signal)) {
+    for await (const buffer of bytes({ signal: context.signal })) {
       if (!stdout.write(buffer)) await once(stdout, 'drain', { signal: context.signal })
       if (failure) throw failure
       done += buffer.length

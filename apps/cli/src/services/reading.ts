@@ -1,4 +1,11 @@
-import { openObject, verifyObject, type OpenedObject, type VerifyOptions, type VerifyResult } from '@sealfleet/format'
+import {
+  openObject,
+  verifyObject,
+  type OpenedObject,
+  type ReadOptions,
+  type VerifyOptions,
+  type VerifyResult,
+} from '@sealfleet/format'
 import { StoreError } from '@sealfleet/store'
 import type { FileStore, StoredFile } from './stored.js'
 
@@ -18,9 +25,9 @@ export interface ObjectReader extends Disposable {
    * meanwhile, because the file was re-encrypted and the grace is over, the record is read again and the read continues
    * at its offset in the new object, where every byte is authenticated. Throws as openObject and its readers do.
    */
-  readAll(signal: AbortSignal): AsyncGenerator<Buffer, void, void>
+  readAll(options: ReadOptions): AsyncGenerator<Buffer, void, void>
   /** Bytes [start, end) likewise. */
-  readRange(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer, void, void>
+  readRange(start: number, end: number, options: ReadOptions): AsyncGenerator<Buffer, void, void>
 }
 
 /** Opens a stored file. Throws NOT_FOUND, FILE_NOT_STORED, and what openObject throws. */
@@ -59,12 +66,12 @@ class StoredReading implements ObjectReader {
     this.#opened = opened
   }
 
-  async *readAll(signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
-    yield* this.#read(0, this.length, signal, () => this.#opened.readAll({ signal }))
+  async *readAll(options: ReadOptions): AsyncGenerator<Buffer, void, void> {
+    yield* this.#read(0, this.length, options, () => this.#opened.readAll(options))
   }
 
-  async *readRange(start: number, end: number, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
-    yield* this.#read(start, end, signal, () => this.#opened.readRange(start, end, { signal }))
+  async *readRange(start: number, end: number, options: ReadOptions): AsyncGenerator<Buffer, void, void> {
+    yield* this.#read(start, end, options, () => this.#opened.readRange(start, end, options))
   }
 
   [Symbol.dispose](): void {
@@ -74,7 +81,7 @@ class StoredReading implements ObjectReader {
   async *#read(
     start: number,
     end: number,
-    signal: AbortSignal,
+    options: ReadOptions,
     first: () => AsyncGenerator<Buffer, void, void>,
   ): AsyncGenerator<Buffer, void, void> {
     let position = start
@@ -91,7 +98,7 @@ class StoredReading implements ObjectReader {
         if (!isGone(error)) throw error
         await this.#move(error)
         // Before the first byte the same kind of read starts again: a whole read checks more than its bytes.
-        bytes = position === start ? first() : this.#opened.readRange(position, end, { signal })
+        bytes = position === start ? first() : this.#opened.readRange(position, end, options)
       }
     }
   }

@@ -128,7 +128,7 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
     const delivered = await deliver(
       context,
       destination,
-      (signal) => (range ? opened.readRange(start, end, { signal }) : opened.readAll({ signal })),
+      (options) => (range ? opened.readRange(start, end, options) : opened.readAll(options)),
       (done) => progress.update(target, done, end - start),
     )
     progress.stop()

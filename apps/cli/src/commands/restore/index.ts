@@ -93,7 +93,7 @@ async function oneAction(context: CommandContext, id: string, o: RestoreOptions)
     const delivered = await deliver(
       context,
       destination,
-      (signal) => (range ? reading.readRange(start, end, signal) : reading.readAll(signal)),
+      (options) => (range ? reading.readRange(start, end, options) : reading.readAll(options)),
       (done) => progress.update(file.source.path, done, end - start),
     )
     progress.stop()

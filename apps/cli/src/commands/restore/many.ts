@@ -6,6 +6,7 @@ import { EXIT } from '../../exit-status.js'
 import type { OpenFolder } from '../../files/open-folder.js'
 import { whyAllFail } from '../../files/output-error.js'
 import { OutputFile } from '../../files/output-file.js'
+import { writePlaintext } from '../../files/write-plaintext.js'
 import { placeBelow, type PlaceBelow } from '../../files/safe-path.js'
 import type { Progress } from '../../output/progress.js'
 import { printable } from '../../output/printable.js'
@@ -32,7 +33,7 @@ export interface ManyOptions {
   readonly onOutcome: (outcome: RestoreOutcome) => Promise<void>
 }
 
-/** Files restored at a time: each holds an HSM session for a moment and one segment in memory. */
+/** Files restored at a time: each holds an HSM session for a moment and a few segments in memory. */
 const WIDTH = 8
 
 /** How a run ended. */
@@ -96,13 +97,8 @@ async function restoreOne(
     // Checked first, so that an existing output costs no download.
     await using target = await OutputFile.createIn(place.folder, place.name, { force: o.force })
     using reading = await openObjectReader(library, file.fileId)
-    let done = 0
-    for await (const plaintext of reading.readAll(signal)) {
-      await target.write(plaintext)
-      done += plaintext.length
-      plaintext.fill(0)
-      progress.update(file.path, done, file.size)
-    }
+    const onBytes = (done: number): void => progress.update(file.path, done, file.size)
+    await writePlaintext(target, (allocate) => reading.readAll({ signal, allocate }), onBytes)
     signal.throwIfAborted()
     await target.commit()
     return { outcome: { file, output, outcome: 'restored' } }
