@@ -10,16 +10,21 @@ export interface IngestProgress {
 const EVERY_MS = 250
 
 /**
- * Writes a job's progress to Redis, at most every 250 ms and once at its end. Progress is optional: when Redis does not
- * take it, the attempt continues, and the next report tries again.
+ * Writes a job's progress to Redis, at most every 250 ms and, if it was written before, once at its end. An upload that
+ * ends within the first 250 ms writes none: its job ends at once, and very many small files would each pay for a report
+ * that is never shown. Progress is optional: when Redis does not take it, the attempt continues, and the next report
+ * tries again.
  */
 export function throttledProgress(job: Pick<Job, 'updateProgress'>): (confirmed: number, total: number) => void {
-  let last = 0
+  let last = Date.now()
+  let reported = false
   let underWay = false
   return (bytes, total) => {
     const now = Date.now()
-    if (underWay || (bytes < total && now - last < EVERY_MS)) return
+    const atEnd = reported && bytes >= total
+    if (underWay || (!atEnd && now - last < EVERY_MS)) return
     last = now
+    reported = true
     underWay = true
     const done = (): void => {
       underWay = false
