@@ -5,13 +5,15 @@
 import { loadConfig } from '@sealfleet/config'
 import { classify } from '@sealfleet/failures'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
-import { nextSignal } from '../../packages/runtime/dist/signals.js'
+import { handleSignals } from '@sealfleet/runtime/signals'
 import { runWorker } from '../../apps/worker/dist/run.js'
 
 const workerId = process.argv[2] ?? `chaos-${process.pid}`
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
 const log = createLogger({ name: workerId, level: 'info' })
-const stop = nextSignal(process)
+const stop = new Promise((resolve) => {
+  handleSignals(process, { onFirst: resolve, onSecond: () => process.exit(1) })
+})
 
 /** @type {string | undefined} */
 let doomedAt

@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os'
+import { handleSignals } from '@sealfleet/runtime/signals'
 import { Interrupted } from './abort.js'
 import { CliError } from './cli-error.js'
 import { EXIT } from './exit-status.js'
@@ -16,8 +17,7 @@ const STOPPING = 'stopping: work in progress finishes first; the same signal aga
 const abort = new AbortController()
 let received: NodeJS.Signals | undefined
 
-function onSignal(signal: NodeJS.Signals): void {
-  if (received !== undefined) return die(signal)
+function onFirst(signal: NodeJS.Signals): void {
   received = signal
   abort.abort(new Interrupted(signal))
   // Work that must not be interrupted (a key that the HSM is creating, a transaction) finishes first; this reports it.
@@ -29,7 +29,7 @@ function die(signal: NodeJS.Signals): void {
   removeUnfinished()
   // Progress bars hide the cursor.
   if (process.stderr.isTTY) process.stderr.write('\u001b[?25h')
-  for (const name of SIGNALS) process.off(name, onSignal)
+  release()
   process.kill(process.pid, signal)
 }
 
@@ -51,7 +51,7 @@ function unwritable(error: Error): CliError {
   })
 }
 
-for (const name of SIGNALS) process.on(name, onSignal)
+const release = handleSignals(process, { signals: SIGNALS, onFirst, onSecond: die })
 // A closed reader is noticed at the write (EPIPE); the event alone must not end the process.
 process.stdout.on('error', (error: Error) =>
   abort.abort(hasCode(error, 'EPIPE') ? new Interrupted('SIGPIPE') : unwritable(error)),

@@ -3,12 +3,14 @@
 import { loadConfig } from '@sealfleet/config'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { runWorker } from '../dist/run.js'
-import { nextSignal } from '../../../packages/runtime/dist/signals.js'
+import { handleSignals } from '@sealfleet/runtime/signals'
 
 const [signal, point] = process.argv.slice(2)
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })
 let done = false
-const stop = nextSignal(process)
+const stop = new Promise((resolve) => {
+  handleSignals(process, { onFirst: resolve, onSecond: () => process.exit(1) })
+})
 const running = await runWorker({
   config,
   log: createLogger({ name: 'worker', level: 'info' }),

@@ -7,7 +7,7 @@ import type { Records } from '@sealfleet/records'
 type State = Parameters<typeof heartbeat>[1]['state']
 
 /** Interval of a worker's heartbeats, milliseconds. */
-export const BEAT_MS = 15_000
+const BEAT_MS = 15_000
 /** After three missed beats a worker counts as dead. */
 const TTL_S = (3 * BEAT_MS) / 1000
 

@@ -6,7 +6,7 @@ import { adviceOf, classify } from '@sealfleet/failures'
 import { selectKernel } from '@sealfleet/kernel'
 import { createLogger, createMetrics, type Logger, type Metrics } from '@sealfleet/telemetry'
 
-import { nextSignal } from './signals.js'
+import { handleSignals } from './signals.js'
 
 export interface Program<N extends Need, O extends Need = never> {
   /** In logs and metrics. */
@@ -60,15 +60,16 @@ export async function runProgram<N extends Need, O extends Need = never>(program
   const id = `${hostname().slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
   const metrics = createMetrics({ defaultLabels: { program: name } })
   // From now on handled here: a signal during the start must not end the program without closing anything.
-  const stop = nextSignal(process)
+  const stop = new Promise<NodeJS.Signals>((resolve) => {
+    // A second signal ends the process at once. Nothing is lost; leases run out and other workers take over.
+    handleSignals(process, { onFirst: resolve, onSecond: () => process.exit(1) })
+  })
   try {
     const running = await start({ config, log, metrics, id })
     const reason = await Promise.race([stop, ...(running.lost === undefined ? [] : [running.lost])])
     // An orderly close could be the part that hangs. Leases and locks run out, and other workers take over.
     if (typeof reason === 'number') process.exit(reason)
     log.info({ signal: reason }, 'asked to stop')
-    // A second signal ends the process at once. Nothing is lost; leases run out and other workers take over.
-    void nextSignal(process).then(() => process.exit(1))
     await running.stop()
     log.info('stopped')
     return 0

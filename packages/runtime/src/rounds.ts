@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { unlessAborted } from './unless-aborted.js'
 
 /** Milliseconds between two rounds of an idle process. */
-export const ROUND_MS = 15_000
+const ROUND_MS = 15_000
 /** A probe that takes longer has failed; milliseconds. */
 const PROBE_TIMEOUT_MS = 20_000
 

@@ -1,8 +1,9 @@
-import { hsmTokens, type Config } from '@sealfleet/config'
-import { HsmPool, profileOf, type KeyAdmin, type PoolHealth, type PoolStats, type TokenReport } from '@sealfleet/hsm'
+import type { Config } from '@sealfleet/config'
+import { profileOf, type KeyAdmin, type PoolHealth, type PoolStats, type TokenReport } from '@sealfleet/hsm'
 import { listDomains } from '@sealfleet/records/fleet'
 import { listMasterKeys, type PinLockoutRow } from '@sealfleet/records/keys'
 import type { KeyRow, Records } from '@sealfleet/records'
+import { openHsmPool } from '@sealfleet/runtime'
 import { CliError } from '../../cli-error.js'
 import type { CommandContext } from '../../context.js'
 import { statusOfCode } from '../../describe-error.js'
@@ -155,18 +156,17 @@ function nothingToCompare({ label, state }: KeyRow): CliError {
 /** Opens a pool of one agent as a worker would, and uses every sound key once. */
 async function poolFindings(
   context: CommandContext,
-  { hsm, ...config }: Config<'hsm'>,
+  config: Config<'hsm'>,
   latch: ReadOnlyPinLockout,
   keys: readonly KeyRow[],
   findings: Finding[],
 ): Promise<Examination['pool']> {
-  const { sessions, softTimeoutMs, hardTimeoutMs } = hsm
+  const { sessions } = config.hsm
   try {
-    const tokens = hsmTokens({ hsm, ...config })
     const counter = new FigureCounter()
     const { onEvent } = counter
     const began = performance.now()
-    const pool = await HsmPool.open({ tokens, agents: 1, sessions, softTimeoutMs, hardTimeoutMs, latch, onEvent })
+    const pool = await openHsmPool(config, { agents: 1, sessions, latch, onEvent })
     const ms = performance.now() - began
     context.defer(() => pool.close())
     const opened = pool.health().agents[0]?.sessions ?? 0
