@@ -5,11 +5,14 @@ import { allTokens, HsmPool, type TokenOptions } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
 import { requestFingerprint } from '@sealfleet/queue'
 import {
+  assertNotNeeded,
+  DESTROY_KIND,
   lookAtKey,
-  requestDestruction,
+  requestDetail,
   scheduleByRequest,
   type CarryOutOptions,
   type DestroyPorts,
+  type KeyNeeds,
 } from '@sealfleet/keys'
 import {
   activateMasterKey,
@@ -18,10 +21,17 @@ import {
   registerMasterKey,
   type DestructionRow,
 } from '@sealfleet/records/keys'
-import { addOperator, addSignature, rawPublicKey, signedBytes, type RequestRow } from '@sealfleet/records/operators'
+import {
+  addOperator,
+  addSignature,
+  createRequest,
+  rawPublicKey,
+  signedBytes,
+  type RequestRow,
+} from '@sealfleet/records/operators'
 import { claimFile } from '@sealfleet/records/files'
 import { commitAttempt, openAttempt, type CommitOutcome } from '@sealfleet/records/attempts'
-import { ensureDomain } from '@sealfleet/records/fleet'
+import { ensureDomain, getDomain } from '@sealfleet/records/fleet'
 import { openRecords, type KeyRow } from '@sealfleet/records'
 import { objectMetadata, openStore } from '@sealfleet/store'
 import { freshBucket, freshDatabase, freshToken, type FreshToken, type S3ServerKind } from '@sealfleet/testkit'
@@ -149,6 +159,29 @@ export async function openDestroyHouse(o: { store?: S3ServerKind; audit?: boolea
     await closers[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** The request that two officers sign, as `sealfleet keys destroy` makes it. @throws DestructionRefused */
+export async function requestDestruction(
+  { records }: Pick<DestroyPorts, 'records'>,
+  key: KeyRow,
+  o: {
+    readonly terms: Parameters<typeof requestDetail>[2]
+    readonly needs: KeyNeeds
+    readonly actor: string
+    readonly expiresSeconds?: number
+  },
+): Promise<RequestRow> {
+  const { terms, needs, actor, expiresSeconds } = o
+  assertNotNeeded(key, needs, terms.shred)
+  const domain = await getDomain(records, key.domain)
+  if (domain === undefined) throw new Error(`no domain ${key.domain}`)
+  const subject = { kind: 'key', id: key.id }
+  const detail = requestDetail(key, domain, terms)
+  const expires = expiresSeconds === undefined ? {} : { expiresSeconds }
+  return records.transaction((tx) =>
+    createRequest(tx, { kind: DESTROY_KIND, subject, detail, required: 2, createdBy: actor, ...expires }),
+  )
 }
 
 async function beginAt({ records, store }: Pick<DestroyPorts, 'records' | 'store'>): Promise<Begun> {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { cancelScheduled, carryOutDue, lookAtKey, requestDestruction, scheduleByRequest } from '@sealfleet/keys'
+import { cancelScheduled, carryOutDue, lookAtKey, scheduleByRequest } from '@sealfleet/keys'
 import { listAudit } from '@sealfleet/records/audit'
 import { longTest } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
-import { ACTOR } from './destroy-house.js'
+import { ACTOR, requestDestruction } from './destroy-house.js'
 import { aHouseEach, everywhere, hold, house, openHouse, terms, withOldKey } from './destroying.js'
 
 aHouseEach()

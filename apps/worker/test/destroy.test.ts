@@ -7,7 +7,6 @@ import {
   carryOutDue,
   lookAtKey,
   readCopy,
-  requestDestruction,
   scheduleByRequest,
   verifyDestructionRecord,
 } from '@sealfleet/keys'
@@ -17,7 +16,7 @@ import { longTest } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
 import { plantKey } from '../../../packages/hsm/test/plant-key.js'
-import { ACTOR, tokenOptionsOf } from './destroy-house.js'
+import { ACTOR, requestDestruction, tokenOptionsOf } from './destroy-house.js'
 import { aHouseEach, everywhere, house, inToken, openHouse, put, terms, withOldKey } from './destroying.js'
 
 aHouseEach()

@@ -71,7 +71,7 @@ function checkOrder(
 }
 
 /** Whether the audit key made this MAC. A key that is not registered or not in the HSM is a finding. */
-export async function checkMac(
+async function checkMac(
   { records, hsm }: AuditPorts,
   copy: CheckpointCopy,
   subject: string,

@@ -175,7 +175,7 @@ function unknownNames(sources: Sources): readonly UnknownName[] {
 }
 
 /** Every name that is read, NAME_FILE forms included. */
-export function knownNames(): readonly string[] {
+function knownNames(): readonly string[] {
   return Object.values(CONCERNS).flatMap((concern) =>
     Object.values(concern.variables).flatMap(({ name, secret }) => (secret === true ? [name, `${name}_FILE`] : [name])),
   )

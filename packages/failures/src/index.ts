@@ -5,7 +5,6 @@ export { CodedError } from './coded-error.js'
 export { FAILURES, FAILURE_CODES, type FailureCode, isFailureCode } from './list.js'
 export {
   type AttemptHistory,
-  BACKOFF_BASE_MS,
   BACKOFF_CAP_MS,
   BACKOFF_TYPE,
   type BackoffOptions,

@@ -4,7 +4,7 @@ import type { Dependency, Failure } from './terms.js'
 
 /** The longest wait between two attempts. */
 export const BACKOFF_CAP_MS = 15 * 60_000
-export const BACKOFF_BASE_MS = 2_000
+const BACKOFF_BASE_MS = 2_000
 
 /** Attempts of one file that may be counted in total, whatever ended them. The largest limit of a single code. */
 export const MAX_ATTEMPTS = 12

@@ -10,7 +10,7 @@ export const KCV_MESSAGE = Buffer.from('SFV1-KCV-v1', 'latin1')
 export const KCV_LENGTH = 8
 
 export const NONCES_LENGTH = 64
-export const NONCES_AAD_LENGTH = 74
+const NONCES_AAD_LENGTH = 74
 export const IV_LENGTH = 12
 export const WRAPPED_LENGTH = IV_LENGTH + NONCES_LENGTH + 16
 

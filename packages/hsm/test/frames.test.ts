@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { encodeFrame, FrameParser, KIND, MAX_FRAME } from '../src/wire/frames.js'
+import { FrameParser, frameSize, KIND, MAX_FRAME, putFrame, type Kind } from '../src/wire/frames.js'
 import { packAead, packKeyed, unpackAead, unpackKeyed } from '../src/wire/messages.js'
 
 interface Seen {
@@ -15,6 +15,13 @@ function parseIn(chunks: readonly Buffer[]): Seen[] {
   const parser = new FrameParser(({ kind, id, payload }) => seen.push({ kind, id, payload: payload.toString('hex') }))
   for (const chunk of chunks) parser.push(chunk)
   return seen
+}
+
+function encodeFrame(kind: Kind, id: number, parts: readonly Uint8Array[]): Buffer {
+  const length = frameSize(parts)
+  const frame = Buffer.alloc(length)
+  putFrame(frame, 0, { kind, id, parts, length })
+  return frame
 }
 
 describe('frames', () => {

@@ -13,7 +13,7 @@ export {
 } from './destroy/record.js'
 export { recoveredDestruction } from './destroy/recovered.js'
 export { DESTROY_KIND, requestDetail } from './destroy/request.js'
-export { lookAtKey, requestDestruction, scheduleByRequest } from './destroy/schedule.js'
+export { lookAtKey, scheduleByRequest } from './destroy/schedule.js'
 export { type Signer, checkSignatures } from './destroy/signatures.js'
 export { type DestroyPorts, DestructionRefused, type KeyNeeds, registered } from './destroy/terms.js'
 export { type ProvePorts, keyProver, proveActiveKeys } from './prove-keys.js'

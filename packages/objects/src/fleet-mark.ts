@@ -12,7 +12,7 @@ const OWNER = 'sealfleet-fleet'
 const BODY = Buffer.from('The fleet whose id is in the metadata of this object keeps its files in this bucket.\n')
 
 /** Thrown when the bucket belongs to another fleet. The code is one of the closed list (packages/queue). */
-export class FleetMismatchError extends Error {
+class FleetMismatchError extends Error {
   override readonly name = 'FleetMismatchError'
   readonly code = 'FLEET_MISMATCH'
   readonly fix = 'Give this fleet a bucket of its own, or correct SEALFLEET_S3_BUCKET or SEALFLEET_DATABASE_URL.'

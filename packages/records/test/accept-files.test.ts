@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ACCEPT_CHUNK, acceptFile, acceptFiles } from '../src/files/accept-files.js'
+import { ACCEPT_CHUNK, acceptFiles } from '../src/files/accept-files.js'
 import { batchProgress, createBatch } from '../src/files/batches.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { failAttempt } from '../src/attempts/fail-attempt.js'
@@ -8,7 +8,7 @@ import { fileStates } from '../src/files/file-states.js'
 import { getFile } from '../src/files/get-file.js'
 import { listFiles } from '../src/files/list-files.js'
 import type { Queryable } from '../src/db/records.js'
-import { openFixture, request, type Fixture } from './support.js'
+import { acceptFile, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {

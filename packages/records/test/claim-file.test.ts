@@ -1,13 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { acceptFile } from '../src/files/accept-files.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
-import { failAttempt, releaseFile } from '../src/attempts/fail-attempt.js'
+import { failAttempt } from '../src/attempts/fail-attempt.js'
 import { getFile } from '../src/files/get-file.js'
 import { renewLease } from '../src/attempts/renew-lease.js'
 import { traceFile } from '../src/files/trace-file.js'
-import { commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
+import { acceptFile, commitOf, endLease, openFixture, opened, releaseFile, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {

@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { acceptFile } from '../src/files/accept-files.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
 import { listDomains } from '../src/fleet/domains.js'
@@ -12,7 +11,7 @@ import { openRecords } from '../src/db/records.js'
 import { RecordsError } from '../src/db/errors.js'
 import { recordsError } from '../src/db/driver-error.js'
 import { Prisma } from '../src/generated/client.js'
-import { attempt, commitOf, openFixture, request, type Fixture } from './support.js'
+import { acceptFile, attempt, commitOf, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {

@@ -3,14 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { abandonAttempt, listOrphanedAttempts } from '../src/attempts/abandon-attempt.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
-import { failAttempt, releaseFile, type FailInput } from '../src/attempts/fail-attempt.js'
+import { failAttempt, type FailInput } from '../src/attempts/fail-attempt.js'
 import { failureHistory } from '../src/attempts/failure-history.js'
 import { getDeadLetter, listDeadLetters } from '../src/files/dead-letters.js'
 import { getFile } from '../src/files/get-file.js'
 import { openAttempt } from '../src/attempts/open-attempt.js'
 import { recordRefusal } from '../src/files/record-refusal.js'
 import { traceFile } from '../src/files/trace-file.js'
-import { attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
+import { attempt, commitOf, endLease, openFixture, opened, releaseFile, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {

@@ -1,12 +1,11 @@
 import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { acceptFile } from '../src/files/accept-files.js'
 import { activeKeys } from '../src/keys/master-keys.js'
 import { explore, type Explored, type Fault } from './explore/explore.js'
 import { ingestProtocol, newFile } from './explore/ingest-protocol.js'
 import { rekeyProtocol } from './explore/rekey-protocol.js'
 import { domainOfItsOwn, domain, f as rekeying, rotate, seeded, start, stored } from './rekeying.js'
-import { openFixture, request, type Fixture } from './support.js'
+import { acceptFile, openFixture, request, type Fixture } from './support.js'
 
 /** Steps from the start. */
 const SHORT = 4

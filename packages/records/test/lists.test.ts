@@ -12,8 +12,7 @@ import { forgetWorkers, heartbeat, listWorkers } from '../src/upkeep/workers.js'
 import { getFile } from '../src/files/get-file.js'
 import { listFiles, type ListedFile } from '../src/files/list-files.js'
 import { traceFile } from '../src/files/trace-file.js'
-import { acceptFile } from '../src/files/accept-files.js'
-import { attempt, commitOf, endLease, opened, openFixture, request, type Fixture } from './support.js'
+import { acceptFile, attempt, commitOf, endLease, openFixture, opened, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {

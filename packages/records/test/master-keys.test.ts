@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   activateMasterKey,
   activeKeys,
-  getKeyState,
   getMasterKey,
   listMasterKeys,
   registerMasterKey,
@@ -113,7 +112,7 @@ describe('activation', () => {
     await addKey(f.records, 'enc', 1, domain)
     await addKey(f.records, 'sig', 1, domain)
     await addKey(f.records, 'enc', 2, domain)
-    expect(await getKeyState(f.records, ref(domain, 'enc', 1))).toBe('DECRYPT_ONLY')
+    expect((await getMasterKey(f.records, ref(domain, 'enc', 1)))?.state).toBe('DECRYPT_ONLY')
     expect((await getMasterKey(f.records, ref(domain, 'enc', 1)))?.retiredAt).toBeInstanceOf(Date)
     const keys = await activeKeys(f.records, domain)
     expect(keys).toMatchObject({ enc: { version: 2, state: 'ACTIVE' }, sig: { version: 1, state: 'ACTIVE' } })
@@ -139,7 +138,7 @@ describe('activation', () => {
       code: 'BAD_STATE',
     })
     // The refusal came after version 2 was retired in the same transaction.
-    expect(await getKeyState(f.records, ref(domain, 'enc', 2))).toBe('ACTIVE')
+    expect((await getMasterKey(f.records, ref(domain, 'enc', 2)))?.state).toBe('ACTIVE')
   })
 
   test('by two rotations at once that replace the same version: one wins', async () => {
@@ -194,6 +193,6 @@ describe('activeKeys', () => {
   })
 
   test('a key that was never registered has no state', async () => {
-    expect(await getKeyState(f.records, ref('default', 'enc', 999))).toBeUndefined()
+    expect(await getMasterKey(f.records, ref('default', 'enc', 999))).toBeUndefined()
   })
 })

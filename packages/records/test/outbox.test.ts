@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { acceptFile } from '../src/files/accept-files.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { failAttempt } from '../src/attempts/fail-attempt.js'
 import { forgetRelayed, outboxDepth, relayOutbox } from '../src/upkeep/outbox.js'
 import { getFile } from '../src/files/get-file.js'
 import { listOpenFiles } from '../src/files/open-files.js'
 import type { FileRow } from '../src/db/terms.js'
-import { openFixture, request, type Fixture } from './support.js'
+import { acceptFile, openFixture, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {

@@ -1,11 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { acceptFile } from '../src/files/accept-files.js'
 import { getFile } from '../src/files/get-file.js'
 import { recoverFile, type FileRecovery, type RecoveredAttempt } from '../src/recovery/recover-file.js'
 import { recoverMasterKey } from '../src/recovery/recover-key.js'
 import { traceFile } from '../src/files/trace-file.js'
-import { nonceIdOf, openFixture, request, type Fixture } from './support.js'
+import { acceptFile, nonceIdOf, openFixture, request, type Fixture } from './support.js'
 
 let fixture: Fixture
 beforeAll(async () => {

@@ -1,14 +1,13 @@
 /** What a refusal means never depends on the server's language: SQLSTATE and the server's fields say it, not its sentence. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { acceptFile } from '../src/files/accept-files.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { openAttempt } from '../src/attempts/open-attempt.js'
 import { openRecords, type Records } from '../src/db/records.js'
 import { RecordsError } from '../src/db/errors.js'
 import { Prisma } from '../src/generated/client.js'
 import { startGermanServer, type GermanServer } from './german-server.js'
-import { attempt, opened, openFixture, request, type Fixture } from './support.js'
+import { acceptFile, attempt, openFixture, opened, request, type Fixture } from './support.js'
 
 let f: Fixture
 let german: GermanServer

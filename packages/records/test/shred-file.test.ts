@@ -14,11 +14,10 @@ import { listShredEvents } from '../src/deletion/shred-events.js'
 import { lockForShredding, shredDetail, shredFile } from '../src/deletion/shred-file.js'
 import { openAttempt } from '../src/attempts/open-attempt.js'
 import { rawPublicKey } from '../src/operators/public-key.js'
-import { releaseFile } from '../src/attempts/fail-attempt.js'
 import { requestBody, signedBytes } from '../src/operators/request-body.js'
 import { setDomain } from '../src/fleet/set-domain.js'
 import { usedRequestProblem } from '../src/operators/used-request.js'
-import { attempt, commitOf, openFixture, opened, request, type Fixture } from './support.js'
+import { attempt, commitOf, openFixture, opened, releaseFile, request, type Fixture } from './support.js'
 
 const DOMAIN = randomUUID()
 const REASON = 'the court says so'

@@ -3,9 +3,12 @@ import { freshDatabase } from '@sealfleet/testkit'
 import pg from 'pg'
 import { activateMasterKey, activeKeys, registerMasterKey, type ActiveKeys } from '../src/keys/master-keys.js'
 import { claimFile, type ClaimInput } from '../src/files/claim-file.js'
+import { acceptFiles, type Acceptance, type FileRequest } from '../src/files/accept-files.js'
+import { failAttempt } from '../src/attempts/fail-attempt.js'
 import { ensureDomain } from '../src/fleet/domains.js'
+import type { LeaseInput } from '../src/attempts/renew-lease.js'
 import { openAttempt, type OpenAttemptInput } from '../src/attempts/open-attempt.js'
-import { openRecords, type Records } from '../src/db/records.js'
+import { openRecords, type Queryable, type Records } from '../src/db/records.js'
 import type { CommitInput } from '../src/attempts/commit-attempt.js'
 
 /** SHA-256(label(16) `SFV1/nonce-id` ‖ nonce), written out once more on purpose. */
@@ -50,6 +53,18 @@ export async function openFixture(): Promise<Fixture> {
 export async function addKey(records: Records, role: 'enc' | 'sig', version: number, domain = 'default') {
   await registerMasterKey(records, { ref: { role, domain, suite: 1, version }, checkValue: randomBytes(8) })
   return activateMasterKey(records, { ref: { role, domain, version } })
+}
+
+export async function acceptFile(db: Queryable, file: FileRequest): Promise<Acceptance> {
+  const [acceptance] = await acceptFiles(db, [file])
+  if (acceptance === undefined) throw new TypeError('one request, no answer')
+  return acceptance
+}
+
+/** Ends a claim as a worker does that is asked to stop. */
+export function releaseFile(db: Queryable, { fileId, owner, attemptNo }: LeaseInput): Promise<'recorded' | 'fenced'> {
+  const failure = { code: 'SHUTDOWN', class: 'transient-infrastructure', message: 'given back' }
+  return failAttempt(db, { fileId, owner, attemptNo, ...failure, disposition: 'release' })
 }
 
 export function request(over: Partial<ClaimInput> = {}): ClaimInput {

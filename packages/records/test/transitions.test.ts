@@ -1,11 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { acceptFile } from '../src/files/accept-files.js'
 import { appendAudit } from '../src/audit/append-audit.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
 import { failAttempt } from '../src/attempts/fail-attempt.js'
 import { traceFile } from '../src/files/trace-file.js'
-import { commitOf, nonceIdOf, opened, openFixture, request, type Fixture } from './support.js'
+import { acceptFile, commitOf, nonceIdOf, openFixture, opened, request, type Fixture } from './support.js'
 
 let f: Fixture
 beforeAll(async () => {

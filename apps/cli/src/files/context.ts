@@ -4,7 +4,7 @@ import { usageError } from '../cli-error.js'
 import { unreadable } from '../commands/operators/small-file.js'
 
 /** FORMAT §5: the bytes a caller binds to a file. */
-export const MAX_CONTEXT = 1024
+const MAX_CONTEXT = 1024
 
 export interface ContextOptions {
   readonly context?: string

@@ -18,7 +18,7 @@ export function parseSource(text: string): { readonly root: string; readonly pat
 }
 
 /** The file id: a UUID, or derived from the foreign id the file was enqueued with (`--id`). */
-export function fileIdOf(given: string): string {
+function fileIdOf(given: string): string {
   return toFileId(given)
 }
 

@@ -41,7 +41,7 @@ export function scrubTasks(
 }
 
 /** Codes for wrong bytes, keys or records; an outage says nothing about the object. */
-export function faultOf(error: unknown): string | undefined {
+function faultOf(error: unknown): string | undefined {
   const { code, failure } = classify(error)
   return failure.class === 'integrity' || failure.class === 'permanent-request' ? code : undefined
 }

@@ -10,7 +10,7 @@ import type { Refusal } from './refusal.js'
 import { delayShortly, returnToQueue } from './apply-outcome.js'
 
 /** The reason why running attempts stop when the process does. Counts no attempt. */
-export class ShutdownError extends Error {
+class ShutdownError extends Error {
   override readonly name = 'ShutdownError'
   readonly code = 'SHUTDOWN'
 

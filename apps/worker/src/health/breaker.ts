@@ -11,7 +11,7 @@ export interface BreakerOptions {
 }
 
 /** Milliseconds between two probes: from `min` on, doubling up to `max`. */
-export const PAUSES = {
+const PAUSES = {
   /** an outage that ends by itself */
   transient: { min: 1_000, max: 30_000 },
   /** broken until a person repairs it: frequent probes do not help */

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { defineConcern } from '../concern.js'
 import { withDefault } from '../variable.js'
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 export interface LogConfig {

@@ -6,7 +6,7 @@ import type { Transport } from '../transport.js'
 import { withDefault } from '../variable.js'
 
 /** Dependencies reached over a network. */
-export const NETWORKED = ['redis', 'database', 's3', 'ops'] as const
+const NETWORKED = ['redis', 'database', 's3', 'ops'] as const
 export type Networked = (typeof NETWORKED)[number]
 
 /** Settings for the protection of connections and files, which every program gets, whatever sections it uses. */

@@ -20,11 +20,11 @@ const NETWORK = new Set([
   'EAI_NODATA',
 ])
 
-export function isTimeoutErrno(node: ErrorNode): boolean {
+function isTimeoutErrno(node: ErrorNode): boolean {
   return TIMEOUTS.has(textOf(node, 'code'))
 }
 
-export function isNetworkErrno(node: ErrorNode): boolean {
+function isNetworkErrno(node: ErrorNode): boolean {
   return NETWORK.has(textOf(node, 'code'))
 }
 

@@ -70,7 +70,7 @@ export function destroyHandle(module: Pkcs11Module, session: Handle, key: Handle
 }
 
 /** The exact template of a master key: sign-only, or encrypt-and-decrypt-only for a KEK. */
-export function masterTemplate(
+function masterTemplate(
   usage: Usage,
   label: string,
   ckaId: Buffer,

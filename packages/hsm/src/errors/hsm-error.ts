@@ -1,17 +1,15 @@
 import { ckrName } from './ckr.js'
 
 /** The closed list of failures this package throws. KEY_EXISTS comes from key administration alone. */
-export const HSM_ERROR_CODES = [
-  'HSM_UNAVAILABLE',
-  'HSM_BUSY',
-  'HSM_SESSION_LOST',
-  'HSM_ACCESS_DENIED',
-  'KEY_MISMATCH',
-  'KEY_EXISTS',
-  'E_KEY_UNKNOWN',
-  'E_NONCE_UNWRAP',
-] as const
-export type HsmErrorCode = (typeof HSM_ERROR_CODES)[number]
+export type HsmErrorCode =
+  | 'HSM_UNAVAILABLE'
+  | 'HSM_BUSY'
+  | 'HSM_SESSION_LOST'
+  | 'HSM_ACCESS_DENIED'
+  | 'KEY_MISMATCH'
+  | 'KEY_EXISTS'
+  | 'E_KEY_UNKNOWN'
+  | 'E_NONCE_UNWRAP'
 
 export interface HsmErrorDetail {
   /** The PKCS#11 return value, if one caused the failure. */

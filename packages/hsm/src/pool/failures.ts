@@ -53,7 +53,7 @@ const LOGIN_CODES: readonly number[] = [
 ]
 
 /** C_Login (or a step before it) failed. `rejected`: by a vendor's own return value. */
-export function loginFailure(ckr: number, fn: string | undefined, rejected = false): HsmError {
+function loginFailure(ckr: number, fn: string | undefined, rejected = false): HsmError {
   if (!rejected && !LOGIN_CODES.includes(ckr)) {
     return new HsmError('HSM_UNAVAILABLE', 'logging in to the token failed', {
       ckr,
@@ -154,7 +154,7 @@ export function contradiction(label: string): HsmError {
   })
 }
 
-export function keyUnknown(label: string): HsmError {
+function keyUnknown(label: string): HsmError {
   return new HsmError('E_KEY_UNKNOWN', `the token holds no key ${label}`, {
     fix: 'Check that this is the right token, and look for the key with `sealfleet keys list`; restore it from a backup of the HSM.',
   })

@@ -72,14 +72,6 @@ export function putFrame(
   }
 }
 
-/** One frame in a dedicated buffer. */
-export function encodeFrame(kind: Kind, id: number, parts: readonly Uint8Array[]): Buffer {
-  const length = frameSize(parts)
-  const frame = Buffer.allocUnsafeSlow(length)
-  putFrame(frame, 0, { kind, id, parts, length })
-  return frame
-}
-
 /** The JSON payload of a frame. Both ends are built together, so its shape is not checked. */
 export function decodeJson<T>(frame: Frame): T {
   return JSON.parse(frame.payload.toString('utf8')) as T

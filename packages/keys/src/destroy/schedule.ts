@@ -1,6 +1,6 @@
 import { appendAudit } from '@sealfleet/records/audit'
 import { assertSignedDomain } from '@sealfleet/records/requests'
-import { consumeRequest, createRequest, getRequest, type RequestRow } from '@sealfleet/records/operators'
+import { consumeRequest, getRequest } from '@sealfleet/records/operators'
 import {
   keepHoldsStill,
   listMasterKeys,
@@ -11,7 +11,7 @@ import {
 import { RecordsError, type KeyRow, type Queryable } from '@sealfleet/records'
 
 import { assertNotNeeded, keyNeeds, storeNeeds, type ScanOptions } from './needs.js'
-import { DESTROY_KIND, domainOf, requestDetail, termsOf, type DestructionTerms } from './request.js'
+import { DESTROY_KIND, domainOf, termsOf } from './request.js'
 import { DestructionRefused, type DestroyPorts, type KeyNeeds } from './terms.js'
 
 type Ports = Pick<DestroyPorts, 'records' | 'store'>
@@ -24,28 +24,6 @@ export async function lookAtKey(ports: Ports, key: KeyRow, options: ScanOptions 
   assertState(key)
   await assertAuditKey(ports.records)
   return keyNeeds(ports.records, key, await storeNeeds(ports, key, options))
-}
-
-/**
- * The request that two operators must sign. @throws DestructionRefused as for scheduling, and RecordsError
- */
-export async function requestDestruction(
-  { records }: Pick<Ports, 'records'>,
-  key: KeyRow,
-  o: {
-    readonly terms: DestructionTerms
-    readonly needs: KeyNeeds
-    readonly actor: string
-    readonly expiresSeconds?: number | undefined
-  },
-): Promise<RequestRow> {
-  assertNotNeeded(key, o.needs, o.terms.shred)
-  const subject = { kind: 'key', id: key.id }
-  const detail = requestDetail(key, await domainOf(records, key), o.terms)
-  const expires = o.expiresSeconds === undefined ? {} : { expiresSeconds: o.expiresSeconds }
-  return records.transaction((tx) =>
-    createRequest(tx, { kind: DESTROY_KIND, subject, detail, required: 2, createdBy: o.actor, ...expires }),
-  )
 }
 
 /**

@@ -9,20 +9,20 @@ export const CONTEXT_LIMIT = 1024
 export const GENERATION_LIMIT = 2 ** 31 - 1
 
 /** Relative, without empty, `.` and `..` segments, NUL or lone surrogates (those have no UTF-8 form). */
-export const PATH_PATTERN = /^(?!\.{1,2}(?:\/|$))[^/\0\uD800-\uDFFF]+(?:\/(?!\.{1,2}(?:\/|$))[^/\0\uD800-\uDFFF]+)*$/u
+const PATH_PATTERN = /^(?!\.{1,2}(?:\/|$))[^/\0\uD800-\uDFFF]+(?:\/(?!\.{1,2}(?:\/|$))[^/\0\uD800-\uDFFF]+)*$/u
 
 /** base64url without padding, in its one canonical form: the unused bits at the end are zero. */
-export const CONTEXT_PATTERN = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$/
+const CONTEXT_PATTERN = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$/
 
-export const ROOT_PATTERN = /^[a-z0-9-]{1,64}$/
+const ROOT_PATTERN = /^[a-z0-9-]{1,64}$/
 
 const uuid = z.string().regex(UUID_PATTERN, { error: 'is not a lower-case UUID with dashes' })
 
-export const domainSchema = z.union([z.literal('default'), uuid], {
+const domainSchema = z.union([z.literal('default'), uuid], {
   error: 'is neither "default" nor a lower-case UUID',
 })
 
-export const sourceSchema = z.strictObject({
+const sourceSchema = z.strictObject({
   root: z.string().regex(ROOT_PATTERN, { error: 'is not a root name of a-z, 0-9 and -' }),
   path: z
     .string()

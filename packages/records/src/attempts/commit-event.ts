@@ -5,7 +5,6 @@ import { Prisma } from '../generated/client.js'
  * least the transaction, that changes the file; `audit verify` compares the last of them with the record.
  */
 export const COMMIT_ACTIONS = ['file.commit', 'file.rekey', 'file.recover'] as const
-export type CommitAction = (typeof COMMIT_ACTIONS)[number]
 
 /**
  * The detail of such a row as an SQL expression over a whole row of `attempts` after it became COMMITTED: which object, by

@@ -65,19 +65,3 @@ export async function failAttempt(db: Queryable, input: FailInput): Promise<'rec
         AND x.owner = ${input.owner} AND x.code <> ${WORKER_DIED}) AS recorded`)
   return row?.recorded === true ? 'recorded' : 'fenced'
 }
-
-/** Gives a file back to the queue without counting an attempt (drain, outage). @see failAttempt */
-export function releaseFile(
-  db: Queryable,
-  input: LeaseInput & { readonly code?: string; readonly class?: string; readonly message?: string },
-): Promise<'recorded' | 'fenced'> {
-  return failAttempt(db, {
-    fileId: input.fileId,
-    owner: input.owner,
-    attemptNo: input.attemptNo,
-    code: input.code ?? 'SHUTDOWN',
-    class: input.class ?? 'transient-infrastructure',
-    message: input.message ?? 'given back',
-    disposition: 'release',
-  })
-}

@@ -31,7 +31,7 @@ export const FIRST_PREVIOUS = Buffer.alloc(32)
 const LABEL = Buffer.alloc(16)
 LABEL.write('SFV1/audit-batch', 'latin1')
 
-export function canonicalRow(row: ChainRow): Buffer {
+function canonicalRow(row: ChainRow): Buffer {
   const { id, at, actor, action, subjectKind, subjectId, detail, xact } = row
   const fields = [id, at.toISOString(), actor, action, subjectKind, subjectId, canonicalJsonText(detail), xact]
   return Buffer.concat(fields.map((field) => lengthPrefixed(Buffer.from(field, 'utf8'))))
@@ -73,7 +73,7 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[[\]{},:]/gu
  * JSON text in its canonical form. Numbers keep their digits: as doubles, two different numbers could become equal.
  * @throws TypeError for text that is not JSON
  */
-export function canonicalJsonText(text: string): string {
+function canonicalJsonText(text: string): string {
   const tokens = text.match(TOKEN) ?? []
   let at = 0
   const next = (): string => {

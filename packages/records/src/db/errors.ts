@@ -1,64 +1,61 @@
 /** Every code that this package throws. */
-export const RECORDS_ERROR_CODES = [
+export type RecordsErrorCode =
   /** The database cannot be reached, ended the connection, or did not answer in time. Try again later. */
-  'DB_UNAVAILABLE',
+  | 'DB_UNAVAILABLE'
   /** The database answered and refused the user, the password or the database's name. Trying again does not help. */
-  'DB_ACCESS_DENIED',
+  | 'DB_ACCESS_DENIED'
   /** TLS could not be set up: one side does not accept the other's certificate. Trying again does not help. */
-  'DB_TLS',
+  | 'DB_TLS'
   /** The tables are missing or older than this program: run `npm run migrate`. */
-  'DB_SCHEMA',
+  | 'DB_SCHEMA'
   /** The database URL is malformed. */
-  'DB_URL',
+  | 'DB_URL'
   /** The caller does not hold the lease, or no longer holds it. */
-  'FENCED',
+  | 'FENCED'
   /** The domain lacks an active master key, or the key named is not in a state that permits sealing. */
-  'NO_ACTIVE_KEY',
+  | 'NO_ACTIVE_KEY'
   /** The record of a stored file names a master key that is not registered; constraints forbid it. */
-  'E_KEY_UNKNOWN',
+  | 'E_KEY_UNKNOWN'
   /** A row of a file or an attempt breaks the constraints; the message names file and column. */
-  'RECORD_DAMAGED',
+  | 'RECORD_DAMAGED'
   /** A nonce was used before under this master key. */
-  'NONCE_REUSE',
+  | 'NONCE_REUSE'
   /** No domain, key, batch, attempt or file of that id. */
-  'NOT_FOUND',
+  | 'NOT_FOUND'
   /** Another object of that id or name exists and is different. */
-  'CONFLICT',
+  | 'CONFLICT'
   /** The step is not allowed from the present state (as from DESTROYED back to ACTIVE). */
-  'BAD_STATE',
+  | 'BAD_STATE'
   /** A value that the caller gave breaks a rule of the schema; `constraint` names it. */
-  'INVALID',
+  | 'INVALID'
   /** A hold forbids this destruction or deletion. */
-  'HELD',
+  | 'HELD'
   /** The operation needs a request that operators have signed, and none was named. */
-  'REQUEST_NEEDED',
+  | 'REQUEST_NEEDED'
   /** The request has expired by the database's clock. */
-  'REQUEST_EXPIRED',
+  | 'REQUEST_EXPIRED'
   /** The request was already used; each is good for one use. */
-  'REQUEST_USED',
+  | 'REQUEST_USED'
   /** The request was cancelled. */
-  'REQUEST_CANCELLED',
+  | 'REQUEST_CANCELLED'
   /** Valid signatures are missing; the message says how many. */
-  'REQUEST_UNSIGNED',
+  | 'REQUEST_UNSIGNED'
   /** The operation differs from the signed one, or the request's row and its signed bytes differ. */
-  'REQUEST_MISMATCH',
+  | 'REQUEST_MISMATCH'
   /** The signature is not the operator's over this request. */
-  'SIGNATURE_INVALID',
+  | 'SIGNATURE_INVALID'
   /** No operator of that name or id. */
-  'OPERATOR_UNKNOWN',
+  | 'OPERATOR_UNKNOWN'
   /** The operator was revoked. */
-  'OPERATOR_REVOKED',
+  | 'OPERATOR_REVOKED'
   /** The operator has signed this request already. */
-  'OPERATOR_TWICE',
+  | 'OPERATOR_TWICE'
   /** The operator's role may not sign requests of this kind. */
-  'OPERATOR_ROLE',
+  | 'OPERATOR_ROLE'
   /** Fewer than two officers would be left. */
-  'OPERATOR_NEEDED',
+  | 'OPERATOR_NEEDED'
   /** Any other refusal of the database. */
-  'DB_ERROR',
-] as const
-
-export type RecordsErrorCode = (typeof RECORDS_ERROR_CODES)[number]
+  | 'DB_ERROR'
 
 export interface RecordsErrorDetail {
   /** A copy of the driver's error, without row contents. */

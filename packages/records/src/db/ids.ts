@@ -1,7 +1,7 @@
 import { RecordsError } from './errors.js'
 
 /** The default domain's id in the database and on the wire. */
-export const DEFAULT_DOMAIN_UUID = '00000000-0000-0000-0000-000000000000'
+const DEFAULT_DOMAIN_UUID = '00000000-0000-0000-0000-000000000000'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 

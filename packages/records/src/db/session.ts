@@ -28,7 +28,7 @@ export interface SessionTimeouts {
 }
 
 /** The search path: our schema, then temporary tables, so that none takes the place of ours. */
-export function searchPath(schema: string): string {
+function searchPath(schema: string): string {
   return `${pg.escapeIdentifier(schema)}, pg_temp`
 }
 

@@ -1,7 +1,7 @@
 import { Prisma } from '../generated/client.js'
 
 /** The audit log's actions that make a file DELETED; each row is written in the transaction that deletes it. */
-export const DELETION_ACTIONS = ['files.remove', 'files.expire', 'files.shred'] as const
+const DELETION_ACTIONS = ['files.remove', 'files.expire', 'files.shred'] as const
 
 export const DELETES = Prisma.sql`(${Prisma.join([...DELETION_ACTIONS])})`
 

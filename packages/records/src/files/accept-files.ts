@@ -45,13 +45,6 @@ export async function acceptFiles(db: Queryable, requests: readonly FileRequest[
   return outcomes
 }
 
-/** @see acceptFiles */
-export async function acceptFile(db: Queryable, request: FileRequest): Promise<Acceptance> {
-  const [outcome] = await acceptChunk(db, [request])
-  if (outcome === undefined) throw new TypeError('one request, no answer')
-  return outcome
-}
-
 interface Row {
   readonly fileId: string
   readonly outcome: Acceptance['outcome'] | null

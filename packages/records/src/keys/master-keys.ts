@@ -154,11 +154,6 @@ function roleOf(role: Role): Uppercase<Role> {
   return role.toUpperCase() as Uppercase<Role>
 }
 
-/** Undefined when that version was never registered: FORMAT §7.4 then requires E_KEY_UNKNOWN. */
-export async function getKeyState(db: Queryable, ref: Omit<MasterKeyRef, 'suite'>): Promise<KeyState | undefined> {
-  return (await getMasterKey(db, ref))?.state
-}
-
 export interface ActiveKeys {
   readonly enc: KeyRow
   readonly sig: KeyRow

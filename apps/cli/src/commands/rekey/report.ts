@@ -30,7 +30,7 @@ export function endedOf({ items }: Pick<RekeyCounts, 'items'>): number {
   return items.DONE + items.SKIPPED + items.FAILED
 }
 
-export function totalOf({ items }: Pick<RekeyCounts, 'items'>): number {
+function totalOf({ items }: Pick<RekeyCounts, 'items'>): number {
   return Object.values(items).reduce((sum, n) => sum + n, 0)
 }
 

@@ -25,7 +25,7 @@ interface RewrapOptions extends CommonOptions {
  * FORMAT §5 allows fewer than 2^32 wraps for one KEK version, each with a random 96-bit iv. Rotate long before that;
  * the count here is a lower bound.
  */
-export const MANY_WRAPS = 2 ** 28
+const MANY_WRAPS = 2 ** 28
 
 export function rewrapVerb(program: Command, runner: Runner): void {
   const verb = program
