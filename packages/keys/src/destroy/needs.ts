@@ -6,7 +6,7 @@ import type { Store } from '@sealfleet/store'
 import { inBatches } from '@sealfleet/runtime'
 import { storedHeaders, type StoredHeader } from '@sealfleet/objects'
 import { DistinctIds } from './distinct-ids.js'
-import { DestructionRefused, MOST_NEEDS, type KeyNeeds, type Need, type StoreNeeds } from './terms.js'
+import { DestructionRefused, MOST_NEEDS, type KeyNeeds, type KeyNeed, type StoreNeeds } from './terms.js'
 
 const BATCH = 500
 
@@ -31,7 +31,7 @@ export async function storeNeeds(
   { signal, onProgress, idsInMemory }: ScanOptions = {},
 ): Promise<StoreNeeds> {
   let [looked, unreadable, objects, beyondRecords] = [0, 0, 0, 0]
-  const first: Need[] = []
+  const first: KeyNeed[] = []
   await using lost = new DistinctIds(idsInMemory)
   const underKey = async function* (): AsyncGenerator<Found> {
     for await (const one of storedHeaders(store, { signal })) {
@@ -65,7 +65,7 @@ export async function storeNeeds(
 export async function keyNeeds(db: Queryable, key: KeyRow, store: StoreNeeds): Promise<KeyNeeds> {
   const database = await countKeyReferences(db, key.id)
   const listed = database.attempts === 0 ? [] : await listKeyReferences(db, key.id, MOST_NEEDS)
-  const first = [...listed.map((one): Need => ({ where: 'database', ...one })), ...store.first].slice(0, MOST_NEEDS)
+  const first = [...listed.map((one): KeyNeed => ({ where: 'database', ...one })), ...store.first].slice(0, MOST_NEEDS)
   return { database, store, lost: database.lost + store.lost, first, holds: await holdsOnKey(db, key.id) }
 }
 

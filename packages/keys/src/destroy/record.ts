@@ -1,3 +1,4 @@
+import type { DestructionProof, RegisteredKey, TokenSet } from '@sealfleet/hsm'
 import { canonicalJson, parseCanonicalJson, type CanonicalObject, type RequestRow } from '@sealfleet/records/operators'
 import type { DestructionRow, SignatureEvidence } from '@sealfleet/records/keys'
 import type { KeyRow } from '@sealfleet/records'
@@ -5,7 +6,7 @@ import { timingSafeEqual } from 'node:crypto'
 
 import { AUDIT_PREFIX } from '@sealfleet/objects'
 import { summaryOf } from './schedule.js'
-import type { KeyNeeds, KeyTokens, TokenProof } from './terms.js'
+import type { KeyNeeds } from './terms.js'
 
 /** 16 bytes before the signed text: no other message under the audit key begins with them. */
 const LABEL = Buffer.concat([Buffer.from('SFV1/destroyed', 'ascii')], 16)
@@ -17,7 +18,7 @@ export interface RecordInput {
   readonly request: RequestRow | undefined
   readonly signatures: readonly SignatureEvidence[]
   readonly needs: KeyNeeds
-  readonly proofs: readonly TokenProof[]
+  readonly proofs: readonly DestructionProof[]
   readonly at: Date
   readonly actor: string
 }
@@ -133,7 +134,7 @@ export class DestructionUnproven extends Error {
 
 /**
  * Checks the bytes of a copy in the store: their form, and the MAC under the audit key that they name.
- * @param pool an HsmPool, or the MACs of {@link KeyTokens}
+ * @param pool an HsmPool, or the MACs of {@link TokenSet}
  * @throws DestructionUnproven when they were not signed here; errors of the pool (E_KEY_UNKNOWN: the audit key is gone)
  */
 export async function verifyDestructionRecord(
@@ -164,14 +165,12 @@ export async function verifyDestructionRecord(
 }
 
 /** Signs a record. The MAC is computed twice: a token that contradicts itself signs nothing. */
-export async function signRecord(tokens: KeyTokens, audit: KeyTokensAudit, record: Uint8Array): Promise<Buffer> {
+export async function signRecord(tokens: TokenSet, audit: RegisteredKey, record: Uint8Array): Promise<Buffer> {
   const message = destructionMessage(record)
   const [first, second] = [await tokens.mac(audit, message), await tokens.mac(audit, message)]
   if (!first.equals(second)) throw unproven('the token answered one message with two MACs')
   return first
 }
-
-type KeyTokensAudit = Parameters<KeyTokens['mac']>[0]
 
 function isObject(value: unknown): value is CanonicalObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

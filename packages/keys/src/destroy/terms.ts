@@ -6,12 +6,13 @@
  * has it, and it cannot be opened in any other way. A *proof* is a token's evidence afterwards, given to a process that
  * never saw the key.
  */
+import type { RegisteredKey, TokenSet } from '@sealfleet/hsm'
 import type { KeyHold, KeyReferences } from '@sealfleet/records/keys'
 import type { KeyRow, Records } from '@sealfleet/records'
 import type { Store } from '@sealfleet/store'
 
 /** A use of a key. */
-export interface Need {
+export interface KeyNeed {
   readonly where: 'database' | 'store'
   readonly fileId: string
   readonly attemptId: string
@@ -33,7 +34,7 @@ export interface StoreNeeds {
   /** Lost files that the records do not count. */
   readonly lost: number
   /** The first hundred that are not in the records. */
-  readonly first: readonly Need[]
+  readonly first: readonly KeyNeed[]
 }
 
 export interface KeyNeeds {
@@ -42,53 +43,17 @@ export interface KeyNeeds {
   /** Lost files, by records and headers. */
   readonly lost: number
   /** The first hundred of both. */
-  readonly first: readonly Need[]
+  readonly first: readonly KeyNeed[]
   readonly holds: readonly KeyHold[]
 }
 
 export const MOST_NEEDS = 100
 
-/** A key as it was registered. */
-export interface RegisteredKey {
-  readonly ref: Pick<KeyRow, 'role' | 'domain' | 'suite' | 'version'>
-  readonly checkValue: Uint8Array | null
-  readonly checkRecord: Uint8Array | null
-}
-
-export interface TokenSighting {
-  readonly token: string
-  readonly serial: string
-  readonly present: boolean
-  readonly ckaId: string | null
-}
-
-export interface TokenProof extends TokenSighting {
-  readonly was: 'destroyed' | 'absent'
-  readonly found: number
-  readonly derivation: string
-}
-
-/** The HSM's part in destroying: every token that holds the keys. `@sealfleet/hsm` makes one. */
-export interface KeyTokens {
-  /** Changes nothing. Rejects unless every token answers. */
-  look(key: RegisteredKey, witnesses: readonly RegisteredKey[], signal?: AbortSignal): Promise<readonly TokenSighting[]>
-  /**
-   * Destroys the key in every token and proves it. `beforeFirst` runs after all tokens have answered and before the
-   * first deletion.
-   */
-  destroy(
-    key: RegisteredKey,
-    witnesses: readonly RegisteredKey[],
-    o: { readonly beforeFirst: () => Promise<void>; readonly signal?: AbortSignal | undefined },
-  ): Promise<readonly TokenProof[]>
-  /** HMAC-SHA-256 under an audit key. */
-  mac(audit: RegisteredKey, message: Uint8Array): Promise<Buffer>
-}
-
 export interface DestroyPorts {
   readonly records: Records
   readonly store: Store
-  readonly tokens: KeyTokens
+  /** Every token that holds the keys. */
+  readonly tokens: TokenSet
 }
 
 /** A destruction that is not carried out (or not scheduled) in the present state. */
