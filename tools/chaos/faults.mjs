@@ -121,7 +121,7 @@ export function placeOf({ kind, worker }) {
  * @param {import('@sealfleet/testkit').Fault} fault
  */
 async function inject({ world, over }, operation, fault, times = REQUESTS, forMs = 0) {
-  world.s3.inject(/** @type {import('@sealfleet/testkit').Operation} */ (operation), fault, { times })
+  world.s3.inject(/** @type {import('@sealfleet/testkit').S3Operation} */ (operation), fault, { times })
   if (forMs > 0) {
     await until(over, forMs)
     world.s3.heal()

@@ -1,5 +1,5 @@
 import { Command, CommanderError, Help } from 'commander'
-import { COMMANDS, type Entry } from './commands/table.js'
+import { COMMANDS, type CommandEntry } from './commands/table.js'
 import { EXIT, type ExitStatus } from './exit-status.js'
 import { addExamples } from './help/add-examples.js'
 import { renamedVerb } from './help/renamed.js'
@@ -91,7 +91,12 @@ export async function createProgram(
   return program
 }
 
-async function addCommand(program: Command, runner: Runner, entry: Entry, chosen: string | undefined): Promise<void> {
+async function addCommand(
+  program: Command,
+  runner: Runner,
+  entry: CommandEntry,
+  chosen: string | undefined,
+): Promise<void> {
   if (chosen === undefined || chosen === entry.name) return (await entry.load())(program, runner)
   program.command(entry.name).description(entry.summary)
 }

@@ -8,7 +8,7 @@ import { createPrinter, toJson, type Printer } from './output/printer.js'
 import { inView } from './output/view.js'
 
 /** The action of a command; it returns the exit status, undefined for done. */
-export type Action<O extends CommonOptions> = (
+type Action<O extends CommonOptions> = (
   context: CommandContext,
   args: readonly string[],
   options: O,
@@ -91,7 +91,7 @@ function wholeMessage({ message, lines = [] }: ErrorReport): string {
 }
 
 /** A whole number option of `min` to `max`. */
-export function wholeNumber(flags: string, description: string, min: number, max: number): Option {
+export function wholeNumberOption(flags: string, description: string, min: number, max: number): Option {
   return new Option(flags, description).argParser((text) => {
     const value = Number(text)
     if (!/^\d{1,15}$/.test(text) || value < min || value > max) {

@@ -1,7 +1,7 @@
 import { openKeyAdmin } from '@sealfleet/hsm'
 import { kekWraps, listDestructions, listMasterKeys } from '@sealfleet/records/keys'
 import { openRecords } from '@sealfleet/records'
-import { readCopy } from '@sealfleet/keys'
+import { readDestructionCopy } from '@sealfleet/keys'
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -154,7 +154,7 @@ describe('destroying a version of a KEK', () => {
         references: { lost: 0 },
       })
       using store = await openBucket(world.env)
-      expect(await readCopy(store, destruction?.storeKey ?? '')).toBeDefined()
+      expect(await readDestructionCopy(store, destruction?.storeKey ?? '')).toBeDefined()
       await expectAllReadable()
       await ok('verify', '--all')
       await ok('keys', 'destructions', '--verify')

@@ -2,7 +2,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import type { Logger } from '@sealfleet/telemetry'
 import { answerTo } from './failure.js'
 import { guardHost, guardMethod, securityHeaders } from './guards.js'
-import { readiness, type Probe } from './health.js'
+import { readiness, type HealthProbe } from './health.js'
 
 export interface AppOptions {
   /** the configured host name, trusted in the Host header */
@@ -10,7 +10,7 @@ export interface AppOptions {
   readonly board: RequestHandler
   /** where the board is mounted, e.g. `/queues` */
   readonly boardPath: string
-  readonly probes: readonly Probe[]
+  readonly probes: readonly HealthProbe[]
   /** Prometheus text */
   readonly metrics: () => Promise<string>
   /** false from the moment the process was asked to stop */

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis'
 import { Gauge } from 'prom-client'
 import { countJobs, oldestWaiting, unlessBroken } from './queue-look.js'
 
-export interface Sources {
+export interface MetricSources {
   readonly records: Records
   readonly queues: readonly Queue[]
   /** The connection of the queues. */
@@ -17,7 +17,7 @@ export interface Sources {
  * Fills the gauges at the moment of a scrape and returns Prometheus's text. Concurrent scrapes share one read. When
  * Redis or Postgres doesn't answer, its gauges are absent (never stale, never a false 0) and `sealfleet_ops_source_up` is 0.
  */
-export function createCollector(metrics: Metrics, sources: Sources, log: Logger): () => Promise<string> {
+export function createCollector(metrics: Metrics, sources: MetricSources, log: Logger): () => Promise<string> {
   const up = new Gauge({
     name: 'sealfleet_ops_source_up',
     help: '1 when the figures of this source could be read at the last scrape',
@@ -93,7 +93,7 @@ function resetBooks(metrics: Metrics): void {
 
 const STATES = ['waiting', 'active', 'delayed', 'prioritized', 'completed', 'failed'] as const
 
-async function readQueues(metrics: Metrics, { queues, redis }: Pick<Sources, 'queues' | 'redis'>): Promise<void> {
+async function readQueues(metrics: Metrics, { queues, redis }: Pick<MetricSources, 'queues' | 'redis'>): Promise<void> {
   await Promise.all(
     queues.map(async (queue) => {
       const counts = await countJobs(queue, STATES)

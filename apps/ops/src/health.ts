@@ -1,7 +1,7 @@
 import { classify } from '@sealfleet/failures'
 
 /** A dependency that must answer before this process is ready. */
-export interface Probe {
+export interface HealthProbe {
   readonly name: string
   /** resolves when it answered; rejects or hangs otherwise */
   check(): Promise<unknown>
@@ -17,7 +17,7 @@ export interface Readiness {
 const PATIENCE_MS = 2_000
 
 /** Runs all probes concurrently; one that takes more than two seconds counts as out of reach. Never throws. */
-export async function readiness(probes: readonly Probe[], patienceMs = PATIENCE_MS): Promise<Readiness> {
+export async function readiness(probes: readonly HealthProbe[], patienceMs = PATIENCE_MS): Promise<Readiness> {
   const answers = await Promise.all(
     probes.map(async (probe) => [probe.name, await failureOf(probe, patienceMs)] as const),
   )
@@ -29,7 +29,7 @@ export async function readiness(probes: readonly Probe[], patienceMs = PATIENCE_
   }
 }
 
-async function failureOf(probe: Probe, patienceMs: number): Promise<string | undefined> {
+async function failureOf(probe: HealthProbe, patienceMs: number): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(`no answer in ${patienceMs / 1000} s`), patienceMs)

@@ -1,2 +1,2 @@
 /** The dashboard as a function; `main.ts` is the process around it. */
-export { runOps, type OpsSettings, type RunningOps, type RunOptions } from './run.js'
+export { runOps, type OpsSettings, type RunningOps, type OpsOptions } from './run.js'

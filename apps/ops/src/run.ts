@@ -12,7 +12,7 @@ import { createCollector } from './collect.js'
 
 export type OpsSettings = Config<'database' | 'redis' | 'ops'>
 
-export interface RunOptions {
+export interface OpsOptions {
   readonly config: OpsSettings
   readonly log: Logger
   readonly metrics: Metrics
@@ -28,7 +28,7 @@ export interface RunningOps {
 const BOARD_PATH = '/queues'
 
 /** Opens Redis and Postgres and listens. Throws coded errors; then nothing is left open. */
-export async function runOps({ config, log, metrics }: RunOptions): Promise<RunningOps> {
+export async function runOps({ config, log, metrics }: OpsOptions): Promise<RunningOps> {
   const closers = new AsyncDisposableStack()
   const closeAll = () => closers[Symbol.asyncDispose]()
   try {

@@ -47,7 +47,7 @@ import { startWatchdog } from './health/watchdog.js'
 
 export type WorkerSettings = Config<'database' | 'redis' | 's3' | 'hsm' | 'roots' | 'worker' | 'ops'>
 
-export interface RunOptions {
+export interface WorkerOptions {
   readonly config: WorkerSettings
   readonly log: Logger
   readonly metrics: Metrics
@@ -70,7 +70,7 @@ export interface RunningWorker extends AsyncDisposable {
  * Opens everything a worker needs, in the order in which missing parts are best reported, and starts taking
  * jobs. Disposing drains and closes. Throws coded errors; then nothing is left open.
  */
-export async function runWorker(options: RunOptions): Promise<RunningWorker> {
+export async function runWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { config, log, metrics, workerId } = options
   const closers = new AsyncDisposableStack()
   try {

@@ -6,7 +6,7 @@ import {
   carryOutDestruction,
   carryOutDue,
   lookAtKey,
-  readCopy,
+  readDestructionCopy,
   scheduleByRequest,
   verifyDestructionRecord,
 } from '@sealfleet/keys'
@@ -39,7 +39,7 @@ test('a key goes from two signatures to a signed record: gone from both tokens, 
   // The others are untouched.
   expect(await house.pool.hmac(await house.key('enc', 2), randomBytes(32))).toHaveLength(32)
 
-  const copy = await readCopy(house.store, 'sealfleet-audit/destructions/sealfleet~default~enc~s1~1.json')
+  const copy = await readDestructionCopy(house.store, 'sealfleet-audit/destructions/sealfleet~default~enc~s1~1.json')
   const { record, label, auditKeyVersion } = await verifyDestructionRecord(house.pool, copy ?? Buffer.alloc(0))
   expect({ label, auditKeyVersion }).toEqual({ label: key.label, auditKeyVersion: 1 })
   expect(record).toMatchObject({
@@ -229,7 +229,8 @@ longTest('a record whose copy fails is copied later; one that was changed by a b
   expect((await listDestructions(house.records, { only: 'uncopied' })).length).toBe(1)
   expect(await carryOutDue(house, house.options)).toMatchObject({ due: 0, copied: 1 })
   const copy =
-    (await readCopy(house.store, 'sealfleet-audit/destructions/sealfleet~default~enc~s1~1.json')) ?? Buffer.of()
+    (await readDestructionCopy(house.store, 'sealfleet-audit/destructions/sealfleet~default~enc~s1~1.json')) ??
+    Buffer.of()
   const whole = JSON.parse(copy.toString()) as { record: string; mac: string; auditKeyVersion: number; v: number }
   const record = Buffer.from(whole.record, 'base64').toString()
   const write = (changed: object): Buffer => {

@@ -5,7 +5,7 @@ import type { Queryable } from '@sealfleet/records'
 import { assertOwnBucket } from '@sealfleet/objects'
 import { sha256Hex } from './body.js'
 import { copyAll, makeCheckpoint, type CheckpointReport } from './checkpoint.js'
-import { listCopyNumbers, readCopy } from './copies.js'
+import { listCopyNumbers, readCheckpointCopy } from './copies.js'
 import { AuditError, type AuditPorts } from './terms.js'
 
 /**
@@ -35,7 +35,7 @@ export async function adoptionDetail(ports: AuditPorts, reason: string, signal?:
       `the database is not behind the store: it ends with checkpoint ${database}, the store with ${no}`,
       'nothing is to be done: maintenance goes on signing',
     )
-  const copy = await readCopy(ports.store, no, signal)
+  const copy = await readCheckpointCopy(ports.store, no, signal)
   if (copy === undefined || copy === null)
     throw new AuditError('AUDIT_BROKEN', `what lies in the store as checkpoint ${no} is none`)
   return { reason, no, sha256: sha256Hex(copy.body), database }

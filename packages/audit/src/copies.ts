@@ -44,7 +44,7 @@ export async function putCopy(
 }
 
 /** The copy of a number: undefined when there is none, null when the object there is not a copy. */
-export async function readCopy(
+export async function readCheckpointCopy(
   store: Store,
   no: number,
   signal?: AbortSignal,

@@ -3,7 +3,7 @@ import { listCheckpoints, type CheckpointRow } from '@sealfleet/records/audit'
 import { timingSafeEqual } from 'node:crypto'
 
 import { decodeBody, macMessage, sha256Hex, type CheckpointBody, type CheckpointCopy } from './body.js'
-import { listCopyNumbers, readCopy } from './copies.js'
+import { listCopyNumbers, readCheckpointCopy } from './copies.js'
 import type { Findings } from './findings.js'
 import type { AuditPorts } from './terms.js'
 import type { ChainWalk } from './verify-chain.js'
@@ -109,7 +109,7 @@ export async function checkCopies(
   const adopted: number[] = []
   for (const no of numbers) {
     const subject = `copy ${no}`
-    const copy = await readCopy(ports.store, no, signal)
+    const copy = await readCheckpointCopy(ports.store, no, signal)
     const row = rows.get(no)
     if (copy === undefined) continue
     if (copy === null) findings.add('copy-differs', subject, `what lies in the store as ${subject} is no checkpoint`)

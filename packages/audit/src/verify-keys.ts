@@ -19,7 +19,7 @@ const WHY: Readonly<Record<KeyBesideEvent['why'], string>> = {
  * Compares master keys with the log's destructions, and checks each one carried out: the MAC of its record, the
  * operators' signatures in the record, that its row matches, and the request in the records with the signatures on it.
  */
-export async function compareKeys(
+export async function compareKeysWithLog(
   { records, hsm }: Pick<AuditPorts, 'records' | 'hsm'>,
   findings: Findings,
   signal?: AbortSignal,

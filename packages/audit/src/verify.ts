@@ -7,7 +7,7 @@ import type { AuditPorts } from './terms.js'
 import { walkChain } from './verify-chain.js'
 import { checkCheckpoints, checkCopies, readCheckpoints } from './verify-checkpoints.js'
 import { compareDeletions } from './verify-deletions.js'
-import { compareKeys } from './verify-keys.js'
+import { compareKeysWithLog } from './verify-keys.js'
 import { compareOperators } from './verify-operators.js'
 import { compareRecords } from './verify-records.js'
 import { compareShreddings } from './verify-shreddings.js'
@@ -64,7 +64,7 @@ export async function verifyAudit(ports: AuditPorts, options: AuditVerifyOptions
   await compareDeletions(ports.records, findings, signal)
   await compareShreddings(ports.records, findings, signal)
   await compareOperators(ports.records, findings, signal)
-  const { keys } = await compareKeys(ports, findings, signal)
+  const { keys } = await compareKeysWithLog(ports, findings, signal)
   const unsealed = await unsealedAudit(ports.records)
   const { rows, oldestSeconds } = unsealed
   if (oldestSeconds !== null && oldestSeconds > unsealedSeconds)

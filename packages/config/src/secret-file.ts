@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { trustFault, type Content } from './file-trust.js'
-import { errnoOf } from './sources.js'
+import { errnoName } from './sources.js'
 
 /** Largest file in bytes; a larger one is the wrong file. A list of all public authorities has some 250,000. */
 const LIMITS: Readonly<Record<Content, number>> = { secret: 65_536, public: 2 ** 20 }
@@ -30,7 +30,7 @@ export function readTrustedFile(path: string, content: Content, sharedFolders: r
       closeSync(fd)
     }
   } catch (error) {
-    return { fault: `names ${path}, which can't be read (${errnoOf(error)})` }
+    return { fault: `names ${path}, which can't be read (${errnoName(error)})` }
   }
 }
 
@@ -42,6 +42,6 @@ export function secretFileFault(path: string, sharedFolders: readonly string[]):
     const distrust = trustFault(path, stats, 'secret', sharedFolders)
     return distrust === undefined ? undefined : `names ${path}, which ${distrust}`
   } catch (error) {
-    return `names ${path}, which can't be found (${errnoOf(error)})`
+    return `names ${path}, which can't be found (${errnoName(error)})`
   }
 }

@@ -93,11 +93,11 @@ function load(file: string, sharedFolders: readonly string[]): EnvFile {
       closeSync(fd)
     }
   } catch (error) {
-    return { values: new Map(), problems: [{ variable: file, fault: `can't be read (${errnoOf(error)})` }] }
+    return { values: new Map(), problems: [{ variable: file, fault: `can't be read (${errnoName(error)})` }] }
   }
 }
 
 /** The errno name of a file system error, e.g. ENOENT. */
-export function errnoOf(error: unknown): string {
+export function errnoName(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
 }

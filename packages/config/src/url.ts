@@ -19,7 +19,7 @@ export function serviceUrl(protocols: readonly string[], needs: { path?: string 
  * The URL of a Redis. The scheme is compared literally, since ioredis reads `REDISS:` as no TLS. ioredis also takes any
  * of its options from the query; only `family` is useful there, since settings cover the others.
  */
-export const redisUrl = z.string().superRefine((value, context) => {
+export const redisAddress = z.string().superRefine((value, context) => {
   const wrong = (message: string): void => context.addIssue({ code: 'custom', message })
   if (!/^rediss?:\/\//.test(value)) return wrong('does not begin with redis:// or rediss://')
   if (!URL.canParse(value)) return wrong('is not a URL (special characters of a password are written as %XX)')

@@ -55,7 +55,7 @@ export function optionalFile<T>(content: Content, definition: Definition<T>): Va
 }
 
 /** A required secret, as NAME or NAME_FILE. `schema` checks the text before it is wrapped. */
-export function secret(
+export function requiredSecret(
   definition: Omit<Definition<string>, 'schema'> & { schema?: z.ZodType<string, string> },
 ): Variable<Secret> {
   const schema = (definition.schema ?? text).transform((value) => new Secret(value))

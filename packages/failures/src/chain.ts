@@ -23,7 +23,7 @@ export function errorChain(error: unknown): readonly ErrorNode[] {
 }
 
 /** A property when it is a string, or the empty string. */
-export function textOf(node: ErrorNode, property: string): string {
+export function textProperty(node: ErrorNode, property: string): string {
   const value = node[property]
   return typeof value === 'string' ? value : ''
 }

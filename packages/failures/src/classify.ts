@@ -1,5 +1,5 @@
 import { adviceFor, ownAdvice } from './advice.js'
-import { errorChain, textOf, type ErrorNode } from './chain.js'
+import { errorChain, textProperty, type ErrorNode } from './chain.js'
 import { fileSystemFailure, networkFailure } from './foreign/errno.js'
 import { postgresFailure } from './foreign/postgres.js'
 import { redisFailure } from './foreign/redis.js'
@@ -48,7 +48,7 @@ function ownCode(chain: readonly ErrorNode[]): Classified | undefined {
   for (const node of chain) {
     const code = isFailureCode(node['code'])
       ? node['code']
-      : OTHER_NAMES.get(`${textOf(node, 'name')} ${textOf(node, 'code')}`)
+      : OTHER_NAMES.get(`${textProperty(node, 'name')} ${textProperty(node, 'code')}`)
     if (code !== undefined) return classified(code, node)
   }
   return undefined
@@ -67,7 +67,7 @@ function foreignCode(chain: readonly ErrorNode[], context: ClassifyContext): Cla
 }
 
 function isAbort(chain: readonly ErrorNode[]): boolean {
-  return chain.some((node) => textOf(node, 'name') === 'AbortError' || node['code'] === 'ABORT_ERR')
+  return chain.some((node) => textProperty(node, 'name') === 'AbortError' || node['code'] === 'ABORT_ERR')
 }
 
 function classified(code: FailureCode, from: unknown): Classified {

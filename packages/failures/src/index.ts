@@ -14,5 +14,5 @@ export {
   backoffStrategy,
   decide,
 } from './policy.js'
-export type { ClassifyContext, Dependency, ExitStatus, Failure, FailureClass, Owner, Policy } from './terms.js'
+export type { ClassifyContext, Dependency, FailureStatus, Failure, FailureClass, Owner, Policy } from './terms.js'
 export { POSTGRES_KINDS, POSTGRES_STATES, PRISMA_CODES } from './foreign/postgres-codes.js'

@@ -1,6 +1,6 @@
-import type { ExitStatus, FailureEntry } from './terms.js'
+import type { FailureStatus, FailureEntry } from './terms.js'
 
-function integrity(exitStatus: ExitStatus, summary: string, fix: string): FailureEntry {
+function integrity(exitStatus: FailureStatus, summary: string, fix: string): FailureEntry {
   const policy = { kind: 'retry', attempts: 2 } as const
   return { class: 'integrity', burnsAttempt: true, policy, page: true, exitStatus, owner: 'security', summary, fix }
 }

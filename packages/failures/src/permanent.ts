@@ -1,7 +1,7 @@
-import type { ExitStatus, FailureEntry, Owner } from './terms.js'
+import type { FailureStatus, FailureEntry, Owner } from './terms.js'
 
 /** An entry of class permanent-request: dead at once, no page. */
-export function permanent(owner: Owner, exitStatus: ExitStatus, summary: string, fix: string): FailureEntry {
+export function permanent(owner: Owner, exitStatus: FailureStatus, summary: string, fix: string): FailureEntry {
   const policy = { kind: 'dead' } as const
   return { class: 'permanent-request', burnsAttempt: true, policy, page: false, exitStatus, owner, summary, fix }
 }

@@ -44,7 +44,7 @@ export type Owner = 'on-call' | 'upstream' | 'security' | 'operator' | 'develope
  * ARCHITECTURE §8: 1 failed, 2 usage, 3 an E_ code, 4 no such file or object, 5 key unknown or destroyed, 6 dependency
  * out of reach.
  */
-export type ExitStatus = 1 | 2 | 3 | 4 | 5 | 6
+export type FailureStatus = 1 | 2 | 3 | 4 | 5 | 6
 
 /** One entry of the closed list. */
 export interface Failure {
@@ -56,7 +56,7 @@ export interface Failure {
   /** whether on-call is paged */
   readonly page: boolean
   /** exit status of a command that ends with it */
-  readonly exitStatus: ExitStatus
+  readonly exitStatus: FailureStatus
   readonly owner: Owner
   /** section of docs/operate/runbook.md, e.g. `docs/operate/runbook.md#hsm_unavailable` */
   readonly runbook: string

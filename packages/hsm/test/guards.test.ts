@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { Breaker, type BreakerState } from '../src/pool/breaker.js'
+import { TokenBreaker, type BreakerState } from '../src/pool/breaker.js'
 import { memoryPinLockout, type LoginOutcome } from '../src/pool/pin-lockout.js'
 import { RestartBudget } from '../src/pool/restarts.js'
 
@@ -10,7 +10,7 @@ describe('the breaker', () => {
   function breakerAt(start = 0) {
     const clock = { now: start }
     const states: BreakerState[] = []
-    const breaker = new Breaker(
+    const breaker = new TokenBreaker(
       () => clock.now,
       (state) => states.push(state),
     )

@@ -1,6 +1,6 @@
 export { cancelScheduled } from './destroy/cancel.js'
 export { type CarryOutOptions, carryOutDestruction, rehearseDestruction } from './destroy/carry-out.js'
-export { copyDestruction, readCopy } from './destroy/copy.js'
+export { copyDestruction, readDestructionCopy } from './destroy/copy.js'
 export { carryOutDue } from './destroy/due.js'
 export { assertNotNeeded } from './destroy/needs.js'
 export {

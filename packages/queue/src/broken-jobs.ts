@@ -51,7 +51,7 @@ export async function findBrokenJobs(queue: Queue, redis: Redis): Promise<readon
     listed('prioritized', (list) => redis.zrange(list, '0', String(MOST - 1))),
     listed('delayed', (list) => redis.zrange(list, '0', String(MOST - 1))),
   ])
-  const found = await Promise.all([...new Set(lists.flat())].map((jobId) => examine(queue, redis, jobId)))
+  const found = await Promise.all([...new Set(lists.flat())].map((jobId) => examineJob(queue, redis, jobId)))
   return found.filter((job) => job !== undefined)
 }
 
@@ -66,7 +66,7 @@ export async function freeListKeys(queue: Queue, redis: Redis): Promise<void> {
 }
 
 /** The fault of one job; undefined: none that would keep BullMQ from handing it over and ending it. */
-export async function examine(queue: Queue, redis: Redis, jobId: string): Promise<BrokenJob | undefined> {
+export async function examineJob(queue: Queue, redis: Redis, jobId: string): Promise<BrokenJob | undefined> {
   const broken = (reason: string): BrokenJob => ({ jobId, reason })
   const key = queue.toKey(jobId)
   const type = await redis.type(key)

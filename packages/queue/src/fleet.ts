@@ -5,7 +5,7 @@
  */
 import type { Redis } from 'ioredis'
 import { CodedError } from '@sealfleet/failures'
-import { isUuid } from './ingest/ids.js'
+import { isNonNilUuid } from './ingest/ids.js'
 import { QUEUE_PREFIX } from './queues.js'
 
 type Commands = Pick<Redis, 'get' | 'set'>
@@ -40,7 +40,7 @@ export async function assertQueuesAreOurs(
 ): Promise<void> {
   const owner = await ownerOfQueues(redis, prefix)
   if (owner === undefined || owner === fleet) return
-  const whose = isUuid(owner) ? `fleet ${owner}` : 'something that is no fleet'
+  const whose = isNonNilUuid(owner) ? `fleet ${owner}` : 'something that is no fleet'
   throw new CodedError('FLEET_MISMATCH', `the queues below ${prefix} belong to ${whose}, and this is fleet ${fleet}`, {
     fix: 'Give this fleet a SEALFLEET_QUEUE_PREFIX or a Redis of its own, or correct SEALFLEET_DATABASE_URL.',
   })
@@ -73,5 +73,5 @@ export async function takeOverQueues(redis: Commands, fleet: string, prefix?: st
   const before = await ownerOfQueues(redis, prefix)
   if (before === fleet) return undefined
   await redis.set(fleetKey(prefix), fleet)
-  return before !== undefined && isUuid(before) ? before : undefined
+  return before !== undefined && isNonNilUuid(before) ? before : undefined
 }

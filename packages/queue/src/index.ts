@@ -1,6 +1,6 @@
 export {
   type BrokenJob,
-  examine as examineJob,
+  examineJob,
   findBrokenJobs,
   isDecodeError,
   isOwnKey,
@@ -50,7 +50,7 @@ export {
   FOREIGN_ID_NAMESPACE,
   fileIdFor,
   ingestJobId,
-  isUuid,
+  isNonNilUuid,
   parseIngestJobId,
   toFileId,
 } from './ingest/ids.js'

@@ -1,4 +1,4 @@
-import { startFaultProxy, type Fault, type Operation } from '@sealfleet/testkit'
+import { startFaultProxy, type Fault, type S3Operation } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 import { openStore } from '../src/store.js'
 import { addressOf, all, onServers, openFresh, SERVERS } from './support.js'
@@ -13,7 +13,7 @@ onServers(SERVERS, 'checking', (server) => {
     expect(await all(store.listVersions(''))).toEqual([])
   })
 
-  test.each<[string, Operation, Fault, string]>([
+  test.each<[string, S3Operation, Fault, string]>([
     ['fails', 'PutObject', { kind: 'status', status: 500, code: 'InternalError' }, 'S3_UNAVAILABLE'],
     ['breaks the connection', 'PutObject', { kind: 'reset' }, 'S3_UNAVAILABLE'],
     ['refuses', 'PutObject', { kind: 'status', status: 403, code: 'SignatureDoesNotMatch' }, 'S3_ACCESS_DENIED'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { S3Connection } from '../src/s3-connection.js'
 import { put as putObject } from '../src/put.js'
-import type { Fault, Operation } from '@sealfleet/testkit'
+import type { Fault, S3Operation } from '@sealfleet/testkit'
 import {
   addressOf,
   collect,
@@ -20,7 +20,7 @@ import {
 const THREE = 3 * PART
 
 onServers(SERVERS.slice(0, 2), 'trouble on the way to', (server) => {
-  test.each<[string, Operation, Fault]>([
+  test.each<[string, S3Operation, Fault]>([
     ['a part whose connection breaks', 'UploadPart', { kind: 'reset' }],
     ['a part whose answer is lost', 'UploadPart', { kind: 'lose-answer' }],
     ['a part that is told to slow down', 'UploadPart', { kind: 'status', status: 503, code: 'SlowDown' }],
@@ -43,7 +43,7 @@ onServers(SERVERS.slice(0, 2), 'trouble on the way to', (server) => {
     expect(await leftAt(store, 'k')).toEqual({ objects: 1, uploads: 0 })
   })
 
-  test.each<[string, Operation, number, Fault, string]>([
+  test.each<[string, S3Operation, number, Fault, string]>([
     ['throttles every part', 'UploadPart', THREE, { kind: 'status', status: 503, code: 'SlowDown' }, 'S3_THROTTLED'],
     ['says 429 to every part', 'UploadPart', THREE, { kind: 'status', status: 429, code: 'TooMany' }, 'S3_THROTTLED'],
     [
@@ -95,7 +95,7 @@ onServers(SERVERS.slice(0, 2), 'trouble on the way to', (server) => {
     },
   )
 
-  test.each<[string, Operation, number]>([
+  test.each<[string, S3Operation, number]>([
     ['part', 'UploadPart', THREE],
     ['start', 'CreateMultipartUpload', THREE],
     ['small object', 'PutObject', 99],

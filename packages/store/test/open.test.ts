@@ -1,4 +1,4 @@
-import { freshBucket, startFaultProxy, type Fault, type Operation } from '@sealfleet/testkit'
+import { freshBucket, startFaultProxy, type Fault, type S3Operation } from '@sealfleet/testkit'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
@@ -98,7 +98,7 @@ describe('opening radosgw', () => {
     expect(warnings).toEqual([expect.stringMatching(/^S3_ACCESS_DENIED .*s3:DeleteObject on \.sealfleet-probe\//)])
   })
 
-  test.each<[string, Operation, Fault, string]>([
+  test.each<[string, S3Operation, Fault, string]>([
     [
       'no multipart uploads',
       'CreateMultipartUpload',

@@ -1,5 +1,5 @@
 export { createLogger, type LogCall, type Logger, type LoggerOptions, type LogLevel } from './logger.js'
 export { LOG_FIELDS, type LogFields } from './fields.js'
 export { safeError, type SafeError, type SafeErrorOptions } from './safe-error.js'
-export { scrub } from './scrub.js'
+export { scrubText } from './scrub.js'
 export { countFailure, createMetrics, type Metrics, type MetricsOptions } from './metrics.js'

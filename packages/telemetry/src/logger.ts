@@ -1,6 +1,6 @@
 import { pino, type DestinationStream, type Logger as Pino } from 'pino'
 import { allowedFields, type LogFields } from './fields.js'
-import { scrub } from './scrub.js'
+import { scrubText } from './scrub.js'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
@@ -57,7 +57,7 @@ function wrap(target: Pino, secrets: readonly string[]): Logger {
       const given = typeof fields === 'object' && fields !== null ? fields : {}
       // An error passed directly to the logger means `err`.
       const allowed = allowedFields(given instanceof Error ? { err: given } : given, secrets)
-      target[level](allowed, scrub(typeof first === 'string' ? first : String(message ?? ''), secrets))
+      target[level](allowed, scrubText(typeof first === 'string' ? first : String(message ?? ''), secrets))
     }
   }
   return {

@@ -1,4 +1,4 @@
-import { isHarmless, scrub } from './scrub.js'
+import { isHarmless, scrubText } from './scrub.js'
 
 /** Everything that a log, a dead letter or a job's `failedReason` may contain of an error. */
 export interface SafeError {
@@ -52,7 +52,7 @@ export function safeError(error: unknown, options: SafeErrorOptions = {}): SafeE
     code: word(options.code, CODE) ?? word(property('code'), CODE) ?? 'UNCLASSIFIED',
     class: word(options.class, TOKEN) ?? word(property('class'), TOKEN),
     name: word(property('name'), TOKEN),
-    message: scrub(messageOf(error, first), secrets),
+    message: scrubText(messageOf(error, first), secrets),
     ckr: find(chain, ckrOf),
     httpStatus: find(chain, httpStatusOf),
     sqlState: find(chain, sqlStateOf),

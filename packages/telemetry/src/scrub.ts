@@ -67,7 +67,7 @@ const SHAPES: readonly Shape[] = [
  * and without any text that looks like a secret. It is a second line of defence behind the rule that no secret enters a
  * message, not a replacement for it.
  */
-export function scrub(message: string, secrets: readonly string[] = []): string {
+export function scrubText(message: string, secrets: readonly string[] = []): string {
   // A dump may be long; only the part that could be shown is searched.
   let text = message.slice(0, LIMIT * 4)
   for (const secret of secrets) if (secret.length >= 4) text = text.replaceAll(secret, '[redacted]')
@@ -80,5 +80,5 @@ export function scrub(message: string, secrets: readonly string[] = []): string 
 
 /** Whether `scrub` would leave a text unchanged: names and codes are kept whole or not at all. */
 export function isHarmless(text: string, secrets: readonly string[] = []): boolean {
-  return scrub(text, secrets) === text
+  return scrubText(text, secrets) === text
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createLogger, type LoggerOptions } from '../src/logger.js'
 import { safeError } from '../src/safe-error.js'
-import { scrub } from '../src/scrub.js'
+import { scrubText } from '../src/scrub.js'
 import type { LogFields } from '../src/fields.js'
 
 const FILE = '0198c0de-0000-7000-8000-0123456789ab'
@@ -92,7 +92,7 @@ describe('scrub', () => {
     ['read -----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY----- here', 'read [redacted] here'],
     ['read -----BEGIN EC PRIVATE KEY-----\nMC4CAQAw', 'read [redacted]'],
   ])('%s', (message, scrubbed) => {
-    expect(scrub(message)).toBe(scrubbed)
+    expect(scrubText(message)).toBe(scrubbed)
   })
 
   test.each([
@@ -103,13 +103,13 @@ describe('scrub', () => {
     'the spinning disk: slow',
     '12,345,678 bytes of SEALFLEET_REDIS_URL',
   ])('leaves alone: %s', (message) => {
-    expect(scrub(message)).toBe(message)
+    expect(scrubText(message)).toBe(message)
   })
 
   test('cuts what is too long, and is quick about hostile text', () => {
-    expect(scrub('word '.repeat(1_000))).toHaveLength(501)
+    expect(scrubText('word '.repeat(1_000))).toHaveLength(501)
     for (const hostile of ['pin-', 'a-', '1,', 'aA1', 'secret', 'http://', '0a ']) {
-      expect(scrub(hostile.repeat(100_000)).length).toBeLessThanOrEqual(501)
+      expect(scrubText(hostile.repeat(100_000)).length).toBeLessThanOrEqual(501)
     }
   })
 })

@@ -6,7 +6,7 @@
 import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 
-export type Operation =
+export type S3Operation =
   | 'CreateMultipartUpload'
   | 'UploadPart'
   | 'CompleteMultipartUpload'
@@ -35,7 +35,7 @@ export type Fault =
   | { readonly kind: 'cut-body' | 'stall-body'; readonly after: number }
 
 export interface SeenRequest {
-  readonly operation: Operation
+  readonly operation: S3Operation
   /** Bucket and key, as in the request's line: percent-encoded, with a slash before. */
   readonly path: string
   readonly partNumber: number | undefined
@@ -43,7 +43,7 @@ export interface SeenRequest {
 }
 
 interface Rule {
-  readonly operation: Operation | 'any'
+  readonly operation: S3Operation | 'any'
   readonly fault: Fault
   times: number
   readonly when: (seen: SeenRequest) => boolean
@@ -55,7 +55,7 @@ export interface FaultProxy extends AsyncDisposable {
   readonly seen: readonly SeenRequest[]
   /** From now on, the next `times` (default: all) requests of that kind meet the fault. */
   inject(
-    operation: Operation | 'any',
+    operation: S3Operation | 'any',
     fault: Fault,
     options?: { times?: number; when?: (seen: SeenRequest) => boolean },
   ): void
@@ -63,7 +63,7 @@ export interface FaultProxy extends AsyncDisposable {
   /** Resets the proxy: no faults, and no requests seen. */
   reset(): void
   /** Resolves when the n-th request of that kind has come, even if it came before. */
-  arrival(operation: Operation, n?: number): Promise<void>
+  arrival(operation: S3Operation, n?: number): Promise<void>
 }
 
 export interface FaultProxyOptions {
@@ -78,8 +78,8 @@ export async function startFaultProxy(upstream: string, options: FaultProxyOptio
   const target = new URL(upstream)
   const seen: SeenRequest[] = []
   let rules: Rule[] = []
-  let waiting: { operation: Operation; n: number; resolve: () => void }[] = []
-  const count = (operation: Operation) => seen.filter((one) => one.operation === operation).length
+  let waiting: { operation: S3Operation; n: number; resolve: () => void }[] = []
+  const count = (operation: S3Operation) => seen.filter((one) => one.operation === operation).length
 
   const server = createServer((incoming, answer) => {
     const one = describe(incoming)
@@ -204,7 +204,7 @@ function describe({ method, url, headers }: IncomingMessage): SeenRequest {
   return { operation: operationOf(method, query), path, partNumber, headers }
 }
 
-function operationOf(method: string | undefined, query: URLSearchParams): Operation {
+function operationOf(method: string | undefined, query: URLSearchParams): S3Operation {
   const upload = query.has('uploadId')
   if (method === 'POST' && query.has('uploads')) return 'CreateMultipartUpload'
   if (method === 'POST' && upload) return 'CompleteMultipartUpload'

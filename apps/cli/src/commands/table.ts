@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { Runner } from '../verb.js'
 
 /** One command of the first level. Its module, and what that needs, is loaded when the command is given. */
-export interface Entry {
+export interface CommandEntry {
   readonly name: string
   /** As the command itself describes it; `--help` of the program prints it without loading the command. */
   readonly summary: string
@@ -10,7 +10,7 @@ export interface Entry {
 }
 
 /** The commands as `--help` shows them: everyday commands first, rare ones last. */
-export const COMMANDS: readonly { readonly heading: string; readonly commands: readonly Entry[] }[] = [
+export const COMMANDS: readonly { readonly heading: string; readonly commands: readonly CommandEntry[] }[] = [
   {
     heading: 'Files:',
     commands: [

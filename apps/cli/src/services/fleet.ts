@@ -16,7 +16,7 @@ export interface Mark {
 }
 
 /** A connection for looking at the queues; closed when the command ends. */
-export async function openRedis(context: CommandContext, config: Config<'redis'>): Promise<Redis> {
+export async function openRedisFor(context: CommandContext, config: Config<'redis'>): Promise<Redis> {
   const connection = await connect(config, { connectionName: 'sealfleet-cli' })
   context.defer(() => connection.disconnect())
   return connection
@@ -25,7 +25,7 @@ export async function openRedis(context: CommandContext, config: Config<'redis'>
 /** The fleet that owns the queues. @throws what Redis throws */
 export async function queuesMark(context: CommandContext, config: Config<'redis'>): Promise<Mark> {
   const { prefix } = config.redis
-  return { where: `queues ${prefix}`, owner: await ownerOfQueues(await openRedis(context, config), prefix) }
+  return { where: `queues ${prefix}`, owner: await ownerOfQueues(await openRedisFor(context, config), prefix) }
 }
 
 /** The fleet that owns the bucket. Only reads. @throws StoreError */
@@ -37,7 +37,7 @@ export async function bucketMark(context: CommandContext, config: Config<'s3'>):
 
 /** Workers that are connected to the ingest queue now. */
 export async function connectedWorkers(context: CommandContext, config: Config<'redis'>): Promise<number> {
-  const connection = await openRedis(context, config)
+  const connection = await openRedisFor(context, config)
   const queue = new Queue(QUEUES.ingest, { connection, ...queueOptions(config.redis.prefix) })
   queue.on('error', () => undefined)
   context.defer(() => queue.close())

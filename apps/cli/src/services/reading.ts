@@ -16,7 +16,7 @@ import type { FileStore, StoredFile } from './stored.js'
 const MAX_RELOCATIONS = 5
 
 /** A stored file, open for one read that survives a re-encryption. Dispose of it: it holds keys. */
-export interface ObjectReader extends Disposable {
+export interface StoredFileReader extends Disposable {
   readonly stored: StoredFile
   /** Bytes of the file. */
   readonly length: number
@@ -31,7 +31,7 @@ export interface ObjectReader extends Disposable {
 }
 
 /** Opens a stored file. Throws NOT_FOUND, FILE_NOT_STORED, and what openObject throws. */
-export async function openObjectReader(library: FileStore, given: string): Promise<ObjectReader> {
+export async function openObjectReader(library: FileStore, given: string): Promise<StoredFileReader> {
   return onPresentObject(library, await library.find(given), async (stored) => {
     const { reader, options } = await library.object(stored)
     return new StoredReading(library, stored, await openObject(reader, options))
@@ -39,7 +39,7 @@ export async function openObjectReader(library: FileStore, given: string): Promi
 }
 
 /** Verifies a stored file's object: all of one object, the file's current one when the last byte has been read. */
-export async function verifyStored(
+export async function verifyStoredFile(
   library: FileStore,
   stored: StoredFile,
   onProgress: NonNullable<VerifyOptions['onProgress']>,
@@ -50,7 +50,7 @@ export async function verifyStored(
   })
 }
 
-class StoredReading implements ObjectReader {
+class StoredReading implements StoredFileReader {
   readonly stored: StoredFile
   readonly length: number
   readonly #library: FileStore

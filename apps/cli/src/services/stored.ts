@@ -21,7 +21,7 @@ export interface StoredFile {
 }
 
 /** The arguments of `openObject` and `verifyObject` for a stored file. */
-export interface StoredObject {
+export interface ReadableObject {
   readonly reader: ObjectReader
   readonly options: OpenOptions
 }
@@ -31,7 +31,7 @@ export interface FileStore {
   readonly records: Records
   /** Throws NOT_FOUND or FILE_NOT_STORED (status 4). */
   find(given: string): Promise<StoredFile>
-  object(stored: StoredFile): Promise<StoredObject>
+  object(stored: StoredFile): Promise<ReadableObject>
 }
 
 export async function openFileStore(context: CommandContext): Promise<FileStore> {

@@ -1,10 +1,5 @@
+import type { IngestProgress } from '@sealfleet/queue'
 import type { Job } from 'bullmq'
-
-/** Progress of a job in Redis, readable by anyone: bytes of the sealed object that the store has confirmed. */
-export interface IngestProgress {
-  readonly bytes: number
-  readonly total: number
-}
 
 /** How often progress goes to Redis, milliseconds. */
 const EVERY_MS = 250

@@ -3,7 +3,7 @@ import type { Secret } from '../secret.js'
 import { defineConcern } from '../concern.js'
 import { databaseTransport, type Transport } from '../transport.js'
 import { tlsOf, tlsProblems, tlsVariables, type TlsConfig } from './tls.js'
-import { secret, wholeNumber, withDefault } from '../variable.js'
+import { requiredSecret, wholeNumber, withDefault } from '../variable.js'
 
 export interface DatabaseConfig {
   /** the whole URL, credentials included */
@@ -22,7 +22,7 @@ export interface DatabaseConfig {
 const tlsSettings = tlsVariables('DATABASE', 'PostgreSQL')
 
 const variables = {
-  url: secret({
+  url: requiredSecret({
     name: 'SEALFLEET_DATABASE_URL',
     description: 'the PostgreSQL database of records; TLS by `?sslmode=verify-full`',
     expects: 'a PostgreSQL URL with a host and a database name',

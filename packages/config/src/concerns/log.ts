@@ -1,9 +1,9 @@
+import type { LogLevel } from '@sealfleet/telemetry'
 import { z } from 'zod'
 import { defineConcern } from '../concern.js'
 import { withDefault } from '../variable.js'
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof LOG_LEVELS)[number]
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const satisfies readonly LogLevel[]
 
 export interface LogConfig {
   readonly level: LogLevel

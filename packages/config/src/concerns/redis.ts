@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { addressOf, redisUrl } from '../url.js'
+import { addressOf, redisAddress } from '../url.js'
 import type { Secret } from '../secret.js'
 import { defineConcern } from '../concern.js'
 import { redisTransport, type Transport } from '../transport.js'
 import { tlsOf, tlsProblems, tlsVariables, type TlsConfig } from './tls.js'
-import { secret, withDefault } from '../variable.js'
+import { requiredSecret, withDefault } from '../variable.js'
 
 export interface RedisConfig {
   readonly url: Secret
@@ -19,12 +19,12 @@ export interface RedisConfig {
 const tlsSettings = tlsVariables('REDIS', 'Redis')
 
 const variables = {
-  url: secret({
+  url: requiredSecret({
     name: 'SEALFLEET_REDIS_URL',
     description: 'the Redis of the queues; `rediss:` for TLS; its policy must be `noeviction`',
     expects: 'a redis: or rediss: URL with a host',
     example: 'redis://:password@127.0.0.1:6379/0',
-    schema: redisUrl,
+    schema: redisAddress,
   }),
   prefix: withDefault('{sealfleet}', {
     name: 'SEALFLEET_QUEUE_PREFIX',

@@ -4,7 +4,7 @@ import type { Secret } from '../secret.js'
 import { defineConcern } from '../concern.js'
 import { s3Transport, type Transport } from '../transport.js'
 import { tlsOf, tlsProblems, tlsVariables, type TlsConfig } from './tls.js'
-import { byteSize, flag, optional, required, secret, text, wholeNumber, withDefault } from '../variable.js'
+import { byteSize, flag, optional, required, requiredSecret, text, wholeNumber, withDefault } from '../variable.js'
 
 export interface S3Config {
   /** undefined: AWS itself, by region */
@@ -61,14 +61,14 @@ const variables = {
     example: 'sealed-files',
     schema: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, { error: 'is not a bucket name' }),
   }),
-  accessKeyId: secret({
+  accessKeyId: requiredSecret({
     name: 'SEALFLEET_S3_ACCESS_KEY_ID',
     description: 'S3 access key id',
     expects: 'an access key id',
     example: 'AKIAEXAMPLE',
     schema: text,
   }),
-  secretAccessKey: secret({
+  secretAccessKey: requiredSecret({
     name: 'SEALFLEET_S3_SECRET_ACCESS_KEY',
     description: 'S3 secret access key',
     expects: 'the secret of that access key',

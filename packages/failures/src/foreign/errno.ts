@@ -1,4 +1,4 @@
-import { textOf, type ErrorNode } from '../chain.js'
+import { textProperty, type ErrorNode } from '../chain.js'
 import type { ClassifyContext } from '../terms.js'
 import type { FailureCode } from '../list.js'
 
@@ -21,11 +21,11 @@ const NETWORK = new Set([
 ])
 
 function isTimeoutErrno(node: ErrorNode): boolean {
-  return TIMEOUTS.has(textOf(node, 'code'))
+  return TIMEOUTS.has(textProperty(node, 'code'))
 }
 
 function isNetworkErrno(node: ErrorNode): boolean {
-  return NETWORK.has(textOf(node, 'code'))
+  return NETWORK.has(textProperty(node, 'code'))
 }
 
 /** A failed connection does not show which dependency it was for: only the caller's context decides the code. */
@@ -69,7 +69,7 @@ const ERRNO = /^E[A-Z0-9]{2,15}$/
 
 /** Errors of fs while a source was read or an output written; without that context they stay unclassified. */
 export function fileSystemFailure(node: ErrorNode, during: ClassifyContext['during']): FailureCode | undefined {
-  const errno = textOf(node, 'code')
+  const errno = textProperty(node, 'code')
   if ((during !== 'source' && during !== 'output') || typeof node['errno'] !== 'number' || !ERRNO.test(errno))
     return undefined
   if (during === 'output') return errno === 'EEXIST' ? 'OUTPUT_EXISTS' : 'OUTPUT_IO'

@@ -1,4 +1,4 @@
-import { textOf, type ErrorNode } from '../chain.js'
+import { textProperty, type ErrorNode } from '../chain.js'
 import type { FailureCode } from '../list.js'
 import { POSTGRES_KINDS, POSTGRES_STATES, PRISMA_CODES } from './postgres-codes.js'
 
@@ -10,26 +10,26 @@ const SQLSTATE = /^[0-9A-Z]{5}$/
 
 /** Errors of pg (SQLSTATE), of Prisma (P-codes) and of Prisma's driver adapters (kinds, with the SQLSTATE inside). */
 export function postgresFailure(node: ErrorNode): FailureCode | undefined {
-  const code = textOf(node, 'code')
-  const prisma = code === '' ? textOf(node, 'errorCode') : code
+  const code = textProperty(node, 'code')
+  const prisma = code === '' ? textProperty(node, 'errorCode') : code
   if (Object.hasOwn(PRISMA_CODES, prisma)) return PRISMA_CODES[prisma]
-  const kind = textOf(node, 'kind')
+  const kind = textProperty(node, 'kind')
   if (Object.hasOwn(POSTGRES_KINDS, kind)) return POSTGRES_KINDS[kind]
   // `severity` distinguishes a SQLSTATE from an errno of five letters (EPIPE).
-  const isSqlState = SQLSTATE.test(code) && textOf(node, 'severity') !== ''
+  const isSqlState = SQLSTATE.test(code) && textProperty(node, 'severity') !== ''
   const state = isSqlState ? code : originalState(node)
   if (state !== undefined)
     return POSTGRES_STATES[state] ?? POSTGRES_STATES[state.slice(0, 3)] ?? POSTGRES_STATES[state.slice(0, 2)]
-  if (textOf(node, 'name') === 'PrismaClientInitializationError') return 'DB_UNAVAILABLE'
-  return PG_MESSAGE.test(textOf(node, 'message')) ? 'DB_UNAVAILABLE' : undefined
+  if (textProperty(node, 'name') === 'PrismaClientInitializationError') return 'DB_UNAVAILABLE'
+  return PG_MESSAGE.test(textProperty(node, 'message')) ? 'DB_UNAVAILABLE' : undefined
 }
 
 function originalState(node: ErrorNode): string | undefined {
-  const original = textOf(node, 'originalCode')
+  const original = textProperty(node, 'originalCode')
   if (SQLSTATE.test(original)) return original
   // P2010, a failed raw query: the SQLSTATE is in `meta`.
   const meta = node['meta']
   if (typeof meta !== 'object' || meta === null) return undefined
-  const inner = textOf(meta as ErrorNode, 'code')
+  const inner = textProperty(meta as ErrorNode, 'code')
   return SQLSTATE.test(inner) ? inner : undefined
 }

@@ -1,4 +1,4 @@
-import { textOf, type ErrorNode } from '../chain.js'
+import { textProperty, type ErrorNode } from '../chain.js'
 import type { FailureCode } from '../list.js'
 
 /** The first word of an error reply. */
@@ -32,8 +32,8 @@ const LOST_LOCK = /^(Missing lock for job |Lock mismatch for job )/
 
 /** Errors of ioredis and of BullMQ's connection. */
 export function redisFailure(node: ErrorNode): FailureCode | undefined {
-  const name = textOf(node, 'name')
-  const message = textOf(node, 'message')
+  const name = textProperty(node, 'name')
+  const message = textProperty(node, 'message')
   if (NAMES.has(name)) return 'REDIS_UNAVAILABLE'
   if (name === 'ReplyError' || /^(Simple|Blob)Error$/.test(name)) {
     if (FORBIDDEN_IN_SCRIPT.test(message)) return 'REDIS_ACCESS_DENIED'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { ckrName } from '../errors/ckr.js'
-import type { AttributeValue, KeyAttributes, RawEvidence, Refusal } from '../wire/admin-messages.js'
+import type { AttributeValue, KeyAttributes, RawEvidence, RefusedUse } from '../wire/admin-messages.js'
 import { readAttribute } from './attributes.js'
 import { CKA, CKK_AES, CKM, CKO_SECRET_KEY } from './constants.js'
 import { CkrError, type Handle } from './cryptoki.js'
@@ -81,7 +81,7 @@ function tryWrapping(module: Pkcs11Module, session: Handle, key: Handle): Refusa
   }
 }
 
-function attempt(forbidden: () => void): Refusal {
+function attempt(forbidden: () => void): RefusedUse {
   try {
     forbidden()
     return { refused: false, answer: 'allowed' }

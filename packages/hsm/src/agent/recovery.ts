@@ -8,7 +8,7 @@ export interface Tries {
   rebind: number
 }
 
-export type Step =
+export type RecoveryStep =
   /** Wait, then use the same session again. */
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'replace-session' }
@@ -23,7 +23,7 @@ const MAX_DELAY_MS = 400
  * The next step after a failed call: the actions of the error table, with their bounds. `generalBefore` says whether
  * GENERAL_ERROR was seen in the last 30 s by any operation. `random` in [0, 1) spreads the delays.
  */
-export function nextStep(error: ErrorClass, tries: Tries, generalBefore: boolean, random: number): Step {
+export function nextStep(error: ErrorClass, tries: Tries, generalBefore: boolean, random: number): RecoveryStep {
   switch (error) {
     case 'retry':
       if (tries.retry < RETRIES) {
@@ -57,7 +57,7 @@ export function nextStep(error: ErrorClass, tries: Tries, generalBefore: boolean
   }
 }
 
-function replaceOnce(tries: Tries): Step {
+function replaceOnce(tries: Tries): RecoveryStep {
   if (tries.session > 0) return { do: 'give-up', verdict: 'recycle' }
   tries.session += 1
   return { do: 'replace-session' }

@@ -5,7 +5,7 @@ import type { Role } from '../contract.js'
 import { HsmError } from '../errors/hsm-error.js'
 import type { TokenOptions } from '../options.js'
 import { KIND } from '../wire/frames.js'
-import { OPERATIONS, type OperationName } from '../wire/operations.js'
+import { OPERATION_FRAMES, type OperationName } from '../wire/operations.js'
 import type { Beat, Expect, Failed, LoggedIn, Notice, OperationError, Ready, WantLogin } from '../wire/messages.js'
 import { agentDied, pinFinalTry, pinLatched, pinLocked, startFailure, timedOut } from './failures.js'
 import type { LoginOutcome, PinLockout } from './pin-lockout.js'
@@ -126,7 +126,7 @@ export class AgentHandle {
   run(request: PoolRequest): void {
     request.startedAt = this.#options.clock.now()
     this.#inFlight.set(request.id, request)
-    this.#connection.send(OPERATIONS[request.name].kind, request.id, [request.payload])
+    this.#connection.send(OPERATION_FRAMES[request.name].kind, request.id, [request.payload])
   }
 
   expect(expected: Expect): void {
@@ -321,7 +321,7 @@ export class AgentHandle {
       this.#let()
       return
     }
-    if (payload.length !== OPERATIONS[request.name].answer) {
+    if (payload.length !== OPERATION_FRAMES[request.name].answer) {
       this.#host.refused(this, request, { verdict: 'recycle', text: 'an answer of the wrong length' })
     } else {
       this.#host.answered(this, request, answerOf(request, payload))

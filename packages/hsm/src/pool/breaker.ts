@@ -11,7 +11,7 @@ const HALF_OPEN_AFTER_MS = 2_000
  * gets one probe at a time and nothing else (`half-open`); a successful probe closes it. Failures of one record don't
  * count.
  */
-export class Breaker {
+export class TokenBreaker {
   #state: BreakerState = 'closed'
   #inARow = 0
   #openedAt = 0

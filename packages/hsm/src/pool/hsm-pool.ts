@@ -10,7 +10,7 @@ import { healthOf, type KeyOnToken, type PoolHealth } from './health.js'
 import { KeyProofs, type ProveKey } from './key-proofs.js'
 import { openTokens } from './open-tokens.js'
 import { SealingGuard } from './sealing-guard.js'
-import { count, newStats, type PoolStats } from './stats.js'
+import { countEvent, newStats, type PoolStats } from './stats.js'
 import { hmacOf, unwrapOf, wrapOf, type CallOptions } from './submissions.js'
 import type { FailoverPool } from './failover-pool.js'
 
@@ -72,7 +72,7 @@ export class HsmPool implements KeyDeriver, NonceWrapper, AsyncDisposable {
     const settings = { ...DEFAULTS, ...defined(options) }
     const stats = newStats()
     const emit = (event: HsmEvent) => {
-      count(stats, event)
+      countEvent(stats, event)
       options.onEvent?.(event)
     }
     const tokens = openTokens(options, settings, emit)

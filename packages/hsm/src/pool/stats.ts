@@ -36,7 +36,7 @@ export function newStats(): PoolStats {
   }
 }
 
-export function count(stats: PoolStats, event: HsmEvent): void {
+export function countEvent(stats: PoolStats, event: HsmEvent): void {
   switch (event.type) {
     case 'operation':
       stats.replays += event.replays

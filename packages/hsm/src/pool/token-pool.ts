@@ -1,7 +1,7 @@
 import type { RestartReason } from '../events.js'
 import { HsmBusy, HsmError } from '../errors/hsm-error.js'
 import type { Expect, OperationError } from '../wire/messages.js'
-import { Breaker } from './breaker.js'
+import { TokenBreaker } from './breaker.js'
 import { rememberExpectedKey } from './expected-keys.js'
 import { agentBlind, agentDied, breakerOpen, operationFailure, poolClosed, timedOut } from './failures.js'
 import { RequestFactory, type Submission } from './request-factory.js'
@@ -38,7 +38,7 @@ export class TokenPool implements AgentListener {
   readonly #waiters = new Waiters()
   readonly #expected = new Map<string, Expect>()
   readonly #unknown: UnknownKeys
-  readonly breaker: Breaker
+  readonly breaker: TokenBreaker
   /** Killed processes that have not ended yet. */
   readonly #ending = new Set<Promise<void>>()
   readonly #requests: RequestFactory
@@ -57,7 +57,7 @@ export class TokenPool implements AgentListener {
     this.#readyAt = -Infinity
     this.#serving = options.serving ?? true
     this.#requests = new RequestFactory(options)
-    this.breaker = new Breaker(now, (state) => {
+    this.breaker = new TokenBreaker(now, (state) => {
       options.emit({ type: 'breaker', state })
     })
     this.#unknown = new UnknownKeys(options, (agent) => {

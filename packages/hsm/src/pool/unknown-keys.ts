@@ -6,12 +6,12 @@ import { AgentHandle, type AgentListener, type PoolRequest } from './agent-handl
 import type { AgentEvents } from './agent-connection.js'
 
 /** `unknown`: a process started after the question does not find the key either. An error: the search failed. */
-export type Finding = 'unknown' | 'found' | HsmError
+export type SearchOutcome = 'unknown' | 'found' | HsmError
 
 interface Question {
   readonly label: string
-  readonly answer: Promise<Finding>
-  readonly settle: (finding: Finding) => void
+  readonly answer: Promise<SearchOutcome>
+  readonly settle: (finding: SearchOutcome) => void
 }
 
 /**
@@ -33,11 +33,11 @@ export class UnknownKeys implements AgentListener {
     this.#teach = teach
   }
 
-  async confirm(label: string): Promise<Finding> {
+  async confirm(label: string): Promise<SearchOutcome> {
     const open = this.#asked.get(label)
     if (open !== undefined) return open.answer
-    let settle: (finding: Finding) => void = () => undefined
-    const answer = new Promise<Finding>((resolve) => (settle = resolve))
+    let settle: (finding: SearchOutcome) => void = () => undefined
+    const answer = new Promise<SearchOutcome>((resolve) => (settle = resolve))
     this.#asked.set(label, { label, answer, settle })
     this.#next()
     return answer
@@ -114,7 +114,7 @@ export class UnknownKeys implements AgentListener {
     }
   }
 
-  #answer(id: number, finding: Finding): void {
+  #answer(id: number, finding: SearchOutcome): void {
     const question = this.#batch.get(id)
     this.#batch.delete(id)
     question?.settle(finding)

@@ -19,7 +19,7 @@ export type AttributeValue = boolean | number | string | readonly number[] | nul
 export type KeyAttributes = Readonly<Record<string, AttributeValue>>
 
 /** The token's answer to an operation that must fail. */
-export interface Refusal {
+export interface RefusedUse {
   readonly refused: boolean
   /** The return value, by name; `allowed` when there was none. */
   readonly answer: string
@@ -34,11 +34,11 @@ export interface RawEvidence {
   readonly answer: string | null
   readonly attributes: KeyAttributes
   readonly refusals: {
-    readonly readValue: Refusal
-    readonly makeExtractable: Refusal
-    readonly makeInsensitive: Refusal
+    readonly readValue: RefusedUse
+    readonly makeExtractable: RefusedUse
+    readonly makeInsensitive: RefusedUse
     /** One entry per wrapping mechanism of the token; empty when it has none. */
-    readonly wrap: readonly (Refusal & { readonly mechanism: string })[]
+    readonly wrap: readonly (RefusedUse & { readonly mechanism: string })[]
   }
   /** Problems of the key, in words; empty for a sound key. */
   readonly problems: readonly string[]

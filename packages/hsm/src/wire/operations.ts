@@ -7,7 +7,7 @@ export type OperationName = 'hmac' | 'sealing' | 'check-value' | 'known-answer' 
 /**
  * Frame kind and the exact length of a right answer. All of them may be replayed: none changes anything in the token.
  */
-export const OPERATIONS: Readonly<Record<OperationName, { readonly kind: Kind; readonly answer: number }>> = {
+export const OPERATION_FRAMES: Readonly<Record<OperationName, { readonly kind: Kind; readonly answer: number }>> = {
   hmac: { kind: KIND.HMAC, answer: 32 },
   /** As `hmac`, and afterwards the key's known answer must be right on the same session. */
   sealing: { kind: KIND.SEAL, answer: 32 },

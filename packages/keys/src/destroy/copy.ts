@@ -16,7 +16,7 @@ export async function copyDestruction(
 ): Promise<void> {
   if (record === null || auditKeyVersion === null || mac === null || storeKey === null) return
   const body = destructionCopy({ record, auditKeyVersion, mac })
-  if (!(await readCopy(store, storeKey, signal))?.equals(body)) {
+  if (!(await readDestructionCopy(store, storeKey, signal))?.equals(body)) {
     const once = (async function* () {
       yield await Promise.resolve(Buffer.from(body))
     })()
@@ -28,7 +28,11 @@ export async function copyDestruction(
 }
 
 /** The copy in the store; undefined when there is none. */
-export async function readCopy(store: Store, key: string, signal?: AbortSignal): Promise<Buffer | undefined> {
+export async function readDestructionCopy(
+  store: Store,
+  key: string,
+  signal?: AbortSignal,
+): Promise<Buffer | undefined> {
   const request = signal === undefined ? {} : { signal }
   try {
     const { length, version, etag } = await store.head(key, request)

@@ -1,5 +1,5 @@
 import { CodedError } from '@sealfleet/failures'
-import { fileIdFor, ingestJobId, isUuid } from '../ingest/ids.js'
+import { fileIdFor, ingestJobId, isNonNilUuid } from '../ingest/ids.js'
 import { conflictResult, finalOutcome, inOrder, prepareChunk, type Prepared } from './prepare.js'
 import type { AcceptOutcome, EnqueueResult, FileState, IngestRequest } from './terms.js'
 
@@ -81,7 +81,8 @@ async function enqueueMany(
   { batchId, batch }: EnqueueIngestOptions,
 ): Promise<readonly EnqueueResult[]> {
   const id = batchId ?? (batch && batchIdFor(batch.name))
-  if (id !== undefined && !isUuid(id)) throw new CodedError('PAYLOAD_INVALID', 'the batch id is not a lower-case UUID')
+  if (id !== undefined && !isNonNilUuid(id))
+    throw new CodedError('PAYLOAD_INVALID', 'the batch id is not a lower-case UUID')
   const chunk = prepareChunk(requests, id)
   if (batch !== undefined) {
     await query('SELECT sealfleet_batch($1::uuid, $2::text, $3::int)', id, batch.name, batch.expected ?? null)

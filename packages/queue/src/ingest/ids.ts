@@ -18,7 +18,7 @@ export const CONTENT_ID_NAMESPACE = 'b3e7a9d2-58c4-4c1e-8f63-0d9e2a7c6b54'
 export const UUID_PATTERN =
   /^(?!00000000-0000-0000-0000-000000000000$)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-export function isUuid(text: string): boolean {
+export function isNonNilUuid(text: string): boolean {
   return UUID_PATTERN.test(text)
 }
 
@@ -34,7 +34,7 @@ export function fileIdFor(foreignId: string): string {
  */
 export function toFileId(id: string): string {
   const lower = id.toLowerCase()
-  if (isUuid(lower)) return lower
+  if (isNonNilUuid(lower)) return lower
   if (/^[0-]{36}$/.test(lower)) throw new CodedError('PAYLOAD_INVALID', 'the nil UUID is no one’s id')
   return fileIdFor(id)
 }
@@ -49,5 +49,5 @@ export function ingestJobId(fileId: string, generation: number): string {
 /** The inverse of `ingestJobId`; undefined for ids of another form. */
 export function parseIngestJobId(jobId: string): { readonly fileId: string; readonly generation: number } | undefined {
   const [, fileId, generation] = /^f-([0-9a-f-]{36})-g([1-9]\d{0,9})$/.exec(jobId) ?? []
-  return fileId === undefined || !isUuid(fileId) ? undefined : { fileId, generation: Number(generation) }
+  return fileId === undefined || !isNonNilUuid(fileId) ? undefined : { fileId, generation: Number(generation) }
 }

@@ -53,13 +53,13 @@ export function newAttempt(input: NewAttempt): Prisma.Sql {
     )`
 }
 
-export interface Opened {
+export interface OpenedAttempt {
   readonly held: boolean
   readonly opened: boolean
 }
 
 /** @throws RecordsError FENCED, NO_ACTIVE_KEY */
-export function assertOpened(row: Opened | undefined): void {
+export function assertOpened(row: OpenedAttempt | undefined): void {
   if (row?.opened === true) return
   if (row?.held !== true) throw new RecordsError('FENCED', 'the lease on the file is not, or no longer, ours')
   throw new RecordsError('NO_ACTIVE_KEY', 'a master key of the attempt does not exist or may no longer seal', {

@@ -1,7 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
-import { assertOpened, newAttempt, type NewAttempt, type Opened } from './new-attempt.js'
+import { assertOpened, newAttempt, type NewAttempt, type OpenedAttempt } from './new-attempt.js'
 
 export type OpenAttemptInput = NewAttempt
 
@@ -12,7 +12,7 @@ export type OpenAttemptInput = NewAttempt
  * NOT_FOUND (a key of another role, suite or domain)
  */
 export async function openAttempt(db: Queryable, input: OpenAttemptInput): Promise<void> {
-  const [row] = await db.query<Opened>(Prisma.sql`
+  const [row] = await db.query<OpenedAttempt>(Prisma.sql`
     WITH held AS MATERIALIZED (
       SELECT id, domain_id, generation FROM files
       WHERE id = ${uuid(input.fileId, 'the file id')}::uuid AND state = 'RUNNING' AND lease_owner = ${input.owner}

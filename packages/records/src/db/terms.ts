@@ -27,7 +27,7 @@ export type { AttemptState, DeadLetterState, FileState, KeyState, WorkerState }
 
 export const FILE_STATES: readonly FileState[] = ['QUEUED', 'RUNNING', 'STORED', 'DEAD', 'DISCARDED', 'DELETED']
 
-export interface Source {
+export interface FileSource {
   /** A name from SEALFLEET_ROOTS. */
   readonly root: string
   /** Relative to the root. */
@@ -50,7 +50,7 @@ export interface FileRow {
   readonly id: string
   readonly domain: string
   readonly state: FileState
-  readonly source: Source
+  readonly source: FileSource
   readonly context: Buffer
   readonly fingerprint: Buffer
   readonly generation: number

@@ -1,7 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { domainFromUuid, domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
-import type { Source } from '../db/terms.js'
+import type { FileSource } from '../db/terms.js'
 
 const HELD = Prisma.raw(`EXISTS (SELECT FROM holds h WHERE h.domain_id = f.domain_id AND h.released_at IS NULL
   AND (h.file_id IS NULL OR h.file_id = f.id))`)
@@ -54,7 +54,7 @@ export async function countPastRetention(db: Queryable, domain?: string): Promis
 
 export interface ExpiredFile {
   readonly fileId: string
-  readonly source: Source
+  readonly source: FileSource
   readonly storedAt: Date
   /** When its retention ended. */
   readonly expiredAt: Date

@@ -2,13 +2,13 @@ import { RecordsError } from '../db/errors.js'
 import { Prisma } from '../generated/client.js'
 import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
-import type { FileState, Source } from '../db/terms.js'
+import type { FileState, FileSource } from '../db/terms.js'
 
 /** A request to keep a file. */
 export interface FileRequest {
   readonly fileId: string
   readonly domain: string
-  readonly source: Source
+  readonly source: FileSource
   /** 0 to 1,024 bytes. */
   readonly context: Uint8Array
   /** SHA-256 of the canonical request; 32 bytes. */

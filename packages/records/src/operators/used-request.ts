@@ -11,7 +11,7 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const CLOCK_MS = 1_000
 
 /** An action that was carried out under a request. */
-export interface Action {
+interface Action {
   /** As the action names it; null: it names none. */
   readonly requestId: string | null
   readonly kind: RequestKind

@@ -3,7 +3,7 @@ import { Prisma } from '../generated/client.js'
 import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { commitEventDetail } from '../attempts/commit-event.js'
-import type { Source } from '../db/terms.js'
+import type { FileSource } from '../db/terms.js'
 
 /** An attempt as its object describes it: the header's tag authenticates everything here except the location. */
 export interface RecoveredAttempt {
@@ -28,7 +28,7 @@ export interface RecoveredAttempt {
 export interface FileRecovery {
   readonly fileId: string
   readonly domain: string
-  readonly source: Source
+  readonly source: FileSource
   readonly context: Uint8Array
   readonly fingerprint: Uint8Array
   /** The highest known attempt number of the file. */

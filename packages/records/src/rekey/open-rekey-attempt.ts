@@ -1,7 +1,7 @@
 import { Prisma } from '../generated/client.js'
 import { uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
-import { assertOpened, newAttempt, type NewAttempt, type Opened } from '../attempts/new-attempt.js'
+import { assertOpened, newAttempt, type NewAttempt, type OpenedAttempt } from '../attempts/new-attempt.js'
 
 export interface OpenRekeyAttemptInput extends NewAttempt {
   readonly itemId: string
@@ -15,7 +15,7 @@ export interface OpenRekeyAttemptInput extends NewAttempt {
  * @throws RecordsError as openAttempt
  */
 export async function openRekeyAttempt(db: Queryable, input: OpenRekeyAttemptInput): Promise<void> {
-  const [row] = await db.query<Opened>(Prisma.sql`
+  const [row] = await db.query<OpenedAttempt>(Prisma.sql`
     WITH held AS MATERIALIZED (
       SELECT f.id, f.domain_id, f.generation, i.id AS item FROM rekey_items i JOIN files f ON f.id = i.file_id
       WHERE i.id = ${uuid(input.itemId, 'the item’s id')}::uuid AND i.state = 'RUNNING' AND i.lease_owner = ${input.owner}

@@ -6,7 +6,7 @@ import type { Queryable } from '../db/records.js'
 import { activeKeys, listMasterKeys } from '../keys/master-keys.js'
 import { rekeyRun, RUN_COLUMNS, type RawRun, type RekeyRun } from './rekey-runs.js'
 
-export interface RekeyRequest {
+export interface RekeyRunInput {
   readonly domain: string
   readonly fromVersion: number
 }
@@ -17,7 +17,7 @@ export interface RekeyRequest {
  * @throws RecordsError NOT_FOUND (no enc or sig key of that version), BAD_STATE (active, or not in use yet),
  * NO_ACTIVE_KEY
  */
-export async function assertRekeyable(db: Queryable, { domain, fromVersion }: RekeyRequest): Promise<void> {
+export async function assertRekeyable(db: Queryable, { domain, fromVersion }: RekeyRunInput): Promise<void> {
   const keys = (await listMasterKeys(db, { domain })).filter(({ role }) => role === 'enc' || role === 'sig')
   const own = keys.filter(({ version }) => version === fromVersion)
   if (own.length === 0)
@@ -43,7 +43,7 @@ export async function assertRekeyable(db: Queryable, { domain, fromVersion }: Re
  */
 export async function startRekeyRun(
   db: Queryable,
-  request: RekeyRequest & { readonly filesPerSecond?: number | undefined; readonly createdBy: string },
+  request: RekeyRunInput & { readonly filesPerSecond?: number | undefined; readonly createdBy: string },
 ): Promise<{ readonly created: boolean; readonly run: RekeyRun }> {
   await assertRekeyable(db, request)
   const domainId = domainToUuid(request.domain)

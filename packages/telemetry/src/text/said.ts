@@ -1,4 +1,4 @@
-import { scrub } from '../scrub.js'
+import { scrubText } from '../scrub.js'
 import { oneLine } from './printable.js'
 
 /** Characters of a foreign message that are shown; a longer one is a dump and not a message. */
@@ -9,6 +9,6 @@ const MOST = 300
  * invisible characters or text that looks like a secret, at most 300 characters, no full stop at the end.
  */
 export function said(words: string): string {
-  const shown = oneLine(scrub(words.replace(/\s+/g, ' '))).replace(/[\s.]+$/, '')
+  const shown = oneLine(scrubText(words.replace(/\s+/g, ' '))).replace(/[\s.]+$/, '')
   return shown.length > MOST ? `${shown.slice(0, MOST)}…` : shown
 }

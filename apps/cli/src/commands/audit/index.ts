@@ -9,7 +9,7 @@ import { toJson } from '../../output/printer.js'
 import { table } from '../../output/table.js'
 import { humanTime } from '../../output/units.js'
 import { openDatabase } from '../../services/records.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 import { auditAdoptVerb } from './adopt.js'
 import { auditVerifyVerb } from './verify.js'
 
@@ -34,7 +34,7 @@ export function auditVerbs(program: Command, runner: Runner): void {
     .option('--actor <name>', 'only rows of this operator or process')
     .option('--action <name>', 'only this action; a name that ends in a dot selects all that begin with it (`file.`)')
     .option('--subject <id>', 'only rows about this file, key, domain, …')
-    .addOption(wholeNumber('--limit <n>', 'at most this many rows, the newest', 1, 100_000).default(200))
+    .addOption(wholeNumberOption('--limit <n>', 'at most this many rows, the newest', 1, 100_000).default(200))
     .addHelpText(
       'after',
       `

@@ -19,7 +19,7 @@ import { createCounter } from '../../output/counter.js'
 import { pairs, table } from '../../output/table.js'
 import { humanDuration } from '../../output/units.js'
 import { openAuditPorts } from '../../services/audit.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 import { printable } from '../../output/printable.js'
 
 interface VerifyOptions extends CommonOptions {
@@ -38,7 +38,7 @@ export function auditVerifyVerb(audit: Command, runner: Runner): void {
       'compare with checkpoints that were written down (`maintenance run audit-checkpoint` prints them)',
     )
     .addOption(
-      wholeNumber(
+      wholeNumberOption(
         '--unsealed-seconds <n>',
         'report rows that have waited longer than this for their batch',
         0,

@@ -12,7 +12,7 @@ import { count, humanTime } from '../../output/units.js'
 import { requireReason, requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface ListOptions extends CommonOptions, LetterOptions {
   readonly state: DeadLetterState | 'any'
@@ -49,7 +49,7 @@ export function dlqVerbs(program: Command, runner: Runner): void {
         })
         .default('OPEN', 'open'),
     )
-    .addOption(wholeNumber('--limit <n>', 'at most this many (1 to 1000)', 1, 1000).default(100))
+    .addOption(wholeNumberOption('--limit <n>', 'at most this many (1 to 1000)', 1, 1000).default(100))
   perform<ListOptions>(commonOptions(ls, { changes: false }), runner, lsAction)
 
   const show = dlq
@@ -66,10 +66,10 @@ export function dlqVerbs(program: Command, runner: Runner): void {
   )
     .option('--all', 'every open dead letter')
     .addOption(maxOption())
-    .addOption(wholeNumber('--rate <n>', 'letters per second', 1, 10_000).default(10))
-    .addOption(wholeNumber('--in-flight <n>', 'replayed files in progress at a time', 1, 100_000).default(100))
+    .addOption(wholeNumberOption('--rate <n>', 'letters per second', 1, 10_000).default(10))
+    .addOption(wholeNumberOption('--in-flight <n>', 'replayed files in progress at a time', 1, 100_000).default(100))
     .addOption(
-      wholeNumber(
+      wholeNumberOption(
         '--stop-at <percent>',
         'stop when more than this share of the replayed files died again',
         0,

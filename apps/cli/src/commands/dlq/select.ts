@@ -5,7 +5,7 @@ import { RecordsError, type DeadLetterRow, type Records } from '@sealfleet/recor
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { missingError, usageError } from '../../cli-error.js'
 import { findDomain } from '../../input/domains.js'
-import { wholeNumber } from '../../verb.js'
+import { wholeNumberOption } from '../../verb.js'
 import { printable } from '../../output/printable.js'
 
 /** Options that choose dead letters. */
@@ -51,7 +51,7 @@ export function letterOptions(command: Command): Command {
 
 /** `--max`, for commands that change letters. */
 export function maxOption(): Option {
-  return wholeNumber('--max <n>', 'at most this many, the oldest first', 1, 1_000_000)
+  return wholeNumberOption('--max <n>', 'at most this many, the oldest first', 1, 1_000_000)
 }
 
 export async function letterFilter(records: Records, o: LetterOptions): Promise<DeadLetterFilter> {

@@ -2,7 +2,7 @@ import { describeError } from '../../describe-error.js'
 import { EXIT, type ExitStatus } from '../../exit-status.js'
 
 /** The result of one check. `warning`: works, but needs attention. `skipped`: a dependency of the check had failed. */
-export interface Finding {
+export interface CheckResult {
   readonly check: string
   readonly state: 'ok' | 'warning' | 'failed' | 'skipped'
   readonly detail: string
@@ -13,19 +13,19 @@ export interface Finding {
   readonly exitStatus: ExitStatus
 }
 
-export function ok(check: string, detail: string): Finding {
+export function ok(check: string, detail: string): CheckResult {
   return { check, state: 'ok', detail, exitStatus: EXIT.done }
 }
 
-export function warning(check: string, detail: string, fix: string): Finding {
+export function warning(check: string, detail: string, fix: string): CheckResult {
   return { check, state: 'warning', detail, fix, exitStatus: EXIT.done }
 }
 
-export function skipped(check: string, detail: string): Finding {
+export function skipped(check: string, detail: string): CheckResult {
   return { check, state: 'skipped', detail, exitStatus: EXIT.done }
 }
 
-export function failed(check: string, error: unknown, during?: 'hsm' | 's3' | 'database' | 'redis'): Finding {
+export function failed(check: string, error: unknown, during?: 'hsm' | 's3' | 'database' | 'redis'): CheckResult {
   const { code, message, lines = [], fix: advice, exitStatus } = describeError(error, during)
   // The user already runs the doctor, so drop the advice to run it.
   const fix = advice?.replace(/^Run `npx sealfleet doctor`; (.)/, (_, first: string) => first.toUpperCase())
@@ -40,7 +40,7 @@ export function failed(check: string, error: unknown, during?: 'hsm' | 's3' | 'd
 }
 
 /** 6 when a dependency is out of reach; else the status that all failures share, else 1. */
-export function doctorStatus(findings: readonly Finding[]): ExitStatus {
+export function doctorStatus(findings: readonly CheckResult[]): ExitStatus {
   const statuses = new Set(findings.filter(({ state }) => state === 'failed').map(({ exitStatus }) => exitStatus))
   if (statuses.size === 0) return EXIT.done
   if (statuses.has(EXIT.unreachable)) return EXIT.unreachable

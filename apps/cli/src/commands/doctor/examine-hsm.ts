@@ -9,14 +9,14 @@ import type { CommandContext } from '../../context.js'
 import { statusOfCode } from '../../describe-error.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
 import { openAdmin } from '../../services/hsm.js'
-import { failed, ok, skipped, type Finding } from './check.js'
+import { failed, ok, skipped, type CheckResult } from './check.js'
 import { ReadOnlyPinLockout } from './read-only-pin-lockout.js'
 import { FigureCounter, standbyFindings, type PoolFigures } from './pool-figures.js'
 import { useOnce } from './trial.js'
 
 /** What `doctor hsm` shows beside its findings. */
-export interface Examination {
-  readonly findings: readonly Finding[]
+export interface HsmExamination {
+  readonly findings: readonly CheckResult[]
   readonly token?: TokenReport & { readonly profile: string | null; readonly notes: readonly string[] }
   /** What the fleet knows of this PIN; null: nothing. */
   readonly pin?: PinLockoutRow | null
@@ -28,7 +28,7 @@ export async function examineHsm(
   context: CommandContext,
   config: Config<'hsm'>,
   records: Records | undefined,
-): Promise<Examination> {
+): Promise<HsmExamination> {
   const latch = new ReadOnlyPinLockout(records)
   let admin: KeyAdmin
   const began = performance.now()
@@ -60,7 +60,7 @@ export async function examineHsm(
   return { findings, token, ...pinOf(latch, records), ...(pool === undefined ? {} : { pool }) }
 }
 
-function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport, vendor?: string): Finding[] {
+function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport, vendor?: string): CheckResult[] {
   const listed = `${mechanismList.length} listed, AES-GCM ${mechanisms.gcm ? 'yes' : 'no'}`
   const noHmac = new CliError('HSM_ACCESS_DENIED', 'the token lists no CKM_SHA256_HMAC', {
     exitStatus: statusOfCode('HSM_ACCESS_DENIED'),
@@ -76,11 +76,11 @@ function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport
   ]
 }
 
-function pinOf(latch: ReadOnlyPinLockout, records: Records | undefined): Pick<Examination, 'pin'> {
+function pinOf(latch: ReadOnlyPinLockout, records: Records | undefined): Pick<HsmExamination, 'pin'> {
   return records === undefined || latch.seen === undefined ? {} : { pin: latch.known ?? null }
 }
 
-function pinFinding({ seen, known }: ReadOnlyPinLockout, records: Records | undefined): Finding[] {
+function pinFinding({ seen, known }: ReadOnlyPinLockout, records: Records | undefined): CheckResult[] {
   if (seen === undefined) return []
   if (records === undefined) return [skipped('PIN lockout', 'the records are out of reach')]
   const name = `PIN "${seen.pinId}" of ${seen.serial}`
@@ -95,7 +95,7 @@ function pinFinding({ seen, known }: ReadOnlyPinLockout, records: Records | unde
 }
 
 /** Detached nonces need AES-GCM in the token. */
-async function nonceFindings(records: Records, { mechanisms }: TokenReport): Promise<Finding[]> {
+async function nonceFindings(records: Records, { mechanisms }: TokenReport): Promise<CheckResult[]> {
   const detached = (await listDomains(records)).filter(({ nonceMode }) => nonceMode === 'detached')
   if (detached.length === 0 || mechanisms.gcm) return []
   const names = detached.map(({ name }) => name).join(', ')
@@ -107,7 +107,7 @@ async function nonceFindings(records: Records, { mechanisms }: TokenReport): Pro
 }
 
 /** Compares each registered key with the token and returns the keys that may be used. */
-async function keyFindings(admin: KeyAdmin, records: Records, findings: Finding[]): Promise<KeyRow[]> {
+async function keyFindings(admin: KeyAdmin, records: Records, findings: CheckResult[]): Promise<KeyRow[]> {
   const rows = await listMasterKeys(records)
   if (rows.length === 0) {
     const fix = 'sealfleet keys init'
@@ -159,8 +159,8 @@ async function poolFindings(
   config: Config<'hsm'>,
   latch: ReadOnlyPinLockout,
   keys: readonly KeyRow[],
-  findings: Finding[],
-): Promise<Examination['pool']> {
+  findings: CheckResult[],
+): Promise<HsmExamination['pool']> {
   const { sessions } = config.hsm
   try {
     const counter = new FigureCounter()
@@ -193,7 +193,7 @@ async function poolFindings(
   }
 }
 
-function few(opened: number, wanted: number): Finding {
+function few(opened: number, wanted: number): CheckResult {
   const error = new CliError('HSM_BUSY', `the token gave ${opened} of ${wanted} sessions`, {
     exitStatus: statusOfCode('HSM_BUSY'),
     fix: 'lower SEALFLEET_HSM_SESSIONS, close sessions of other programs, or raise the limit of the token',

@@ -1,5 +1,5 @@
 import type { Sections, Transport } from '@sealfleet/config'
-import { ok, warning, type Finding } from './check.js'
+import { ok, warning, type CheckResult } from './check.js'
 
 type Reached = { readonly [N in 'redis' | 'database' | 's3']?: Pick<Sections[N], 'transport' | 'tls'> | undefined }
 
@@ -13,7 +13,7 @@ const WORDS: Readonly<Record<Transport, string>> = {
 const VARIABLES = { redis: 'SEALFLEET_REDIS_URL', database: 'SEALFLEET_DATABASE_URL', s3: 'SEALFLEET_S3_ENDPOINT' }
 
 /** How each dependency is reached. Unprotected connections beyond this machine are a warning even when allowed. */
-export function checkExposure(sections: Reached): readonly Finding[] {
+export function checkExposure(sections: Reached): readonly CheckResult[] {
   const reached = (['redis', 'database', 's3'] as const).flatMap((name) => {
     const section = sections[name]
     return section === undefined ? [] : [{ name, transport: section.transport }]

@@ -4,14 +4,14 @@ import { getFleet } from '@sealfleet/records/fleet'
 import type { Records } from '@sealfleet/records'
 import type { CommandContext } from '../../context.js'
 import { bucketMark, queuesMark, type Mark } from '../../services/fleet.js'
-import { failed, ok, skipped, type Finding } from './check.js'
+import { failed, ok, skipped, type CheckResult } from './check.js'
 
 /** Queues and bucket belong to this fleet, or to none yet. A dependency out of reach has its own finding already. */
 export async function checkFleet(
   context: CommandContext,
   records: Records | undefined,
   config: { readonly redis: Config<'redis'> | undefined; readonly s3: Config<'s3'> | undefined },
-): Promise<readonly Finding[]> {
+): Promise<readonly CheckResult[]> {
   if (records === undefined) return [skipped('fleet', 'the records are out of reach')]
   let id: string
   try {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../context.js'
-import { doctorStatus, failed, ok, type Finding } from './check.js'
+import { doctorStatus, failed, ok, type CheckResult } from './check.js'
 import { examineHsm } from './examine-hsm.js'
 import { formatFigures } from './pool-figures.js'
 import { report } from './report.js'
@@ -28,7 +28,7 @@ login or the database that knows the keys is out of reach; 1 several of these.`,
 
 async function action(context: CommandContext): Promise<ExitStatus> {
   const config = context.settings.load(['hsm', 'database'])
-  const findings: Finding[] = []
+  const findings: CheckResult[] = []
   const records = await openDatabase(context, config).catch((error: unknown) => {
     findings.push(failed('records', error, 'database'))
     return undefined

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto'
 import type { CommandContext } from '../../context.js'
 import { assertSound, compareKeys } from '../keys/token-keys.js'
 import { openAdmin, openPool } from '../../services/hsm.js'
-import { failed, ok, skipped, warning, type Finding } from './check.js'
+import { failed, ok, skipped, warning, type CheckResult } from './check.js'
 import { ReadOnlyPinLockout } from './read-only-pin-lockout.js'
 
 /** The token accepts the login, holds the registered keys, and derives with every active one. */
@@ -16,7 +16,7 @@ export async function checkHsm(
   context: CommandContext,
   config: Config<'hsm'>,
   records: Records | undefined,
-): Promise<readonly Finding[]> {
+): Promise<readonly CheckResult[]> {
   // Reads the fleet's latch and never writes it. A wrong PIN is not tried again, since tokens lock.
   const latch = new ReadOnlyPinLockout(records)
   let admin: KeyAdmin
@@ -27,7 +27,7 @@ export async function checkHsm(
     return [failed('hsm', error, 'hsm')]
   }
   const { token } = await admin.tokenInfo()
-  const findings: Finding[] = [ok('hsm', `token ${config.hsm.token}, serial ${token.serial}`)]
+  const findings: CheckResult[] = [ok('hsm', `token ${config.hsm.token}, serial ${token.serial}`)]
   if (records === undefined) return [...findings, skipped('keys', 'the records are out of reach')]
   findings.push(...(await checkValues(admin, records)))
   try {
@@ -40,10 +40,10 @@ export async function checkHsm(
   return findings
 }
 
-async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly Finding[]> {
+async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly CheckResult[]> {
   const rows = await listMasterKeys(records)
   if (rows.length === 0) return [warning('keys', 'no master key is registered', 'sealfleet keys init')]
-  const findings: Finding[] = []
+  const findings: CheckResult[] = []
   for (const comparison of await compareKeys(admin, rows, await admin.list())) {
     const { key, outcome } = comparison
     const check = `key ${keyLabel(key)}`
@@ -62,7 +62,7 @@ async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly 
 }
 
 /** Derives with the domain's active keys exactly as an attempt does, but without an attempt. */
-async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Promise<Finding> {
+async function derive(pool: HsmPool, records: Records, domain: DomainPolicy): Promise<CheckResult> {
   const check = `derivation ${domain.name}`
   const nonces = freshNonces()
   try {

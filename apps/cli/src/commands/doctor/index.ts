@@ -1,7 +1,7 @@
 import { ConfigError, type Config, type Need } from '@sealfleet/config'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../context.js'
-import { doctorStatus, failed, ok, skipped, type Finding } from './check.js'
+import { doctorStatus, failed, ok, skipped, type CheckResult } from './check.js'
 import { checkExposure } from './exposure.js'
 import { checkFleet } from './fleet.js'
 import { checkHsm } from './hsm.js'
@@ -29,7 +29,7 @@ resets PIN lockouts.`,
 }
 
 async function doctorAction(context: CommandContext): Promise<ExitStatus> {
-  const findings: Finding[] = []
+  const findings: CheckResult[] = []
   const where = context.settings.configFile ?? 'environment only'
   const section = <N extends Need>(need: N): Config<N> | undefined => {
     try {
@@ -47,7 +47,7 @@ async function doctorAction(context: CommandContext): Promise<ExitStatus> {
   const roots = section('roots')
   if (findings.length === 0) findings.push(ok('settings', where))
   findings.push(...checkExposure({ redis: redis?.redis, database: database?.database, s3: s3?.s3 }))
-  const unset = (check: string): readonly Finding[] => [skipped(check, 'its settings are wrong')]
+  const unset = (check: string): readonly CheckResult[] => [skipped(check, 'its settings are wrong')]
 
   const withoutDatabase: DatabaseFindings = { findings: unset('database') }
   const [fromRedis, fromDatabase, fromStore, fromRoots] = await Promise.all([

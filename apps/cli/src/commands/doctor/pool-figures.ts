@@ -2,7 +2,7 @@ import { ckrName, type HsmEvent, type HsmPool, type PoolHealth, type PoolStats }
 import { setTimeout as delay } from 'node:timers/promises'
 import { pairs } from '../../output/table.js'
 import { count } from '../../output/units.js'
-import { ok, warning, type Finding } from './check.js'
+import { ok, warning, type CheckResult } from './check.js'
 
 /** How long to wait for agents of secondaries, milliseconds. */
 const START_MS = 10_000
@@ -101,7 +101,7 @@ async function settled(pool: HsmPool): Promise<void> {
 }
 
 /** Whether each secondary can serve every key. One that cannot is no outage, but a warning. */
-export function standbyFindings({ checkValues }: PoolFigures): Finding[] {
+export function standbyFindings({ checkValues }: PoolFigures): CheckResult[] {
   const [, ...secondaries] = Object.entries(checkValues)
   return secondaries.map(([token, states]) => {
     const sound = Object.keys(states).every((state) => state === 'ok')

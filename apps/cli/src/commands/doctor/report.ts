@@ -1,11 +1,11 @@
 import type { CommandContext } from '../../context.js'
 import { table } from '../../output/table.js'
-import { doctorStatus, type Finding } from './check.js'
+import { doctorStatus, type CheckResult } from './check.js'
 
 /** The findings as one JSON document, with `more` beside them, or as a table and then a fix for each fault. */
 export async function report(
   { print }: CommandContext,
-  findings: readonly Finding[],
+  findings: readonly CheckResult[],
   more: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   await print.document({

@@ -19,7 +19,7 @@ import { humanTime } from '../../output/units.js'
 import { openDatabase } from '../../services/records.js'
 import { openObjectStore } from '../../services/store.js'
 import { isTaking, openBreakers, takesJobs, type OpenBreakerOf } from '../status/processes.js'
-import { failed, ok, warning, type Finding } from './check.js'
+import { failed, ok, warning, type CheckResult } from './check.js'
 
 /** More skew than this makes displayed lease times wrong and, from 15 minutes on, S3's signatures invalid. */
 const SKEW_MS = 5_000
@@ -32,8 +32,8 @@ const TRIAL_MS = 10_000
 export async function checkRedis(
   context: CommandContext,
   { redis, protection }: Config<'redis'>,
-): Promise<readonly Finding[]> {
-  const findings: Finding[] = []
+): Promise<readonly CheckResult[]> {
+  const findings: CheckResult[] = []
   try {
     const connection = await openQueueRedis({ redis, protection }, 'sealfleet-doctor')
     context.defer(() => connection.disconnect())
@@ -78,7 +78,7 @@ function lacking(missing: readonly string[], cause: unknown): CodedError {
   })
 }
 
-function clock(skewMs: number): Finding {
+function clock(skewMs: number): CheckResult {
   const seconds = (Math.abs(skewMs) / 1000).toFixed(1)
   return Math.abs(skewMs) <= SKEW_MS
     ? ok('clock', `${seconds} s from Redis's`)
@@ -90,13 +90,13 @@ function clock(skewMs: number): Finding {
 }
 
 export interface DatabaseFindings {
-  readonly findings: readonly Finding[]
+  readonly findings: readonly CheckResult[]
   /** undefined when the records cannot be opened */
   readonly records?: Records
 }
 
 /** The session uses our settings whatever the defaults of server, database and role are. */
-async function checkSession(records: Records): Promise<readonly Finding[]> {
+async function checkSession(records: Records): Promise<readonly CheckResult[]> {
   const { settings, overridden, concerns } = await sessionReport(records)
   const others = Object.entries(overridden).map(([name, value]) => `${name} = ${printable(value)}`)
   const seen = `TimeZone ${settings['TimeZone']}, DateStyle ${settings['DateStyle']}, search_path ${settings['search_path']}`
@@ -134,7 +134,7 @@ export async function checkDatabase(context: CommandContext, config: Config<'dat
 }
 
 /** The user may read every table, and write to all of them or (an auditor's) to none. A trial write is rolled back. */
-async function checkRights(records: Records): Promise<readonly Finding[]> {
+async function checkRights(records: Records): Promise<readonly CheckResult[]> {
   const { user, unreadable, unwritable, written } = await tableRights(records)
   if (unreadable.length > 0) {
     const fix = `as the owner of the tables: GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${user}`
@@ -156,7 +156,7 @@ async function checkRights(records: Records): Promise<readonly Finding[]> {
 }
 
 /** Processes that take jobs, by their heartbeats: a connection to Redis may be any program's. */
-async function checkWorkers(records: Records): Promise<Finding> {
+async function checkWorkers(records: Records): Promise<CheckResult> {
   const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
   const taking = workers.filter(isTaking)
   const why = whyOut(workers.flatMap(openBreakers))
@@ -185,7 +185,7 @@ function whyOut(open: readonly OpenBreakerOf[]): readonly string[] {
 }
 
 /** No active master key is older than its domain's rotation period. */
-async function checkRotations(records: Records): Promise<Finding> {
+async function checkRotations(records: Records): Promise<CheckResult> {
   const due = (await keyAges(records)).filter((key) => key.due)
   const [first] = due
   if (first === undefined) return ok('rotation', 'no rotation of master keys is due')
@@ -194,7 +194,7 @@ async function checkRotations(records: Records): Promise<Finding> {
 }
 
 /** The bucket exists, stores and returns objects; reports what the store cannot do. */
-export async function checkStore(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
+export async function checkStore(context: CommandContext, config: Config<'s3'>): Promise<readonly CheckResult[]> {
   try {
     // Its warnings come again from the place of real objects, where checkWork reports them.
     const onWarning = (): void => undefined
@@ -231,9 +231,9 @@ export async function checkStore(context: CommandContext, config: Config<'s3'>):
 const TRIAL_PREFIX = 'default/.sealfleet-probe/'
 
 /** Does to objects what workers and maintenance do, below the real prefix: a policy may allow it elsewhere only. */
-async function checkWork(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
+async function checkWork(context: CommandContext, config: Config<'s3'>): Promise<readonly CheckResult[]> {
   const check = 's3 objects'
-  const warnings: Finding[] = []
+  const warnings: CheckResult[] = []
   const onWarning = ({ code, message, fix = '' }: StoreError): void => {
     // A separate finding reports this.
     if (code !== 'OBJECT_LOCKED') warnings.push(warning(check, message, fix))
@@ -278,13 +278,13 @@ async function isListed(list: AsyncIterable<{ readonly key: string }>, key: stri
 }
 
 /** Usually configured on purpose; reported because deletions then wait for the lock to end. */
-function lockedFinding(until: Date): Finding {
+function lockedFinding(until: Date): CheckResult {
   const found = `the bucket locks what it receives: the last trial object is locked until ${humanTime(until)}`
   return ok('object lock', `${found}; rm, sweep and retention leave objects until their own date`)
 }
 
 /** A store that accepts a request signed with another secret accepts any request. */
-async function checkSecret(context: CommandContext, config: Config<'s3'>): Promise<readonly Finding[]> {
+async function checkSecret(context: CommandContext, config: Config<'s3'>): Promise<readonly CheckResult[]> {
   const check = 's3 signatures'
   const secretAccessKey = randomBytes(30).toString('base64url')
   try {
@@ -299,7 +299,7 @@ async function checkSecret(context: CommandContext, config: Config<'s3'>): Promi
 }
 
 /** The configured roots are folders that this process can read. */
-export async function checkRoots({ roots }: Config<'roots'>): Promise<readonly Finding[]> {
+export async function checkRoots({ roots }: Config<'roots'>): Promise<readonly CheckResult[]> {
   return Promise.all(
     [...roots].map(async ([name, folder]) => {
       const check = `root ${name}`

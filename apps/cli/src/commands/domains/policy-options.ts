@@ -4,7 +4,7 @@ import { Option, type Command } from 'commander'
 import { CliError, usageError } from '../../cli-error.js'
 import { EXIT } from '../../exit-status.js'
 import { printable } from '../../output/printable.js'
-import { wholeNumber } from '../../verb.js'
+import { wholeNumberOption } from '../../verb.js'
 import { daysOf, daysOption, type Days } from './days.js'
 
 /** Options of a domain's policy, as `domains add` and `domains set` take them. */
@@ -21,7 +21,7 @@ export function policyOptions(command: Command, words: { readonly suite: string 
   return command
     .addOption(new Option('--suite <n>', words.suite).choices(['1', '2']))
     .addOption(new Option('--nonces <mode>', 'where nonces of new files are kept').choices(['inline', 'detached']))
-    .addOption(wholeNumber('--segment <log2>', 'log2 of the segment size of new files (16 to 24)', 16, 24))
+    .addOption(wholeNumberOption('--segment <log2>', 'log2 of the segment size of new files (16 to 24)', 16, 24))
     .addOption(
       daysOption('--rotation-days <n>', 'days after which a rotation of enc and sig is due; or "never"', 'never'),
     )

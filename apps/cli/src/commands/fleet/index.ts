@@ -1,4 +1,4 @@
-import { isUuid, takeOverQueues } from '@sealfleet/queue'
+import { isNonNilUuid, takeOverQueues } from '@sealfleet/queue'
 import { CodedError } from '@sealfleet/failures'
 import { takeOverBucket } from '@sealfleet/objects'
 import { appendAudit } from '@sealfleet/records/audit'
@@ -10,7 +10,7 @@ import { describeError } from '../../describe-error.js'
 import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { pairs } from '../../output/table.js'
 import { humanTime } from '../../output/units.js'
-import { bucketMark, connectedWorkers, openRedis, queuesMark, type Mark } from '../../services/fleet.js'
+import { bucketMark, connectedWorkers, openRedisFor, queuesMark, type Mark } from '../../services/fleet.js'
 import { requireReason } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
@@ -86,7 +86,7 @@ async function look(looking: Promise<Mark>, id: string): Promise<Seen> {
 async function adoptAction(context: CommandContext, [given = '']: readonly string[], o: AdoptOptions): Promise<void> {
   const reason = requireReason(o.reason)
   const lost = given.toLowerCase()
-  if (!isUuid(lost)) throw usageError(`${given} is not the id of a fleet`, 'see `sealfleet fleet show`')
+  if (!isNonNilUuid(lost)) throw usageError(`${given} is not the id of a fleet`, 'see `sealfleet fleet show`')
   const config = context.settings.load(['database', 'redis', 's3'])
   const records = await openDatabase(context, config)
   const { id } = await getFleet(records)
@@ -105,7 +105,7 @@ async function adoptAction(context: CommandContext, [given = '']: readonly strin
     const store = await openObjectStore(config, { access: 'read-write', context })
     context.defer(() => store.close())
     await takeOverBucket(store, id, { signal: context.signal })
-    await takeOverQueues(await openRedis(context, config), id, config.redis.prefix)
+    await takeOverQueues(await openRedisFor(context, config), id, config.redis.prefix)
   })
   const took = foreign.map(({ where }) => where)
   await context.print.document({ fleet: id, from: lost, took, dryRun: o.dryRun === true })

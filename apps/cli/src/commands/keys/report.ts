@@ -4,7 +4,7 @@ import { table } from '../../output/table.js'
 import type { KeyStep } from '@sealfleet/keys'
 
 /** The effect of one step on one key, done or planned. */
-export interface KeyReport {
+export interface KeyStepReport {
   readonly label: string
   readonly role: Role
   readonly version: number
@@ -18,7 +18,7 @@ const DONE = {
   generate: 'made in the HSM and registered',
 } as const
 
-export function reportOf(step: KeyStep, row: KeyRow | undefined, rows: readonly KeyRow[]): KeyReport {
+export function keyStepReport(step: KeyStep, row: KeyRow | undefined, rows: readonly KeyRow[]): KeyStepReport {
   const known = row ?? rows.find(({ version }) => version === step.ref.version)
   const { role, version } = step.ref
   const checkValue = known?.checkValue?.toString('hex') ?? null
@@ -31,7 +31,7 @@ function doneBy(step: KeyStep): string {
 }
 
 /** One line per key: the steps, in order. */
-export function reportTable(reports: readonly KeyReport[], o: { readonly dryRun?: boolean }): string {
+export function reportTable(reports: readonly KeyStepReport[], o: { readonly dryRun?: boolean }): string {
   const columns = [{ title: 'KEY' }, { title: 'CHECK VALUE' }, { title: o.dryRun === true ? 'WOULD BE' : 'NOW' }]
   const labels = [...new Set(reports.map(({ label }) => label))]
   const lines = labels.map((label) => {

@@ -7,11 +7,11 @@ import { Option, type Command } from 'commander'
 import { CliError } from '../../cli-error.js'
 import type { CommandContext } from '../../context.js'
 import { EXIT } from '../../exit-status.js'
-import { wholeNumber } from '../../verb.js'
+import { wholeNumberOption } from '../../verb.js'
 import { carryOut } from './carry-out.js'
 import { waitForWorkers } from './confirmation.js'
 import type { KeyStep } from '@sealfleet/keys'
-import { reportOf, type KeyReport } from './report.js'
+import { keyStepReport, type KeyStepReport } from './report.js'
 import type { RolePlan } from './role-plan.js'
 import { assertSound, compareKeys } from './token-keys.js'
 
@@ -24,8 +24,8 @@ import { assertSound, compareKeys } from './token-keys.js'
 type Activation = KeyStep & { readonly kind: 'activate' }
 
 /** What phase one left of a plan for phase two. */
-export interface Prepared {
-  readonly reports: readonly KeyReport[]
+export interface PreparedKey {
+  readonly reports: readonly KeyStepReport[]
   /** Nothing where the role has its active key already. */
   readonly next: { readonly step: Activation; readonly key: KeyRow } | undefined
 }
@@ -40,9 +40,12 @@ export interface TwoPhaseOptions {
 export function waitOptions(command: Command): Command {
   return command
     .addOption(
-      wholeNumber('--wait <seconds>', 'how long to wait for every worker to confirm the new keys', 0, 86_400).default(
-        60,
-      ),
+      wholeNumberOption(
+        '--wait <seconds>',
+        'how long to wait for every worker to confirm the new keys',
+        0,
+        86_400,
+      ).default(60),
     )
     .addOption(
       new Option(
@@ -72,8 +75,8 @@ export function underKeysLock<T>(
 }
 
 /** The report of a dry run: every step, none of them done. */
-export function dryRunReport(plans: readonly RolePlan[]): readonly KeyReport[] {
-  return plans.flatMap(({ steps, rows }) => steps.map((step) => reportOf(step, undefined, rows)))
+export function dryRunReport(plans: readonly RolePlan[]): readonly KeyStepReport[] {
+  return plans.flatMap(({ steps, rows }) => steps.map((step) => keyStepReport(step, undefined, rows)))
 }
 
 /** Phase one. Makes and registers; a version that an earlier run left PENDING is compared with the token instead. */
@@ -81,13 +84,13 @@ export async function prepare(
   context: CommandContext,
   plans: readonly RolePlan[],
   o: { records: Records; admin: KeyAdmin; token: readonly KeyListing[]; actor: string },
-): Promise<readonly Prepared[]> {
-  const prepared: Prepared[] = []
+): Promise<readonly PreparedKey[]> {
+  const prepared: PreparedKey[] = []
   const pending: KeyRow[] = []
   for (const { steps, rows } of plans) {
-    const reports: KeyReport[] = []
+    const reports: KeyStepReport[] = []
     let key: KeyRow | undefined
-    let next: Prepared['next']
+    let next: PreparedKey['next']
     for (const step of steps) {
       context.signal.throwIfAborted()
       const known = rows.find(({ version }) => version === step.ref.version)
@@ -99,7 +102,7 @@ export async function prepare(
         continue
       }
       key = await carryOut(step, o)
-      reports.push(reportOf(step, key, rows))
+      reports.push(keyStepReport(step, key, rows))
       if (key?.state === 'PENDING') pending.push(key)
       if (pending.length > 0) context.ifStopped(staysPending(pending))
     }
@@ -112,7 +115,7 @@ export async function prepare(
 export async function confirmed(
   context: CommandContext,
   records: Records,
-  prepared: readonly Prepared[],
+  prepared: readonly PreparedKey[],
   { wait }: TwoPhaseOptions,
 ): Promise<readonly string[] | null> {
   const keys = prepared.flatMap(({ next }) => (next === undefined ? [] : [next.key]))
@@ -128,10 +131,10 @@ export async function confirmed(
 /** Phase two, in one transaction with its audit rows: all roles or none. Throws BAD_STATE when another run was faster. */
 export async function activate(
   tx: Queryable,
-  prepared: readonly Prepared[],
+  prepared: readonly PreparedKey[],
   o: { actor: string; reason?: string | undefined; confirmedBy: readonly string[] | null },
-): Promise<readonly KeyReport[]> {
-  const reports: KeyReport[] = []
+): Promise<readonly KeyStepReport[]> {
+  const reports: KeyStepReport[] = []
   for (const { reports: before, next } of prepared) {
     reports.push(...before)
     if (next === undefined) continue
@@ -147,7 +150,7 @@ export async function activate(
     }
     const subject = { subjectKind: 'key', subjectId: key.id }
     if (now?.state !== 'ACTIVE') await appendAudit(tx, { actor: o.actor, action: 'keys.activate', ...subject, detail })
-    reports.push(reportOf(step, row, [row]))
+    reports.push(keyStepReport(step, row, [row]))
   }
   return reports
 }

@@ -10,9 +10,9 @@ import { humanSize, humanTime } from '../../output/units.js'
 import { findDomain } from '../../input/domains.js'
 import { sourceFilter } from '../../input/selection.js'
 import { openDatabase } from '../../services/records.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
-export interface ListOptions extends CommonOptions {
+interface ListOptions extends CommonOptions {
   readonly state?: FileState
   readonly prefix?: string
   readonly root?: string
@@ -46,7 +46,7 @@ export function listVerb(program: Command, runner: Runner): void {
     .option('--batch <name>', 'only files of this batch, by name or id')
     .option('--retrying', 'only files that failed and will be tried again')
     .addOption(oneOf('--code <code>', 'only files whose last failure has this code, e.g. SOURCE_IO', FAILURE_CODES))
-    .addOption(wholeNumber('--limit <n>', 'at most this many (1 to 1000)', 1, 1000).default(50))
+    .addOption(wholeNumberOption('--limit <n>', 'at most this many (1 to 1000)', 1, 1000).default(50))
     .option('--cursor <text>', 'continue where an earlier list stopped')
     .option('--oldest-first', 'oldest first, in the order of acceptance')
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)

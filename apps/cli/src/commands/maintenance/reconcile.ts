@@ -9,7 +9,7 @@ import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { createCounter } from '../../output/counter.js'
 import { pairs } from '../../output/table.js'
 import { openDatabase } from '../../services/records.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface ReconcileOptions extends CommonOptions {
   readonly idle: number
@@ -20,7 +20,9 @@ export function reconcileVerb(run: Command, runner: Runner): void {
     .command('reconcile')
     .description('compare Postgres with the queue, replace lost jobs, and check that every file is accounted for')
     .addOption(
-      wholeNumber('--idle <seconds>', 'leave out files that changed state less than this ago', 0, 86_400).default(60),
+      wholeNumberOption('--idle <seconds>', 'leave out files that changed state less than this ago', 0, 86_400).default(
+        60,
+      ),
     )
     .addHelpText(
       'after',

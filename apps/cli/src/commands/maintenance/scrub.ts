@@ -11,7 +11,7 @@ import { count, humanSize } from '../../output/units.js'
 import { fleetLatch, openPool } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
 import { openObjectStore } from '../../services/store.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface RunOptions extends CommonOptions {
   readonly rate?: number
@@ -21,7 +21,7 @@ export function scrubVerb(tasks: Command, runner: Runner): void {
   const run = tasks
     .command('scrub')
     .description('verify every stored object in turn: continues the current pass, or starts one now')
-    .addOption(wholeNumber('--rate <mib>', 'MiB per second (default: unlimited)', 1, 100_000))
+    .addOption(wholeNumberOption('--rate <mib>', 'MiB per second (default: unlimited)', 1, 100_000))
     .addHelpText(
       'after',
       `

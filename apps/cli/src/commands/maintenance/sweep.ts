@@ -7,7 +7,7 @@ import { pairs, table } from '../../output/table.js'
 import { humanSize, humanTime } from '../../output/units.js'
 import { openDatabase } from '../../services/records.js'
 import { openObjectStore } from '../../services/store.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface SweepVerbOptions extends CommonOptions {
   readonly scan?: boolean
@@ -23,7 +23,7 @@ export function sweepVerb(run: Command, runner: Runner): void {
       'read the whole listing of the bucket: finds objects that came late, and stored files whose object is gone',
     )
     .addOption(
-      wholeNumber(
+      wholeNumberOption(
         '--grace <seconds>',
         'leave what ended less than this ago (default: SEALFLEET_SWEEP_GRACE_SECONDS)',
         0,

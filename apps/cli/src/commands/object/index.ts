@@ -10,7 +10,7 @@ import { pairs } from '../../output/table.js'
 import { count, humanSize, humanTime } from '../../output/units.js'
 import { openPool } from '../../services/hsm.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
-import { inspect, openSource, type ObjectSource } from './source.js'
+import { inspect, openObjectInput, type ObjectInput } from './source.js'
 import { printable } from '../../output/printable.js'
 
 interface SourceOptions extends CommonOptions {
@@ -75,7 +75,7 @@ function contextOptions(command: Command): Command {
 }
 
 async function inspectAction(context: CommandContext, [target = '']: readonly string[], o: SourceOptions) {
-  const source = await openSource(context, target, o.objectVersion)
+  const source = await openObjectInput(context, target, o.objectVersion)
   const info = await inspect(context, source)
   const authenticated = false
   await context.print.document({
@@ -94,7 +94,7 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
   const destination = { output: o.output, force: o.force === true }
   checkDestination(context, destination)
   const given = await givenContext(context, o)
-  const source = await openSource(context, target, o.objectVersion)
+  const source = await openObjectInput(context, target, o.objectVersion)
   await inspect(context, source)
   const chosen = chooseContext(given, source)
   const pool = await openHsm(context)
@@ -147,7 +147,7 @@ async function openAction(context: CommandContext, [target = '']: readonly strin
 
 async function verifyAction(context: CommandContext, [target = '']: readonly string[], o: ReadOptions) {
   const given = await givenContext(context, o)
-  const source = await openSource(context, target, o.objectVersion)
+  const source = await openObjectInput(context, target, o.objectVersion)
   const info = await inspect(context, source)
   const chosen = chooseContext(given, source)
   const pool = await openHsm(context)
@@ -208,7 +208,7 @@ async function givenContext(context: CommandContext, o: ReadOptions): Promise<Bu
 /**
  * The caller's context; else the one in S3's metadata, which the header's keyed tag confirms or refuses; else empty.
  */
-function chooseContext(given: Buffer | 'unchecked' | undefined, source: ObjectSource): ChosenContext {
+function chooseContext(given: Buffer | 'unchecked' | undefined, source: ObjectInput): ChosenContext {
   if (given === 'unchecked') return { value: given, from: 'unchecked' }
   if (given !== undefined) return { value: given, from: 'command line' }
   if (source.metadataContext?.length) return { value: source.metadataContext, from: 'metadata of the object' }
@@ -223,7 +223,7 @@ async function reportContext(context: CommandContext, { value, from }: ChosenCon
   }
 }
 
-function describeInfo(info: ObjectInfo, source: ObjectSource): string {
+function describeInfo(info: ObjectInfo, source: ObjectInput): string {
   const hex = (bytes: Uint8Array | null): string =>
     bytes === null ? 'in the record, wrapped' : Buffer.from(bytes).toString('hex')
   const entries: (readonly [string, string])[] = [

@@ -8,7 +8,7 @@ import { printable } from '../../output/printable.js'
 import { openObjectStore } from '../../services/store.js'
 
 /** A sealed object to be read, wherever it lies. */
-export interface ObjectSource {
+export interface ObjectInput {
   readonly reader: ObjectReader
   /** the context in S3's metadata; anyone who can write there could have changed it */
   readonly metadataContext: Buffer | undefined
@@ -29,7 +29,7 @@ export function parseS3Address(text: string): S3Address | undefined {
 }
 
 /** Opens a local file or an S3 object (pinned to the version or ETag that HEAD names). Closed when the command ends. */
-export async function openSource(context: CommandContext, target: string, version?: string): Promise<ObjectSource> {
+export async function openObjectInput(context: CommandContext, target: string, version?: string): Promise<ObjectInput> {
   const address = parseS3Address(target)
   if (address) return fromS3(context, address, version)
   if (version !== undefined) throw usageError('--object-version needs an s3:// address')
@@ -43,7 +43,7 @@ export async function openSource(context: CommandContext, target: string, versio
   }
 }
 
-async function fromS3(context: CommandContext, { bucket, key }: S3Address, version?: string): Promise<ObjectSource> {
+async function fromS3(context: CommandContext, { bucket, key }: S3Address, version?: string): Promise<ObjectInput> {
   const config = context.settings.load(['s3'], { SEALFLEET_S3_BUCKET: bucket })
   const store = await openObjectStore(config, { access: 'read-only', context })
   context.defer(() => store.close())
@@ -58,6 +58,6 @@ async function fromS3(context: CommandContext, { bucket, key }: S3Address, versi
 }
 
 /** The strict parse, before anything else is opened: a file that is not an object is refused without an HSM. */
-export function inspect(context: CommandContext, source: ObjectSource): Promise<ObjectInfo> {
+export function inspect(context: CommandContext, source: ObjectInput): Promise<ObjectInfo> {
   return inspectObject(source.reader, { signal: context.signal })
 }

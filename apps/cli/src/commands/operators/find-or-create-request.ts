@@ -13,7 +13,7 @@ import type { CommandContext, CommonOptions } from '../../context.js'
 import { parseAge } from '../dlq/select.js'
 import { count, humanTime } from '../../output/units.js'
 import { inTransaction } from '../../services/dry-run.js'
-import { wholeNumber } from '../../verb.js'
+import { wholeNumberOption } from '../../verb.js'
 import { describeAction } from './describe-request.js'
 import { printable } from '../../output/printable.js'
 
@@ -34,7 +34,7 @@ export function signedOptions(command: Command): Command {
         .argParser(parseAge)
         .default(86_400_000, '1d'),
     )
-    .addOption(wholeNumber('--signatures <n>', 'signatures that a new request needs (2 to 5)', 2, 5).default(2))
+    .addOption(wholeNumberOption('--signatures <n>', 'signatures that a new request needs (2 to 5)', 2, 5).default(2))
 }
 
 export type Wanted = Pick<NewRequest, 'kind' | 'subject' | 'detail'>

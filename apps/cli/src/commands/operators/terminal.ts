@@ -13,7 +13,7 @@ interface RawInput {
 }
 
 /** Whether a person at a terminal can be asked. */
-export function canAsk(io: Io): boolean {
+export function hasTerminal(io: Io): boolean {
   const input = io.stdin as RawInput
   return input.isTTY === true && input.setRawMode !== undefined
 }
@@ -27,7 +27,7 @@ const quiet = new WeakSet<object>()
  */
 export function quietTerminal(io: Io): Disposable {
   const input = io.stdin as typeof io.stdin & RawInput
-  if (!canAsk(io)) return { [Symbol.dispose]() {} }
+  if (!hasTerminal(io)) return { [Symbol.dispose]() {} }
   quiet.add(input)
   input.setRawMode?.(true)
   return {
@@ -40,7 +40,7 @@ export function quietTerminal(io: Io): Disposable {
 
 /** Asks and returns when the answer is `yes`, in full. @throws CliError CANCELLED (status 1) for any other, USAGE without a terminal */
 export async function askYes(io: Io, question: string): Promise<void> {
-  if (!canAsk(io)) throw usageError('there is no terminal to ask on', 'read what is printed, then add --yes')
+  if (!hasTerminal(io)) throw usageError('there is no terminal to ask on', 'read what is printed, then add --yes')
   const answer = await readLine(io, `${question} Type yes to continue: `, true)
   if (answer.toString() === 'yes') return
   throw new CliError('CANCELLED', 'the answer was not yes: nothing was done', { exitStatus: EXIT.failed })
@@ -48,7 +48,8 @@ export async function askYes(io: Io, question: string): Promise<void> {
 
 /** What was typed, without showing it; the caller wipes it. @throws CliError USAGE without a terminal */
 export async function askSecret(io: Io, question: string): Promise<Buffer> {
-  if (!canAsk(io)) throw usageError('there is no terminal to ask for a passphrase on', 'use --passphrase-file FILE')
+  if (!hasTerminal(io))
+    throw usageError('there is no terminal to ask for a passphrase on', 'use --passphrase-file FILE')
   return readLine(io, question, false)
 }
 

@@ -10,7 +10,7 @@ import { describeError } from '../../describe-error.js'
 import { table } from '../../output/table.js'
 import { count, humanTime } from '../../output/units.js'
 import { requireReasonIfGiven } from '../../input/reason.js'
-import { openRedis } from '../../services/fleet.js'
+import { openRedisFor } from '../../services/fleet.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { openBreakers, takesJobs, workersOf } from '../status/processes.js'
@@ -148,7 +148,7 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
   const workers = (await listWorkers(records)).filter((worker) => worker.alive && takesJobs(worker))
   const waiting = workers.flatMap(openBreakers)
   const { prefix } = config.redis
-  const connection = await openRedis(context, context.settings.load(['redis']))
+  const connection = await openRedisFor(context, context.settings.load(['redis']))
   await assertQueuesAreOurs(connection, (await getFleet(records)).id, prefix)
   const id = randomUUID()
   await inTransaction(records, o.dryRun, async (tx) => {
@@ -180,7 +180,7 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
 
 async function openQueues(context: CommandContext, names: readonly QueueName[]) {
   const { prefix } = context.settings.load(['redis']).redis
-  const connection = await openRedis(context, context.settings.load(['redis']))
+  const connection = await openRedisFor(context, context.settings.load(['redis']))
   const queues = names.map((name) => {
     const queue = new Queue(name, { connection, ...queueOptions(prefix) })
     // Failed commands reject at their call; the connection's own events add nothing.

@@ -5,7 +5,7 @@ import { RECOVERED_ROOT } from './terms.js'
  * The source of a file as the metadata of its object claims it. The claim is not authenticated: it names a recovered
  * file for people and is compared with no request.
  */
-export interface Claim {
+export interface SourceClaim {
   readonly source?: ObjectSource | undefined
   /** Why a claim is not believed, as the end of a sentence. */
   readonly refused?: string | undefined
@@ -19,7 +19,7 @@ export interface Claim {
 export function claimOf(
   { metadata, ...ids }: { readonly metadata: ObjectMetadata; readonly fileId: string; readonly attemptId: string },
   others: readonly ObjectMetadata[],
-): Claim {
+): SourceClaim {
   const claim = readObjectSource(metadata)
   if (claim === undefined) return {}
   if ('refused' in claim) return claim

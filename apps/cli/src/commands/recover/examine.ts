@@ -56,7 +56,7 @@ const AFTER_HEADER: ReadonlySet<string> = new Set([
  * segment without decrypting any. Faults of the object are returned; throws for a dependency out of reach, or the
  * signal's reason.
  */
-export async function examine(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Examination> {
+export async function examineObject(ports: JudgePorts, sealed: Sealed, o: JudgeOptions): Promise<Examination> {
   const { entry } = sealed
   try {
     const head = await ports.store.head(entry.key, { signal: o.signal, ...pinOf(sealed) })

@@ -2,7 +2,7 @@ import { parseObjectKey, type StoredHeader } from '@sealfleet/objects'
 import { getFile, type FileWithObject } from '@sealfleet/records/files'
 import { RecordsError, type Records } from '@sealfleet/records'
 import { CliError } from '../../cli-error.js'
-import type { Claim } from './claim.js'
+import type { SourceClaim } from './claim.js'
 import { select, MAX_ATTEMPT_NO, type Selection, type Intact } from './select.js'
 import type { Group } from './groups.js'
 import type { JudgeOptions, JudgePorts } from './examine.js'
@@ -33,7 +33,7 @@ export interface FileOutcome {
   readonly outcome: 'recovered' | 'already' | 'kept' | 'unplaced' | 'foreign'
   readonly attempt?: Intact['info'] | undefined
   /** Of a recovered file, where its object's metadata claims one. */
-  readonly claim?: Claim | undefined
+  readonly claim?: SourceClaim | undefined
   readonly unplaced: readonly Unplaced[]
 }
 
@@ -53,7 +53,7 @@ export async function recoverGroup(
     outcome: FileOutcome['outcome'],
     problems: readonly Unplaced[],
     attempt?: Intact['info'],
-    claim?: Claim,
+    claim?: SourceClaim,
   ): FileOutcome => {
     for (const one of problems) note(report, one)
     return { fileId: group.fileId, outcome, unplaced: problems, ...(attempt && { attempt }), ...(claim && { claim }) }

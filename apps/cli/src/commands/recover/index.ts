@@ -16,7 +16,7 @@ import { knownKeys, withTokenKeys } from './known-keys.js'
 import { printRecovery, reportJson, type KeyOutcome } from './print.js'
 import { recoverFiles } from './run.js'
 import { survey, type Survey } from './survey.js'
-import { emptyReport, RECOVERED_BY, RECOVERED_ROOT, type RecoveryReport } from './terms.js'
+import { emptyRecovery, RECOVERED_BY, RECOVERED_ROOT, type RecoveryReport } from './terms.js'
 import { openAdmin, openPool } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
 import { openObjectStore } from '../../services/store.js'
@@ -80,7 +80,7 @@ async function recoverAction(
       ? withTokenKeys(registered, keys.labels, new Set(keys.destroyed.map(({ label }) => label)))
       : registered
   const ports: FilePorts = { records, store, keys: pool, known, keyState: (key) => known.state(key) }
-  const report = emptyReport()
+  const report = emptyRecovery()
   let complete = false
   try {
     await goThrough(context, ports, o, { surveyed, contexts, bucket: store.bucket }, report)

@@ -7,7 +7,7 @@ import type { RecoveryReport } from './terms.js'
 /** Files examined at once; each reads one object at a time. */
 const WIDTH = 4
 
-export interface RunOptions extends FileOptions {
+export interface RecoverRunOptions extends FileOptions {
   readonly prefix: string
   /** Called for every file, and for every other object in the bucket, when it is done. */
   readonly onEnd: (outcome: FileOutcome, bytes: number) => Promise<void>
@@ -17,7 +17,7 @@ export interface RunOptions extends FileOptions {
  * Walks the bucket once and recovers file by file. Updates `report` as it runs: written records stay when this throws
  * for a dependency out of reach, or the signal's reason. A second run continues.
  */
-export async function recoverFiles(ports: FilePorts, o: RunOptions, report: RecoveryReport): Promise<void> {
+export async function recoverFiles(ports: FilePorts, o: RecoverRunOptions, report: RecoveryReport): Promise<void> {
   const headers = storedHeaders(ports.store, { prefix: o.prefix, signal: o.signal })
   await forEachConcurrent(groupByFile(headers), WIDTH, async (group) => {
     o.signal.throwIfAborted()

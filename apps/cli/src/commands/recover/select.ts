@@ -1,7 +1,14 @@
 import type { ErrorReport } from '../../describe-error.js'
 import { readObjectMetadata } from '@sealfleet/store'
-import { claimOf, type Claim } from './claim.js'
-import { examine, judgeHeader, metadataOf, type Examination, type JudgeOptions, type JudgePorts } from './examine.js'
+import { claimOf, type SourceClaim } from './claim.js'
+import {
+  examineObject,
+  judgeHeader,
+  metadataOf,
+  type Examination,
+  type JudgeOptions,
+  type JudgePorts,
+} from './examine.js'
 import { unplaced, type Sealed, type Unplaced } from './terms.js'
 
 export type Intact = Extract<Examination, { readonly kind: 'whole' }>
@@ -11,7 +18,7 @@ export type Damaged = Extract<Examination, { readonly kind: 'damaged' }>
 export interface Selection {
   readonly winner: Intact | undefined
   /** The source that the winner's metadata claims. */
-  readonly claim: Claim
+  readonly claim: SourceClaim
   /** Attempts below the winner, and damaged ones above it: their headers are authentic, their numbers all different. */
   readonly losers: readonly (Intact | (Damaged & { readonly authentic: true }))[]
   readonly unplaced: readonly Unplaced[]
@@ -85,7 +92,7 @@ async function judgeVersions(
 ): Promise<{ whole: Intact | undefined; judged: readonly Examination[]; duplicates: number }> {
   const judged: Examination[] = []
   for (const [i, sealed] of versions.entries()) {
-    const one = await examine(ports, sealed, o)
+    const one = await examineObject(ports, sealed, o)
     judged.push(one)
     if (one.kind === 'whole') return { whole: one, judged, duplicates: versions.length - i - 1 }
   }

@@ -58,7 +58,7 @@ export interface RecoveryReport {
 
 const MOST_UNPLACED = 1_000
 
-export function emptyReport(): RecoveryReport {
+export function emptyRecovery(): RecoveryReport {
   return {
     ...{ recovered: 0, already: 0, kept: 0, objects: 0, bytes: 0, losers: 0, duplicates: 0, hidden: 0, foreign: 0 },
     domains: new Map(),

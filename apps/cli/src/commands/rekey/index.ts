@@ -16,13 +16,13 @@ import { CliError, usageError } from '../../cli-error.js'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { count, humanSize } from '../../output/units.js'
-import { reportOf, runsText, runText, type RunReport } from './report.js'
+import { runReport, runsText, runText, type RunReport } from './report.js'
 import { waitForRun } from './wait.js'
 import { findDomain } from '../../input/domains.js'
 import { requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface ReasonOption extends CommonOptions {
   readonly reason?: string
@@ -57,7 +57,7 @@ export function rekeyVerbs(program: Command, runner: Runner): void {
     .description('re-encrypt all files of a domain that were sealed under one version of its keys')
     .option('--domain <id|name>', 'the key domain')
     .addOption(
-      wholeNumber(
+      wholeNumberOption(
         '--from <version>',
         'version of the enc or the sig key: files sealed under either are re-encrypted',
         1,
@@ -76,7 +76,7 @@ export function rekeyVerbs(program: Command, runner: Runner): void {
     .command('status')
     .description('show progress of runs, or one run with its failed files')
     .argument('[run]', 'the id of a run')
-    .addOption(wholeNumber('--limit <n>', 'at most this many runs, the newest first', 1, 1000).default(20))
+    .addOption(wholeNumberOption('--limit <n>', 'at most this many runs, the newest first', 1, 1000).default(20))
     .addHelpText(
       'after',
       '\nExit status 1: files of the run failed (docs/operate/runbook.md has a section for each code).',
@@ -139,7 +139,7 @@ async function startAction(context: CommandContext, _args: readonly string[], o:
     return EXIT.done
   }
   if (o.wait !== true) {
-    await context.print.document({ ...(await reportOf(records, run)), created })
+    await context.print.document({ ...(await runReport(records, run)), created })
     await context.print.text(`${created ? 'begun' : 'resumed'}: run ${run.id}, ${about}`)
     await context.print.note(`see \`sealfleet rekey status ${run.id}\``)
     return EXIT.done
@@ -173,14 +173,14 @@ function assertOpenable(version: number, { files, lost }: RekeyScope): void {
 async function statusAction(context: CommandContext, [id]: readonly string[], o: StatusOptions): Promise<ExitStatus> {
   const records = await openDatabase(context, context.settings.load(['database']))
   if (id !== undefined) {
-    const report = await reportOf(records, await getRekeyRun(records, runId(id)))
+    const report = await runReport(records, await getRekeyRun(records, runId(id)))
     await context.print.document(report)
     await context.print.text(runText(report))
     if (report.failed.length > 0) await context.print.note(`after the repair: sealfleet rekey retry ${report.id}`)
     return statusOf(report)
   }
   const reports: RunReport[] = []
-  for (const run of await listRekeyRuns(records, { limit: o.limit })) reports.push(await reportOf(records, run))
+  for (const run of await listRekeyRuns(records, { limit: o.limit })) reports.push(await runReport(records, run))
   await context.print.document({ runs: reports })
   await context.print.text(reports.length === 0 ? 'no re-encryption was ever started here' : runsText(reports))
   return EXIT.done
@@ -206,7 +206,7 @@ async function changeAction(
     await context.print.document({ id, state, change, changed, dryRun: true })
     return context.print.text(`would ${change} run ${id}, which is ${state}${changed ? '' : ' already'}`)
   }
-  await context.print.document({ ...(await reportOf(records, run)), changed })
+  await context.print.document({ ...(await runReport(records, run)), changed })
   await context.print.text(`run ${run.id} ${changed ? 'is now' : 'was'} ${run.state}${changed ? '' : ' already'}`)
 }
 

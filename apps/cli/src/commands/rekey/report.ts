@@ -17,7 +17,7 @@ export interface RunReport extends RekeyRun, RekeyCounts {
   readonly failed: readonly FailedItem[]
 }
 
-export async function reportOf(records: Records, run: RekeyRun): Promise<RunReport> {
+export async function runReport(records: Records, run: RekeyRun): Promise<RunReport> {
   const [counts, failed] = await Promise.all([
     rekeyCounts(records, run.id),
     failedRekeyItems(records, run.id, MOST_FAILED),

@@ -3,7 +3,7 @@ import { getRekeyRun, rekeyCounts, type RekeyCounts, type RekeyRun } from '@seal
 import type { Records } from '@sealfleet/records'
 import type { CommandContext } from '../../context.js'
 import { createProgress } from '../../output/progress.js'
-import { endedOf, reportOf, type RunReport } from './report.js'
+import { endedOf, runReport, type RunReport } from './report.js'
 
 /** Interval between two polls, milliseconds; longer when counting very many items takes longer. */
 const LOOK_MS = 500
@@ -31,7 +31,7 @@ export async function waitForRun(
       const counts = await rekeyCounts(records, run.id)
       show(counts, counts.doneBytes - shown.doneBytes, endedOf(counts) - endedOf(shown))
       shown = counts
-      if (now.state !== 'ACTIVE') return await reportOf(records, now)
+      if (now.state !== 'ACTIVE') return await runReport(records, now)
       await delay(Math.max(LOOK_MS, performance.now() - began), undefined, { signal: context.signal })
     }
   } finally {

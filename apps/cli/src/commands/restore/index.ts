@@ -16,7 +16,7 @@ import { openDatabase } from '../../services/records.js'
 import { openObjectReader } from '../../services/reading.js'
 import { choosesMany, selectStored, type SelectionOptions } from '../../input/selection.js'
 import { openFileStore } from '../../services/stored.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface RestoreOptions extends CommonOptions, SelectionOptions, StripOptions {
   readonly output?: string
@@ -41,7 +41,7 @@ export function restoreVerb(program: Command, runner: Runner): void {
     .option('--root <name>', 'with the above: only from this root')
     .option('--domain <id|name>', 'with the above: only of this key domain')
     .option('--strip <folder>', 'many: remove this folder from the beginning of their paths')
-    .addOption(wholeNumber('--strip-components <n>', 'many: remove the first N folders of their paths', 1, 1_000))
+    .addOption(wholeNumberOption('--strip-components <n>', 'many: remove the first N folders of their paths', 1, 1_000))
     .option('--force', 'replace existing files')
     .option('--skip-existing', 'many: skip files that exist already')
     .addHelpText(

@@ -12,7 +12,7 @@ import { table } from '../../output/table.js'
 import { humanSize, humanTime } from '../../output/units.js'
 import { findDomain } from '../../input/domains.js'
 import { openDatabase } from '../../services/records.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface ListOptions extends CommonOptions {
   readonly domain?: string
@@ -28,7 +28,9 @@ export function retentionVerbs(program: Command, runner: Runner): void {
     .command('list')
     .description('list files past their retention, by domain; files under a hold are listed apart')
     .option('--domain <id|name>', 'only this domain')
-    .addOption(wholeNumber('--limit <n>', 'at most this many files of each domain (0 to 1000)', 0, 1000).default(20))
+    .addOption(
+      wholeNumberOption('--limit <n>', 'at most this many files of each domain (0 to 1000)', 0, 1000).default(20),
+    )
   perform<ListOptions>(commonOptions(list, { changes: false }), runner, listAction)
 }
 

@@ -13,7 +13,7 @@ import { rewrapAll, type RewrapReport } from './run.js'
 import { findDomain } from '../../input/domains.js'
 import { fleetLatch, openPool } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
-import { commonOptions, perform, wholeNumber, type Runner } from '../../verb.js'
+import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
 interface RewrapOptions extends CommonOptions {
   readonly domain: string
@@ -32,8 +32,8 @@ export function rewrapVerb(program: Command, runner: Runner): void {
     .command('rewrap')
     .description('wrap a domain’s detached nonces under its active KEK, so that older KEK versions can be destroyed')
     .addOption(new Option('--domain <id|name>', 'the key domain').makeOptionMandatory())
-    .addOption(wholeNumber('--from <version>', 'only what this KEK version wraps', 1, 2_147_483_647))
-    .addOption(wholeNumber('--rate <n>', 'at most this many attempts per second', 1, 100_000))
+    .addOption(wholeNumberOption('--from <version>', 'only what this KEK version wraps', 1, 2_147_483_647))
+    .addOption(wholeNumberOption('--rate <n>', 'at most this many attempts per second', 1, 100_000))
     .addHelpText(
       'after',
       `

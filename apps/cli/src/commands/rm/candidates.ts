@@ -19,7 +19,7 @@ export interface Candidate {
  * The named files, each once. All are checked before the first is changed: when one cannot be removed, none is.
  * @throws NOT_FOUND, HELD, BAD_STATE: the code of the first such file, a sentence for each
  */
-export async function examine(
+export async function examineFiles(
   records: Records,
   given: readonly string[],
   signal: AbortSignal,

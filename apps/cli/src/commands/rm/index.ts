@@ -6,7 +6,7 @@ import { combineStatuses, EXIT, type ExitStatus } from '../../exit-status.js'
 import { createCounter } from '../../output/counter.js'
 import { table } from '../../output/table.js'
 import { count, humanSize, humanTime } from '../../output/units.js'
-import { beforeText, examine, heldError, notStored, type Candidate } from './candidates.js'
+import { beforeText, examineFiles, heldError, notStored, type Candidate } from './candidates.js'
 import { removeObjects, type ObjectsReport } from './objects.js'
 import { confirm } from '../../input/confirm.js'
 import { requireReason } from '../../input/reason.js'
@@ -50,7 +50,7 @@ an interruption, the same command finishes the rest.`,
 async function rmAction(context: CommandContext, given: readonly string[], o: RmOptions): Promise<ExitStatus> {
   const reason = requireReason(o.reason)
   const records = await openDatabase(context, context.settings.load(['database']))
-  const candidates = await examine(records, given, context.signal)
+  const candidates = await examineFiles(records, given, context.signal)
   const stored = candidates.filter(({ file }) => file.state === 'STORED')
   if (o.dryRun === true) {
     const files = candidates.map(({ file }) => ({

@@ -7,7 +7,7 @@ import { createProgress } from '../../output/progress.js'
 import { printable } from '../../output/printable.js'
 import { table } from '../../output/table.js'
 import { count, humanSize } from '../../output/units.js'
-import { verifyStored } from '../../services/reading.js'
+import { verifyStoredFile } from '../../services/reading.js'
 import { choosesMany, selectStored, type SelectedFile, type SelectionOptions } from '../../input/selection.js'
 import { forEachConcurrent } from '@sealfleet/runtime'
 import { openFileStore, type FileStore } from '../../services/stored.js'
@@ -48,7 +48,7 @@ async function one(context: CommandContext, library: FileStore, id: string): Pro
   const totalBytes = stored.committed.objectLength
   const progress = createProgress(context.io, { noun: 'objects', items: 1, totalBytes, quiet: context.print.json })
   try {
-    const result = await verifyStored(library, stored, (done, total) => progress.update(id, done, total))
+    const result = await verifyStoredFile(library, stored, (done, total) => progress.update(id, done, total))
     progress.stop()
     const { segments, plaintextLength, contextChecked } = result
     await context.print.document({ fileId: stored.file.id, verified: true, contextChecked, segments, plaintextLength })
@@ -95,7 +95,7 @@ async function verifyOne(
   onProgress: (done: number, total: number) => void,
 ): Promise<ErrorReport | undefined> {
   try {
-    await verifyStored(library, await library.find(file.fileId), onProgress)
+    await verifyStoredFile(library, await library.find(file.fileId), onProgress)
     return undefined
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason

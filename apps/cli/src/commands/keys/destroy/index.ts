@@ -15,12 +15,12 @@ import { describeError, type ErrorReport } from '../../../describe-error.js'
 import { EXIT, type ExitStatus } from '../../../exit-status.js'
 import { askForDestruction, type AskOptions } from './ask.js'
 import { counted } from './counted.js'
-import { findNamed, openRegister, openStoreFor, openTokens } from './open-dependencies.js'
+import { findNamed, openRegister, openStoreFor, openAllTokens } from './open-dependencies.js'
 import { reportRefusal } from './report.js'
 import { signedOptions } from '../../operators/find-or-create-request.js'
 import { requireReason } from '../../../input/reason.js'
 import { dryRunIf } from '../../../services/dry-run.js'
-import { commonOptions, errorText, perform, wholeNumber, type Runner } from '../../../verb.js'
+import { commonOptions, errorText, perform, wholeNumberOption, type Runner } from '../../../verb.js'
 
 interface DestroyOptions extends AskOptions {
   readonly cancel?: boolean
@@ -48,7 +48,7 @@ export function destroyVerb(keys: Command, runner: Runner): void {
     )
     .option('--domain <id|name>', 'the key domain', 'default')
     .addOption(new Option('--role <role>', 'which key').choices(['enc', 'sig', 'kek']).makeOptionMandatory(true))
-    .addOption(wholeNumber('--version <n>', 'which version', 1, 0xffff_ffff).makeOptionMandatory(true))
+    .addOption(wholeNumberOption('--version <n>', 'which version', 1, 0xffff_ffff).makeOptionMandatory(true))
     .option('--reason <text>', 'why')
     .option('--backups <text>', 'backups of the HSM that hold the key, and what becomes of them')
     .addOption(
@@ -114,7 +114,7 @@ async function cancel(context: CommandContext, o: DestroyOptions): Promise<void>
   const reason = requireReason(o.reason)
   const { records, actor } = await openRegister(context)
   const { key } = await findNamed(records, o)
-  const tokens = () => openTokens(context, records)
+  const tokens = () => openAllTokens(context, records)
   const { id } = await cancelScheduled({ records: dryRunIf(o.dryRun, records), tokens }, key, {
     actor,
     reason,
@@ -143,7 +143,7 @@ async function carryOut(context: CommandContext, o: DestroyOptions): Promise<Exi
       fix: 'wait, or cancel it with --cancel',
     })
   const store = await openStoreFor(context, config, 'read-write')
-  const tokens = await openTokens(context, records)
+  const tokens = await openAllTokens(context, records)
   if (o.dryRun === true) {
     const outcome = await counted(context, (onProgress) =>
       rehearseDestruction({ records, store, tokens }, open.id, { signal: context.signal, onProgress }),

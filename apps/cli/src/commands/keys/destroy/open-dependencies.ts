@@ -20,13 +20,13 @@ export interface NamedKey {
 }
 
 /** The dependencies of a destruction, opened for a command. */
-export interface Opened {
+export interface OpenedRecords {
   readonly records: Records
   readonly config: Config<'database' | 's3' | 'maintenance'>
   readonly actor: string
 }
 
-export async function openRegister(context: CommandContext): Promise<Opened> {
+export async function openRegister(context: CommandContext): Promise<OpenedRecords> {
   const config = context.settings.load(['database', 's3', 'maintenance'])
   return { records: await openDatabase(context, config), config, actor: `cli:${context.io.user}` }
 }
@@ -59,7 +59,7 @@ export async function openStoreFor(
 }
 
 /** Every configured token, behind the fleet's latch. */
-export async function openTokens(context: CommandContext, records: Records): Promise<DestroyPorts['tokens']> {
+export async function openAllTokens(context: CommandContext, records: Records): Promise<DestroyPorts['tokens']> {
   const config = context.settings.load(['hsm'])
   const pool = await openPool(config)
   context.defer(() => pool.close())

@@ -1,7 +1,7 @@
 import {
   checkSignatures,
   destructionCopy,
-  readCopy,
+  readDestructionCopy,
   registered,
   verifyDestructionRecord,
   DestructionUnproven,
@@ -56,7 +56,7 @@ export async function checkDestruction(
     if (!(error instanceof DestructionUnproven)) throw error
     problems.push(error.message)
   }
-  const copy = await readCopy(store, storeKey, signal)
+  const copy = await readDestructionCopy(store, storeKey, signal)
   if (copy === undefined) problems.push(`there is no copy in the store at ${storeKey}`)
   else if (!copy.equals(bytes)) problems.push(`the copy in the store at ${storeKey} differs from the record`)
   const keys = await listMasterKeys(records)
