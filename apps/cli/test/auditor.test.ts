@@ -71,7 +71,7 @@ const written = () =>
     world.databaseUrl,
     `SELECT (SELECT count(*) FROM audit_log) AS log, (SELECT count(*) FROM audit_checkpoints) AS signed,
       (SELECT count(*) FROM scrubs) AS scrubs, (SELECT count(*) FROM holds) AS holds, (SELECT count(*) FROM requests) AS requests,
-      (SELECT json_agg(l ORDER BY l.pin_id) FROM hsm_latches l)::text AS latches, (SELECT json_agg(f)::text FROM files f) AS files`,
+      (SELECT json_agg(l ORDER BY l.pin_id) FROM hsm_latches l)::text AS lockouts, (SELECT json_agg(f)::text FROM files f) AS files`,
   )
 
 interface Finding {
@@ -131,7 +131,7 @@ describe('an auditor, set up as docs/operate/audit.md says', { timeout: 120_000 
     }
   })
 
-  it('has a wrong PIN refused, which latches no one, and goes on with the right one', async () => {
+  it('has a wrong PIN refused, which locks no one out, and goes on with the right one', async () => {
     const before = await written()
     const verify = ['verify', fileId, '--json']
     const refused = await auditor.inProcess(verify, { SEALFLEET_PKCS11_PIN: 'not-the-pin' })

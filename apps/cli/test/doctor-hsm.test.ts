@@ -205,10 +205,10 @@ describe('sealfleet doctor hsm', () => {
     const name = { tokenSerial: report.token?.token.serial ?? '', pinId: 'default' }
     await using records = await openRecords(world.databaseUrl)
     await setPinLockout(records, { ...name, state: 'rejected', setBy: 'worker-1', ckr: 0xa0 })
-    const latched = await doctor()
+    const lockedOut = await doctor()
     await clearPinLockout(records, name)
-    expect([latched.status, latched.logins, latched.report.pin?.state]).toEqual([6, 0, 'rejected'])
-    expect(latched.of('PIN lockout')?.fix).toContain(`sealfleet doctor pin reset ${name.tokenSerial} default`)
+    expect([lockedOut.status, lockedOut.logins, lockedOut.report.pin?.state]).toEqual([6, 0, 'rejected'])
+    expect(lockedOut.of('PIN lockout')?.fix).toContain(`sealfleet doctor pin reset ${name.tokenSerial} default`)
   })
 
   it('ends with status 6 when the token is not there, or the database', async () => {

@@ -21,17 +21,17 @@ afterAll(() => world[Symbol.asyncDispose]())
 describe('sealfleet doctor pin', () => {
   it('shows a rejected PIN by its name, and resets it with a reason: then a worker may log in again', async () => {
     await using records = await openRecords(world.databaseUrl)
-    const latch = fleetPinLockout(records, 'worker-1')
+    const lockout = fleetPinLockout(records, 'worker-1')
     const id = { serial: 'a1b2c3', token: 'sealfleet', pinId: 'spring' }
     let logins = 0
-    const login = (outcome: LoginOutcome) => latch.guard(id, () => (logins++, Promise.resolve(outcome)))
-    expect([await login('rejected'), await login('accepted')]).toEqual(['rejected', 'latched'])
+    const login = (outcome: LoginOutcome) => lockout.guard(id, () => (logins++, Promise.resolve(outcome)))
+    expect([await login('rejected'), await login('accepted')]).toEqual(['rejected', 'locked-out'])
 
     const shown = (await world.inProcess(['doctor', 'pin', 'list', '--json'])).json<Lockouts>()
     expect(shown.lockouts).toMatchObject([{ tokenSerial: 'a1b2c3', pinId: 'spring', state: 'rejected' }])
     const reset = ['doctor', 'pin', 'reset', 'a1b2c3', 'spring', '--reason', 'the PIN file is corrected']
     expect((await world.inProcess([...reset, '--dry-run'])).status).toBe(0)
-    expect(await login('accepted')).toBe('latched')
+    expect(await login('accepted')).toBe('locked-out')
 
     const ran = await world.sealfleet(reset)
     expect([ran.status, ran.stdout.toString()]).toEqual([
@@ -56,7 +56,7 @@ describe('sealfleet doctor pin', () => {
 
 describe('logins of commands', () => {
   longTest(
-    'share the fleet’s latch: a PIN that one command had rejected is tried by no other, nor by a worker',
+    'share the fleet’s PIN lockout: a PIN that one command had rejected is tried by no other, nor by a worker',
     { timeout: 240_000 },
     async () => {
       await using records = await openRecords(world.databaseUrl)
@@ -79,8 +79,8 @@ describe('logins of commands', () => {
       expect((await world.spawned(['keys', 'init'], { env: right })).status).toBe(0)
 
       expect(await logins(refused(['keys', 'check']).then((end) => expect(end).toEqual(denied)))).toBe(1)
-      const latch = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'shared')
-      expect(latch).toMatchObject({ state: 'rejected', setBy: expect.stringMatching(/^cli:/) as string })
+      const lockout = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'shared')
+      expect(lockout).toMatchObject({ state: 'rejected', setBy: expect.stringMatching(/^cli:/) as string })
 
       for (const verb of [
         ['verify', '--all'],
@@ -96,13 +96,13 @@ describe('logins of commands', () => {
       expect(await logins(worker)).toBe(0)
       expect(await worker).toBe('HSM_ACCESS_DENIED')
 
-      // The name is latched, not the PIN: the right one is not tried under it either, before the latch is lifted.
+      // The name is locked out, not the PIN: the right one is not tried under it either, before it is reset.
       const mended = { ...env, SEALFLEET_PKCS11_PIN_ID: 'shared' }
       expect(await logins(world.spawned(['keys', 'check'], { env: mended }))).toBe(0)
-      await clearPinLockout(records, { tokenSerial: latch?.tokenSerial ?? '', pinId: 'shared' })
+      await clearPinLockout(records, { tokenSerial: lockout?.tokenSerial ?? '', pinId: 'shared' })
       expect((await world.spawned(['keys', 'check'], { env: mended })).status).toBe(0)
 
-      // Works with the HSM alone, so without a latch.
+      // Works with the HSM alone, so without a lockout.
       await records.close()
       const object = path.join(world.dir, 'object')
       await writeFile(object, '')

@@ -185,7 +185,7 @@ describe('sealfleet restore', () => {
   })
 
   it.each([
-    // Under an id of its own: a rejected PIN is latched for all who share its id.
+    // Under an id of its own: a rejected PIN is locked out for all who share its id.
     [{ SEALFLEET_PKCS11_PIN: '0000-wrong', SEALFLEET_PKCS11_PIN_ID: 'mistyped' }, 6, 'HSM_ACCESS_DENIED'],
     [{ SEALFLEET_PKCS11_TOKEN: 'no such token' }, 6, 'HSM_'],
     [{ SEALFLEET_S3_ENDPOINT: 'http://127.0.0.1:1' }, 6, 'S3_UNAVAILABLE'],

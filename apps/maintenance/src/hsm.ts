@@ -18,7 +18,7 @@ export interface HsmPorts {
   readonly records: Records
   readonly log: Logger
   readonly metrics: Metrics
-  /** Names this process in the latch. */
+  /** Names this process in the lockout. */
   readonly id: string
 }
 
@@ -49,8 +49,8 @@ export async function openMaintenanceHsm(
       agents: 1,
       sessions: MAINTENANCE_SESSIONS,
       startWithoutToken: true,
-      // The fleet's latch: a PIN that was rejected for one process is not tried by another.
-      latch: fleetPinLockout(records, id),
+      // The fleet's PIN lockout: a PIN that was rejected for one process is not tried by another.
+      lockout: fleetPinLockout(records, id),
       onEvent: hsmObserver(metrics, log),
     })
     return { pool, tokens: hsmTokens(configured) }

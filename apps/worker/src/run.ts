@@ -124,7 +124,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
       agents: hsm.agents,
       sessions: hsm.sessions,
       // A PIN that was rejected for one process is not tried by another: a token locks itself after three tries.
-      latch: fleetPinLockout(records, workerId),
+      lockout: fleetPinLockout(records, workerId),
       onEvent: hsmObserver(metrics, log),
     })
     closers.defer(() => pool.close())

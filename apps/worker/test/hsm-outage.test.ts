@@ -110,7 +110,7 @@ describe('an HSM that fails under a worker', () => {
   })
 
   longTest(
-    'a PIN that stopped being right is tried once; after it is put right and unlatched the worker that runs goes on by itself',
+    'a PIN that stopped being right is tried once; after it is put right and reset the worker that runs goes on by itself',
     { timeout: 240_000 },
     async () => {
       const pinFile = path.join(fleet.root, 'pin')
@@ -127,11 +127,11 @@ describe('an HSM that fails under a worker', () => {
       const ids = await enqueue(fleet, 'pin-wrong')
       await expect.poll(() => patient.said('open', 'hsm').at(-1)?.code, { timeout: 60_000 }).toBe('HSM_ACCESS_DENIED')
       expect((await patient.ask('readyz')).status).toBe(503)
-      const [latch] = (await listPinLockouts(fleet.records)).filter(({ pinId }) => pinId === 'changed')
-      expect(latch).toMatchObject({ state: 'rejected' })
+      const [lockout] = (await listPinLockouts(fleet.records)).filter(({ pinId }) => pinId === 'changed')
+      expect(lockout).toMatchObject({ state: 'rejected' })
       expect(await rejected()).toBe(1)
 
-      // Putting the PIN right is not enough: no one tries it while it is latched, however often agents are started.
+      // Putting the PIN right is not enough: no one tries it while it is locked out, however often agents are started.
       await writeFile(pinFile, pin)
       const logins = await faulty.calls('C_Login')
       const starts = () => patient.metric('hsm_agent_restarts_total{token="primary",reason="failed-start"}')
@@ -139,7 +139,7 @@ describe('an HSM that fails under a worker', () => {
       await expect.poll(async () => ((await starts()) ?? 0) - before, { timeout: 90_000 }).toBeGreaterThanOrEqual(1)
       expect(await faulty.calls('C_Login')).toBe(logins)
 
-      expect(await clearPinLockout(fleet.records, latch ?? { tokenSerial: '', pinId: '' })).toBe(true)
+      expect(await clearPinLockout(fleet.records, lockout ?? { tokenSerial: '', pinId: '' })).toBe(true)
       await expectWhole(fleet, ids, patient.said('open', 'hsm').length)
       await expect.poll(() => patient.metric('breaker_open{dependency="hsm"}'), { timeout: 60_000 }).toBe(0)
       expect(await rejected()).toBe(1)

@@ -79,25 +79,25 @@ describe('the worker process', () => {
   })
 
   longTest('a PIN that the token rejected once is not tried by the next process, until it gets a new id', async () => {
-    const latched = { ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' }
-    const second = new WorkerProcess(latched)
+    const lockedOut = { ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' }
+    const second = new WorkerProcess(lockedOut)
     expect(await second.exit).toBe(6)
     expect(second.lines.at(-1)?.err?.message).toContain('was rejected before')
-    const corrected = new WorkerProcess({ ...latched, SEALFLEET_PKCS11_PIN_ID: 'corrected' })
+    const corrected = new WorkerProcess({ ...lockedOut, SEALFLEET_PKCS11_PIN_ID: 'corrected' })
     await corrected.saying('taking jobs')
     corrected.child.kill('SIGTERM')
     expect(await corrected.exit).toBe(0)
   })
 
-  longTest('nor by any process until someone lifts its latch', async () => {
+  longTest('nor by any process until its lockout is reset', async () => {
     await using records = await openRecords(base['SEALFLEET_DATABASE_URL'] ?? '')
     const rejected = (await listPinLockouts(records)).find(({ pinId }) => pinId === 'wrong')
     expect(rejected?.state).toBe('rejected')
     expect(await clearPinLockout(records, rejected!)).toBe(true)
-    const unlatched = new WorkerProcess({ ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' })
-    await unlatched.saying('taking jobs')
-    unlatched.child.kill('SIGTERM')
-    expect(await unlatched.exit).toBe(0)
+    const reset = new WorkerProcess({ ...base, SEALFLEET_PKCS11_PIN_ID: 'wrong' })
+    await reset.saying('taking jobs')
+    reset.child.kill('SIGTERM')
+    expect(await reset.exit).toBe(0)
   })
 
   test('SIGTERM while the worker still starts: it closes what it opened and exits 0', async () => {

@@ -39,7 +39,7 @@ type EventBody =
   | { readonly type: 'check-value'; readonly label: string; readonly state: CheckState }
   /** Two computations of the same value differed: the HSM computes wrongly. */
   | { readonly type: 'disagreement'; readonly role: Role }
-  | { readonly type: 'latched'; readonly serial: string; readonly pinId: string }
+  | { readonly type: 'locked-out'; readonly serial: string; readonly pinId: string }
 
 /** `pending`: expected, not compared yet. */
 export type CheckState = 'pending' | 'ok' | 'mismatch' | 'unknown' | 'unreachable'

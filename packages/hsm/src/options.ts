@@ -65,6 +65,6 @@ export interface PoolOptions {
   /** Open although no token is there yet, and keep trying. Default false. */
   readonly startWithoutToken?: boolean
   /** Default: a lock-out of this pool alone. Give the fleet's. */
-  readonly latch?: PinLockout
+  readonly lockout?: PinLockout
   readonly onEvent?: (event: HsmEvent) => void
 }

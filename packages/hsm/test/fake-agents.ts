@@ -128,7 +128,7 @@ export class FakePool {
       restartIntervalMs: 30_000,
       maxAgentRssBytes: 1 << 30,
       clock: { now: () => this.now },
-      latch: memoryPinLockout(),
+      lockout: memoryPinLockout(),
       emit: (event) => this.events.push(event),
       start: (events) => {
         const agent = new FakeAgent(events)

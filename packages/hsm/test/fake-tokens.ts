@@ -84,7 +84,7 @@ export class FakeTokens {
         restartIntervalMs: 2_000,
         maxAgentRssBytes: 1 << 30,
         clock,
-        latch: memoryPinLockout(),
+        lockout: memoryPinLockout(),
         emit,
         onKeyBound: onBound,
         serving: index === 0,

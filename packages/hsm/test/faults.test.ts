@@ -60,29 +60,32 @@ describe('faults of the module', () => {
   it.each([
     ['the login is lost', 'C_SignInit logout count=1'],
     ['all sessions are closed', 'C_SignInit closeall count=1'],
-  ])('%s, and operations come while the latch is asked: exactly one C_Login, all answered', async (_what, rule) => {
-    const fleet = memoryPinLockout()
-    let late: Promise<Tally> | undefined
-    // The second login has to wait, as it may for a latch in a database, until the agent has looked for its key in vain.
-    const latch: PinLockout = {
-      guard: (id, login) =>
-        fleet.guard(id, async () => {
-          if (late !== undefined || (await faulty.hits()) === 0) return login()
-          const searched = await faulty.calls('C_FindObjects')
-          late = tallyOf(observed.pool, ENC, few(4, 8))
-          await expect.poll(() => faulty.calls('C_FindObjects')).toBeGreaterThan(searched)
-          return login()
-        }),
-    }
-    await using observed = await openFaulty({ agents: 1, latch })
-    const before = await faulty.calls('C_Login')
-    await faulty.rules(rule)
-    expect(await tallyOf(observed.pool, ENC, few(0, 4))).toEqual(FOUR_RIGHT)
-    expect(await late).toEqual(FOUR_RIGHT)
-    observed.expectHealedBy({}, 2)
-    expect(observed.pool.stats().replays).toBe(0)
-    expect((await faulty.calls('C_Login')) - before).toBe(1)
-  })
+  ])(
+    '%s, and operations come while the PIN lockout is asked: exactly one C_Login, all answered',
+    async (_what, rule) => {
+      const fleet = memoryPinLockout()
+      let late: Promise<Tally> | undefined
+      // The second login has to wait, as it may for a lockout in a database, until the agent has looked for its key in vain.
+      const lockout: PinLockout = {
+        guard: (id, login) =>
+          fleet.guard(id, async () => {
+            if (late !== undefined || (await faulty.hits()) === 0) return login()
+            const searched = await faulty.calls('C_FindObjects')
+            late = tallyOf(observed.pool, ENC, few(4, 8))
+            await expect.poll(() => faulty.calls('C_FindObjects')).toBeGreaterThan(searched)
+            return login()
+          }),
+      }
+      await using observed = await openFaulty({ agents: 1, lockout })
+      const before = await faulty.calls('C_Login')
+      await faulty.rules(rule)
+      expect(await tallyOf(observed.pool, ENC, few(0, 4))).toEqual(FOUR_RIGHT)
+      expect(await late).toEqual(FOUR_RIGHT)
+      observed.expectHealedBy({}, 2)
+      expect(observed.pool.stats().replays).toBe(0)
+      expect((await faulty.calls('C_Login')) - before).toBe(1)
+    },
+  )
 
   it('C_Sign hangs on a quarter of the sessions: the agent is killed', async () => {
     await using observed = await openFaulty({ hardTimeoutMs: 1_500 })
@@ -147,11 +150,11 @@ describe('faults of the module', () => {
     expect((await faulty.calls('C_Login')) - before).toBe(1)
   })
 
-  it('a rejected PIN: one C_Login by a whole fleet that shares its latch', async () => {
+  it('a rejected PIN: one C_Login by a whole fleet that shares its lockout', async () => {
     const before = await faulty.calls('C_Login')
     await faulty.rules('C_Login return 0xa0')
-    const latch = memoryPinLockout()
-    const fleet = Array.from({ length: 3 }, () => HsmPool.open({ tokens: [faulty.token], latch }))
+    const lockout = memoryPinLockout()
+    const fleet = Array.from({ length: 3 }, () => HsmPool.open({ tokens: [faulty.token], lockout }))
     for (const outcome of await Promise.allSettled(fleet)) {
       expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'HSM_ACCESS_DENIED' } })
     }

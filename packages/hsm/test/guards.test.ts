@@ -77,24 +77,24 @@ describe('the restart budget', () => {
   })
 })
 
-describe('the PIN latch', () => {
-  it('never runs a login again after a rejection, until it is unlatched', async () => {
-    const latch = memoryPinLockout()
+describe('the PIN lockout', () => {
+  it('never runs a login again after a rejection, until it is reset', async () => {
+    const lockout = memoryPinLockout()
     let logins = 0
     const login = (outcome: LoginOutcome) => () => {
       logins += 1
       return Promise.resolve(outcome)
     }
-    expect(await latch.guard(ID, login('rejected'))).toBe('rejected')
-    expect(await latch.guard(ID, login('accepted'))).toBe('latched')
+    expect(await lockout.guard(ID, login('rejected'))).toBe('rejected')
+    expect(await lockout.guard(ID, login('accepted'))).toBe('locked-out')
     expect(logins).toBe(1)
-    expect(await latch.guard({ ...ID, pinId: 'other' }, login('accepted'))).toBe('accepted')
-    latch.unlatch(ID)
-    expect(await latch.guard(ID, login('accepted'))).toBe('accepted')
+    expect(await lockout.guard({ ...ID, pinId: 'other' }, login('accepted'))).toBe('accepted')
+    lockout.reset(ID)
+    expect(await lockout.guard(ID, login('accepted'))).toBe('accepted')
   })
 
   it('lets one caller at a time try a PIN that was never accepted, and all once it was', async () => {
-    const latch = memoryPinLockout()
+    const lockout = memoryPinLockout()
     let running = 0
     let most = 0
     const login = async (): Promise<LoginOutcome> => {
@@ -104,25 +104,25 @@ describe('the PIN latch', () => {
       running -= 1
       return 'failed'
     }
-    await Promise.all(Array.from({ length: 4 }, () => latch.guard(ID, login)))
+    await Promise.all(Array.from({ length: 4 }, () => lockout.guard(ID, login)))
     expect(most).toBe(1)
-    await latch.guard(ID, () => Promise.resolve('accepted'))
-    await Promise.all(Array.from({ length: 4 }, () => latch.guard(ID, login)))
+    await lockout.guard(ID, () => Promise.resolve('accepted'))
+    await Promise.all(Array.from({ length: 4 }, () => lockout.guard(ID, login)))
     expect(most).toBe(4)
   })
 
   it('makes those who waited for a rejected PIN not try it', async () => {
-    const latch = memoryPinLockout()
+    const lockout = memoryPinLockout()
     const outcomes = await Promise.all(
-      Array.from({ length: 4 }, () => latch.guard(ID, () => Promise.resolve('rejected'))),
+      Array.from({ length: 4 }, () => lockout.guard(ID, () => Promise.resolve('rejected'))),
     )
-    expect(outcomes).toEqual(['rejected', 'latched', 'latched', 'latched'])
+    expect(outcomes).toEqual(['rejected', 'locked-out', 'locked-out', 'locked-out'])
   })
 
   it('goes on after a login that threw', async () => {
-    const latch = memoryPinLockout()
-    const failing = latch.guard(ID, () => Promise.reject(new Error('database')))
+    const lockout = memoryPinLockout()
+    const failing = lockout.guard(ID, () => Promise.reject(new Error('database')))
     await expect(failing).rejects.toThrow('database')
-    expect(await latch.guard(ID, () => Promise.resolve('accepted'))).toBe('accepted')
+    expect(await lockout.guard(ID, () => Promise.resolve('accepted'))).toBe('accepted')
   })
 })

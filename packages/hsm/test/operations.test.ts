@@ -16,7 +16,7 @@ class Agent {
   readonly value = randomBytes(32)
   readonly operations: Operations
   readonly slept: number[] = []
-  /** Resolves before each login: anyone who holds the PIN latch is asked first. */
+  /** Resolves before each login: anyone who holds the PIN lockout is asked first. */
   mayLogIn: () => Promise<void> = () => Promise.resolve()
   now = 1_000_000
 

@@ -51,22 +51,22 @@ describe('starting a pool', () => {
     await expect(fromBytes.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)
   })
 
-  it('tries a wrong PIN exactly once, and never again under the same latch', async () => {
-    const latch = memoryPinLockout()
+  it('tries a wrong PIN exactly once, and never again under the same lockout', async () => {
+    const lockout = memoryPinLockout()
     const wrong = tokenOptions(token, { pin: { kind: 'value', value: Buffer.from('99999999') } })
-    const first = await failToOpen(wrong, { latch })
+    const first = await failToOpen(wrong, { lockout })
     expect(first.failure).toMatchObject({ code: 'HSM_ACCESS_DENIED', ckr: 0xa0, fn: 'C_Login' })
     expect(first.failure).toHaveProperty('fix', expect.stringContaining('PIN'))
     expect(first.logins).toEqual([false])
-    const second = await failToOpen(wrong, { latch })
+    const second = await failToOpen(wrong, { lockout })
     expect(second.failure).toMatchObject({ code: 'HSM_ACCESS_DENIED' })
     expect(second.logins).toEqual([])
-    await expect(openKeyAdmin(wrong, { latch })).rejects.toMatchObject({ code: 'HSM_ACCESS_DENIED' })
-    const corrected = await failToOpen(tokenOptions(token, { pinId: 'corrected' }), { latch })
+    await expect(openKeyAdmin(wrong, { lockout })).rejects.toMatchObject({ code: 'HSM_ACCESS_DENIED' })
+    const corrected = await failToOpen(tokenOptions(token, { pinId: 'corrected' }), { lockout })
     expect(corrected.failure).toBe('it opened')
   })
 
-  it('lets the agents that run go on when the PIN is changed, and latches at the first restart', async () => {
+  it('lets the agents that run go on when the PIN is changed, and is locked out at the first restart', async () => {
     const own = await tokenWithKeys(ENC)
     try {
       await using observed = await ObservedPool.open(tokenOptions(own), { restartIntervalMs: 200 })
@@ -74,7 +74,7 @@ describe('starting a pool', () => {
       await writeFile(own.pinFile, '00000000')
       const [victim] = observed.readyAgents()
       process.kill(victim?.pid ?? NaN, 'SIGKILL')
-      await observed.until(() => observed.count('latched') >= 1)
+      await observed.until(() => observed.count('locked-out') >= 1)
       await observed.until(() => observed.count('restart', ({ reason }) => reason === 'failed-start') >= 3)
       expect(observed.count('login', ({ accepted }) => !accepted)).toBe(1)
       await expect(observed.pool.hmac(ENC, randomBytes(32))).resolves.toHaveLength(32)

@@ -108,11 +108,11 @@ describe('a vendor’s profile in the agent', () => {
   const LUNA = { library: 'Chrystoki', manufacturer: 'Safenet, Inc.' }
   const CLOUDHSM = { library: 'AWS CloudHSM PKCS#11', manufacturer: 'Marvell Semiconductors, Inc.' }
 
-  it('Luna’s CHALLENGE_INCORRECT is a rejected PIN: one C_Login, latched; without the profile it is tried again', async () => {
+  it('Luna’s CHALLENGE_INCORRECT is a rejected PIN: one C_Login, locked out; without the profile it is tried again', async () => {
     const before = await faulty.calls('C_Login')
     await faulty.rules('C_Login return 0x80000067')
-    const latch = memoryPinLockout()
-    const open = () => HsmPool.open({ tokens: [faulty.as(LUNA)], agents: 1, latch })
+    const lockout = memoryPinLockout()
+    const open = () => HsmPool.open({ tokens: [faulty.as(LUNA)], agents: 1, lockout })
     await expect(open()).rejects.toMatchObject({ code: 'HSM_ACCESS_DENIED', ckr: 0x8000_0067 })
     await expect(open()).rejects.toMatchObject({ code: 'HSM_ACCESS_DENIED' })
     expect((await faulty.calls('C_Login')) - before).toBe(1)

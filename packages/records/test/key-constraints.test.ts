@@ -117,7 +117,7 @@ describe('domains', () => {
   })
 })
 
-describe('dead letters, failures, workers, latches', () => {
+describe('dead letters, failures, workers, PIN lockouts', () => {
   const letter = { code: 'SOURCE_MISSING', class: 'permanent-source', reason: 'gone' }
   test.each<[string, string, Row, string]>([
     ['dead_letters', 'neither file nor job', { id: randomUUID(), ...letter }, 'dead_letters_subject'],

@@ -205,7 +205,7 @@ describe('workers', () => {
   })
 })
 
-describe('a PIN’s latch', () => {
+describe('a PIN’s lockout', () => {
   test('once rejected stays so until it is cleared', async () => {
     const pin = { tokenSerial: randomUUID(), pinId: 'worker' }
     expect(await getPinLockout(f.records, pin)).toBeUndefined()
@@ -229,17 +229,17 @@ describe('a PIN’s latch', () => {
       logins++
       return Promise.resolve(outcome)
     }
-    const latch = fleetPinLockout(f.records, 'worker-1')
-    const tries = await Promise.all(Array.from({ length: 6 }, () => latch.guard(id, login('rejected'))))
-    expect(tries.sort()).toEqual([...Array<string>(5).fill('latched'), 'rejected'])
+    const lockout = fleetPinLockout(f.records, 'worker-1')
+    const tries = await Promise.all(Array.from({ length: 6 }, () => lockout.guard(id, login('rejected'))))
+    expect(tries.sort()).toEqual([...Array<string>(5).fill('locked-out'), 'rejected'])
     expect(logins).toBe(1)
-    expect(await latch.guard(id, login('accepted'))).toBe('latched')
+    expect(await lockout.guard(id, login('accepted'))).toBe('locked-out')
     await clearPinLockout(f.records, { tokenSerial: id.serial, pinId: id.pinId })
-    expect(await latch.guard(id, login('failed'))).toBe('failed')
-    expect(await latch.guard(id, login('accepted'))).toBe('accepted')
-    // Proven: no more turns. Changed at the token: latched by the first who is told.
-    expect(await latch.guard(id, login('rejected'))).toBe('rejected')
-    expect(await latch.guard(id, login('accepted'))).toBe('latched')
+    expect(await lockout.guard(id, login('failed'))).toBe('failed')
+    expect(await lockout.guard(id, login('accepted'))).toBe('accepted')
+    // Proven: no more turns. Changed at the token: locked out by the first who is told.
+    expect(await lockout.guard(id, login('rejected'))).toBe('rejected')
+    expect(await lockout.guard(id, login('accepted'))).toBe('locked-out')
     expect(logins).toBe(4)
   })
 })

@@ -42,7 +42,7 @@ function countHsm(metrics: Metrics, event: HsmEvent): void {
       return
     case 'ready':
     case 'breaker':
-    case 'latched':
+    case 'locked-out':
     case 'session-replaced':
     case 'sessions-reopened':
       // States are read from the pool when the metrics are scraped (hsm-states.ts).
@@ -84,7 +84,7 @@ function tellHsm(log: Logger, event: HsmEvent): void {
     case 'check-value':
       if (event.state !== 'mismatch') return
       return log.error({ ...who, code: 'KEY_MISMATCH' }, 'a master key is not the one that was registered')
-    case 'latched':
+    case 'locked-out':
       return log.error({ ...who, code: 'HSM_ACCESS_DENIED' }, 'the PIN was rejected; it is not tried again')
     case 'login':
       return event.accepted ? undefined : log.error({ ...who, agent: event.agent }, 'HSM login refused')

@@ -86,7 +86,7 @@ export function storeOptions({ s3 }: Pick<Config<'s3'>, 's3'>, log?: Logger): St
   }
 }
 
-/** @param options what differs between programs: agents, sessions, latch, events @throws HsmError */
+/** @param options what differs between programs: agents, sessions, lockout, events @throws HsmError */
 export function openHsmPool(
   config: Pick<Config<'hsm'>, 'hsm' | 'protection' | 'passthroughEnv'>,
   options: Omit<PoolOptions, 'tokens' | 'softTimeoutMs' | 'hardTimeoutMs'>,

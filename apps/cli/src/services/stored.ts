@@ -9,7 +9,7 @@ import { explainCode } from '../describe-error.js'
 import { EXIT } from '../exit-status.js'
 import { deletionText } from '../files/deletion.js'
 import { findFileId, noSuchFile } from '../input/file-id.js'
-import { fleetLatch, openPool } from './hsm.js'
+import { fleetLockout, openPool } from './hsm.js'
 import { registeredKeys, type KeyState, type RegisteredKeys } from '@sealfleet/objects'
 import { openDatabase } from './records.js'
 import { openObjectStore } from './store.js'
@@ -37,7 +37,7 @@ export interface FileStore {
 export async function openFileStore(context: CommandContext): Promise<FileStore> {
   const config = context.settings.load(['database', 's3', 'hsm'])
   const records = await openDatabase(context, config)
-  const pool = await openPool(config, fleetLatch(context, records))
+  const pool = await openPool(config, fleetLockout(context, records))
   context.defer(() => pool.close())
   const keys = registeredKeys(records, pool)
   const stores = new Map<string, Promise<Store>>()

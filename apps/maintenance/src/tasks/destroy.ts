@@ -17,7 +17,7 @@ export function destroyTask(
   { pool, tokens }: MaintenanceHsm,
   { destroySeconds }: MaintenanceConfig,
 ): Task<RecurringName> {
-  const house = allTokens(tokens, pool, { latch: fleetPinLockout(records, actor) })
+  const house = allTokens(tokens, pool, { lockout: fleetPinLockout(records, actor) })
   return {
     name: 'destroy',
     everySeconds: destroySeconds,

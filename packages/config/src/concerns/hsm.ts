@@ -71,7 +71,7 @@ const variables = {
   pin,
   pinId: withDefault('default', {
     name: 'SEALFLEET_PKCS11_PIN_ID',
-    description: 'a name for this PIN; change it with the PIN, since a rejected PIN is latched under it',
+    description: 'a name for this PIN; change it with the PIN, since a rejected PIN is locked out under it',
     expects: 'letters, digits, dots, dashes and underscores, at most 64',
     example: 'pin-2026-01',
     schema: text.refine((value) => /^[A-Za-z0-9._-]{1,64}$/.test(value), { error: 'is not of that form' }),

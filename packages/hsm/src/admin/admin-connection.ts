@@ -5,7 +5,7 @@ import {
   agentDied,
   operationFailure,
   pinFinalTry,
-  pinLatched,
+  pinLockedOut,
   pinLocked,
   startFailure,
   timedOut,
@@ -30,7 +30,7 @@ const ASK_MS = 60_000
 /** An agent in admin mode. Any failure ends it; no request is ever sent twice. */
 export class AdminConnection {
   readonly #token: TokenOptions
-  readonly #latch: PinLockout
+  readonly #lockout: PinLockout
   readonly #connection: AgentConnection
   readonly #pending = new Map<number, Pending>()
   readonly #ready: Promise<void>
@@ -42,9 +42,9 @@ export class AdminConnection {
   #ended: HsmError | undefined
   #closed = false
 
-  private constructor(token: TokenOptions, latch: PinLockout) {
+  private constructor(token: TokenOptions, lockout: PinLockout) {
     this.#token = token
-    this.#latch = latch
+    this.#lockout = lockout
     this.#ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve
       this.#rejectReady = reject
@@ -81,8 +81,8 @@ export class AdminConnection {
   }
 
   /** Resolves when the agent is logged in; rejects with HsmError. */
-  static async open(token: TokenOptions, latch: PinLockout = memoryPinLockout()): Promise<AdminConnection> {
-    const link = new AdminConnection(token, latch)
+  static async open(token: TokenOptions, lockout: PinLockout = memoryPinLockout()): Promise<AdminConnection> {
+    const link = new AdminConnection(token, lockout)
     await link.#ready
     return link
   }
@@ -117,8 +117,8 @@ export class AdminConnection {
     clearTimeout(this.#startTimer)
     const id = { serial, token: this.#token.token, pinId: this.#token.pinId ?? 'default' }
     try {
-      const outcome = await this.#latch.guard(id, () => this.#login())
-      if (outcome === 'latched') this.#kill(pinLatched(this.#token))
+      const outcome = await this.#lockout.guard(id, () => this.#login())
+      if (outcome === 'locked-out') this.#kill(pinLockedOut(this.#token))
     } catch (cause) {
       const fix = 'Bring back the database that holds the PIN lockouts: no one logs in without it.'
       this.#kill(new HsmError('HSM_UNAVAILABLE', 'the record of PIN lockouts is out of reach', { cause, fix }))

@@ -35,7 +35,7 @@ export interface DestructionProof extends KeySighting {
 }
 
 export interface DestroyOptions {
-  readonly latch?: PinLockout | undefined
+  readonly lockout?: PinLockout | undefined
   /**
    * Other registered keys that should be in every token. A token without the key is believed only if it holds one of
    * these with its check value: otherwise it may be another token altogether.
@@ -57,7 +57,7 @@ export async function lookForKey(
   const sightings: KeySighting[] = []
   for (const token of tokens) {
     options.signal?.throwIfAborted()
-    await using admin = await openKeyAdmin(token, latchOf(options))
+    await using admin = await openKeyAdmin(token, lockoutOf(options))
     sightings.push(await sight(admin, token, key, options.witnesses))
   }
   return sightings
@@ -82,7 +82,7 @@ export async function destroyKeyEverywhere(
   for (const [index, token] of tokens.entries()) {
     const ckaId = sightings[index]?.ckaId
     if (sightings[index]?.present !== true) continue
-    await using admin = await openKeyAdmin(token, latchOf(options))
+    await using admin = await openKeyAdmin(token, lockoutOf(options))
     await admin.destroy(key.ref, ckaId ? { ckaId } : {})
   }
   const proofs: DestructionProof[] = []
@@ -134,7 +134,7 @@ async function isRegistered(admin: KeyAdmin, listed: KeyListing, key: Registered
 
 async function proveGone(token: TokenOptions, key: RegisteredKey, options: DestroyOptions): Promise<void> {
   const label = keyLabel(key.ref)
-  await using fresh = await openKeyAdmin(token, latchOf(options))
+  await using fresh = await openKeyAdmin(token, lockoutOf(options))
   const found = (await fresh.list()).filter((one) => one.label === label).length
   if (found === 0 && (await derivationFails(fresh, key))) return
   throw new HsmError('HSM_UNAVAILABLE', `token ${token.token} still shows ${label} after destroying it`, {
@@ -154,8 +154,8 @@ async function derivationFails(admin: KeyAdmin, { ref, checkRecord }: Registered
   }
 }
 
-function latchOf({ latch }: DestroyOptions): { latch?: PinLockout } {
-  return latch === undefined ? {} : { latch }
+function lockoutOf({ lockout }: DestroyOptions): { lockout?: PinLockout } {
+  return lockout === undefined ? {} : { lockout }
 }
 
 function mismatch(message: string): HsmError {

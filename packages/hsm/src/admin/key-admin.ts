@@ -59,18 +59,18 @@ const CKA_ID_LENGTH = 16
  * Key administration in its own process with a read-write session, apart from the pool's agents. Rejects like
  * HsmPool.open. One login, guarded by the same lock-out.
  */
-export async function openKeyAdmin(token: TokenOptions, options: { latch?: PinLockout } = {}): Promise<KeyAdmin> {
-  return new TokenAdmin(token, options.latch, await AdminConnection.open(token, options.latch))
+export async function openKeyAdmin(token: TokenOptions, options: { lockout?: PinLockout } = {}): Promise<KeyAdmin> {
+  return new TokenAdmin(token, options.lockout, await AdminConnection.open(token, options.lockout))
 }
 
 class TokenAdmin implements KeyAdmin {
   readonly #token: TokenOptions
-  readonly #latch: PinLockout | undefined
+  readonly #lockout: PinLockout | undefined
   readonly #link: AdminConnection
 
-  constructor(token: TokenOptions, latch: PinLockout | undefined, link: AdminConnection) {
+  constructor(token: TokenOptions, lockout: PinLockout | undefined, link: AdminConnection) {
     this.#token = token
-    this.#latch = latch
+    this.#lockout = lockout
     this.#link = link
   }
 
@@ -94,7 +94,7 @@ class TokenAdmin implements KeyAdmin {
    * Runs in its own process. Throws KEY_EXISTS unless the key is alone, KEY_MISMATCH unless it matches the evidence.
    */
   async #lookAfresh(label: string, { kcv, answer, record }: RawEvidence): Promise<void> {
-    const fresh = await AdminConnection.open(this.#token, this.#latch)
+    const fresh = await AdminConnection.open(this.#token, this.#lockout)
     try {
       if ((await fresh.ask<{ count: number }>(label, { op: 'count', label })).count !== 1) throw keyExists(label)
       if (record !== null) {
@@ -113,7 +113,7 @@ class TokenAdmin implements KeyAdmin {
 
   /** Runs in its own process: two that write to SoftHSM at once may permanently miss each other's keys (seen). */
   async #countAfresh(label: string, ckaId?: string): Promise<number> {
-    const fresh = await AdminConnection.open(this.#token, this.#latch)
+    const fresh = await AdminConnection.open(this.#token, this.#lockout)
     try {
       return (await fresh.ask<{ count: number }>(label, { op: 'count', label, ckaId })).count
     } finally {

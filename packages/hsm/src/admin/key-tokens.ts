@@ -25,13 +25,13 @@ export interface TokenSet {
 export function allTokens(
   tokens: readonly TokenOptions[],
   pool: Pick<HsmPool, 'confirmed' | 'expectCheckValue'>,
-  o: { readonly latch?: PinLockout | undefined } = {},
+  o: { readonly lockout?: PinLockout | undefined } = {},
 ): TokenSet {
-  const { latch } = o
+  const { lockout } = o
   return {
-    look: (key, witnesses, signal) => lookForKey(tokens, key, { latch, witnesses, signal }),
+    look: (key, witnesses, signal) => lookForKey(tokens, key, { lockout, witnesses, signal }),
     destroy: (key, witnesses, { beforeFirst, signal }) =>
-      destroyKeyEverywhere(tokens, key, { latch, witnesses, beforeFirst, signal }),
+      destroyKeyEverywhere(tokens, key, { lockout, witnesses, beforeFirst, signal }),
     mac: async ({ ref, checkValue }, message) => {
       if (checkValue !== null) pool.expectCheckValue(ref, checkValue)
       return Buffer.from(await pool.confirmed().hmac(ref, message))

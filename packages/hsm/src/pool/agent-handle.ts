@@ -7,7 +7,7 @@ import type { TokenOptions } from '../options.js'
 import { KIND } from '../wire/frames.js'
 import { OPERATION_FRAMES, type OperationName } from '../wire/operations.js'
 import type { Beat, Expect, Failed, LoggedIn, Notice, OperationError, Ready, WantLogin } from '../wire/messages.js'
-import { agentDied, pinFinalTry, pinLatched, pinLocked, startFailure, timedOut } from './failures.js'
+import { agentDied, pinFinalTry, pinLockedOut, pinLocked, startFailure, timedOut } from './failures.js'
 import type { LoginOutcome, PinLockout } from './pin-lockout.js'
 import type { AgentEvents, AgentConnection, Clock } from './agent-connection.js'
 
@@ -48,7 +48,7 @@ export interface AgentHandleOptions {
   readonly token: TokenOptions
   readonly sessions: number
   readonly clock: Clock
-  readonly latch: PinLockout
+  readonly lockout: PinLockout
   readonly startTimeoutMs: number
   readonly hardTimeoutMs: number
   readonly softTimeoutMs: number
@@ -249,16 +249,16 @@ export class AgentHandle {
   }
 
   async #guardLogin(want: WantLogin): Promise<void> {
-    const { token, latch } = this.#options
+    const { token, lockout } = this.#options
     if (want.pin === 'locked') return this.end('failed-start', pinLocked())
     if (want.pin === 'final-try') return this.end('failed-start', pinFinalTry())
     const pinId = token.pinId ?? 'default'
     const { serial } = want.token
     this.#deadline = Infinity
     try {
-      const outcome = await latch.guard({ serial, token: token.token, pinId }, () => this.#login())
-      if (outcome === 'rejected') this.#options.emit({ type: 'latched', serial, pinId })
-      if (outcome === 'latched') this.end('failed-start', pinLatched(token))
+      const outcome = await lockout.guard({ serial, token: token.token, pinId }, () => this.#login())
+      if (outcome === 'rejected') this.#options.emit({ type: 'locked-out', serial, pinId })
+      if (outcome === 'locked-out') this.end('failed-start', pinLockedOut(token))
     } catch (cause) {
       const fix = 'Bring back the database that holds the PIN lockouts: no one logs in without it.'
       this.end(

@@ -77,7 +77,7 @@ export function pinLocked(): HsmError {
   })
 }
 
-export function pinLatched(token: TokenOptions): HsmError {
+export function pinLockedOut(token: TokenOptions): HsmError {
   return new HsmError(
     'HSM_ACCESS_DENIED',
     `the PIN "${token.pinId ?? 'default'}" was rejected before and is locked out`,

@@ -11,7 +11,7 @@ const BEAT_MS = 500
 
 type Timings = Omit<
   TokenPoolOptions,
-  'token' | 'emit' | 'clock' | 'latch' | 'maxWaiters' | 'start' | 'serving' | 'onBound'
+  'token' | 'emit' | 'clock' | 'lockout' | 'maxWaiters' | 'start' | 'serving' | 'onBound'
 > & {
   readonly probeIntervalMs: number
 }
@@ -25,7 +25,7 @@ export function tokenName(index: number): string {
 export function openTokens(options: PoolOptions, timings: Timings, emit: (event: HsmEvent) => void): FailoverPool {
   const clock = { now: () => performance.now() }
   // One for all tokens: they may share a PIN's name, but never a serial number.
-  const latch = options.latch ?? memoryPinLockout()
+  const lockout = options.lockout ?? memoryPinLockout()
   const { sessions, hardTimeoutMs, probeIntervalMs, deadlineMs } = timings
   const open = (index: number, onBound: (label: string, kcv: string) => void) => {
     const token = options.tokens[index] as TokenOptions
@@ -39,7 +39,7 @@ export function openTokens(options: PoolOptions, timings: Timings, emit: (event:
       token,
       emit: named,
       clock,
-      latch,
+      lockout,
       onKeyBound: onBound,
       serving: index === 0,
       maxWaiters: options.maxWaiters ?? 4 * sessions,

@@ -1,6 +1,6 @@
 /**
  * Protects the token's retry counter. A PIN that the token has rejected is not tried again by any process until an
- * operator unlatches it. A PIN that was never accepted is tried by one process at a time.
+ * operator resets it. A PIN that was never accepted is tried by one process at a time.
  */
 export interface PinIdentity {
   /** Of the token. */
@@ -15,24 +15,24 @@ export type LoginOutcome = 'accepted' | 'rejected' | 'failed'
 
 export interface PinLockout {
   /**
-   * Runs `login` and records its outcome. Resolves to `latched` without running it when this PIN was rejected before.
+   * Runs `login` and records its outcome. Resolves to `locked-out` without running it when this PIN was rejected before.
    * Calls for a PIN that was never accepted run one after another. Rejects when the state of the lock-out cannot be
    * read or written; then no login runs.
    */
-  guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'>
+  guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'locked-out'>
 }
 
 /** The lock-out of one process. A fleet shares one in its database instead. */
-export function memoryPinLockout(): PinLockout & { unlatch(id: PinIdentity): void } {
-  const states = new Map<string, 'proven' | 'latched'>()
+export function memoryPinLockout(): PinLockout & { reset(id: PinIdentity): void } {
+  const states = new Map<string, 'proven' | 'locked-out'>()
   const queues = new Map<string, Promise<unknown>>()
   const keyOf = (id: PinIdentity) => JSON.stringify([id.serial, id.token, id.pinId])
 
-  const attempt = async (key: string, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'> => {
-    if (states.get(key) === 'latched') return 'latched'
+  const attempt = async (key: string, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'locked-out'> => {
+    if (states.get(key) === 'locked-out') return 'locked-out'
     const outcome = await login()
     if (outcome === 'accepted') states.set(key, 'proven')
-    if (outcome === 'rejected') states.set(key, 'latched')
+    if (outcome === 'rejected') states.set(key, 'locked-out')
     return outcome
   }
 
@@ -51,7 +51,7 @@ export function memoryPinLockout(): PinLockout & { unlatch(id: PinIdentity): voi
       )
       return turn
     },
-    unlatch(id) {
+    reset(id) {
       states.delete(keyOf(id))
     },
   }

@@ -82,7 +82,7 @@ export function countEvent(stats: PoolStats, event: HsmEvent): void {
     case 'capacity':
     case 'over-limit':
     case 'check-value':
-    case 'latched':
+    case 'locked-out':
       return
   }
 }

@@ -1,4 +1,4 @@
-import { Prisma, type HsmLatch } from '../generated/client.js'
+import { Prisma, type PinLockout } from '../generated/client.js'
 import type { Queryable, Records } from '../db/records.js'
 
 /** Identifies a PIN: the token's serial number and the PIN's configured name. Never the PIN. */
@@ -20,7 +20,7 @@ const COLUMNS = Prisma.raw(
   `token_serial AS "tokenSerial", pin_id AS "pinId", state::text AS state, ckr, set_by AS "setBy", set_at AS "setAt"`,
 )
 
-function latch(raw: HsmLatch): PinLockoutRow {
+function lockoutRow(raw: PinLockout): PinLockoutRow {
   return {
     ...raw,
     state: raw.state === 'PROVEN' ? 'proven' : 'rejected',
@@ -30,8 +30,8 @@ function latch(raw: HsmLatch): PinLockoutRow {
 
 export async function getPinLockout(db: Queryable, name: PinName): Promise<PinLockoutRow | undefined> {
   const where = { tokenSerial_pinId: { tokenSerial: name.tokenSerial, pinId: name.pinId } }
-  const row = await db.read(({ hsmLatch }) => hsmLatch.findUnique({ where }))
-  return row === null ? undefined : latch(row)
+  const row = await db.read(({ pinLockout }) => pinLockout.findUnique({ where }))
+  return row === null ? undefined : lockoutRow(row)
 }
 
 /**
@@ -42,7 +42,7 @@ export async function setPinLockout(
   db: Queryable,
   input: PinName & { readonly state: 'proven' | 'rejected'; readonly ckr?: number | undefined; readonly setBy: string },
 ): Promise<PinLockoutRow> {
-  const [row] = await db.query<HsmLatch>(Prisma.sql`
+  const [row] = await db.query<PinLockout>(Prisma.sql`
     INSERT INTO hsm_latches AS l (token_serial, pin_id, state, ckr, set_by)
     VALUES (${input.tokenSerial}, ${input.pinId}, ${input.state.toUpperCase()}::latch_state, ${input.ckr ?? null}::bigint,
       ${input.setBy})
@@ -50,7 +50,7 @@ export async function setPinLockout(
       SET state = EXCLUDED.state, ckr = EXCLUDED.ckr, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at
       WHERE l.state <> 'REJECTED'
     RETURNING ${COLUMNS}`)
-  const standing = row === undefined ? await getPinLockout(db, input) : latch(row)
+  const standing = row === undefined ? await getPinLockout(db, input) : lockoutRow(row)
   // Cleared in between: the next login decides.
   return standing ?? setPinLockout(db, input)
 }
@@ -86,6 +86,6 @@ export async function listPinLockouts(db: Queryable): Promise<PinLockoutRow[]> {
   const query = {
     orderBy: [{ state: 'desc' }, { tokenSerial: 'asc' }, { pinId: 'asc' }],
     take: 1_000,
-  } satisfies Prisma.HsmLatchFindManyArgs
-  return (await db.read(({ hsmLatch }) => hsmLatch.findMany(query))).map(latch)
+  } satisfies Prisma.PinLockoutFindManyArgs
+  return (await db.read(({ pinLockout }) => pinLockout.findMany(query))).map(lockoutRow)
 }

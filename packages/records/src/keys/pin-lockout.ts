@@ -20,10 +20,10 @@ export function fleetPinLockout(
   guard(
     id: { readonly serial: string; readonly pinId: string },
     login: () => Promise<LoginOutcome>,
-  ): Promise<LoginOutcome | 'latched'>
+  ): Promise<LoginOutcome | 'locked-out'>
 } {
-  const attempt = async (name: PinName, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'> => {
-    if ((await getPinLockout(records, name))?.state === 'rejected') return 'latched'
+  const attempt = async (name: PinName, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'locked-out'> => {
+    if ((await getPinLockout(records, name))?.state === 'rejected') return 'locked-out'
     const outcome = await login()
     // Written outside the lock's transaction, so that its time-out cannot undo the record of a rejection.
     if (outcome !== 'failed')
@@ -36,7 +36,7 @@ export function fleetPinLockout(
     async guard({ serial, pinId }, login) {
       const name = { tokenSerial: serial, pinId }
       const known = await getPinLockout(records, name)
-      if (known?.state === 'rejected') return 'latched'
+      if (known?.state === 'rejected') return 'locked-out'
       if (known?.state === 'proven') return attempt(name, login)
       return underLoginLock(records, name, () => attempt(name, login))
     },

@@ -29,14 +29,14 @@ export async function examineHsm(
   config: Config<'hsm'>,
   records: Records | undefined,
 ): Promise<HsmExamination> {
-  const latch = new ReadOnlyPinLockout(records)
+  const lockout = new ReadOnlyPinLockout(records)
   let admin: KeyAdmin
   const began = performance.now()
   try {
-    admin = await openAdmin(config, latch)
+    admin = await openAdmin(config, lockout)
     context.defer(() => admin.close())
   } catch (error) {
-    return { findings: [failed('login', error, 'hsm'), ...pinFinding(latch, records)], ...pinOf(latch, records) }
+    return { findings: [failed('login', error, 'hsm'), ...pinFinding(lockout, records)], ...pinOf(lockout, records) }
   }
   const loginMs = performance.now() - began
   const report = await admin.tokenInfo()
@@ -45,19 +45,19 @@ export async function examineHsm(
   const findings = [
     ...tokenFindings(report, profile?.title),
     { ...ok('login', `as the user, PIN "${config.hsm.pinId}", ${report.pin}`), ms: loginMs },
-    ...pinFinding(latch, records),
+    ...pinFinding(lockout, records),
   ]
   if (records === undefined) {
     return {
       findings: [...findings, skipped('keys', 'the records are out of reach')],
       token,
-      ...pinOf(latch, records),
+      ...pinOf(lockout, records),
     }
   }
   findings.push(...(await nonceFindings(records, report)))
   const sound = await keyFindings(admin, records, findings)
-  const pool = await poolFindings(context, config, latch, sound, findings)
-  return { findings, token, ...pinOf(latch, records), ...(pool === undefined ? {} : { pool }) }
+  const pool = await poolFindings(context, config, lockout, sound, findings)
+  return { findings, token, ...pinOf(lockout, records), ...(pool === undefined ? {} : { pool }) }
 }
 
 function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport, vendor?: string): CheckResult[] {
@@ -76,8 +76,8 @@ function tokenFindings({ token, limits, mechanisms, mechanismList }: TokenReport
   ]
 }
 
-function pinOf(latch: ReadOnlyPinLockout, records: Records | undefined): Pick<HsmExamination, 'pin'> {
-  return records === undefined || latch.seen === undefined ? {} : { pin: latch.known ?? null }
+function pinOf(lockout: ReadOnlyPinLockout, records: Records | undefined): Pick<HsmExamination, 'pin'> {
+  return records === undefined || lockout.seen === undefined ? {} : { pin: lockout.known ?? null }
 }
 
 function pinFinding({ seen, known }: ReadOnlyPinLockout, records: Records | undefined): CheckResult[] {
@@ -157,7 +157,7 @@ function nothingToCompare({ label, state }: KeyRow): CliError {
 async function poolFindings(
   context: CommandContext,
   config: Config<'hsm'>,
-  latch: ReadOnlyPinLockout,
+  lockout: ReadOnlyPinLockout,
   keys: readonly KeyRow[],
   findings: CheckResult[],
 ): Promise<HsmExamination['pool']> {
@@ -166,7 +166,7 @@ async function poolFindings(
     const counter = new FigureCounter()
     const { onEvent } = counter
     const began = performance.now()
-    const pool = await openHsmPool(config, { agents: 1, sessions, latch, onEvent })
+    const pool = await openHsmPool(config, { agents: 1, sessions, lockout, onEvent })
     const ms = performance.now() - began
     context.defer(() => pool.close())
     const opened = pool.health().agents[0]?.sessions ?? 0

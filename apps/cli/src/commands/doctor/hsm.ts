@@ -17,11 +17,11 @@ export async function checkHsm(
   config: Config<'hsm'>,
   records: Records | undefined,
 ): Promise<readonly CheckResult[]> {
-  // Reads the fleet's latch and never writes it. A wrong PIN is not tried again, since tokens lock.
-  const latch = new ReadOnlyPinLockout(records)
+  // Reads the fleet's PIN lockout and never writes it. A wrong PIN is not tried again, since tokens lock.
+  const lockout = new ReadOnlyPinLockout(records)
   let admin: KeyAdmin
   try {
-    admin = await openAdmin(config, latch)
+    admin = await openAdmin(config, lockout)
     context.defer(() => admin.close())
   } catch (error) {
     return [failed('hsm', error, 'hsm')]
@@ -31,7 +31,7 @@ export async function checkHsm(
   if (records === undefined) return [...findings, skipped('keys', 'the records are out of reach')]
   findings.push(...(await checkValues(admin, records)))
   try {
-    const pool = await openPool(config, latch)
+    const pool = await openPool(config, lockout)
     context.defer(() => pool.close())
     for (const domain of await listDomains(records)) findings.push(await derive(pool, records, domain))
   } catch (error) {

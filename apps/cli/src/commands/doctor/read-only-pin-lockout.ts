@@ -3,14 +3,14 @@ import { getPinLockout, type PinLockoutRow } from '@sealfleet/records/keys'
 import type { Records } from '@sealfleet/records'
 
 /**
- * A read-only latch: reads the fleet's latch and never writes it. A PIN that the fleet has latched is not tried. A PIN
- * that is rejected here is not tried again by this command, but not latched for the fleet: a shell may hold another PIN
- * than the workers.
+ * Reads the fleet's PIN lockout and never writes it. A PIN that the fleet has locked out is not tried. A PIN that is
+ * rejected here is not tried again by this command, but not locked out for the fleet: a shell may hold another PIN than
+ * the workers.
  */
 export class ReadOnlyPinLockout implements PinLockout {
   /** The token that asked, once one has. */
   seen: PinIdentity | undefined
-  /** The fleet's latch for this PIN; undefined: none, or it could not be read. */
+  /** The fleet's state of this PIN; undefined: none, or it could not be read. */
   known: PinLockoutRow | undefined
   readonly #records: Records | undefined
   #rejected = false
@@ -19,12 +19,12 @@ export class ReadOnlyPinLockout implements PinLockout {
     this.#records = records
   }
 
-  async guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'latched'> {
+  async guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'locked-out'> {
     this.seen = id
     if (this.#records !== undefined) {
       this.known = await getPinLockout(this.#records, { tokenSerial: id.serial, pinId: id.pinId })
     }
-    if (this.#rejected || this.known?.state === 'rejected') return 'latched'
+    if (this.#rejected || this.known?.state === 'rejected') return 'locked-out'
     const outcome = await login()
     this.#rejected = outcome === 'rejected'
     return outcome

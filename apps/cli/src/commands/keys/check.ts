@@ -9,7 +9,7 @@ import { combineStatuses, EXIT, type ExitStatus } from '../../exit-status.js'
 import { compareKeys, type KeyComparison } from './token-keys.js'
 import { table } from '../../output/table.js'
 import { findDomain } from '../../input/domains.js'
-import { fleetLatch } from '../../services/hsm.js'
+import { fleetLockout } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
 
@@ -60,13 +60,13 @@ async function checkAction(context: CommandContext, _args: readonly string[], o:
   const records = await openDatabase(context, config)
   const domain = o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id
   const rows = await listMasterKeys(records, domain === undefined ? {} : { domain })
-  const latch = fleetLatch(context, records)
+  const lockout = fleetLockout(context, records)
   const looks: (TokenLook | TokenOut)[] = []
-  // One after the other: tokens may share a PIN's latch.
+  // One after the other: tokens may share a PIN's lockout.
   for (const [index, token] of hsmTokens(config).entries()) {
     const name = tokenName(index)
     try {
-      looks.push({ name, ...(await lookInto(token, latch, rows, domain === undefined)) })
+      looks.push({ name, ...(await lookInto(token, lockout, rows, domain === undefined)) })
     } catch (error) {
       // Without its primary a fleet seals nothing, so that fails the whole command.
       if (index === 0) throw error
@@ -78,11 +78,11 @@ async function checkAction(context: CommandContext, _args: readonly string[], o:
 
 async function lookInto(
   token: TokenOptions,
-  latch: PinLockout,
+  lockout: PinLockout,
   rows: readonly KeyRow[],
   all: boolean,
 ): Promise<Omit<TokenLook, 'name'>> {
-  await using admin = await openKeyAdmin(token, { latch })
+  await using admin = await openKeyAdmin(token, { lockout })
   const listing = await admin.list()
   const comparisons = await compareKeys(admin, rows, listing)
   const labels = new Set(rows.map(({ label }) => label))

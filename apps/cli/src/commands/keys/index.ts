@@ -22,7 +22,7 @@ import {
 import { table } from '../../output/table.js'
 import { humanTime } from '../../output/units.js'
 import { findDomain } from '../../input/domains.js'
-import { fleetLatch, openAdmin } from '../../services/hsm.js'
+import { fleetLockout, openAdmin } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
 import { inTransaction } from '../../services/dry-run.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
@@ -76,7 +76,7 @@ async function initAction(context: CommandContext, _args: readonly string[], o: 
   context.ifStopped('no key was made: run the same command again')
   const config = context.settings.load(['database', 'hsm'])
   const records = await openDatabase(context, config)
-  const admin = await openAdmin(config, fleetLatch(context, records))
+  const admin = await openAdmin(config, fleetLockout(context, records))
   context.defer(() => admin.close())
   const actor = `cli:${context.io.user}`
   const domain = await domainFor(records, o, actor)

@@ -23,7 +23,7 @@ import {
 } from './two-phase.js'
 import { count } from '../../output/units.js'
 import { findDomain } from '../../input/domains.js'
-import { fleetLatch, openAdmin } from '../../services/hsm.js'
+import { fleetLockout, openAdmin } from '../../services/hsm.js'
 import { requireReasonIfGiven } from '../../input/reason.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, type Runner } from '../../verb.js'
@@ -68,7 +68,7 @@ async function rotateAction(context: CommandContext, _args: readonly string[], o
   const domain = await findDomain(records, o.domain)
   // Read before waiting for the lock, so that a faster rotation is detected and not repeated.
   const before = await activeRows(records, domain, o)
-  const admin = await openAdmin(config, fleetLatch(context, records))
+  const admin = await openAdmin(config, fleetLockout(context, records))
   context.defer(() => admin.close())
   const actor = `cli:${context.io.user}`
   if (o.dryRun === true) {

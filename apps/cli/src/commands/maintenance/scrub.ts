@@ -8,7 +8,7 @@ import { EXIT, type ExitStatus } from '../../exit-status.js'
 import { createCounter } from '../../output/counter.js'
 import { table } from '../../output/table.js'
 import { count, humanSize } from '../../output/units.js'
-import { fleetLatch, openPool } from '../../services/hsm.js'
+import { fleetLockout, openPool } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
 import { openObjectStore } from '../../services/store.js'
 import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
@@ -38,7 +38,7 @@ async function runAction(context: CommandContext, _args: readonly string[], o: R
   const records = await openDatabase(context, config)
   const store = await openObjectStore(config, { access: 'read-only', context })
   context.defer(() => store.close())
-  const hsm = await openPool(config, fleetLatch(context, records))
+  const hsm = await openPool(config, fleetLockout(context, records))
   context.defer(() => hsm.close())
   if (o.dryRun === true) {
     const left = await scrubBacklog(records, new Date())

@@ -11,7 +11,7 @@ import { table } from '../../output/table.js'
 import { count } from '../../output/units.js'
 import { rewrapAll, type RewrapReport } from './run.js'
 import { findDomain } from '../../input/domains.js'
-import { fleetLatch, openPool } from '../../services/hsm.js'
+import { fleetLockout, openPool } from '../../services/hsm.js'
 import { openDatabase } from '../../services/records.js'
 import { commonOptions, perform, wholeNumberOption, type Runner } from '../../verb.js'
 
@@ -63,7 +63,7 @@ async function rewrapAction(
     await say(context, versions, `${count(toDo, 'attempt')} would be wrapped under version ${active.version}`)
     return EXIT.done
   }
-  const pool = await openPool(context.settings.load(['hsm']), fleetLatch(context, records))
+  const pool = await openPool(context.settings.load(['hsm']), fleetLockout(context, records))
   context.defer(() => pool.close())
   await expectKeks(records, pool, domain.id)
   const report: RewrapReport = { rewrapped: 0, raced: 0, failed: [] }

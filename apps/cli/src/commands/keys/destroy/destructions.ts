@@ -91,7 +91,7 @@ async function checkAll(context: CommandContext, rows: readonly DestructionRow[]
   const hsm = context.settings.load(['hsm'])
   const pool = await openPool(hsm)
   context.defer(() => pool.close())
-  const tokens = allTokens(hsmTokens(hsm), pool, { latch: fleetPinLockout(records, `cli:${context.io.user}`) })
+  const tokens = allTokens(hsmTokens(hsm), pool, { lockout: fleetPinLockout(records, `cli:${context.io.user}`) })
   const checked: Checked[] = []
   for (const row of rows.filter(({ carriedOutAt }) => carriedOutAt !== null)) {
     context.signal.throwIfAborted()

@@ -58,10 +58,10 @@ export async function openStoreFor(
   return store
 }
 
-/** Every configured token, behind the fleet's latch. */
+/** Every configured token, behind the fleet's PIN lockout. */
 export async function openAllTokens(context: CommandContext, records: Records): Promise<DestroyPorts['tokens']> {
   const config = context.settings.load(['hsm'])
   const pool = await openPool(config)
   context.defer(() => pool.close())
-  return allTokens(hsmTokens(config), pool, { latch: fleetPinLockout(records, `cli:${context.io.user}`) })
+  return allTokens(hsmTokens(config), pool, { lockout: fleetPinLockout(records, `cli:${context.io.user}`) })
 }
