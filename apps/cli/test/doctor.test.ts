@@ -6,7 +6,7 @@ import path from 'node:path'
 import { REDIS_COMMANDS } from '@sealfleet/queue'
 import { heartbeat } from '@sealfleet/records/upkeep'
 import { openRecords } from '@sealfleet/records'
-import { redisUrl, tempDir } from '@sealfleet/testkit'
+import { freshToken, redisUrl, tempDir } from '@sealfleet/testkit'
 import { Redis } from 'ioredis'
 import { createWorld, type World } from './support/world.js'
 
@@ -55,6 +55,19 @@ describe('sealfleet doctor', () => {
     for (const check of ['queue', 'rights', 's3 signatures'])
       expect([check, stateOf(report, check)]).toEqual([check, 'ok'])
     expect(stateOf(report, 'workers')).toBe('warning')
+  })
+
+  it('compares the keys of a secondary token too, and warns of what it lacks', async () => {
+    await using other = await freshToken()
+    const secondary = `token=${other.label},pin-file=${other.pinFile},env.SOFTHSM2_CONF=${other.env.SOFTHSM2_CONF}`
+    const ask = async (SEALFLEET_PKCS11_SECONDARIES: string) => {
+      const ran = await world.sealfleet(['doctor', '--json'], { env: { SEALFLEET_PKCS11_SECONDARIES } })
+      return [ran.status, ran.json<Report>().findings.find(({ check }) => check === 'hsm secondary-1')]
+    }
+    const lacks = expect.stringContaining('sealfleet/default/enc/s1/1: missing') as string
+    expect(await ask(secondary)).toMatchObject([0, { state: 'warning', detail: lacks }])
+    const away = expect.stringContaining('HSM_UNAVAILABLE') as string
+    expect(await ask(secondary.replace(other.label, 'gone'))).toMatchObject([0, { state: 'warning', detail: away }])
   })
 
   it('counts workers by their heartbeats: maintenance is none, and one that waits says for what', async () => {

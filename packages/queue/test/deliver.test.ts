@@ -163,12 +163,10 @@ describe('a job’s presence', () => {
 
 describe('the relay with real servers', () => {
   const post = (n: number) =>
-    house.records.read((prisma) =>
-      prisma.$transaction((tx) =>
-        enqueueIngest(
-          tx,
-          Array.from({ length: n }, () => ({ root: 'inbox', path: randomUUID() })),
-        ),
+    house.prisma.$transaction((tx) =>
+      enqueueIngest(
+        tx,
+        Array.from({ length: n }, () => ({ root: 'inbox', path: randomUUID() })),
       ),
     )
 

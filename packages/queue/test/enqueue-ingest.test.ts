@@ -56,7 +56,7 @@ const transactions: [
       return result
     },
   ],
-  ['Prisma', (work) => house.records.read((prisma) => prisma.$transaction((tx) => work(tx)))],
+  ['Prisma', (work) => house.prisma.$transaction((tx) => work(tx))],
 ]
 
 describe.each(transactions)('in a transaction of %s', (_, transaction) => {
@@ -167,9 +167,7 @@ test('a job that Redis lost comes back by asking again', async () => {
 
 test('what is no transaction is refused, and a batch of another shape: before anything is asked', async () => {
   await expect(enqueueIngest(house.sql, request())).rejects.toThrow(/take a client/)
-  await house.records.read((prisma) =>
-    expect(enqueueIngest(prisma, request())).rejects.toThrow(/what \$transaction hands over/),
-  )
+  await expect(enqueueIngest(house.prisma, request())).rejects.toThrow(/what \$transaction hands over/)
   await expect(enqueueIngest(client, request(), { batchId: 'nightly' })).rejects.toMatchObject({
     code: 'PAYLOAD_INVALID',
   })

@@ -1,9 +1,11 @@
+import { PrismaPg } from '@prisma/adapter-pg'
 import { acceptFiles, fileStates } from '@sealfleet/records/files'
 import { ensureDomain } from '@sealfleet/records/fleet'
 import { openRecords, type FileRow, type Records } from '@sealfleet/records'
 import { relayOutbox } from '@sealfleet/records/upkeep'
 import { freshDatabase, freshPrefix, redisUrl } from '@sealfleet/testkit'
 import pg from 'pg'
+import { PrismaClient } from '../../records/dist/generated/client.js'
 import { openIngestClient, type OwnedIngestClient } from '../src/client/ingest-client.js'
 import { deliverJobs } from '../src/client/deliver.js'
 import type { ReadStates } from '../src/client/terms.js'
@@ -13,6 +15,8 @@ export interface OutboxHouse extends AsyncDisposable {
   readonly url: string
   readonly records: Records
   readonly sql: pg.Pool
+  /** A client that the producer has made for itself. */
+  readonly prisma: PrismaClient
   readonly states: ReadStates
   readonly ingest: OwnedIngestClient
   /** One round of the relay; `after` runs between the delivery and the commit. */
@@ -31,6 +35,9 @@ export async function openOutboxHouse(): Promise<OutboxHouse> {
   // The database is dropped by force while connections may still be closing.
   sql.on('error', () => undefined)
   sql.on('connect', (client) => client.on('error', () => undefined))
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg({ connectionString: database.url }, { onConnectionError: () => undefined }),
+  })
   const ingest = await openIngestClient({
     redisUrl: redisUrl(),
     prefix: freshPrefix(),
@@ -50,6 +57,7 @@ export async function openOutboxHouse(): Promise<OutboxHouse> {
     url: database.url,
     records,
     sql,
+    prisma,
     states,
     ingest,
     relay,
@@ -61,6 +69,7 @@ export async function openOutboxHouse(): Promise<OutboxHouse> {
       await ingest.queue.obliterate({ force: true })
       await ingest.close()
       await records.close()
+      await prisma.$disconnect()
       await sql.end()
       await database[Symbol.asyncDispose]()
     },

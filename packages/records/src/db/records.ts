@@ -42,8 +42,7 @@ export class Records implements Queryable, AsyncDisposable {
     return rowsOf(this.#prisma, sql)
   }
 
-  /** The whole client: a producer's transaction is one of Prisma's too. */
-  read<T>(run: (prisma: PrismaClient) => Promise<T>): Promise<T> {
+  read<T>(run: (models: TypedReads) => Promise<T>): Promise<T> {
     return readOf(() => run(this.#prisma))
   }
 

@@ -1,17 +1,21 @@
-import type { Config } from '@sealfleet/config'
+import { hsmTokens, type Config } from '@sealfleet/config'
 import { createSealer, freshNonces, keyLabel, wipe } from '@sealfleet/format'
-import type { HsmPool, KeyAdmin } from '@sealfleet/hsm'
+import { tokenName, type HsmPool, type KeyAdmin } from '@sealfleet/hsm'
 import { activeKeys, listMasterKeys } from '@sealfleet/records/keys'
 import { listDomains } from '@sealfleet/records/fleet'
-import type { DomainPolicy, Records } from '@sealfleet/records'
+import type { DomainPolicy, KeyRow, Records } from '@sealfleet/records'
 import { randomUUID } from 'node:crypto'
 import type { CommandContext } from '../../context.js'
-import { assertSound, compareKeys } from '../keys/token-keys.js'
+import { describeError } from '../../describe-error.js'
+import { assertSound, compareKeys, compareToken, UNUSABLE } from '../keys/token-keys.js'
 import { openAdmin, openPool } from '../../services/hsm.js'
 import { failed, ok, skipped, warning, type CheckResult } from './check.js'
 import { ReadOnlyPinLockout } from './read-only-pin-lockout.js'
 
-/** The token accepts the login, holds the registered keys, and derives with every active one. */
+/**
+ * The primary accepts the login, holds the registered keys, and derives with every active one; the secondaries hold
+ * them too.
+ */
 export async function checkHsm(
   context: CommandContext,
   config: Config<'hsm'>,
@@ -29,7 +33,8 @@ export async function checkHsm(
   const { token } = await admin.tokenInfo()
   const findings: CheckResult[] = [ok('hsm', `token ${config.hsm.token}, serial ${token.serial}`)]
   if (records === undefined) return [...findings, skipped('keys', 'the records are out of reach')]
-  findings.push(...(await checkValues(admin, records)))
+  const rows = await listMasterKeys(records)
+  findings.push(...(await checkValues(admin, rows)), ...(await checkSecondaries(config, lockout, rows)))
   try {
     const pool = await openPool(config, lockout)
     context.defer(() => pool.close())
@@ -40,8 +45,7 @@ export async function checkHsm(
   return findings
 }
 
-async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly CheckResult[]> {
-  const rows = await listMasterKeys(records)
+async function checkValues(admin: KeyAdmin, rows: readonly KeyRow[]): Promise<readonly CheckResult[]> {
   if (rows.length === 0) return [warning('keys', 'no master key is registered', 'sealfleet keys init')]
   const findings: CheckResult[] = []
   for (const comparison of await compareKeys(admin, rows, await admin.list())) {
@@ -56,6 +60,38 @@ async function checkValues(admin: KeyAdmin, records: Records): Promise<readonly 
       )
     } catch (error) {
       findings.push(failed(check, error))
+    }
+  }
+  return findings
+}
+
+/** A secondary that cannot serve every key is no outage, but a warning: a failover to it would fail. */
+async function checkSecondaries(
+  config: Config<'hsm'>,
+  lockout: ReadOnlyPinLockout,
+  rows: readonly KeyRow[],
+): Promise<readonly CheckResult[]> {
+  const findings: CheckResult[] = []
+  // One after the other: tokens may share a PIN's lockout.
+  for (const [index, token] of hsmTokens(config).entries()) {
+    if (index === 0) continue
+    const check = `hsm ${tokenName(index)}`
+    try {
+      const { comparisons } = await compareToken(token, lockout, rows)
+      const unusable = comparisons.filter(({ outcome }) => UNUSABLE.includes(outcome))
+      const named = unusable.map(({ key, outcome }) => `${keyLabel(key)}: ${outcome}`)
+      findings.push(
+        unusable.length === 0
+          ? ok(check, `token ${token.token}, ${rows.length} keys compared`)
+          : warning(
+              check,
+              `token ${token.token}: ${named.join('; ')}`,
+              'sealfleet keys check; put the right keys there',
+            ),
+      )
+    } catch (error) {
+      const { code, message, fix } = describeError(error, 'hsm')
+      findings.push(warning(check, `token ${token.token}: ${code}: ${message}`, fix ?? 'bring it back'))
     }
   }
   return findings

@@ -8,25 +8,27 @@ import type { Records } from '@sealfleet/records'
  * the workers.
  */
 export class ReadOnlyPinLockout implements PinLockout {
-  /** The token that asked, once one has. */
+  /** The first token that asked (the primary), once one has. */
   seen: PinIdentity | undefined
   /** The fleet's state of this PIN; undefined: none, or it could not be read. */
   known: PinLockoutRow | undefined
   readonly #records: Records | undefined
-  #rejected = false
+  /** PINs that were rejected here, by their token. */
+  readonly #rejected = new Set<string>()
 
   constructor(records: Records | undefined) {
     this.#records = records
   }
 
   async guard(id: PinIdentity, login: () => Promise<LoginOutcome>): Promise<LoginOutcome | 'locked-out'> {
-    this.seen = id
-    if (this.#records !== undefined) {
-      this.known = await getPinLockout(this.#records, { tokenSerial: id.serial, pinId: id.pinId })
-    }
-    if (this.#rejected || this.known?.state === 'rejected') return 'locked-out'
+    const name = { tokenSerial: id.serial, pinId: id.pinId }
+    const known = this.#records === undefined ? undefined : await getPinLockout(this.#records, name)
+    this.seen ??= id
+    if (this.seen.serial === id.serial) this.known = known
+    const key = `${id.serial} ${id.pinId}`
+    if (this.#rejected.has(key) || known?.state === 'rejected') return 'locked-out'
     const outcome = await login()
-    this.#rejected = outcome === 'rejected'
+    if (outcome === 'rejected') this.#rejected.add(key)
     return outcome
   }
 }

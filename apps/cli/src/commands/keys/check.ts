@@ -1,12 +1,12 @@
 import { hsmTokens } from '@sealfleet/config'
-import { openKeyAdmin, tokenName, type PinLockout, type TokenOptions } from '@sealfleet/hsm'
+import { tokenName } from '@sealfleet/hsm'
 import { listMasterKeys } from '@sealfleet/records/keys'
 import type { KeyRow } from '@sealfleet/records'
 import type { Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { describeError, type ErrorReport } from '../../describe-error.js'
 import { combineStatuses, EXIT, type ExitStatus } from '../../exit-status.js'
-import { compareKeys, type KeyComparison } from './token-keys.js'
+import { compareToken, UNUSABLE, type KeyComparison } from './token-keys.js'
 import { table } from '../../output/table.js'
 import { findDomain } from '../../input/domains.js'
 import { fleetLockout } from '../../services/hsm.js'
@@ -34,8 +34,6 @@ interface TokenOut {
   readonly error: ErrorReport
 }
 
-const BAD: readonly Outcome[] = ['missing', 'mismatch', 'wrong answer', 'twice']
-
 export function checkVerb(keys: Command, runner: Runner): void {
   const check = keys
     .command('check')
@@ -61,12 +59,16 @@ async function checkAction(context: CommandContext, _args: readonly string[], o:
   const domain = o.domain === undefined ? undefined : (await findDomain(records, o.domain)).id
   const rows = await listMasterKeys(records, domain === undefined ? {} : { domain })
   const lockout = fleetLockout(context, records)
+  const labels = new Set(rows.map(({ label }) => label))
   const looks: (TokenLook | TokenOut)[] = []
   // One after the other: tokens may share a PIN's lockout.
   for (const [index, token] of hsmTokens(config).entries()) {
     const name = tokenName(index)
     try {
-      looks.push({ name, ...(await lookInto(token, lockout, rows, domain === undefined)) })
+      const { comparisons, listing } = await compareToken(token, lockout, rows)
+      const others = listing.map(({ label }) => label).filter((label) => !labels.has(label))
+      const outcomes = comparisons.map(({ outcome }) => outcome)
+      looks.push({ name, outcomes, unrecorded: domain === undefined ? others : [] })
     } catch (error) {
       // Without its primary a fleet seals nothing, so that fails the whole command.
       if (index === 0) throw error
@@ -74,22 +76,6 @@ async function checkAction(context: CommandContext, _args: readonly string[], o:
     }
   }
   return await tell(context, rows, looks)
-}
-
-async function lookInto(
-  token: TokenOptions,
-  lockout: PinLockout,
-  rows: readonly KeyRow[],
-  all: boolean,
-): Promise<Omit<TokenLook, 'name'>> {
-  await using admin = await openKeyAdmin(token, { lockout })
-  const listing = await admin.list()
-  const comparisons = await compareKeys(admin, rows, listing)
-  const labels = new Set(rows.map(({ label }) => label))
-  return {
-    outcomes: comparisons.map(({ outcome }) => outcome),
-    unrecorded: all ? listing.map(({ label }) => label).filter((label) => !labels.has(label)) : [],
-  }
 }
 
 async function tell(
@@ -128,7 +114,7 @@ async function tell(
     for (const label of unrecorded) await print.note(`note: ${label} is in ${where(name)} and in no record`)
     for (const [n, { label }] of rows.entries()) {
       const outcome = outcomes[n]
-      if (outcome === undefined || !BAD.includes(outcome)) continue
+      if (outcome === undefined || !UNUSABLE.includes(outcome)) continue
       bad = true
       await print.note(
         `${label}: ${outcome} in ${where(name)}; nothing is sealed or opened with it there until the right key is back`,

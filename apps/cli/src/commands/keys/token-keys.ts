@@ -1,5 +1,5 @@
 import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
-import type { KeyAdmin, KeyListing } from '@sealfleet/hsm'
+import { openKeyAdmin, type KeyAdmin, type KeyListing, type PinLockout, type TokenOptions } from '@sealfleet/hsm'
 import type { KeyRow } from '@sealfleet/records'
 import { CliError } from '../../cli-error.js'
 import { describeError } from '../../describe-error.js'
@@ -9,6 +9,17 @@ import { EXIT } from '../../exit-status.js'
 export interface KeyComparison {
   readonly key: KeyRow
   readonly outcome: 'ok' | 'missing' | 'mismatch' | 'wrong answer' | 'twice' | 'nothing to compare' | 'destroyed'
+}
+
+/** Opens a token and compares every given row with it. @throws HsmError when it is out of reach */
+export async function compareToken(
+  token: TokenOptions,
+  lockout: PinLockout,
+  rows: readonly KeyRow[],
+): Promise<{ readonly comparisons: readonly KeyComparison[]; readonly listing: readonly KeyListing[] }> {
+  await using admin = await openKeyAdmin(token, { lockout })
+  const listing = await admin.list()
+  return { comparisons: await compareKeys(admin, rows, listing), listing }
 }
 
 /** Recomputes check values and known answers in the token, and opens the check record of a KEK, for every given row. */
@@ -61,6 +72,9 @@ async function answers(admin: KeyAdmin, key: MasterKeyRef, registered: Buffer): 
     throw error
   }
 }
+
+/** Outcomes of a key with which nothing can be sealed or opened on that token. */
+export const UNUSABLE: readonly KeyComparison['outcome'][] = ['missing', 'mismatch', 'wrong answer', 'twice']
 
 /** Throws for a key that is not what its record says; `missing` and `mismatch` have status 5. */
 export function assertSound({ key, outcome }: KeyComparison): void {
