@@ -2,11 +2,9 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
-import { openKeyAdmin } from '@sealfleet/hsm'
 import { migrate, openRecords } from '@sealfleet/records'
-import { ensureDomain } from '@sealfleet/records/fleet'
-import { registerMasterKey, activateMasterKey } from '@sealfleet/records/keys'
 import { startFaultProxy, startStatementProxy } from '@sealfleet/testkit'
+import { makeKeys } from '@sealfleet/testkit/fleet'
 import { applicationEnvironment } from '../lib/environment.mjs'
 import { quickstartHome } from '../lib/places.mjs'
 import { adminUrl } from '../lib/postgres.mjs'
@@ -43,11 +41,16 @@ const SETTINGS = {
 }
 
 /** The three kinds of domain: inline nonces, detached nonces, suite 2. */
-export const DOMAINS = [
+export const DOMAINS = /** @type {const} */ ([
   { id: 'default', name: 'default' },
-  { id: 'c4a05000-0000-4000-8000-000000000001', name: 'detached', nonceMode: 'detached' },
+  {
+    id: 'c4a05000-0000-4000-8000-000000000001',
+    name: 'detached',
+    nonceMode: 'detached',
+    lossAcknowledged: true,
+  },
   { id: 'c4a05000-0000-4000-8000-000000000002', name: 'suite-2', suite: 2 },
-]
+])
 
 /** Starts everything, empty. `close` ends only what this started. */
 export async function openWorld() {
@@ -77,7 +80,7 @@ export async function openWorld() {
   }
   await makeBucket(direct)
   await migrate(need(direct, 'SEALFLEET_DATABASE_URL'))
-  await makeKeys(direct)
+  await makeAllKeys(direct)
   return {
     root,
     env,
@@ -129,41 +132,17 @@ async function makeBucket(env) {
 }
 
 /** @param {Record<string, string>} env */
-async function makeKeys(env) {
+async function makeAllKeys(env) {
   const connection = await openRecords(need(env, 'SEALFLEET_DATABASE_URL'))
-  const admin = await openKeyAdmin({
+  const token = {
     module: need(env, 'SEALFLEET_PKCS11_MODULE'),
-    token: need(env, 'SEALFLEET_PKCS11_TOKEN'),
-    pin: { kind: 'file', path: need(env, 'SEALFLEET_PKCS11_PIN_FILE') },
+    label: need(env, 'SEALFLEET_PKCS11_TOKEN'),
+    pinFile: need(env, 'SEALFLEET_PKCS11_PIN_FILE'),
     env: { SOFTHSM2_CONF: need(env, 'SOFTHSM2_CONF') },
-  })
+  }
   try {
-    for (const { id, name, nonceMode, suite } of DOMAINS) {
-      const mode = nonceMode === 'detached' ? 'detached' : 'inline'
-      const known = /** @type {1 | 2} */ (suite ?? 1)
-      await ensureDomain(connection, {
-        ...{ id, name, suite: known, nonceMode: mode },
-        ...(mode === 'detached' && { lossAcknowledged: true }),
-      })
-      for (const role of /** @type {const} */ (['enc', 'sig'])) {
-        const ref = { role, domain: id, suite: known, version: 1 }
-        const evidence = await admin.generate(ref)
-        await registerMasterKey(connection, {
-          ref,
-          checkValue: await admin.checkValue(ref),
-          knownAnswer: await admin.knownAnswer(ref),
-          evidence,
-        })
-        await activateMasterKey(connection, { ref })
-      }
-      if (mode === 'inline') continue
-      const ref = /** @type {const} */ ({ role: 'kek', domain: id, suite: 1, version: 1 })
-      const evidence = await admin.generate(ref)
-      await registerMasterKey(connection, { ref, checkRecord: await admin.makeKekRecord(ref), evidence })
-      await activateMasterKey(connection, { ref })
-    }
+    for (const domain of DOMAINS) await makeKeys(connection, token, domain)
   } finally {
-    await admin.close()
     await connection.close()
   }
 }

@@ -4,26 +4,15 @@ import path from 'node:path'
 
 import { loadConfig } from '@sealfleet/config'
 import { openObject } from '@sealfleet/format'
-import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
+import { HsmPool } from '@sealfleet/hsm'
 import { openIngestClient, waitForFiles, type FileStatus, type OwnedIngestClient } from '@sealfleet/queue'
 import { acceptFiles, getFile } from '@sealfleet/records/files'
-import { activateMasterKey, registerMasterKey } from '@sealfleet/records/keys'
-import { ensureDomain, type DomainInput } from '@sealfleet/records/fleet'
+import type { DomainInput } from '@sealfleet/records/fleet'
 import { openRecords, type Records } from '@sealfleet/records'
 import { openStore, type Store } from '@sealfleet/store'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
-import {
-  freshBucket,
-  freshDatabase,
-  freshPrefix,
-  freshToken,
-  redisUrl,
-  tempDir,
-  type FreshBucket,
-  type FreshDatabase,
-  type FreshToken,
-  type S3ServerKind,
-} from '@sealfleet/testkit'
+import { redisUrl, type FreshBucket, type FreshDatabase, type FreshToken, type S3ServerKind } from '@sealfleet/testkit'
+import { makeKeys, startFleet as startParts, tokenOptions } from '@sealfleet/testkit/fleet'
 
 import { ByteBudget } from '../src/attempt/byte-budget.js'
 import type { IngestDependencies } from '../src/attempt/ingest.js'
@@ -31,7 +20,9 @@ import { noStepHook, type StepHook } from '../src/attempt/steps.js'
 import { AsyncDisposableStack } from '@sealfleet/runtime'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 
-/** A database, a token with keys, a bucket and a queue of their own, and workers on them. */
+export { makeKeys, tokenOptions } from '@sealfleet/testkit/fleet'
+
+/** A fleet with keys, and workers on it. */
 export interface Fleet extends AsyncDisposable {
   readonly root: string
   readonly database: FreshDatabase
@@ -72,24 +63,22 @@ export async function startFleet(
     return thing
   }
   try {
-    const root = own(await tempDir()).path
-    await mkdir(path.join(root, 'in'))
-    const database = own(await freshDatabase())
-    const token = own(await freshToken())
-    const bucket = own(
-      await freshBucket(options.s3 ?? 's3rver', options.versioning === true ? { versioning: true } : {}),
+    const { s3, versioning, domains = [] } = options
+    const parts = own(
+      await startParts({ ...(s3 !== undefined && { s3 }), ...(versioning !== undefined && { versioning }) }),
     )
+    const { dir: root, database, token, bucket } = parts
     const records = own(await openRecords(database.url))
-    for (const domain of [{ id: 'default' }, ...(options.domains ?? [])]) await makeKeys(records, token, domain)
+    for (const domain of [{ id: 'default' }, ...domains]) await makeKeys(records, token, domain)
     const { endpoint, region, accessKeyId, secretAccessKey } = bucket
     const store = await openStore({ endpoint, region, bucket: bucket.bucket, accessKeyId, secretAccessKey })
     closers.defer(() => store.close())
     const hsm = own(await HsmPool.open({ tokens: [tokenOptions(token)], agents: 1, sessions: 2 }))
-    const env = environment({ root, database, token, bucket })
+    const env = { ...parts.env, SEALFLEET_HSM_SESSIONS: '4' }
     const producer = own(
       await openIngestClient({
         redisUrl: redisUrl(),
-        prefix: String(env['SEALFLEET_QUEUE_PREFIX']),
+        prefix: String(parts.env['SEALFLEET_QUEUE_PREFIX']),
         accept: (files) => acceptFiles(records, files),
       }),
     )
@@ -116,7 +105,7 @@ export async function startFleet(
       records,
       producer,
       env,
-      domains: (options.domains ?? []).map(({ id }) => id),
+      domains: domains.map(({ id }) => id),
       logs,
       config,
       startWorker: async ({ env: overrides = {}, moduleEnv = {}, step, roundMs } = {}) => {
@@ -185,54 +174,3 @@ async function statesOf(records: Records, ids: readonly string[]) {
 }
 
 const codeOf = (failure: { readonly code: string } | null) => (failure === null ? {} : { code: failure.code })
-
-/** Master keys of a domain: made in the token, registered with their check values, activated. */
-export async function makeKeys(records: Records, token: FreshToken, domain: DomainInput, version = 1): Promise<void> {
-  await ensureDomain(records, domain)
-  await using admin = await openKeyAdmin(tokenOptions(token))
-  const suite = domain.suite ?? 1
-  for (const role of ['enc', 'sig'] as const) {
-    const ref = { role, domain: domain.id, suite, version }
-    const evidence = await admin.generate(ref)
-    const knownAnswer = await admin.knownAnswer(ref)
-    await registerMasterKey(records, { ref, checkValue: await admin.checkValue(ref), knownAnswer, evidence })
-    await activateMasterKey(records, { ref })
-  }
-  if (domain.nonceMode !== 'detached') return
-  const ref = { role: 'kek', domain: domain.id, suite: 1, version } as const
-  const evidence = await admin.generate(ref)
-  await registerMasterKey(records, { ref, checkRecord: await admin.makeKekRecord(ref), evidence })
-  await activateMasterKey(records, { ref })
-}
-
-export function tokenOptions(token: FreshToken) {
-  return {
-    module: token.module,
-    token: token.label,
-    pin: { kind: 'file', path: token.pinFile },
-    env: token.env,
-  } as const
-}
-
-function environment(parts: {
-  root: string
-  database: FreshDatabase
-  token: FreshToken
-  bucket: FreshBucket
-}): NodeJS.ProcessEnv {
-  return {
-    SEALFLEET_DATABASE_URL: parts.database.url,
-    SEALFLEET_REDIS_URL: redisUrl(),
-    SEALFLEET_QUEUE_PREFIX: freshPrefix(),
-    SEALFLEET_S3_ENDPOINT: parts.bucket.endpoint,
-    SEALFLEET_S3_REGION: parts.bucket.region,
-    SEALFLEET_S3_BUCKET: parts.bucket.bucket,
-    SEALFLEET_S3_ACCESS_KEY_ID: parts.bucket.accessKeyId,
-    SEALFLEET_S3_SECRET_ACCESS_KEY: parts.bucket.secretAccessKey,
-    SEALFLEET_PKCS11_MODULE: parts.token.module,
-    SEALFLEET_PKCS11_TOKEN: parts.token.label,
-    SEALFLEET_PKCS11_PIN_FILE: parts.token.pinFile,
-    SEALFLEET_ROOTS: `in=${path.join(parts.root, 'in')}`,
-    SEALFLEET_HSM_SESSIONS: '4',
-  }
-}

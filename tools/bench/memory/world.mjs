@@ -3,18 +3,16 @@
  * sources, on the tests' private services; and functions to hand files in and wait for them.
  */
 import { once } from 'node:events'
-import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fork, spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { openKeyAdmin } from '@sealfleet/hsm'
 import { openIngestClient, waitForFiles } from '@sealfleet/queue'
 import { openRecords } from '@sealfleet/records'
-import { ensureDomain } from '@sealfleet/records/fleet'
-import { registerMasterKey, activateMasterKey } from '@sealfleet/records/keys'
 import { acceptFiles, getFile } from '@sealfleet/records/files'
-import { freshDatabase, freshPrefix, freshToken, redisUrl, tempDir } from '@sealfleet/testkit'
+import { redisUrl } from '@sealfleet/testkit'
+import { makeKeys, startFleet } from '@sealfleet/testkit/fleet'
 import { testEnvironment } from '../../lib/environment.mjs'
 import { checkout, testHome } from '../../lib/places.mjs'
 import { freePort } from '../../lib/ports.mjs'
@@ -46,51 +44,16 @@ export class Closers {
 export async function openWorld(closers, stores = []) {
   const state = await startServices({ home: testHome, names: ['redis', 'postgres', ...stores] })
   Object.assign(process.env, await testEnvironment(testHome, state))
-  const folder = closers.own(await tempDir()).path
-  const root = join(folder, 'in')
-  await mkdir(root)
-  const database = closers.own(await freshDatabase())
-  const token = closers.own(await freshToken())
+  const { dir: folder, root, database, token, env } = closers.own(await startFleet({ s3: 'none' }))
   const connection = closers.own(await openRecords(database.url))
-  await makeKeys(connection, token)
-  const prefix = freshPrefix()
+  await makeKeys(connection, token, { id: 'default' })
+  const prefix = String(env['SEALFLEET_QUEUE_PREFIX'])
   /** @type {Record<string, string>} */
-  const env = {
-    SEALFLEET_DATABASE_URL: database.url,
-    SEALFLEET_REDIS_URL: redisUrl(),
-    SEALFLEET_QUEUE_PREFIX: prefix,
-    SEALFLEET_PKCS11_MODULE: token.module,
-    SEALFLEET_PKCS11_TOKEN: token.label,
-    SEALFLEET_PKCS11_PIN_FILE: token.pinFile,
-    SEALFLEET_ROOTS: `in=${root}`,
-    ...token.env,
-  }
-  return { folder, root, records: connection, prefix, env }
+  const variables = { ...env, ...token.env }
+  return { folder, root, records: connection, prefix, env: variables }
 }
 
 /** @typedef {Awaited<ReturnType<typeof openWorld>>} World */
-
-/** @param {import('@sealfleet/records').Records} connection @param {Awaited<ReturnType<typeof freshToken>>} token */
-async function makeKeys(connection, token) {
-  const { module, label, pinFile, env } = token
-  await ensureDomain(connection, { id: 'default' })
-  const admin = await openKeyAdmin({ module, token: label, pin: { kind: 'file', path: pinFile }, env: { ...env } })
-  try {
-    for (const role of /** @type {const} */ (['enc', 'sig'])) {
-      const ref = /** @type {const} */ ({ role, domain: 'default', suite: 1, version: 1 })
-      const evidence = await admin.generate(ref)
-      await registerMasterKey(connection, {
-        ref,
-        checkValue: await admin.checkValue(ref),
-        knownAnswer: await admin.knownAnswer(ref),
-        evidence,
-      })
-      await activateMasterKey(connection, { ref })
-    }
-  } finally {
-    await admin[Symbol.asyncDispose]()
-  }
-}
 
 /**
  * Sparse files: they read as zeros and take no room.

@@ -1,16 +1,8 @@
 import { spawn } from 'node:child_process'
-import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable, Writable } from 'node:stream'
-import {
-  freshBucket,
-  freshDatabase,
-  freshPrefix,
-  freshToken,
-  redisUrl,
-  tempDir,
-  type S3ServerKind,
-} from '@sealfleet/testkit'
+import type { S3ServerKind } from '@sealfleet/testkit'
+import { startFleet } from '@sealfleet/testkit/fleet'
 import { run } from '../../src/program.js'
 import { maintenanceHere, workerHere } from './running.js'
 
@@ -57,31 +49,16 @@ export interface RunOptions {
 export async function createWorld(
   o: { store?: S3ServerKind; versioning?: boolean; retentionDays?: number } = {},
 ): Promise<World> {
-  const database = await freshDatabase()
-  const token = await freshToken()
-  const bucket = await freshBucket(o.store ?? 's3rver', {
-    versioning: o.versioning === true,
-    ...(o.retentionDays !== undefined && { retentionDays: o.retentionDays }),
-  })
-  const dir = await tempDir()
-  const data = path.join(dir.path, 'data')
-  await mkdir(data)
+  const { store, ...options } = o
+  const fleet = await startFleet({ ...options, ...(store !== undefined && { s3: store }), rootName: 'data' })
+  const { SEALFLEET_PKCS11_PIN_FILE: _, ...addresses } = fleet.env
+  const { dir, root: data, database, token } = fleet
   const env: Record<string, string> = {
     PATH: process.env['PATH'] ?? '',
-    HOME: dir.path,
+    HOME: dir,
     ...token.env,
-    SEALFLEET_DATABASE_URL: database.url,
-    SEALFLEET_REDIS_URL: redisUrl(),
-    SEALFLEET_QUEUE_PREFIX: freshPrefix(),
-    SEALFLEET_S3_ENDPOINT: bucket.endpoint,
-    SEALFLEET_S3_REGION: bucket.region,
-    SEALFLEET_S3_BUCKET: bucket.bucket,
-    SEALFLEET_S3_ACCESS_KEY_ID: bucket.accessKeyId,
-    SEALFLEET_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
-    SEALFLEET_PKCS11_MODULE: token.module,
-    SEALFLEET_PKCS11_TOKEN: token.label,
+    ...addresses,
     SEALFLEET_PKCS11_PIN: token.pin,
-    SEALFLEET_ROOTS: `data=${data}`,
     SEALFLEET_HSM_AGENTS: '1',
     SEALFLEET_HSM_SESSIONS: '4',
     AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
@@ -100,7 +77,7 @@ export async function createWorld(
   return {
     env,
     data,
-    dir: dir.path,
+    dir,
     databaseUrl: database.url,
     start,
     sealfleet: inProcess,
@@ -108,9 +85,7 @@ export async function createWorld(
     spawned: async (args, run) => finished(start(args, run)),
     worker: (added = {}) => workerHere({ ...env, ...added }),
     maintenance: () => maintenanceHere(env),
-    async [Symbol.asyncDispose]() {
-      for (const one of [dir, bucket, token, database]) await one[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => fleet[Symbol.asyncDispose](),
   }
 }
 
