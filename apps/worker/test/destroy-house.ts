@@ -1,7 +1,7 @@
 import { keyLabel, type MasterKeyRef } from '@sealfleet/format'
 import { createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign, type KeyObject } from 'node:crypto'
 
-import { allTokens, HsmPool, type TokenOptions } from '@sealfleet/hsm'
+import { allTokens, HsmPool } from '@sealfleet/hsm'
 import { classify } from '@sealfleet/failures'
 import { requestFingerprint } from '@sealfleet/queue'
 import {
@@ -35,6 +35,7 @@ import { ensureDomain, getDomain } from '@sealfleet/records/fleet'
 import { openRecords, type KeyRow } from '@sealfleet/records'
 import { objectMetadata, openStore } from '@sealfleet/store'
 import { freshBucket, freshDatabase, freshToken, type FreshToken, type S3ServerKind } from '@sealfleet/testkit'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
 import pg from 'pg'
 
 import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
@@ -78,10 +79,6 @@ export interface Begun {
 export const ACTOR = 'test'
 const TERMS = { reason: 'its time has come', backups: 'none' }
 
-export function tokenOptionsOf(token: FreshToken): TokenOptions {
-  return { module: token.module, token: token.label, pin: { kind: 'file', path: token.pinFile }, env: token.env }
-}
-
 export async function openDestroyHouse(o: { store?: S3ServerKind; audit?: boolean } = {}): Promise<DestroyHouse> {
   const closers = new AsyncDisposableStack()
   const own = <T extends AsyncDisposable>(thing: T): T => {
@@ -118,7 +115,7 @@ export async function openDestroyHouse(o: { store?: S3ServerKind; audit?: boolea
       await records.transaction((tx) => addOperator(tx, person))
       officers.push({ name, privateKey })
     }
-    const tokens = [tokenOptionsOf(primary), tokenOptionsOf(secondary)] as const
+    const tokens = [tokenOptions(primary), tokenOptions(secondary)] as const
     const pool = own(await HsmPool.open({ tokens, agents: 1, sessions: 2 }))
     const house = allTokens(tokens, pool)
     const ports = { records, store, tokens: house }

@@ -16,7 +16,8 @@ import { longTest } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 import { sealedObject } from '../../../packages/objects/test/sealed-header.js'
 import { plantKey } from '../../../packages/hsm/test/plant-key.js'
-import { ACTOR, requestDestruction, tokenOptionsOf } from './destroy-house.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { ACTOR, requestDestruction } from './destroy-house.js'
 import { aHouseEach, everywhere, house, inToken, openHouse, put, terms, withOldKey } from './destroying.js'
 
 aHouseEach()
@@ -208,13 +209,13 @@ test('another key under the right label, and a token that is none of ours, destr
   const key = await withOldKey()
   await house.schedule(key)
   {
-    await using admin = await openKeyAdmin(tokenOptionsOf(house.secondary))
+    await using admin = await openKeyAdmin(tokenOptions(house.secondary))
     await admin.destroy(key)
   }
   await plantKey(house.secondary, keyLabel(key))
   expect((await carryOutDue(house, house.options)).findings).toEqual([{ label: key.label, code: 'KEY_MISMATCH' }])
   {
-    await using admin = await openKeyAdmin(tokenOptionsOf(house.secondary))
+    await using admin = await openKeyAdmin(tokenOptions(house.secondary))
     for (const { ref, ckaId } of await admin.list()) await admin.destroy(ref, { ckaId })
   }
   expect((await carryOutDue(house, house.options)).findings).toEqual([{ label: key.label, code: 'KEY_MISMATCH' }])

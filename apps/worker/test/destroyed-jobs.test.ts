@@ -9,7 +9,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { rekeyItem } from '../src/attempt/rekey.js'
 import { withDestroyedKeyErrors } from '@sealfleet/objects'
-import { makeKeys, startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { makeKeys, tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startDispatcher, startRun, storeAll } from './rekeying.js'
 
 const ENC: MasterKeyRef = { role: 'enc', domain: 'default', suite: 1, version: 1 }

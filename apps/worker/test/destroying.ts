@@ -4,7 +4,8 @@ import { openKeyAdmin } from '@sealfleet/hsm'
 import type { KeyRow } from '@sealfleet/records'
 import type { FreshToken } from '@sealfleet/testkit'
 import { afterEach } from 'vitest'
-import { openDestroyHouse, tokenOptionsOf, type DestroyHouse } from './destroy-house.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { openDestroyHouse, type DestroyHouse } from './destroy-house.js'
 
 /** Of the test that runs. */
 export let house: DestroyHouse
@@ -26,7 +27,7 @@ export async function withOldKey(o: Parameters<typeof openDestroyHouse>[0] = {})
 }
 
 export async function inToken(token: FreshToken, { label }: KeyRow): Promise<number> {
-  await using admin = await openKeyAdmin(tokenOptionsOf(token))
+  await using admin = await openKeyAdmin(tokenOptions(token))
   return (await admin.list()).filter((one) => one.label === label).length
 }
 

@@ -20,8 +20,6 @@ import { noStepHook, type StepHook } from '../src/attempt/steps.js'
 import { AsyncDisposableStack } from '@sealfleet/runtime'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 
-export { makeKeys, tokenOptions } from '@sealfleet/testkit/fleet'
-
 /** A fleet with keys, and workers on it. */
 export interface Fleet extends AsyncDisposable {
   readonly root: string

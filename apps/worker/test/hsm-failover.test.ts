@@ -6,7 +6,8 @@ import { createMetrics } from '@sealfleet/telemetry'
 import { Faulty, type FreshToken, longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 
 const FILES = 20
 

@@ -6,7 +6,8 @@ import { getFile } from '@sealfleet/records/files'
 import { every, Faulty, longTest, matrix } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
-import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 import { enqueue, expectWhole, Patient } from './patient.js'
 import { WorkerProcess } from './worker-process.js'
 

@@ -10,7 +10,8 @@ import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { runWorker } from '../src/run.js'
-import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 
 let fleet: Fleet
 beforeEach(async () => {

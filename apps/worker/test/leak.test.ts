@@ -10,7 +10,8 @@ import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 
 const DETACHED = '6b0f3a52-6a43-4d39-9f6f-2f6f5a1c9d03'
 const PLAINTEXT = 'this sentence is plaintext and must be found nowhere'

@@ -10,7 +10,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { ingest, type IngestDependencies } from '../src/attempt/ingest.js'
 import type { AttemptOutcome } from '../src/attempt/kind.js'
 import type { CheckValues } from '@sealfleet/objects'
-import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 
 const FILES = 50
 /** Shapes that differ for the guard, but not for what becomes of a file, meet some of the files. */

@@ -15,7 +15,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { ingest, type IngestDependencies } from '../src/attempt/ingest.js'
 import type { AttemptOutcome } from '../src/attempt/kind.js'
 import { keyProver, proveActiveKeys, type ProvePorts } from '@sealfleet/keys'
-import { startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 import { enqueue } from './patient.js'
 
 const idle = { signal: new AbortController().signal }

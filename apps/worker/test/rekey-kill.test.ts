@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe } from 'vitest'
 
 import { REKEY_STEPS } from '../src/attempt/steps.js'
 import { startDoomed } from './doomed.js'
-import { makeKeys, startFleet, type Fleet } from './fleet.js'
+import { makeKeys } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 import { directly, startRun, storeAll } from './rekeying.js'
 
 /** Short, so that a dead worker's item comes free while the test waits; the mechanism is the same at 60 s. */

@@ -14,7 +14,8 @@ import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { rekeyItem } from '../src/attempt/rekey.js'
-import { makeKeys, startFleet, type Fleet } from './fleet.js'
+import { makeKeys } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startDispatcher, startRun, storeAll } from './rekeying.js'
 
 let fleet: Fleet

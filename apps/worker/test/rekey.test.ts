@@ -7,7 +7,8 @@ import type pg from 'pg'
 import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { makeKeys, startFleet, type Fleet } from './fleet.js'
+import { makeKeys } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 import { directly, itemsOf, runDone, startDispatcher, startRun } from './rekeying.js'
 
 const MiB = 2 ** 20

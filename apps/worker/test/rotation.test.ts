@@ -5,7 +5,8 @@ import type { AttemptRow } from '@sealfleet/records'
 import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, expect } from 'vitest'
 
-import { makeKeys, startFleet, type Fleet } from './fleet.js'
+import { makeKeys } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 
 let fleet: Fleet
 beforeAll(async () => {

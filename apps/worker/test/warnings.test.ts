@@ -9,7 +9,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { startKeyWatch } from '@sealfleet/keys'
 import { unlessAborted } from '@sealfleet/runtime'
-import { makeKeys, startFleet, tokenOptions, type Fleet } from './fleet.js'
+import { makeKeys, tokenOptions } from '@sealfleet/testkit/fleet'
+import { startFleet, type Fleet } from './fleet.js'
 import { runDone, startRun, storeAll } from './rekeying.js'
 import { WorkerProcess } from './worker-process.js'
 

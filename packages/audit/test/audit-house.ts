@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomUUID, sign as signEd25519, type KeyObject } from 'node:crypto'
 
-import { HsmPool, openKeyAdmin, type TokenOptions } from '@sealfleet/hsm'
+import { HsmPool, openKeyAdmin } from '@sealfleet/hsm'
 import { activateMasterKey, registerMasterKey } from '@sealfleet/records/keys'
 import {
   addOperator,
@@ -13,6 +13,7 @@ import {
   type RequestRow,
 } from '@sealfleet/records/operators'
 import { freshToken } from '@sealfleet/testkit'
+import { tokenOptions } from '@sealfleet/testkit/fleet'
 import type pg from 'pg'
 import { expect } from 'vitest'
 
@@ -47,12 +48,7 @@ export interface AuditToken extends AsyncDisposable {
 
 export async function openAuditToken(): Promise<AuditToken> {
   const token = await freshToken()
-  const options: TokenOptions = {
-    module: token.module,
-    token: token.label,
-    pin: { kind: 'file', path: token.pinFile },
-    env: token.env,
-  }
+  const options = tokenOptions(token)
   await using admin = await openKeyAdmin(options)
   await admin.generate(AUDIT_KEY)
   const checkValue = await admin.checkValue(AUDIT_KEY)
