@@ -201,6 +201,30 @@ describe('enqueueMany', () => {
     expect(records.calls).toEqual([500, 500, 200, 500, 500, 200])
   })
 
+  test('accepts nothing more when the caller takes no more, though the source still gives', async () => {
+    let give = (): void => undefined
+    const waiting = new Promise<void>((resolve) => (give = resolve))
+    let ended = false
+    async function* source() {
+      try {
+        yield* [request('1'), request('2')]
+        await waiting
+        yield request('3')
+      } finally {
+        ended = true
+      }
+    }
+    let taken = 0
+    for await (const _ of client.enqueueChunks(source(), { chunkSize: 1 })) {
+      taken += 1
+      if (taken === 2) break
+    }
+    give()
+    await expect.poll(() => ended).toBe(true)
+    expect(records.calls).toEqual([1, 1])
+    expect(await jobs()).toBe(2)
+  })
+
   test('stops between chunks when it is aborted', async () => {
     const abort = new AbortController()
     const requests = Array.from({ length: 20 }, (_, n) => request(`f${n}`))

@@ -77,11 +77,13 @@ export class IngestClient {
     const source = inChunks(requests, chunkSize)
     /** The chunk that is accepted, or was, while the one before gets its jobs. */
     let ahead: Promise<Accepted> | undefined
+    /** The caller takes no more: what the source still gives is not accepted. */
+    let over = false
     const acceptNext = (): Promise<Accepted | undefined> => {
       const accepting = (async () => {
         const { value: chunk } = await source.next()
         signal?.throwIfAborted()
-        return chunk === undefined ? undefined : (ahead = this.#acceptChunk(chunk, batchId))
+        return chunk === undefined || over ? undefined : (ahead = this.#acceptChunk(chunk, batchId))
       })()
       // It may fail while the chunk before is delivered; it is awaited after that.
       accepting.catch(() => undefined)
@@ -102,6 +104,7 @@ export class IngestClient {
         if (alone) next = acceptNext()
       }
     } finally {
+      over = true
       // The caller stopped, or something failed: files that were accepted meanwhile get their jobs, if they can.
       const rest = await ahead?.catch(() => undefined)
       if (rest !== undefined) await this.#deliverChunk(rest).catch(() => undefined)
