@@ -20,6 +20,7 @@ const ALONE = [
   'packages/format/test/secrets.test.ts',
   'packages/telemetry/test/leak.test.ts',
   'packages/format/test/arena.test.ts',
+  'packages/hsm/test/pads.test.ts',
   'packages/hsm/test/pool-softhsm.test.ts',
   'apps/worker/test/leak.test.ts',
   'apps/worker/test/warnings.test.ts',

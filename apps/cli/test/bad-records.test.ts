@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import pg from 'pg'
+import { every, longTest, matrix } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -154,37 +155,41 @@ describe('a row that no constraint would allow', () => {
 
 describe('a length or a segment size that someone changed in the record', () => {
   // Every column: apps/worker/test/tampered-records.test.ts. Here: what a user sees of it.
-  it.each([
+  const changes: readonly [column: string, to: string][] = [
     ['plaintext_length', 'plaintext_length - 900'],
     ['plaintext_length', 'plaintext_length + 900'],
     ['seg_log2', 'seg_log2 - 1'],
     ['object_length', 'object_length + 1'],
-  ])('%s = %s: status 3, and nothing is left, of a whole restore, a range or many', async (column, to) => {
-    // Anyone who owns the table can drop what it checks.
-    await sql.query('ALTER TABLE attempts DROP CONSTRAINT IF EXISTS attempts_lengths')
-    const { fileId } = fileOf('inline/b')
-    const { rows } = await sql.query<{ was: string }>(`SELECT ${column} AS was FROM attempts WHERE file_id = $1`, [
-      fileId,
-    ])
-    await asOwner(`UPDATE attempts SET ${column} = ${to} WHERE file_id = $1`, [fileId])
-    const refused = { status: 3, code: 'E_RECORD_MISMATCH', left: [] }
-    try {
-      // Within the true length, within both, and of the end, which only the length tells.
-      for (const range of ['500-599', '0-9', '-10'])
-        expect(await opened(['restore', fileId, '--range', range])).toMatchObject(refused)
-      expect(await opened(['restore', fileId])).toMatchObject(refused)
-      const out = path.join(world.dir, `many-${randomBytes(4).toString('hex')}`)
-      expect((await world.inProcess(['restore', '--prefix', 'inline/b', '-o', out])).status).toBe(3)
-      expect(await readdir(path.join(out, 'inline'))).toEqual([])
-      expect((await world.inProcess(['verify', fileId])).status).toBe(3)
-    } finally {
-      await asOwner(`UPDATE attempts SET ${column} = $2 WHERE file_id = $1`, [fileId, rows[0]?.was])
-    }
-    const right = await opened(['restore', fileId, '--range', '990-'])
-    expect(right).toMatchObject({ status: 0, left: ['file'] })
-    const whole = await readFile(path.join(world.data, 'inline/b'))
-    expect(await readFile(path.join(right.folder, 'file'))).toEqual(whole.subarray(990))
-  })
+  ]
+  matrix(changes, every(2))(
+    '%s = %s: status 3, and nothing is left, of a whole restore, a range or many',
+    async ([column, to]) => {
+      // Anyone who owns the table can drop what it checks.
+      await sql.query('ALTER TABLE attempts DROP CONSTRAINT IF EXISTS attempts_lengths')
+      const { fileId } = fileOf('inline/b')
+      const { rows } = await sql.query<{ was: string }>(`SELECT ${column} AS was FROM attempts WHERE file_id = $1`, [
+        fileId,
+      ])
+      await asOwner(`UPDATE attempts SET ${column} = ${to} WHERE file_id = $1`, [fileId])
+      const refused = { status: 3, code: 'E_RECORD_MISMATCH', left: [] }
+      try {
+        // Within the true length, within both, and of the end, which only the length tells.
+        for (const range of ['500-599', '0-9', '-10'])
+          expect(await opened(['restore', fileId, '--range', range])).toMatchObject(refused)
+        expect(await opened(['restore', fileId])).toMatchObject(refused)
+        const out = path.join(world.dir, `many-${randomBytes(4).toString('hex')}`)
+        expect((await world.inProcess(['restore', '--prefix', 'inline/b', '-o', out])).status).toBe(3)
+        expect(await readdir(path.join(out, 'inline'))).toEqual([])
+        expect((await world.inProcess(['verify', fileId])).status).toBe(3)
+      } finally {
+        await asOwner(`UPDATE attempts SET ${column} = $2 WHERE file_id = $1`, [fileId, rows[0]?.was])
+      }
+      const right = await opened(['restore', fileId, '--range', '990-'])
+      expect(right).toMatchObject({ status: 0, left: ['file'] })
+      const whole = await readFile(path.join(world.data, 'inline/b'))
+      expect(await readFile(path.join(right.folder, 'file'))).toEqual(whole.subarray(990))
+    },
+  )
 })
 
 describe('a wrong key restored under the right label', () => {
@@ -220,32 +225,35 @@ describe('a wrong key restored under the right label', () => {
     expect(await readFile(path.join(right.folder, 'file'))).toEqual(await readFile(path.join(world.data, 'inline/a')))
   })
 
-  it('is found by the worker, which seals nothing with it: the file waits, and is stored once the right key is back', async () => {
-    const env = await tokenWithWrong('sealfleet/default/enc/s1/1')
-    await writeFile(path.join(world.data, 'later'), 'x')
-    const ran = await world.sealfleet(['enqueue', 'later', '--json'])
-    const [file] = ran.json<{ files: Stored[] }>().files
-    const child = spawn(process.execPath, [WORKER], { cwd: world.dir, env: { ...world.env, ...env } })
-    let log = ''
-    await new Promise<void>((resolve) => {
-      child.stdout.on('data', (chunk: Buffer) => {
-        log += chunk.toString()
-        if (log.includes('KEY_MISMATCH')) resolve()
+  longTest(
+    'is found by the worker, which seals nothing with it: the file waits, and is stored once the right key is back',
+    async () => {
+      const env = await tokenWithWrong('sealfleet/default/enc/s1/1')
+      await writeFile(path.join(world.data, 'later'), 'x')
+      const ran = await world.sealfleet(['enqueue', 'later', '--json'])
+      const [file] = ran.json<{ files: Stored[] }>().files
+      const child = spawn(process.execPath, [WORKER], { cwd: world.dir, env: { ...world.env, ...env } })
+      let log = ''
+      await new Promise<void>((resolve) => {
+        child.stdout.on('data', (chunk: Buffer) => {
+          log += chunk.toString()
+          if (log.includes('KEY_MISMATCH')) resolve()
+        })
+        child.once('close', () => resolve())
       })
-      child.once('close', () => resolve())
-    })
-    const closed = new Promise((resolve) => child.once('close', resolve))
-    child.kill('SIGTERM')
-    if (child.exitCode === null) await closed
-    expect(log).toContain('KEY_MISMATCH')
-    const { rows } = await sql.query(
-      `SELECT f.state, f.last_attempt_no > 0 AND EXISTS (SELECT FROM attempts a WHERE a.file_id = f.id AND a.state = 'COMMITTED') AS sealed
+      const closed = new Promise((resolve) => child.once('close', resolve))
+      child.kill('SIGTERM')
+      if (child.exitCode === null) await closed
+      expect(log).toContain('KEY_MISMATCH')
+      const { rows } = await sql.query(
+        `SELECT f.state, f.last_attempt_no > 0 AND EXISTS (SELECT FROM attempts a WHERE a.file_id = f.id AND a.state = 'COMMITTED') AS sealed
        FROM files f WHERE id = $1`,
-      [file?.fileId],
-    )
-    expect(rows).toEqual([{ state: 'QUEUED', sealed: false }])
-    await using _worker = await world.worker()
-    const again = await world.sealfleet(['enqueue', 'later', '--wait', '--json'])
-    expect(again.json<{ files: { outcome: string }[] }>().files[0]?.outcome).toBe('stored')
-  })
+        [file?.fileId],
+      )
+      expect(rows).toEqual([{ state: 'QUEUED', sealed: false }])
+      await using _worker = await world.worker()
+      const again = await world.sealfleet(['enqueue', 'later', '--wait', '--json'])
+      expect(again.json<{ files: { outcome: string }[] }>().files[0]?.outcome).toBe('stored')
+    },
+  )
 })

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import pg from 'pg'
+import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { enrolOfficers, type Officers } from './support/officers.js'
 import { openBucket } from './support/thief.js'
@@ -168,7 +169,7 @@ describe('destroying a version of a KEK', () => {
     },
   )
 
-  it(
+  longTest(
     'with --shred: the files are E_KEY_DESTROYED at once, for anyone who reads, verifies or wraps again; others stay',
     { timeout: LONG },
     async () => {

@@ -2,7 +2,7 @@ import { openKeyAdmin, type KeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
 import { parseKeyLabel } from '@sealfleet/format'
 import { clearPinLockout, setPinLockout } from '@sealfleet/records/keys'
 import { openRecords } from '@sealfleet/records'
-import { Faulty, freshToken } from '@sealfleet/testkit'
+import { Faulty, freshToken, longTest } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -160,7 +160,7 @@ describe('sealfleet doctor hsm', () => {
     expect(figures?.checkValues).toEqual({ primary: { ok: keys.length } })
   })
 
-  it('compares the keys of a secondary token too, and says what it lacks', async () => {
+  longTest('compares the keys of a secondary token too, and says what it lacks', async () => {
     await using other = await freshToken()
     const { status, report, of } = await doctor({
       SEALFLEET_PKCS11_SECONDARIES: `token=${other.label},pin-file=${other.pinFile},env.SOFTHSM2_CONF=${other.env.SOFTHSM2_CONF}`,
@@ -172,7 +172,7 @@ describe('sealfleet doctor hsm', () => {
     expect([status, of('token secondary-1')]).toMatchObject([0, warned])
   })
 
-  it('fails when the token gives fewer sessions than are configured', async () => {
+  longTest('fails when the token gives fewer sessions than are configured', async () => {
     await faulty.rules('C_OpenSession return 0xb1 skip=3')
     const { status, of } = await doctor()
     expect([status, of('sessions')]).toEqual([
@@ -181,7 +181,7 @@ describe('sealfleet doctor hsm', () => {
     ])
   })
 
-  it('says which key fails when it is used, and what to do', async () => {
+  longTest('says which key fails when it is used, and what to do', async () => {
     await faulty.rules('C_SignInit return 0x68 skip=6')
     const { status, failed } = await doctor()
     expect(status).not.toBe(0)
@@ -189,7 +189,7 @@ describe('sealfleet doctor hsm', () => {
     for (const one of failed) expect(one.fix).toBeTruthy()
   })
 
-  it('tries a wrong PIN once: the table says so, and nothing more is asked of the token', async () => {
+  longTest('tries a wrong PIN once: the table says so, and nothing more is asked of the token', async () => {
     const { status, report, failed, logins } = await doctor({ SEALFLEET_PKCS11_PIN: '98765432' })
     expect([status, logins]).toEqual([6, 1])
     expect(failed).toMatchObject([
@@ -200,7 +200,7 @@ describe('sealfleet doctor hsm', () => {
     expect((await doctor()).status).toBe(0)
   })
 
-  it('does not try a PIN that the fleet has locked out', async () => {
+  longTest('does not try a PIN that the fleet has locked out', async () => {
     const { report } = await doctor()
     const name = { tokenSerial: report.token?.token.serial ?? '', pinId: 'default' }
     await using records = await openRecords(world.databaseUrl)
@@ -221,7 +221,7 @@ describe('sealfleet doctor hsm', () => {
     expect([blind.status, blind.of('keys')?.state, blind.of('token')?.state]).toEqual([6, 'skipped', 'ok'])
   })
 
-  it('a wrong key under the right label: KEY_MISMATCH, status 5, and it is not used', async () => {
+  longTest('a wrong key under the right label: KEY_MISMATCH, status 5, and it is not used', async () => {
     await withAdmin(async (admin) => {
       await admin.destroy(refOf(ENC))
       await admin.generate(refOf(ENC))
@@ -233,7 +233,7 @@ describe('sealfleet doctor hsm', () => {
     expect(of(`use ${ENC.replace('enc', 'sig')}`)?.state).toBe('ok')
   })
 
-  it('a missing key: E_KEY_UNKNOWN, status 5', async () => {
+  longTest('a missing key: E_KEY_UNKNOWN, status 5', async () => {
     await withAdmin((admin) => admin.destroy(refOf(ENC)))
     const { status, failed } = await doctor()
     expect([status, failed]).toMatchObject([5, [{ check: `key ${ENC}`, code: 'E_KEY_UNKNOWN' }]])

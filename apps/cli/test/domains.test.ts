@@ -3,6 +3,7 @@ import path from 'node:path'
 import { listAudit } from '@sealfleet/records/audit'
 import { openRecords, type AuditRow } from '@sealfleet/records'
 import pg from 'pg'
+import { longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -133,70 +134,74 @@ describe('sealfleet domains', () => {
 })
 
 describe('a domain that goes from suite 1 to suite 2 while it is used', () => {
-  test('old files open, new ones are of suite 2 under masters of their own, and versions go on', async () => {
-    await using _worker = await world.worker()
-    const domain = await add('growing')
-    expect((await world.inProcess(['keys', 'init', '--domain', 'growing'])).status).toBe(0)
-    const store = async (name: string): Promise<string> => {
-      await writeFile(path.join(world.data, name), `the content of ${name}`)
-      const ran = await world.inProcess(['enqueue', name, '--domain', 'growing', '--id', name, '--wait', '--json'])
-      expect(ran.status, ran.stderr).toBe(0)
-      return name
-    }
-    const sealedUnder = async (name: string) => {
-      const ran = await world.inProcess(['status', name, '--json'])
-      const { suite, encKeyVersion, sigKeyVersion } = ran.json<{ object: Record<string, number> }>().object
-      return [suite, encKeyVersion, sigKeyVersion]
-    }
-    const opens = async (name: string): Promise<void> => {
-      const ran = await world.inProcess(['restore', name, '-o', '-'])
-      expect(ran.stdout.toString()).toBe(`the content of ${name}`)
-    }
-    await store('first')
-    const set = await world.inProcess(['domains', 'set', 'growing', '--suite', '2'])
-    expect(set.stderr).toContain('keys rotate --domain growing')
-    expect((await world.inProcess(['domains', 'show', 'growing'])).stdout.toString()).toContain('not of suite 2 yet')
-    // Until the rotation files are sealed under the keys that are active.
-    await store('between')
-    for (const role of ['enc', 'sig']) {
-      const alone = await world.inProcess(['keys', 'rotate', '--domain', 'growing', '--role', role, '--json'])
-      expect(alone.status).toBe(1)
-      expect(errorOf(alone)).toMatchObject({ code: 'BAD_STATE', fix: 'sealfleet keys rotate --domain growing' })
-    }
-    const [rotated] = await Promise.all([
-      world.inProcess(['keys', 'rotate', '--domain', 'growing']),
-      ...Array.from({ length: 2 }, (_, i) => store(`under-way-${i}`)),
-    ])
-    expect(rotated.status, rotated.stderr).toBe(0)
-    await store('second')
-    expect(await sealedUnder('first')).toEqual([1, 1, 1])
-    expect(await sealedUnder('between')).toEqual([1, 1, 1])
-    expect(await sealedUnder('second')).toEqual([2, 2, 2])
-    for (let i = 0; i < 2; i++)
-      expect([
-        [1, 1, 1],
-        [2, 2, 2],
-      ]).toContainEqual(await sealedUnder(`under-way-${i}`))
-    for (const name of ['first', 'between', 'second', 'under-way-0', 'under-way-1']) await opens(name)
-    // Of one suite again, one role can be rotated alone.
-    expect((await world.inProcess(['keys', 'rotate', '--domain', 'growing', '--role', 'enc'])).status).toBe(0)
-    await store('third')
-    expect(await sealedUnder('third')).toEqual([2, 3, 2])
-    await opens('third')
-    const back = await world.inProcess(['domains', 'set', 'growing', '--suite', '1'])
-    expect(back.status).toBe(0)
-    expect((await world.inProcess(['keys', 'rotate', '--domain', 'growing'])).status).toBe(0)
-    await store('fourth')
-    expect(await sealedUnder('fourth')).toEqual([1, 4, 3])
-    for (const name of ['first', 'second', 'third', 'fourth']) await opens(name)
-    const keys = (await world.inProcess(['keys', 'list', '--domain', 'growing', '--json'])).json<{
-      keys: { label: string }[]
-    }>()
-    expect(keys.keys.map(({ label }) => label.replace(`sealfleet/${domain.id}/`, ''))).toEqual([
-      ...['enc/s1/1', 'enc/s2/2', 'enc/s2/3', 'enc/s1/4'],
-      ...['sig/s1/1', 'sig/s2/2', 'sig/s1/3'],
-    ])
-    expect((await world.inProcess(['keys', 'check', '--domain', 'growing'])).status).toBe(0)
-    expect((await show('growing')).files['STORED']).toBe(7)
-  }, 240_000)
+  longTest(
+    'old files open, new ones are of suite 2 under masters of their own, and versions go on',
+    { timeout: 240_000 },
+    async () => {
+      await using _worker = await world.worker()
+      const domain = await add('growing')
+      expect((await world.inProcess(['keys', 'init', '--domain', 'growing'])).status).toBe(0)
+      const store = async (name: string): Promise<string> => {
+        await writeFile(path.join(world.data, name), `the content of ${name}`)
+        const ran = await world.inProcess(['enqueue', name, '--domain', 'growing', '--id', name, '--wait', '--json'])
+        expect(ran.status, ran.stderr).toBe(0)
+        return name
+      }
+      const sealedUnder = async (name: string) => {
+        const ran = await world.inProcess(['status', name, '--json'])
+        const { suite, encKeyVersion, sigKeyVersion } = ran.json<{ object: Record<string, number> }>().object
+        return [suite, encKeyVersion, sigKeyVersion]
+      }
+      const opens = async (name: string): Promise<void> => {
+        const ran = await world.inProcess(['restore', name, '-o', '-'])
+        expect(ran.stdout.toString()).toBe(`the content of ${name}`)
+      }
+      await store('first')
+      const set = await world.inProcess(['domains', 'set', 'growing', '--suite', '2'])
+      expect(set.stderr).toContain('keys rotate --domain growing')
+      expect((await world.inProcess(['domains', 'show', 'growing'])).stdout.toString()).toContain('not of suite 2 yet')
+      // Until the rotation files are sealed under the keys that are active.
+      await store('between')
+      for (const role of ['enc', 'sig']) {
+        const alone = await world.inProcess(['keys', 'rotate', '--domain', 'growing', '--role', role, '--json'])
+        expect(alone.status).toBe(1)
+        expect(errorOf(alone)).toMatchObject({ code: 'BAD_STATE', fix: 'sealfleet keys rotate --domain growing' })
+      }
+      const [rotated] = await Promise.all([
+        world.inProcess(['keys', 'rotate', '--domain', 'growing']),
+        ...Array.from({ length: 2 }, (_, i) => store(`under-way-${i}`)),
+      ])
+      expect(rotated.status, rotated.stderr).toBe(0)
+      await store('second')
+      expect(await sealedUnder('first')).toEqual([1, 1, 1])
+      expect(await sealedUnder('between')).toEqual([1, 1, 1])
+      expect(await sealedUnder('second')).toEqual([2, 2, 2])
+      for (let i = 0; i < 2; i++)
+        expect([
+          [1, 1, 1],
+          [2, 2, 2],
+        ]).toContainEqual(await sealedUnder(`under-way-${i}`))
+      for (const name of ['first', 'between', 'second', 'under-way-0', 'under-way-1']) await opens(name)
+      // Of one suite again, one role can be rotated alone.
+      expect((await world.inProcess(['keys', 'rotate', '--domain', 'growing', '--role', 'enc'])).status).toBe(0)
+      await store('third')
+      expect(await sealedUnder('third')).toEqual([2, 3, 2])
+      await opens('third')
+      const back = await world.inProcess(['domains', 'set', 'growing', '--suite', '1'])
+      expect(back.status).toBe(0)
+      expect((await world.inProcess(['keys', 'rotate', '--domain', 'growing'])).status).toBe(0)
+      await store('fourth')
+      expect(await sealedUnder('fourth')).toEqual([1, 4, 3])
+      for (const name of ['first', 'second', 'third', 'fourth']) await opens(name)
+      const keys = (await world.inProcess(['keys', 'list', '--domain', 'growing', '--json'])).json<{
+        keys: { label: string }[]
+      }>()
+      expect(keys.keys.map(({ label }) => label.replace(`sealfleet/${domain.id}/`, ''))).toEqual([
+        ...['enc/s1/1', 'enc/s2/2', 'enc/s2/3', 'enc/s1/4'],
+        ...['sig/s1/1', 'sig/s2/2', 'sig/s1/3'],
+      ])
+      expect((await world.inProcess(['keys', 'check', '--domain', 'growing'])).status).toBe(0)
+      expect((await show('growing')).files['STORED']).toBe(7)
+    },
+  )
 })

@@ -179,7 +179,7 @@ describe('sealfleet rekey that is stopped', { timeout: 120_000 }, () => {
   const runs = async () =>
     (await world.sealfleet(['rekey', 'status', '--json'])).json<{ runs: { id: string; state: string }[] }>().runs
 
-  it('while it waits: the run goes on without it, and the same command waits for it again', async () => {
+  longTest('while it waits: the run goes on without it, and the same command waits for it again', async () => {
     expect((await world.sealfleet(ROTATE)).status).toBe(0)
     const command = new Stoppable(world.start([...REKEY, '--wait']))
     await command.says(/begun: run \S+, 0 files/)

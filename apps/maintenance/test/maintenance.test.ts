@@ -75,7 +75,7 @@ test('a wiped queue fills again by itself, the files are stored, and SIGTERM end
   expect(maintenance.lines.at(-1)?.msg).toBe('stopped')
 })
 
-test('what a worker left that died after its upload is swept away once the file is stored', async () => {
+longTest('what a worker left that died after its upload is swept away once the file is stored', async () => {
   const { startDoomed } = await import('../../worker/test/doomed.js')
   await fleet.writeSource('left', Buffer.alloc(50_000, 1))
   const { fileId = '' } = await fleet.producer.client.enqueue({ root: 'in', path: 'left' })

@@ -205,7 +205,7 @@ longTest('cancelled before its time, it is as it was; the next one needs new sig
 
 /** Resolves when the server has noticed that the dead process's transaction is over. */
 
-test('another key under the right label, and a token that is none of ours, destroy nothing', async () => {
+longTest('another key under the right label, and a token that is none of ours, destroy nothing', async () => {
   const key = await withOldKey()
   await house.schedule(key)
   {

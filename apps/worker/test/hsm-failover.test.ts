@@ -207,7 +207,7 @@ describe('a token that gives fewer sessions than a worker wants', () => {
       })
       .toEqual([2, 0])
   })
-  test('by its own word: the worker says so at its start, whether or not it is refused any', async () => {
+  longTest('by its own word: the worker says so at its start, whether or not it is refused any', async () => {
     await using fleet = await startFleet()
     await using faulty = await Faulty.over(tokenOptions(fleet.token))
     const env = {

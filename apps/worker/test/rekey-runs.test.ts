@@ -203,7 +203,7 @@ longTest(
   },
 )
 
-test('a worker with SEALFLEET_REKEY_CONCURRENCY=0 takes none; a job of another form is refused', async () => {
+longTest('a worker with SEALFLEET_REKEY_CONCURRENCY=0 takes none; a job of another form is refused', async () => {
   const { domain } = await rotated(1)
   await using dispatcher = await startDispatcher(fleet)
   const run = await startRun(fleet, { domain })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import type { FreshToken } from '@sealfleet/testkit'
+import { type FreshToken, longTest } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { openKeyAdmin } from '../src/admin/key-admin.js'
@@ -50,7 +50,7 @@ describe('a pool whose agents or token go away', () => {
     expect(load).toMatchObject({ wrong: 0, failures: [] })
   })
 
-  it('keeps an agent’s memory within bounds over many operations', async () => {
+  longTest('keeps an agent’s memory within bounds over many operations', async () => {
     await using observed = await ObservedPool.open(tokenOptions(token), { agents: 1 })
     const message = randomBytes(32)
     const many = async (count: number) => {
