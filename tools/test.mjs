@@ -3,7 +3,7 @@
  * suite and exits with its status. The last line is plain: `N passed, N failed`.
  *
  *   --env    only print the environment (SEALFLEET_TEST_*) that leads to the running services
- *   --long   only the tests with the tag `long`, which `npm test` leaves out
+ *   --all    the tests with the tag `long` too, which `npm test` leaves out (CI)
  *
  * Without arguments: every suite but the project endurance, in its short form. With arguments for vitest (files, `-t`,
  * `--project`): all that they name. With SEALFLEET_TEST_FULL=1 (`npm run test:full`): everything, with larger volumes.
@@ -15,15 +15,14 @@ import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { formatEnvironment, testEnvironment } from './lib/environment.mjs'
 import { readIfThere } from './lib/files.mjs'
-import { longFiles } from './lib/long-files.mjs'
 import { checkout, testHome } from './lib/places.mjs'
 import { startServices, stopServices, TEST_SERVICES } from './lib/private-services.mjs'
 import { runNode, runStep } from './lib/run.mjs'
 import { Refusal, runMain } from './lib/say.mjs'
 import { countTests, slowestFiles } from './lib/vitest-report.mjs'
 
-const onlyLong = process.argv.includes('--long')
-const vitestArguments = process.argv.slice(2).filter((argument) => argument !== '--long')
+const all = process.argv.includes('--all')
+const vitestArguments = process.argv.slice(2).filter((argument) => argument !== '--all')
 const ci = process.env['CI'] === 'true'
 
 await runMain(async () => {
@@ -54,7 +53,7 @@ await runMain(async () => {
 async function runVitest(env) {
   const report = join(testHome, `vitest-${process.pid}.json`)
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  const part = await partOf(env)
+  const part = partOf(env)
   const vitest = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
   try {
     const status = await runNode([vitest, 'run', ...reporters, ...part, ...vitestArguments], { env })
@@ -73,10 +72,10 @@ async function runVitest(env) {
  * The part of the suites that runs, as arguments for vitest.
  *
  * @param {NodeJS.ProcessEnv} env
- * @returns {Promise<readonly string[]>}
+ * @returns {readonly string[]}
  */
-async function partOf(env) {
-  if (onlyLong) return ['--project=!endurance', '--tags-filter=long', ...(await longFiles(checkout))]
+function partOf(env) {
+  if (all) return ['--project=!endurance']
   if (vitestArguments.length > 0 || env['SEALFLEET_TEST_FULL'] === '1') return []
   return ['--project=!endurance', '--tags-filter=!long']
 }

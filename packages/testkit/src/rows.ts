@@ -5,7 +5,7 @@ type Body<Row> = (row: Row, context: TestContext) => void | Promise<void>
 
 /**
  * `test.for` over the rows of a long matrix, in two parts: the rows that `keep` names run with `npm test`, the others
- * have the tag `long`, so that only the long run has them (`npm test -- --long`, which CI runs too). No row is lost.
+ * have the tag `long`, so that only the whole run has them (`npm test -- --all`, which CI runs). No row is lost.
  *
  * @example
  * matrix(POINTS, (point) => EACH_STATE.includes(point))('killed %s', async (point, { expect }) => …)
@@ -33,7 +33,7 @@ export function every(step: number): (row: unknown, place: number) => boolean {
 }
 
 /**
- * A test that repeats what another one proves: in a longer form, by another way, or on another server. Only the long
+ * A test that repeats what another one proves: in a longer form, by another way, or on another server. Only the whole
  * run has it, as the rows that `matrix` puts aside.
  */
 export function longTest(name: string, ...rest: readonly [TestBody] | readonly [TestOptions, TestBody]): void {
