@@ -41,38 +41,48 @@ describe('every order of the statements of two workers, time, maintenance and pe
     told(await explore(f.records, await accepted(), { depth: LONG }), LONG)
   })
 
-  /** One condition of a statement left out; the depth is the least that shows it. */
-  const FAULTS: readonly (readonly [string, number, ...Fault])[] = [
+  /** One condition of a statement left out or turned round, and what the exploration says of it. */
+  const FAULTS: readonly (readonly [string, number, found: string, ...Fault])[] = [
     [
       'a claim that takes a file under a live lease',
       3,
+      '→ B claims: a file that is RUNNING was claimed',
       `f.state = 'RUNNING' AND f.lease_expires_at <= clock_timestamp()`,
       `f.state = 'RUNNING'`,
     ],
     [
       'a commit after the lease has run out',
       4,
+      'the lease runs out → A commits: the commit was committed',
       `AND f.lease_expires_at > clock_timestamp() AND a.id = `,
       `AND a.id = `,
     ],
-    ['a renewal that revives a lease', 3, `::int AND lease_expires_at > clock_timestamp()`, `::int`],
+    [
+      'an attempt that is opened after the lease has run out',
+      3,
+      'the lease runs out → A opens: opened: true',
+      `::int AND lease_expires_at > clock_timestamp()`,
+      `::int`,
+    ],
     [
       'maintenance that abandons an attempt at work',
       3,
+      'maintenance looks at attempt 1: abandoned under a live lease',
       `.lease_expires_at > clock_timestamp())
     OR EXISTS`,
       `.lease_expires_at < clock_timestamp())
     OR EXISTS`,
     ],
     [
-      'a sweep that marks open attempts',
+      'a sweep that takes the committed object',
       5,
+      'maintenance sweeps: the committed object would be removed',
       `a.state IN ('ABANDONED', 'FAILED') AND f.state IN ('STORED',`,
       `f.state IN ('STORED',`,
     ],
   ]
-  test.each(FAULTS)('finds %s', async (_name, depth, from, to) => {
-    await expect(explore(f.records, await accepted(), { depth, fault: [from, to] })).rejects.toThrow(/ → /)
+  test.each(FAULTS)('finds %s', async (_name, depth, found, from, to) => {
+    await expect(explore(f.records, await accepted(), { depth, fault: [from, to] })).rejects.toThrow(found)
   })
 })
 
@@ -99,14 +109,15 @@ describe('every order of the statements of a re-encryption', () => {
     told(await explore(rekeying.records, await underRun(), { depth: LONG }), LONG)
   })
 
-  test.each<[string, number, ...Fault]>([
+  test.each<[string, number, found: string, ...Fault]>([
     [
       'an exchange after the lease has run out',
       4,
+      'the lease runs out → A commits: the exchange was committed',
       `AND i.lease_expires_at > clock_timestamp() AND f.id = `,
       `AND f.id = `,
     ],
-  ])('finds %s', async (_name, depth, from, to) => {
-    await expect(explore(rekeying.records, await underRun(), { depth, fault: [from, to] })).rejects.toThrow(/ → /)
+  ])('finds %s', async (_name, depth, found, from, to) => {
+    await expect(explore(rekeying.records, await underRun(), { depth, fault: [from, to] })).rejects.toThrow(found)
   })
 })

@@ -40,7 +40,7 @@ export interface WaitOptions {
 const FINAL: ReadonlySet<FileState> = new Set(['STORED', 'DEAD', 'DISCARDED', 'DELETED'])
 /** Ids per query. */
 const PAGE = 1_000
-/** The next page follows at once where at least one of so many files had ended. */
+/** The next page follows at once when at least one file in four had ended. */
 const FRUITFUL = 4
 /** Milliseconds for which the ends of further jobs are gathered, once one was asked about. */
 const GATHER_MS = 100
