@@ -17,7 +17,7 @@ import type { Records } from '../../src/db/records.js'
 import { attempt, commitOf, request, type Fixture } from '../support.js'
 import type { Db, Protocol, Step } from './explore.js'
 import { assertForward, assertSound, keyOf, look, type Look } from './rows.js'
-import { idle, keyOfEither, known, must, NEW_WORKER, ownerOf, replaced, type Worker } from './workers.js'
+import { idle, keyOfEither, known, LEASE_SECONDS, must, NEW_WORKER, ownerOf, replaced, type Worker } from './workers.js'
 
 export interface World {
   readonly workers: readonly Worker[]
@@ -43,7 +43,7 @@ export async function ingestProtocol(f: Fixture, fileId: string, fingerprint: Bu
       ...asked,
       generation: rows.generation,
       owner: ownerOf(mine),
-      leaseSeconds: 60,
+      leaseSeconds: LEASE_SECONDS,
     })
     const free = rows.state === 'QUEUED' || (rows.state === 'RUNNING' && !rows.live)
     must((claimed.outcome === 'claimed') === free, `a file that is ${rows.state} was ${claimed.outcome}`)
@@ -85,7 +85,12 @@ export async function ingestProtocol(f: Fixture, fileId: string, fingerprint: Bu
       [
         'renews',
         async (db, { attemptNo }, { rows }) => {
-          const renewed = await renewLease(db, { fileId, owner: ownerOf(worker), attemptNo, leaseSeconds: 60 })
+          const renewed = await renewLease(db, {
+            fileId,
+            owner: ownerOf(worker),
+            attemptNo,
+            leaseSeconds: LEASE_SECONDS,
+          })
           must(renewed === holds(worker, rows), `renewed: ${renewed}`)
           return renewed ? worker : idle(worker)
         },

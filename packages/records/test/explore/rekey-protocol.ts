@@ -18,7 +18,7 @@ import { renewRekeyLease } from '../../src/rekey/renew-rekey-lease.js'
 import { nonceIdOf } from '../support.js'
 import type { Db, Protocol, Step } from './explore.js'
 import { assertForward, assertSound, keyOf, look, type Look } from './rows.js'
-import { idle, keyOfEither, known, must, NEW_WORKER, ownerOf, replaced, type Worker } from './workers.js'
+import { idle, keyOfEither, known, LEASE_SECONDS, must, NEW_WORKER, ownerOf, replaced, type Worker } from './workers.js'
 
 export interface World {
   readonly workers: readonly Worker[]
@@ -51,7 +51,7 @@ export async function rekeyProtocol({ records, fileId, itemId, domain, keys }: R
 
   const claim: Act = async (db, worker, { rows }) => {
     const mine = { ...worker, turn: worker.turn + 1 }
-    const claimed = await claimRekeyItem(db, { itemId, owner: ownerOf(mine), leaseSeconds: 60 })
+    const claimed = await claimRekeyItem(db, { itemId, owner: ownerOf(mine), leaseSeconds: LEASE_SECONDS })
     const { state, live } = item(rows)
     const free = rows.state === 'STORED' && (state === 'QUEUED' || (state === 'RUNNING' && !live))
     must((claimed.outcome === 'claimed') === free, `an item that is ${state} was ${claimed.outcome}`)
@@ -109,7 +109,7 @@ export async function rekeyProtocol({ records, fileId, itemId, domain, keys }: R
       [
         'renews',
         async (db, w, at) => {
-          const renewed = await renewRekeyLease(db, { ...of(w), leaseSeconds: 60 })
+          const renewed = await renewRekeyLease(db, { ...of(w), leaseSeconds: LEASE_SECONDS })
           must(renewed === holds(w, at.rows), `renewed: ${renewed}`)
           return renewed ? w : idle(w)
         },

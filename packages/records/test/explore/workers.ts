@@ -1,5 +1,8 @@
 /** What the explored protocols share: workers that know what they were told, and nothing else. */
 
+/** Leases of an exploration run out by a step, not by themselves: this is far longer than the deepest one takes. */
+export const LEASE_SECONDS = 86_400
+
 /** A worker's own knowledge. `opened`: its attempt is recorded, and perhaps committed without its having heard. */
 export interface Worker {
   readonly name: string
