@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- ingest-small [--json] [--files 1000] [--size 16384] [--workers 1] [--rounds 5]`: many small files.
+ * `npm run bench -- ingest-small [--json] [--files 1000] [--size 16384] [--workers 1] [--rounds 5] [--concurrency N]`:
+ * many small files.
  *
- * Real worker processes with default settings on radosgw, Postgres and Redis. Each round enqueues the files in one batch
+ * Real worker processes with default settings (unless --concurrency changes one) on radosgw, Postgres and Redis. Each round enqueues the files in one batch
  * and waits until all are STORED. Prints files a second, and milliseconds of CPU a file by process: workers, HSM agents,
  * Postgres (the backends of this database), Redis. With --peer the same folder is copied by `rclone crypt` (8 transfers)
  * to the same radosgw, in turn with each round, and the ratio of both rates is printed; rclone must be installed.
@@ -25,6 +26,7 @@ await runMain(async () => {
       size: { type: 'string', default: '16384' },
       workers: { type: 'string', default: '1' },
       rounds: { type: 'string', default: '5' },
+      concurrency: { type: 'string' },
       peer: { type: 'boolean', default: false },
     },
   })
@@ -42,6 +44,7 @@ await runMain(async () => {
       SEALFLEET_S3_BUCKET: bucket.bucket,
       SEALFLEET_S3_ACCESS_KEY_ID: bucket.accessKeyId,
       SEALFLEET_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
+      ...(values.concurrency !== undefined && { SEALFLEET_CONCURRENCY: values.concurrency }),
     }
     const workers = []
     for (let n = 0; n < workerCount; n++) workers.push(await startWorker(closers, world, store))

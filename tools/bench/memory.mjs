@@ -15,7 +15,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Refusal, runMain, say } from '../lib/say.mjs'
 import { startSampling } from './memory/resident.mjs'
-import { Closers, enqueue, makeSources, openWorld, startSink, startWorker, untilStored } from './memory/world.mjs'
+import {
+  Closers,
+  enqueue,
+  makeSources,
+  objectKeys,
+  openWorld,
+  startSink,
+  startWorker,
+  untilStored,
+} from './memory/world.mjs'
 
 const MiB = 2 ** 20
 const GiB = 2 ** 30
@@ -96,13 +105,17 @@ async function measure(asked, signal) {
     const watched = watch(sink, sampling, signal)
     const enough = asked.seconds === undefined ? undefined : AbortSignal.timeout(asked.seconds * 1000)
     const stop = enough ? AbortSignal.any([signal, enough]) : signal
-    const keys = await Promise.race([untilStored(world, ids, stop), worker.ending]).catch((error) => {
-      if (enough?.aborted) return undefined
-      throw error
-    })
+    const stored = await Promise.race([untilStored(world, ids, stop), worker.ending]).then(
+      () => true,
+      (error) => {
+        if (enough?.aborted) return false
+        throw error
+      },
+    )
     const seconds = (performance.now() - start) / 1000
     const memory = sampling.stop()
     watched.abort()
+    const keys = stored ? await objectKeys(world, ids) : undefined
     const report = await sink.report()
     return { keys, seconds, memory, sink: report, received: report.received - before }
   } finally {

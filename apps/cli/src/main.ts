@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os'
+import { compileOnce } from '@sealfleet/runtime/compile-once'
 import { handleSignals } from '@sealfleet/runtime/signals'
 import { Interrupted } from './abort.js'
 import { CliError } from './cli-error.js'
@@ -57,6 +58,7 @@ process.stdout.on('error', (error: Error) =>
   abort.abort(hasCode(error, 'EPIPE') ? new Interrupted('SIGPIPE') : unwritable(error)),
 )
 
+compileOnce()
 process.exitCode = await run(process.argv.slice(2), {
   stdin: process.stdin,
   stdout: process.stdout,

@@ -1,8 +1,6 @@
-import { keepSmall } from './memory.js'
 import { runProgram } from '@sealfleet/runtime'
 import { runWorker } from './run.js'
 
-keepSmall()
 process.exitCode = await runProgram({
   name: 'worker',
   needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'],

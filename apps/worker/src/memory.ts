@@ -1,18 +1,21 @@
 import { setFlagsFromString } from 'node:v8'
 
+/** Bytes of part buffers beyond which the heap makes room for them. */
+const ROOM_NEEDED = 32 * 2 ** 20
+
+let saving = false
+
 /**
- * Settings of this process that keep a worker small; call it before the first query. Node 20.20 reads both while it runs.
- * Measured in November 2026 by `npm run bench -- memory` (docs/BENCHMARKS.md).
+ * Lets V8 collect its old generation when it has grown by a third, while many bytes are held in part buffers. Otherwise
+ * it waits until that is some 115 MiB, most of it what finished requests left behind, since it takes the machine's memory
+ * for its own. While buffers are few, as with small files, there is room for that, and collecting so often would cost a
+ * third of a worker's CPU time (docs/BENCHMARKS.md).
  *
- * - `--liftoff-only`: WebAssembly is compiled once, by the baseline compiler. The only WebAssembly of a worker is Prisma's
- *   query compiler (7.10). To optimise its largest functions V8 takes some 45 MiB at once, on threads whose arenas glibc
- *   does not give back. Queries take the same time without, and the first fifty less.
- * - `--optimize-for-size`: V8 collects its old generation when it has grown by a third. Otherwise it waits until that
- * is some   115 MiB, most of it what finished requests left behind, since it takes the machine's memory for its own.
- *
- * Neither touches part buffers, whose number the byte budget bounds.
+ * @param held bytes of part buffers
  */
-export function keepSmall(): void {
-  setFlagsFromString('--liftoff-only')
-  setFlagsFromString('--optimize-for-size')
+export function makeRoom(held: number): void {
+  const needed = held > ROOM_NEEDED
+  if (needed === saving) return
+  saving = needed
+  setFlagsFromString(needed ? '--optimize-for-size' : '--no-optimize-for-size')
 }

@@ -44,6 +44,10 @@ import { Activity } from './health/activity.js'
 import { queueLook } from './health/queue-state.js'
 import { reportStall } from './health/report.js'
 import { startWatchdog } from './health/watchdog.js'
+import { makeRoom } from './memory.js'
+
+/** Operations of one job that may wait for HSM sessions at once: of each key a derivation, its repetition, a wrapped nonce. */
+const WAITERS_PER_JOB = 8
 
 export type WorkerSettings = Config<'database' | 'redis' | 's3' | 'hsm' | 'roots' | 'worker' | 'ops'>
 
@@ -72,6 +76,7 @@ export interface RunningWorker extends AsyncDisposable {
  */
 export async function runWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { config, log, metrics, workerId } = options
+  const { concurrency, rekeyConcurrency } = config.worker
   const closers = new AsyncDisposableStack()
   try {
     // A worker's own connection waits for Redis forever, which is right later; at the start an error must be reported.
@@ -97,7 +102,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
     const heart = startHeartbeat({
       records,
       id: workerId,
-      concurrency: config.worker.concurrency,
+      concurrency,
       detail: () => ({
         active: activity.jobs.length,
         queues,
@@ -123,6 +128,8 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
     const pool = await openHsmPool(config, {
       agents: hsm.agents,
       sessions: hsm.sessions,
+      // All jobs may wait at once: a pool that refused its own jobs would slow the whole fleet down.
+      maxWaiters: WAITERS_PER_JOB * (concurrency + rekeyConcurrency),
       // A PIN that was rejected for one process is not tried by another: a token locks itself after three tries.
       lockout: fleetPinLockout(records, workerId),
       onEvent: hsmObserver(metrics, log),
@@ -186,7 +193,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
       probeNow: () => breakers.probeNow(),
     })
     closers.defer(() => heeding[Symbol.dispose]())
-    const budget = new ByteBudget(config.worker.bytesInFlight)
+    const budget = new ByteBudget(config.worker.bytesInFlight, makeRoom)
     metrics.workerBytesBudget.set(budget.capacity)
     const dependencies: AttemptDependencies = {
       records,
@@ -213,7 +220,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
       onUnrecorded: (end) => owed.add(end),
     } satisfies Omit<AttemptWorkerOptions, 'concurrency'>
     const ingest = startAttemptWorker(
-      { ...consuming, concurrency: config.worker.concurrency },
+      { ...consuming, concurrency },
       ingestJobs({
         dependencies: { ...dependencies, roots: config.roots },
         fleets: [fleet.id, ...fleet.tookOver],
@@ -221,7 +228,6 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
         metrics,
       }),
     )
-    const { rekeyConcurrency } = config.worker
     if (rekeyConcurrency > 0) {
       const others = new OtherBuckets(store, storeOptions(config, log))
       closers.defer(() => others[Symbol.asyncDispose]())
@@ -291,7 +297,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
       closers.defer(() => status.close())
       log.info({ port: status.port }, 'health and metrics')
     }
-    log.info({ concurrency: config.worker.concurrency, worker: workerId }, 'taking jobs')
+    log.info({ concurrency, worker: workerId }, 'taking jobs')
     return {
       ingest,
       lost: watchdog.wedged.then((wedge) => reportStall(log, wedge, activity)),

@@ -53,3 +53,17 @@ test('a slow store: the bytes in part buffers stay within their budget, and the 
   expect(Math.max(...seen.map(({ taken }) => taken))).toBeLessThanOrEqual(CONCURRENCY)
   expect(await gauges()).toEqual({ bytes: 0, jobs: 0 })
 })
+
+test('few HSM sessions and many files at once: files wait for a session, and none is put off', async () => {
+  await using fleet = await startFleet()
+  const names = Array.from({ length: 48 }, (_, i) => `many/${i}`)
+  for (const name of names) await fleet.writeSource(name, name)
+  await using _worker = await fleet.startWorker({
+    env: { SEALFLEET_HSM_AGENTS: '1', SEALFLEET_HSM_SESSIONS: '1', SEALFLEET_CONCURRENCY: '24' },
+  })
+  const results = await fleet.producer.client.enqueueMany(names.map((path) => ({ root: 'in', path })))
+  const ids = results.map(({ fileId }) => fileId ?? '')
+  const states = await fleet.settled(ids)
+  expect(ids.map((id) => states.get(id)?.state)).toEqual(ids.map(() => 'STORED'))
+  expect(fleet.logs.filter((line) => line.includes('HSM_BUSY'))).toEqual([])
+})

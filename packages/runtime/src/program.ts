@@ -6,6 +6,7 @@ import { adviceOf, classify } from '@sealfleet/failures'
 import { selectKernel } from '@sealfleet/kernel'
 import { createLogger, createMetrics, type Logger, type Metrics } from '@sealfleet/telemetry'
 
+import { compileOnce } from './compile-once.js'
 import { handleSignals } from './signals.js'
 
 export interface Program<N extends Need, O extends Need = never> {
@@ -44,6 +45,7 @@ export async function runProgram<N extends Need, O extends Need = never>(program
   }
   // Node 20 is supported here on purpose (README); the SDK's notice about its own plans would only repeat in every log.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
+  compileOnce()
   let config
   try {
     const configFile =

@@ -10,7 +10,7 @@ import { openSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openIngestClient, waitForFiles } from '@sealfleet/queue'
 import { openRecords } from '@sealfleet/records'
-import { acceptFiles, getFile } from '@sealfleet/records/files'
+import { acceptFiles, fileStates, getFile } from '@sealfleet/records/files'
 import { redisUrl } from '@sealfleet/testkit'
 import { makeKeys, startFleet } from '@sealfleet/testkit/fleet'
 import { testEnvironment } from '../../lib/environment.mjs'
@@ -88,19 +88,20 @@ export async function enqueue({ records: connection, prefix }, names) {
 }
 
 /**
- * Resolves when every file is in a final state, with the keys of their objects. A file that is not STORED is an error.
+ * Resolves when every file is in a final state. A file that is not STORED is an error. It asks for many files in one
+ * statement: what asks about each takes the processor from the worker that is measured.
  *
  * @param {World} world @param {string[]} ids @param {AbortSignal} signal
- * @returns {Promise<string[]>}
  */
 export async function untilStored({ records: connection }, ids, signal) {
-  const look = async (/** @type {readonly string[]} */ wanted) => {
-    const found = await Promise.all(wanted.map((id) => getFile(connection, id)))
-    return found.flatMap((one) => (one ? [{ fileId: one.file.id, state: one.file.state }] : []))
-  }
-  const states = await waitForFiles(look, ids, { pollMs: 200, maxPollMs: 500, signal })
+  const look = (/** @type {readonly string[]} */ wanted) => fileStates(connection, wanted)
+  const states = await waitForFiles(look, ids, { pollMs: 100, maxPollMs: 100, signal })
   const failed = ids.filter((id) => states.get(id)?.state !== 'STORED')
   if (failed.length > 0) throw new Refusal(`${failed.length} of ${ids.length} files were not stored`)
+}
+
+/** @param {World} world @param {string[]} ids @returns {Promise<string[]>} the keys of their objects */
+export async function objectKeys({ records: connection }, ids) {
   const files = await Promise.all(ids.map((id) => getFile(connection, id)))
   return files.map((found) => found?.committed?.objectKey ?? '')
 }

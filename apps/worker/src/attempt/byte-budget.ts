@@ -8,10 +8,13 @@ export class ByteBudget {
   readonly capacity: number
   #free: number
   readonly #waiting: Waiter[] = []
+  readonly #onChange: (inUse: number) => void
 
-  constructor(capacity: number) {
+  /** @param onChange called with the bytes in use after each change */
+  constructor(capacity: number, onChange: (inUse: number) => void = () => undefined) {
     this.capacity = capacity
     this.#free = capacity
+    this.#onChange = onChange
   }
 
   get inUse(): number {
@@ -30,17 +33,22 @@ export class ByteBudget {
     signal?.throwIfAborted()
     const need = Math.min(bytes, this.capacity)
     if (this.#waiting.length > 0 || this.#free < need) await this.#wait(need, signal)
-    else this.#free -= need
+    else this.#take(need)
     let held = true
     return {
       bytes: need,
       [Symbol.dispose]: () => {
         if (!held) return
         held = false
-        this.#free += need
+        this.#take(-need)
         this.#serve()
       },
     }
+  }
+
+  #take(bytes: number): void {
+    this.#free -= bytes
+    this.#onChange(this.inUse)
   }
 
   #wait(need: number, signal?: AbortSignal): Promise<void> {
@@ -65,7 +73,7 @@ export class ByteBudget {
   #serve(): void {
     for (let next = this.#waiting[0]; next !== undefined && next.need <= this.#free; next = this.#waiting[0]) {
       this.#waiting.shift()
-      this.#free -= next.need
+      this.#take(next.need)
       next.serve()
     }
   }
