@@ -7,8 +7,6 @@
  * Postgres (the backends of this database), Redis. With --peer the same folder is copied by `rclone crypt` (8 transfers)
  * to the same radosgw, in turn with each round, and the ratio of both rates is printed; rclone must be installed.
  */
-import { randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { freshBucket } from '@sealfleet/testkit'
@@ -16,6 +14,7 @@ import { Refusal, runMain, say } from '../lib/say.mjs'
 import { Closers, enqueue, openWorld, startWorker, untilStored } from './memory/world.mjs'
 import { cpuOfFleet } from './shared/cpu.mjs'
 import { requireRclone, rclone } from './shared/rclone.mjs'
+import { makeSmallFiles, storeSettings } from './shared/small.mjs'
 import { summary } from './summary.mjs'
 
 await runMain(async () => {
@@ -39,11 +38,7 @@ await runMain(async () => {
     const world = await openWorld(closers, ['radosgw'])
     const bucket = closers.own(await freshBucket('radosgw'))
     const store = {
-      SEALFLEET_S3_ENDPOINT: bucket.endpoint,
-      SEALFLEET_S3_REGION: bucket.region,
-      SEALFLEET_S3_BUCKET: bucket.bucket,
-      SEALFLEET_S3_ACCESS_KEY_ID: bucket.accessKeyId,
-      SEALFLEET_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
+      ...storeSettings(bucket),
       ...(values.concurrency !== undefined && { SEALFLEET_CONCURRENCY: values.concurrency }),
     }
     const workers = []
@@ -58,9 +53,7 @@ await runMain(async () => {
     }
     for (let round = 0; round <= rounds; round++) {
       const folder = `round-${round}`
-      await mkdir(join(world.root, folder))
-      const names = Array.from({ length: count }, (_, i) => `${folder}/${i}`)
-      await Promise.all(names.map((name) => writeFile(join(world.root, name), randomBytes(size))))
+      const names = await makeSmallFiles(world, folder, count, size)
       // The transfers that rclone's own documentation suggests for small files.
       const copy = ['copy', '--transfers', '8', join(world.root, folder), 'c:']
       const peer = values.peer ? rclone(bucket, `rclone-${round}`, copy) : undefined

@@ -158,7 +158,7 @@ export async function startWorker(closers, { folder, env: addresses }, env) {
   }
   const ending = failed()
   await Promise.race([ready(), ending])
-  return { pid: /** @type {number} */ (child.pid), ending, logTail: async () => await readFile(log, 'utf8') }
+  return { pid: /** @type {number} */ (child.pid), port, ending, logTail: async () => await readFile(log, 'utf8') }
 }
 
 /** @param {number} port */
