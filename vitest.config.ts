@@ -13,7 +13,7 @@ const shared = {
 } as const
 
 /** Bytes in, bytes out: no service, no process, nothing that two files could share by accident. */
-const UNIT = ['packages/{config,format,kernel,telemetry}/test/**/*.test.ts', 'tools/test/docs.test.ts']
+const UNIT = ['packages/{config,format,kernel,telemetry}/test/**/*.test.ts', 'tools/test/{docs,model}.test.ts']
 
 /** Files that change the process they run in (a mocked module, its warnings, its heap) or count the slots of its arena: each gets one of its own. */
 const ALONE = [
