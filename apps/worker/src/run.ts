@@ -83,7 +83,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
     const name = `sealfleet-${workerId}`
     const first = await openQueueRedis(config, name)
     first.disconnect()
-    const connection = workerRedis(config, name)
+    const connection = await workerRedis(config, name)
     closers.defer(() => connection.disconnect())
 
     const records = await openConfiguredRecords(config, { name: `sealfleet-worker ${workerId}` })

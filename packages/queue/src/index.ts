@@ -24,7 +24,8 @@ export {
 } from './client/ingest-client.js'
 export { type QueueView, queueView } from './client/queue-view.js'
 export { FileIds } from './client/file-ids.js'
-export { type IngestQueue, type Presence, createIngestQueue, ingestJobEntry, jobPresence } from './client/queue.js'
+export { createIngestQueue } from './client/create-queue.js'
+export { type IngestQueue, type Presence, ingestJobEntry, jobPresence } from './client/queue.js'
 export type {
   AcceptFiles,
   AcceptOutcome,

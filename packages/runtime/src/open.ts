@@ -1,9 +1,12 @@
-/** The one place that opens Postgres, Redis, the store and the HSM from the configuration, for every program. */
+/**
+ * The one place that opens Postgres, Redis, the store and the HSM from the configuration, for every program. A driver is
+ * loaded when it is first opened: most commands need one of them, and loading all takes longer than their work.
+ */
 import { hsmTokens, tlsOptions, type Config } from '@sealfleet/config'
-import { HsmPool, type PoolOptions } from '@sealfleet/hsm'
-import { assertNoEviction, connectProducer, createWorkerConnection, type ProducerSettings } from '@sealfleet/queue'
-import { openRecords, type Records } from '@sealfleet/records'
-import { openStore, type Store, type StoreOptions } from '@sealfleet/store'
+import type { HsmPool, PoolOptions } from '@sealfleet/hsm'
+import type { ProducerSettings } from '@sealfleet/queue'
+import type { Records } from '@sealfleet/records'
+import type { Store, StoreOptions } from '@sealfleet/store'
 import type { Logger } from '@sealfleet/telemetry'
 import type { Redis } from 'ioredis'
 
@@ -13,10 +16,11 @@ const NAME_BYTES = 63
 export type RedisSettings = Pick<Config<'redis'>, 'redis' | 'protection'>
 
 /** @param name of the program, as Postgres shows it @throws RecordsError */
-export function openConfiguredRecords(
+export async function openConfiguredRecords(
   { database }: Pick<Config<'database'>, 'database'>,
   { name, poolSize = database.poolSize }: { readonly name: string; readonly poolSize?: number },
 ): Promise<Records> {
+  const { openRecords } = await import('./drivers/records.js')
   return openRecords(database.url.reveal(), {
     applicationName: name.slice(0, NAME_BYTES),
     poolSize,
@@ -27,10 +31,11 @@ export function openConfiguredRecords(
 }
 
 /** A connection that fails fast, for looking at the queues. @throws CodedError */
-export function openRedis(
+export async function openRedis(
   { redis, protection }: RedisSettings,
   settings: Pick<ProducerSettings, 'connectionName' | 'onError'>,
 ): Promise<Redis> {
+  const { connectProducer } = await import('./drivers/redis.js')
   return connectProducer(redis.url.reveal(), {
     ...settings,
     tls: tlsOptions(redis.tls),
@@ -42,6 +47,7 @@ export function openRedis(
 export async function openQueueRedis(config: RedisSettings, connectionName: string): Promise<Redis> {
   const connection = await openRedis(config, { connectionName })
   try {
+    const { assertNoEviction } = await import('./drivers/redis.js')
     await assertNoEviction(connection)
     return connection
   } catch (error) {
@@ -51,16 +57,18 @@ export async function openQueueRedis(config: RedisSettings, connectionName: stri
 }
 
 /** A connection that waits for Redis permanently, for taking jobs and for their events. */
-export function workerRedis({ redis }: Pick<RedisSettings, 'redis'>, connectionName: string): Redis {
+export async function workerRedis({ redis }: Pick<RedisSettings, 'redis'>, connectionName: string): Promise<Redis> {
+  const { createWorkerConnection } = await import('./drivers/redis.js')
   return createWorkerConnection(redis.url.reveal(), { connectionName, tls: tlsOptions(redis.tls) })
 }
 
 /** @see storeOptions */
-export function openConfiguredStore(
+export async function openConfiguredStore(
   config: Pick<Config<'s3'>, 's3'>,
   options: Partial<StoreOptions> & { readonly log?: Logger },
 ): Promise<Store> {
   const { log, ...own } = options
+  const { openStore } = await import('./drivers/store.js')
   return openStore({ ...storeOptions(config, log), ...own })
 }
 
@@ -87,10 +95,11 @@ export function storeOptions({ s3 }: Pick<Config<'s3'>, 's3'>, log?: Logger): St
 }
 
 /** @param options what differs between programs: agents, sessions, lockout, events @throws HsmError */
-export function openHsmPool(
+export async function openHsmPool(
   config: Pick<Config<'hsm'>, 'hsm' | 'protection' | 'passthroughEnv'>,
   options: Omit<PoolOptions, 'tokens' | 'softTimeoutMs' | 'hardTimeoutMs'>,
 ): Promise<HsmPool> {
   const { softTimeoutMs, hardTimeoutMs } = config.hsm
+  const { HsmPool } = await import('./drivers/hsm.js')
   return HsmPool.open({ tokens: hsmTokens(config), softTimeoutMs, hardTimeoutMs, ...options })
 }

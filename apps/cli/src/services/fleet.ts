@@ -2,7 +2,6 @@ import type { Config } from '@sealfleet/config'
 import { ownerOfQueues, QUEUES, queueOptions } from '@sealfleet/queue'
 import { ownerOfBucket } from '@sealfleet/objects'
 import { openRedis as connect } from '@sealfleet/runtime'
-import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { CommandContext } from '../context.js'
 import { openObjectStore } from './store.js'
@@ -37,6 +36,7 @@ export async function bucketMark(context: CommandContext, config: Config<'s3'>):
 
 /** Workers that are connected to the ingest queue now. */
 export async function connectedWorkers(context: CommandContext, config: Config<'redis'>): Promise<number> {
+  const { Queue } = await import('bullmq')
   const connection = await openRedisFor(context, config)
   const queue = new Queue(QUEUES.ingest, { connection, ...queueOptions(config.redis.prefix) })
   queue.on('error', () => undefined)

@@ -3,10 +3,10 @@ import { classify } from '@sealfleet/failures'
 import { CodedError } from '@sealfleet/failures'
 import { claimQueues } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
-import { assertNoEviction, connectProducer, type ProducerSettings } from '../redis.js'
+import type { ProducerSettings } from '../redis.js'
 import { CHUNK_SIZE, jobNeed } from './deliver.js'
 import { conflictResult, finalOutcome, inOrder, prepareChunk, type Chunk, type Prepared } from './prepare.js'
-import { addIngestJobs, createIngestQueue, jobPresences, type IngestQueue, type Presence } from './queue.js'
+import { addIngestJobs, jobPresences, type IngestQueue, type Presence } from './queue.js'
 import type { AcceptOutcome, AcceptFiles, EnqueueResult, IngestRequest } from './terms.js'
 
 export interface EnqueueManyOptions {
@@ -230,6 +230,11 @@ export async function openIngestClient(
   },
 ): Promise<OwnedIngestClient> {
   const { redisUrl, prefix, fleet, accept, ...settings } = options
+  // Loaded here: a program that may enqueue starts without BullMQ and ioredis.
+  const [{ assertNoEviction, connectProducer }, { createIngestQueue }] = await Promise.all([
+    import('../redis.js'),
+    import('./create-queue.js'),
+  ])
   const redis = await connectProducer(redisUrl, settings)
   try {
     await assertNoEviction(redis)

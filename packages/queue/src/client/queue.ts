@@ -1,28 +1,12 @@
-import { Queue, type JobsOptions } from 'bullmq'
-import type { Redis } from 'ioredis'
+import type { JobsOptions, Queue } from 'bullmq'
 import { addJobs } from '../add-jobs.js'
 import { isDecodeError } from '../broken-jobs.js'
-import { owned, type OwnedQueue } from '../fleet.js'
+import type { OwnedQueue } from '../fleet.js'
 import { ingestJobId } from '../ingest/ids.js'
 import type { IngestJobV1 } from '../ingest/schema.js'
-import { DEFAULT_JOB_OPTIONS, INGEST_JOB, QUEUES, queueOptions } from '../queues.js'
+import { DEFAULT_JOB_OPTIONS, INGEST_JOB } from '../queues.js'
 
 export type IngestQueue = Queue<IngestJobV1> & OwnedQueue
-
-/**
- * The ingest queue over a producer's connection, which the caller keeps and closes.
- * @param options.fleet the id of the fleet whose database accepts the files; its jobs carry it
- */
-export function createIngestQueue(
-  connection: Redis,
-  options: { prefix?: string; fleet?: string; onError?: (error: Error) => void } = {},
-): IngestQueue {
-  const { prefix, fleet } = options
-  const bare: Queue<IngestJobV1> = new Queue(QUEUES.ingest, { connection, ...queueOptions(prefix) })
-  const queue = owned(bare, { redis: connection, fleet, prefix })
-  queue.on('error', (error) => options.onError?.(error))
-  return queue
-}
 
 /** Adds jobs, each with the fleet's id. Only to queues that `assertCommittedPut` has just been asked about. */
 export async function addIngestJobs(queue: IngestQueue, jobs: readonly IngestJobV1[]): Promise<void> {

@@ -108,7 +108,7 @@ async function enqueueAction(
   const bytes = planned.reduce((sum, { size }) => sum + size, 0)
   if (batchId !== undefined)
     await context.print.note(`batch ${batchId}: ${count(planned.length, 'file')}, ${humanSize(bytes)}`)
-  const events = o.wait === true ? openQueueEvents(context, config) : undefined
+  const events = o.wait === true ? await openQueueEvents(context, config) : undefined
   const actor = `cli:${context.io.user}`
   const ingest = await openIngest(context, config, records, { actor, domain: domain.id, batchId })
   const results: EnqueueResult[] = []

@@ -3,7 +3,8 @@ import type { Records } from '@sealfleet/records'
 import { fileStates } from '@sealfleet/records/files'
 import { workerRedis } from '@sealfleet/runtime'
 import type { Config } from '@sealfleet/config'
-import { QueueEvents } from 'bullmq'
+import type { QueueEvents } from 'bullmq'
+import type { Redis } from 'ioredis'
 import type { CommandContext } from '../../context.js'
 import { createProgress } from '../../output/progress.js'
 import { printable } from '../../output/printable.js'
@@ -13,15 +14,16 @@ import type { PlannedFile } from './requests.js'
 
 export interface Listening {
   readonly events: QueueEvents
-  readonly connection: ReturnType<typeof workerRedis>
+  readonly connection: Redis
 }
 
 /**
  * Listens to the ingest queue's events for progress in bytes. Without them the wait continues, without bars, and says
  * so.
  */
-export function openQueueEvents(context: CommandContext, { redis }: Config<'redis'>): Listening {
-  const connection = workerRedis({ redis }, 'sealfleet-cli-events')
+export async function openQueueEvents(context: CommandContext, { redis }: Config<'redis'>): Promise<Listening> {
+  const { QueueEvents } = await import('bullmq')
+  const connection = await workerRedis({ redis }, 'sealfleet-cli-events')
   context.defer(() => connection.disconnect())
   const events = new QueueEvents(QUEUES.ingest, { connection, prefix: redis.prefix })
   events.on('error', () => undefined)

@@ -3,7 +3,6 @@ import { assertQueuesAreOurs, QUEUE_NAMES, queueOptions, requestProbe, type Queu
 import { appendAudit } from '@sealfleet/records/audit'
 import { getFleet } from '@sealfleet/records/fleet'
 import { listWorkers, type WorkerRow } from '@sealfleet/records/upkeep'
-import { Queue } from 'bullmq'
 import { Argument, type Command } from 'commander'
 import type { CommandContext, CommonOptions } from '../../context.js'
 import { describeError } from '../../describe-error.js'
@@ -180,6 +179,7 @@ async function probeAction(context: CommandContext, _args: readonly string[], o:
 
 async function openQueues(context: CommandContext, names: readonly QueueName[]) {
   const { prefix } = context.settings.load(['redis']).redis
+  const { Queue } = await import('bullmq')
   const connection = await openRedisFor(context, context.settings.load(['redis']))
   const queues = names.map((name) => {
     const queue = new Queue(name, { connection, ...queueOptions(prefix) })

@@ -1,0 +1,1 @@
+export { HsmPool } from '@sealfleet/hsm'

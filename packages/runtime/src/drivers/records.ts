@@ -1,0 +1,1 @@
+export { openRecords } from '@sealfleet/records'

@@ -1,0 +1,1 @@
+export { assertNoEviction, connectProducer, createWorkerConnection } from '@sealfleet/queue'
