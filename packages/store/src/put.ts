@@ -13,6 +13,7 @@ import { partSizeFor, queueSizeFor, type Limits } from './limits.js'
 import { timeout, type S3Connection } from './s3-connection.js'
 import { ATTEMPT } from './metadata.js'
 import { MultipartUpload } from './multipart.js'
+import type { PutAnswer } from './plain-put.js'
 import { assertCommittedPut, findCommittedPut, mayHaveCommitted, type Expected } from './lost-reply.js'
 import { onlyPart, PartSource } from './part-source.js'
 import type { ObjectHead, PutRequest, PutResult } from './types.js'
@@ -24,13 +25,6 @@ export interface PutContext {
   readonly capabilities: Capabilities
   readonly limits: Limits
   readonly onWarning: (warning: StoreError) => void
-}
-
-/** The store's answer to the request that makes the object. */
-interface Answer {
-  readonly ETag?: string | undefined
-  readonly VersionId?: string | undefined
-  readonly ChecksumCRC32?: string | undefined
 }
 
 interface Making {
@@ -77,14 +71,21 @@ async function putWhole(
     etag: capabilities.etagIsMd5.put ? etagOfBytes(data) : undefined,
     checksum: capabilities.checksumInHead ? checksumOfBytes(data) : undefined,
   })
-  const command = new PutObjectCommand({
-    ...params(context, request, capabilities.ifNoneMatch.put),
-    Body: data,
-    ContentLength: data.byteLength,
-  })
+  const fields = params(context, request, capabilities.ifNoneMatch.put)
+  const command = () => new PutObjectCommand({ ...fields, Body: data, ContentLength: data.byteLength })
+  const plain = {
+    key: request.key,
+    data,
+    contentType: fields.ContentType,
+    metadata: fields.Metadata,
+    ifNoneMatch: fields.IfNoneMatch !== undefined,
+  }
   const options = { what: `put of ${request.key}`, signal: stop.signal, bytes: data.byteLength }
   try {
-    const answer = await link.request(options, (client, o) => client.send(command, o))
+    const answer: PutAnswer = await link.request(
+      options,
+      async (client, o) => (await link.plainPut?.send(plain, o)) ?? (await client.send(command(), o)),
+    )
     request.onProgress?.({ confirmed: request.length, total: request.length })
     // The store has checked the body's CRC-32; our own MD5 is only for an answer that never comes.
     return await finished(context, request, answer, () => ({ etag: undefined, checksum: undefined }))
@@ -155,7 +156,7 @@ function params({ bucket }: PutContext, request: PutRequest, ifNoneMatch: boolea
 async function finished(
   context: PutContext,
   request: PutRequest,
-  answer: Answer,
+  answer: PutAnswer,
   expected: () => Expected,
 ): Promise<PutResult> {
   const { link, bucket, capabilities } = context

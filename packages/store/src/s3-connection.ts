@@ -13,6 +13,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { fixFor, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
+import { PlainPut } from './plain-put.js'
 import { UnresponsiveMonitor } from './unresponsive.js'
 import type { StoreOptions } from './types.js'
 
@@ -36,6 +37,8 @@ export interface SendOptions {
 
 export class S3Connection implements Disposable {
   readonly client: S3Client
+  /** Undefined: every put is the SDK's. */
+  readonly plainPut: PlainPut | undefined
   readonly maxAttempts: number
   readonly checksums: 'when-supported' | 'when-required'
   readonly inactivityTimeoutMs: number
@@ -59,7 +62,11 @@ export class S3Connection implements Disposable {
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5 * SECOND
     this.#requestTimeoutMs = Math.min(options.requestTimeoutMs ?? 30 * SECOND, oneTry)
     this.#minBytesPerSecond = options.minBytesPerSecond ?? 256 * 1024
-    this.client = createClient(options, this.maxAttempts, this.#connectTimeoutMs, this.#requestTimeoutMs)
+    const handler = createHandler(options, this.#connectTimeoutMs, this.#requestTimeoutMs)
+    this.client = createClient(options, this.maxAttempts, handler)
+    const { endpoint, forcePathStyle = true } = options
+    if (endpoint !== undefined && forcePathStyle && this.maxAttempts > 1)
+      this.plainPut = new PlainPut({ ...options, endpoint }, handler)
   }
 
   /**
@@ -116,16 +123,22 @@ export function timeout(message: string, cause?: unknown): StoreError {
   return new StoreError('S3_TIMEOUT', message, { fix: fixFor('S3_TIMEOUT'), cause: last })
 }
 
-function createClient(
-  options: StoreOptions,
-  maxAttempts: number,
-  connectTimeout: number,
-  requestTimeout: number,
-): S3Client {
+function createHandler(options: StoreOptions, connectionTimeout: number, requestTimeout: number): NodeHttpHandler {
+  const agent = { keepAlive: true, maxSockets: 1024 }
+  return new NodeHttpHandler({
+    connectionTimeout,
+    requestTimeout,
+    throwOnRequestTimeout: true,
+    socketTimeout: 0,
+    httpAgent: agent,
+    httpsAgent: { ...agent, ...options.tls },
+  })
+}
+
+function createClient(options: StoreOptions, maxAttempts: number, requestHandler: NodeHttpHandler): S3Client {
   // Otherwise the SDK prints a warning about Node 20 on standard error, which users cannot act on; engines and CI cover
   // it.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
-  const agent = { keepAlive: true, maxSockets: 1024 }
   const client = new S3Client({
     region: options.region,
     ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
@@ -146,14 +159,7 @@ function createClient(
     useDualstackEndpoint: false,
     useFipsEndpoint: false,
     userAgentAppId: 'sealfleet',
-    requestHandler: new NodeHttpHandler({
-      connectionTimeout: connectTimeout,
-      requestTimeout,
-      throwOnRequestTimeout: true,
-      socketTimeout: 0,
-      httpAgent: agent,
-      httpsAgent: { ...agent, ...options.tls },
-    }),
+    requestHandler,
   })
   const tls = options.endpoint === undefined || options.endpoint.startsWith('https:')
   if (options.unsignedPayload === true && tls) leaveBodiesUnsigned(client)

@@ -263,3 +263,30 @@ describe('limits', () => {
     expect(at).toBe(length)
   })
 })
+
+onServers(SERVERS, 'the first try of a put in one request on', (server) => {
+  /** The SDK's own requests name it. */
+  const bySdk = (headers: Readonly<Record<string, unknown>>): boolean =>
+    String(headers['user-agent']).includes('aws-sdk')
+
+  test.each([
+    ['succeeds without the SDK', undefined, [false]],
+    ['is repeated by the SDK after a 503', { kind: 'status', status: 503, code: 'SlowDown' }, [false, true]],
+    ['is repeated by the SDK after a wrong signature', { kind: 'wrong-signature' }, [false, true]],
+    ['is repeated by the SDK after a connection that breaks', { kind: 'reset' }, [false, true]],
+  ] as const)('%s', async (_name, fault, tries) => {
+    await using opened = await openFresh(server)
+    const { store, proxy } = opened
+    if (fault !== undefined) proxy.inject('PutObject', fault, { times: 1 })
+    const bytes = pattern(1_000)
+    const key = `default/${randomUUID()}/it's (1)!*`
+    const metadata = metadataOf(randomUUID(), Buffer.from('what it is for'))
+    const result = await store.put({ key, body: inParts(bytes), length: 1_000, metadata })
+
+    const puts = proxy.seen.filter(({ operation }) => operation === 'PutObject')
+    expect(puts.map(({ headers }) => bySdk(headers))).toEqual(tries)
+    const head = await store.head(key)
+    expect(head).toMatchObject({ length: 1_000, etag: result.etag, metadata })
+    expect(sha256(await collect(store.reader({ key, ...result }).read(0, 1_000)))).toBe(sha256(bytes))
+  })
+})
