@@ -154,7 +154,7 @@ describe('the model of a fleet', () => {
       const cells = page.split('\n').find((line) => line.startsWith(`| ${name} `))
       return (cells?.split('|').slice(2, -1) ?? []).map((cell) => Number.parseFloat(cell.replaceAll(',', '')))
     }
-    const terms: Terms = { ...TERMS, workerCpu: 0.0107, postgresCpu: 0.004, redisCpu: 0.00062, objectBytes: 16_832 }
+    const terms: Terms = { ...TERMS, workerCpu: 0.008, postgresCpu: 0.0028, redisCpu: 0.00044, objectBytes: 16_832 }
     for (const [column, filesPerSecond] of [100, 1_000, 10_000].entries()) {
       const at = (name: string): number => row(name)[column] ?? NaN
       const needed = needs(terms, { files: 1e8, filesPerSecond, workerCores: 1 })
