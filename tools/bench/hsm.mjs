@@ -11,25 +11,33 @@
  * The module counts the calls of C_Sign. With C of them a file, each L long, and S sessions in all agents together, the
  * token allows S / (C · L) files a second. `expected` is the lesser of that and of the rate at latency 0, and
  * `of_expected` is the measured rate divided by it: what is missing is neither the token's sessions nor what a file costs
- * without latency. Sealing derives twice, and compares the key's known answer after the second time
- * (docs/decisions/0020, 0022): three calls for one. Nothing switches that off, so `once` is computed: the rate that the
- * token would allow with a third of the calls.
+ * without latency.
+ *
+ * Sealing derives twice, and compares the key's known answer after the second time (docs/decisions/0020, 0022): three
+ * calls for one. Nothing switches that off in a worker, so the pool is also measured alone, by the keys of 32 files at
+ * once and the same number of agents and sessions, in this process: `confirmed` as for sealing, `once` as for opening.
  */
 import { parseArgs } from 'node:util'
 import { Faulty, freshBucket } from '@sealfleet/testkit'
 import { Refusal, runMain, say } from '../lib/say.mjs'
 import { Closers, enqueue, openWorld, startWorker, untilStored } from './memory/world.mjs'
+import { derivationRates, openPool } from './shared/derive.mjs'
 import { makeSmallFiles, storeSettings } from './shared/small.mjs'
 
 const USAGE = 'usage: npm run bench -- hsm [--json] [--files 400] [--latencies 0,1,5,20] [--sessions 4,8,16]'
 const FILE_BYTES = 16 * 1024
 const CONCURRENCY = 32
 const AGENTS = 2
-/** The derivation, the one that confirms it, and the known answer after that. */
-const CALLS_A_DERIVATION = 3
 const WARM_UP_FILES = 600
 
-/** @typedef {{ sessions: number, latency_ms: number, files_per_s: number, calls_per_file: number }} Measured */
+/**
+ * @typedef {object} Measured
+ * @property {number} sessions of each agent
+ * @property {number} latency_ms
+ * @property {number} files_per_s
+ * @property {number} calls_per_file
+ * @property {{ confirmed: number, once: number }} pool_alone_files_per_s
+ */
 
 /** @param {string} text @param {number} least */
 function numbers(text, least) {
@@ -63,8 +71,9 @@ async function measure({ files, latencies, sessions: sessionCounts }) {
   try {
     const world = await openWorld(closers, ['radosgw'])
     const bucket = closers.own(await freshBucket('radosgw'))
-    const { SEALFLEET_PKCS11_MODULE: module = '', SOFTHSM2_CONF: config = '' } = world.env
-    const faulty = closers.own(await Faulty.over({ module, env: { SOFTHSM2_CONF: config } }))
+    const { SEALFLEET_PKCS11_MODULE: module = '', SEALFLEET_PKCS11_TOKEN: token = '', SOFTHSM2_CONF = '' } = world.env
+    const pin = /** @type {const} */ ({ kind: 'file', path: world.env['SEALFLEET_PKCS11_PIN_FILE'] ?? '' })
+    const faulty = closers.own(await Faulty.over({ module, token, pin, env: { SOFTHSM2_CONF } }))
     const seal = async (/** @type {string} */ folder, /** @type {number} */ count) => {
       const paths = await makeSmallFiles(world, folder, count, FILE_BYTES)
       const [called, began] = [await faulty.calls('C_Sign'), performance.now()]
@@ -88,10 +97,18 @@ async function measure({ files, latencies, sessions: sessionCounts }) {
         })
         ending.catch(() => undefined) // at the end it is stopped
         await Promise.race([seal(`warm-up-${sessions}`, WARM_UP_FILES), ending])
+        const pool = await openPool(faulty.token, { agents: AGENTS, sessions, callers: CONCURRENCY })
+        ofThisWorker.defer(() => pool.close())
         for (const latency of latencies) {
           await faulty.rules(...(latency > 0 ? [`C_Sign delay ${latency}`] : []))
           const { files_per_s, calls_per_file } = await Promise.race([seal(`${sessions}-${latency}`, files), ending])
-          measured.push({ sessions, latency_ms: latency, files_per_s, calls_per_file: calls_per_file / files })
+          measured.push({
+            sessions,
+            latency_ms: latency,
+            files_per_s,
+            calls_per_file: calls_per_file / files,
+            pool_alone_files_per_s: await derivationRates(pool, CONCURRENCY),
+          })
           say(`${AGENTS} × ${sessions} sessions, ${latency} ms: ${files_per_s.toFixed(0)} files/s`)
         }
       } finally {
@@ -116,7 +133,6 @@ function judged(one, all) {
     token_allows: token,
     expected,
     of_expected: rate / expected,
-    token_allows_once: token === null ? null : token * CALLS_A_DERIVATION,
   }
 }
 
@@ -129,7 +145,7 @@ await runMain(async () => {
     console.log(JSON.stringify({ benchmark: 'hsm', ...about, table }, null, 2))
     return 0
   }
-  console.log('sessions  ms a call  files/s  calls a file  token allows  expected  of expected  once')
+  console.log('sessions  ms a call  files/s  calls a file  token allows  expected  of expected  confirmed   once')
   for (const row of table) {
     const shown = [
       [row.sessions_of_all_agents.toFixed(0), 8],
@@ -139,7 +155,8 @@ await runMain(async () => {
       [row.token_allows?.toFixed(0) ?? '', 12],
       [row.expected.toFixed(0), 8],
       [row.of_expected.toFixed(2), 11],
-      [row.token_allows_once?.toFixed(0) ?? '', 4],
+      [row.pool_alone_files_per_s.confirmed.toFixed(0), 9],
+      [row.pool_alone_files_per_s.once.toFixed(0), 5],
     ]
     console.log(shown.map(([text, width]) => String(text).padStart(Number(width))).join('  '))
   }
