@@ -8,7 +8,7 @@
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join, relative, sep } from 'node:path'
+import { basename, dirname, join, relative, sep } from 'node:path'
 import { checkout } from './places.mjs'
 
 export const bundleFolder = join(checkout, 'bundle')
@@ -47,7 +47,10 @@ export async function bundlePrograms() {
     platform: 'node',
     // These load a native part or pages by their own path.
     external: ['pkcs11js', /^@bull-board\//],
-    plugins: [{ name: 'original-urls', transform: { filter: { code: 'import.meta.url' }, handler: originalUrl } }],
+    plugins: [
+      { name: 'original-urls', transform: { filter: { code: 'import.meta.url' }, handler: originalUrl } },
+      { name: 'wasm-files', transform: { filter: { id: /\.wasm-base64\.mjs$/ }, handler: wasmFile } },
+    ],
     checks: { eval: false },
   })
   const { output } = await bundle.write({
@@ -75,6 +78,29 @@ export async function bundlePrograms() {
 function originalUrl(code, id) {
   const path = relative(bundleFolder, id).split(sep).join('/')
   return code.replaceAll('import.meta.url', `new URL(${JSON.stringify(path)}, import.meta.url).href`)
+}
+
+/**
+ * Prisma's WebAssembly is a file of the bundle, not a text of 2.3 MB that is parsed and decoded at each start.
+ * `Buffer.from(wasm, 'base64')` in Prisma's generated client copies a Buffer as it is.
+ *
+ * @this {import('rolldown').PluginContext}
+ * @param {string} code
+ * @param {string} id
+ */
+function wasmFile(code, id) {
+  const [, base64] = /^const wasm = "([A-Za-z0-9+/=]+)";\s*export \{ wasm \}\s*$/.exec(code) ?? []
+  if (base64 === undefined)
+    throw new Error(`${id} is not what Prisma 7.10 made of it: look how it holds its WebAssembly`)
+  const file = this.emitFile({
+    type: 'asset',
+    fileName: basename(id).replace('-base64.mjs', ''),
+    source: Buffer.from(base64, 'base64'),
+  })
+  return [
+    "import { readFileSync } from 'node:fs'",
+    `export const wasm = readFileSync(new URL(import.meta.ROLLUP_FILE_URL_${file}))`,
+  ].join('\n')
 }
 
 /** @param {Record<string, string>} programs */

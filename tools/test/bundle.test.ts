@@ -60,6 +60,12 @@ describe('a command loads what it needs', async () => {
   })
 })
 
+test('WebAssembly is a file beside the chunks, not a text that each start parses and decodes', async () => {
+  // The first bytes of every WebAssembly module, in base64.
+  const texts = [...(await readChunks())].filter(([, { code }]) => code.includes('AGFzbQ'))
+  expect(texts.map(([file]) => file)).toEqual([])
+})
+
 interface Chunk {
   readonly code: string
   /** files that are loaded before it */
