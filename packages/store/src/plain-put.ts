@@ -3,8 +3,13 @@ import type { NodeHttpHandler } from '@smithy/node-http-handler'
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
-import type { SendOptions } from './s3-connection.js'
 import type { StoreOptions } from './types.js'
+
+/** Limits of one request, as the SDK's `send` takes them. */
+export interface SendOptions {
+  readonly abortSignal: AbortSignal
+  readonly requestTimeout: number
+}
 
 /** The store's answer to a put, in the SDK's terms. */
 export interface PutAnswer {

@@ -13,7 +13,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { fixFor, toStoreError } from './classify.js'
 import { StoreError } from './errors.js'
-import { PlainPut } from './plain-put.js'
+import { PlainPut, type SendOptions } from './plain-put.js'
 import { UnresponsiveMonitor } from './unresponsive.js'
 import type { StoreOptions } from './types.js'
 
@@ -27,12 +27,6 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
   /** Length of the request's body: the limit grows with it. */
   readonly bytes?: number
-}
-
-/** What the SDK's `send` takes. */
-export interface SendOptions {
-  readonly abortSignal: AbortSignal
-  readonly requestTimeout: number
 }
 
 export class S3Connection implements Disposable {
