@@ -1,6 +1,6 @@
 /**
  * The model of docs/PERFORMANCE.md against a simulation of what it speaks of: files that go from station to station, wait
- * for a free server of each, and begin anew. No clock is read; random times come from a fixed seed.
+ * for a free server of each, and begin again. No clock is read; random times come from a fixed seed.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -24,6 +24,16 @@ describe('ByteBudget', () => {
     )
   })
 
+  test('tells each change of the bytes in use, also when a waiter is served', async () => {
+    const told: number[] = []
+    const budget = new ByteBudget(10, (inUse) => told.push(inUse))
+    const first = await budget.acquire(8)
+    const second = budget.acquire(6)
+    first[Symbol.dispose]()
+    ;(await second)[Symbol.dispose]()
+    expect(told).toEqual([8, 0, 6, 0])
+  })
+
   test('a large need is not starved by small ones behind it', async () => {
     const budget = new ByteBudget(10)
     const first = await budget.acquire(5)

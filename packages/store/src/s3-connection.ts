@@ -60,7 +60,7 @@ export class S3Connection implements Disposable {
     this.client = createClient(options, this.maxAttempts, handler)
     const { endpoint, forcePathStyle = true } = options
     if (endpoint !== undefined && forcePathStyle && this.maxAttempts > 1)
-      this.plainPut = new PlainPut({ ...options, endpoint }, handler)
+      this.plainPut = new PlainPut({ ...options, endpoint }, handler, () => this.client.config.systemClockOffset)
   }
 
   /**

@@ -105,7 +105,7 @@ const variables = {
   }),
   maxAttempts: withDefault('4', {
     name: 'SEALFLEET_S3_MAX_ATTEMPTS',
-    description: 'tries of one request, the first included',
+    description: 'tries of one request, the first included; above 1, an object of one part may be put once more',
     expects: 'a whole number from 1 to 20',
     example: '4',
     schema: wholeNumber(1, 20),
