@@ -25,8 +25,11 @@ for _, key in ipairs(KEYS) do
 end
 return 1`
 
-/** Fields that BullMQ's scripts calculate with, or that must be whole numbers to be read. */
-const COUNTED = ['ats', 'atm', 'attemptsMade', 'stc', 'delay', 'priority', 'timestamp'] as const
+/** Fields that BullMQ's scripts calculate with. Times may have a fraction: BullMQ keeps those that it is given. */
+const TIMES = ['delay', 'timestamp'] as const
+const COUNTS = ['ats', 'atm', 'attemptsMade', 'stc', 'priority'] as const
+const TIME = /^(-?\d{1,15}(\.\d{1,30})?(e-\d{1,3})?)?$/
+const COUNT = /^(-?\d{1,15})?$/
 /** Fields of flows and schedules, which these queues do not use: they would name other jobs and other queues. */
 const FOREIGN = ['rjk', 'parent', 'parentKey'] as const
 
@@ -74,10 +77,12 @@ export async function examineJob(queue: Queue, redis: Redis, jobId: string): Pro
   // A missing hash is harmless: BullMQ makes an empty one, whose data is then refused like any other.
   if (type === 'none') return undefined
   if (type !== 'hash') return broken(`its key holds a ${type} where a hash must be`)
-  const counted = await redis.hmget(key, ...COUNTED)
-  const uncounted = COUNTED.filter((_, place) => !/^(-?\d{1,15})?$/.test(counted[place] ?? ''))
-  if (uncounted.length > 0)
-    return broken(`${uncounted.join(', ')} ${uncounted.length === 1 ? 'is' : 'are'} no whole number`)
+  const numbers = await redis.hmget(key, ...TIMES, ...COUNTS)
+  const wrong = [...TIMES, ...COUNTS].filter(
+    (_, place) => !(place < TIMES.length ? TIME : COUNT).test(numbers[place] ?? ''),
+  )
+  if (wrong.length > 0)
+    return broken(`${wrong.join(', ')} ${wrong.length === 1 ? 'is no usable number' : 'are no usable numbers'}`)
   const foreign = await redis.hmget(key, ...FOREIGN)
   if (foreign.some((value) => value !== null)) return broken('it is part of a flow or a schedule')
   return decodes(queue, jobId, broken)

@@ -113,8 +113,8 @@ export function delayUntilRootAvailable(job: Job, token: string | undefined): Pr
   return delay(job, token, ROOT_OUT_MS * (1 + Math.random()))
 }
 
-/** Returns a job with this delay. */
+/** Returns a job with this delay, in whole milliseconds: BullMQ keeps what it is given, and others may read it. */
 async function delay(job: Job, token: string | undefined, delayMs: number): Promise<never> {
-  await job.moveToDelayed(Date.now() + delayMs, token)
+  await job.moveToDelayed(Math.ceil(Date.now() + delayMs), token)
   throw new DelayedError()
 }
