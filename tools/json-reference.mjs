@@ -23,6 +23,7 @@ const SHAPES = new Map(
   Object.entries({
     DeadLetterRow: 'DeadLetter',
     HoldRow: 'Hold',
+    TokenRow: 'Token',
     OperatorRow: 'Operator',
     RunReport: 'RekeyRun',
     RequestRow: 'Request',

@@ -163,6 +163,11 @@ describe('the life of a fleet, each step first dry', () => {
     await take(step('requests cancel :revoke REASON', ['requests.cancel']))
   })
 
+  it('tokens', async () => {
+    await take(step('tokens create erp --scope read --domain vault', ['tokens.create']))
+    await take(step('tokens revoke erp REASON', ['tokens.revoke']))
+  })
+
   it('files, while a worker runs', async () => {
     await take(step('enqueue a --id one', ['files.enqueue'], 'a'))
     await take(step('enqueue b', ['files.enqueue'], 'b'))
@@ -250,6 +255,10 @@ describe('what is refused is refused dry, and nothing changes', () => {
     ['operators add ../ --public-key bob.pub', 2, 'USAGE'],
     ['operators add 🙂 --public-key bob.pub', 2, 'USAGE'],
     ['operators revoke nobody REASON', 4, 'OPERATOR_UNKNOWN'],
+    ['tokens create erp --scope read --domain nonesuch', 4, 'NOT_FOUND'],
+    ['tokens create erp --scope root', 2, 'USAGE'],
+    ['tokens create ../ --scope read', 2, 'USAGE'],
+    ['tokens revoke erp REASON', 4, 'NOT_FOUND'],
     ['requests cancel :shred REASON', 1, 'REQUEST_USED'],
     ['rekey --domain default --from 2', 1, 'BAD_STATE'],
     ['rekey pause :run REASON', 1, 'BAD_STATE'],

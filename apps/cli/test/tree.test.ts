@@ -18,6 +18,7 @@ const READING = [
   ...['keys list', 'keys check', 'keys destructions', 'domains list', 'domains show', 'holds list', 'retention list'],
   ...['operators list', 'requests list', 'requests show', 'rekey status', 'doctor pin list', 'dlq ls', 'dlq show'],
   ...['queue status', 'audit verify', 'audit log', 'maintenance list', 'maintenance show', 'fleet show'],
+  'tokens list',
 ]
 /** What a person decides, and answers for. */
 const DECIDED = [
@@ -33,12 +34,12 @@ const DECIDED = [
   ],
   ...['holds place', 'holds release', 'rekey start', 'rekey pause', 'rekey resume', 'rekey cancel', 'rekey retry'],
   ...['doctor pin reset', 'dlq replay', 'dlq discard', 'queue pause', 'queue resume', 'queue probe', 'audit adopt'],
-  'fleet adopt',
+  ...['fleet adopt', 'tokens revoke'],
 ]
 const CHANGING = [
   ...DECIDED,
   ...['enqueue', 'restore', 'object open', 'keys init', 'domains add', 'operators add', 'operators keygen'],
-  ...['requests sign', 'requests approve', 'rewrap', 'recover'],
+  ...['requests sign', 'requests approve', 'rewrap', 'recover', 'tokens create'],
   ...['sweep', 'reconcile', 'scrub', 'retention', 'audit-checkpoint'].map((task) => `maintenance run ${task}`),
 ]
 
@@ -133,7 +134,7 @@ it('groups explain themselves, and the whole is ordered by headings', async () =
   const help = helpOf((await treeOf()).program)
   const headings = [...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)
   expect(headings).toEqual([
-    ...['Options', 'Files', 'Keeping and deleting', 'Master keys', 'People', 'Proof', 'Running the fleet'],
+    ...['Options', 'Files', 'Keeping and deleting', 'Master keys', 'People and programs', 'Proof', 'Running the fleet'],
     ...['When all else is lost', 'Help'],
   ])
 })

@@ -97,7 +97,7 @@ export const COMMANDS: readonly { readonly heading: string; readonly commands: r
     ],
   },
   {
-    heading: 'People:',
+    heading: 'People and programs:',
     commands: [
       {
         name: 'operators',
@@ -108,6 +108,11 @@ export const COMMANDS: readonly { readonly heading: string; readonly commands: r
         name: 'requests',
         summary: 'show, sign, approve and cancel the requests that operators sign',
         load: async () => (await import('./requests/index.js')).requestsVerbs,
+      },
+      {
+        name: 'tokens',
+        summary: 'create, list and revoke the tokens with which programs call the HTTP API',
+        load: async () => (await import('./tokens/index.js')).tokensVerbs,
       },
     ],
   },

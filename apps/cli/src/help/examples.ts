@@ -57,6 +57,12 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   'operators revoke': ['sealfleet operators revoke ann --reason "has left the house"'],
   'operators keygen': ['sealfleet operators keygen -o ann.pem > ann.pub'],
+  'tokens create': [
+    'sealfleet tokens create erp --scope enqueue --scope read --domain acme --expires 90d',
+    'sealfleet tokens create monitoring --scope on-call --dry-run',
+  ],
+  'tokens list': ['sealfleet tokens list --all'],
+  'tokens revoke': ['sealfleet tokens revoke erp --reason "found in a public repository"'],
   'requests list': ['sealfleet requests list --state OPEN'],
   'requests show': ['sealfleet requests show 5a403bca-f287-4a5c-8c12-d8572624f767 --body request.bin'],
   'requests sign': ['sealfleet requests sign request.bin --key ann.pem'],

@@ -1,5 +1,5 @@
 /** The newest migration that this program needs. A test compares it with prisma/migrations. */
-export const SCHEMA_VERSION = '20261130150000_maintenance_interval'
+export const SCHEMA_VERSION = '20261201030000_api_tokens'
 
 /**
  * The oldest supported PostgreSQL: the version that the tests run on. `npm run migrate` refuses an older one, doctor

@@ -1,0 +1,6 @@
+export { type CheckedToken, type TokenRefusal, checkToken } from './check-token.js'
+export { type CreatedToken, LONGEST_TOKEN_SECONDS, type NewToken, createToken } from './create-token.js'
+export { getToken, listTokens } from './get-token.js'
+export { revokeToken } from './revoke-token.js'
+export { TOKEN_SCOPES, type TokenRow, type TokenScope } from './token-row.js'
+export { parseTokenText, tokenText } from './token-text.js'
