@@ -12,7 +12,7 @@ export const FLOORS = [
   ['config', 'format'],
   ['failures'],
   ['records', 'hsm', 'store', 'queue'],
-  ['objects'],
+  ['objects', 'client'],
   ['runtime'],
   ['keys'],
   ['audit'],
