@@ -1,0 +1,154 @@
+/**
+ * A stranger's empty project: the packages are made, installed from their `.tgz` files, and each example of their
+ * README runs as it is written, against real services with a worker and maintenance.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { openRecords } from '@sealfleet/records'
+import { tempDir, type TempDir } from '@sealfleet/testkit'
+import { makeKeys, startFleet, type TestFleet } from '@sealfleet/testkit/fleet'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startRedis, type PrivateRedis } from '../../packages/queue/test/private-redis.js'
+import { bundleFolder } from '../lib/bundle.mjs'
+import { checkout } from '../lib/places.mjs'
+
+const run = promisify(execFile)
+const README = await readFile(path.join(checkout, 'packages/client/README.md'), 'utf8')
+
+/** What each example prints, in the order of the README: an example without a line here fails the first test. */
+const PRINTS: readonly (readonly [title: string, printed: RegExp])[] = [
+  ['Through Postgres and Redis', /state: 'STORED',[^]*domain: 'default'[^]*length: 11,/],
+  ['Many files', /^file 2500: PAYLOAD_INVALID, .*\nMap\(2\) \{ 'queued' => 2500, 'invalid' => 1 \}\n$/],
+  ['Inside your own transaction', /^committed\nSTORED\n$/],
+  ['Errors', /^DB_UNAVAILABLE true Ask again/],
+]
+
+interface Example {
+  readonly title: string
+  readonly code: string
+}
+
+const examples = ((): readonly Example[] => {
+  const found: Example[] = []
+  let title = ''
+  for (const [, heading, code] of README.matchAll(/^#+ (.*)$|^```js\n([^]*?)^```/gm)) {
+    if (heading !== undefined) title = heading
+    if (code !== undefined) found.push({ title, code })
+  }
+  return found
+})()
+
+/** `npm run pack:NAME`. @returns the path that its last line is */
+async function pack(name: string): Promise<string> {
+  const { stdout } = await run('npm', ['run', `pack:${name}`], { cwd: checkout })
+  return stdout.trimEnd().split('\n').at(-1) ?? ''
+}
+
+/** Installs packages into a project, from npm's cache where it has them. */
+async function install(folder: string, packages: readonly string[]): Promise<void> {
+  await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...packages], { cwd: folder })
+}
+
+/** The very versions of the checkout, which npm's cache has. */
+async function pinned(names: readonly string[]): Promise<readonly string[]> {
+  const lock = JSON.parse(await readFile(path.join(checkout, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<Record<string, { version: string }>>
+  }
+  return names.map((name) => `${name}@${lock.packages[`node_modules/${name}`]?.version ?? 'latest'}`)
+}
+
+let project: TempDir
+beforeAll(async () => {
+  project = await tempDir()
+  await writeFile(path.join(project.path, 'package.json'), '{ "name": "a-stranger", "private": true }')
+  await install(project.path, [await pack('client'), ...(await pinned(['pg', 'bullmq', 'ioredis']))])
+  for (const [n, { code }] of examples.entries()) await writeFile(path.join(project.path, `example-${n}.mjs`), code)
+})
+afterAll(() => project[Symbol.asyncDispose]())
+
+test('every example of the README is run, and has a line that says what it prints', () => {
+  expect(examples.map(({ title }) => title)).toEqual(PRINTS.map(([title]) => title))
+})
+
+test('the package has no other dependencies, and names what it has bundled', async () => {
+  const folder = path.join(project.path, 'node_modules/@sealfleet')
+  expect(await readdir(folder)).toEqual(['client'])
+  const manifest = JSON.parse(await readFile(path.join(folder, 'client/package.json'), 'utf8')) as object
+  expect(manifest).not.toHaveProperty('dependencies')
+  expect(manifest).not.toHaveProperty('private')
+  expect(await readFile(path.join(folder, 'client/THIRD-PARTY-LICENSES.txt'), 'utf8')).toMatch(/^zod \d/m)
+})
+
+test('a driver that is not installed is named', async () => {
+  await using bare = await tempDir()
+  await writeFile(path.join(bare.path, 'package.json'), '{ "name": "bare", "private": true }')
+  await install(bare.path, [path.join(checkout, 'dist', 'sealfleet-client-0.1.0.tgz'), '--omit=peer'])
+  const code = `import { openDirectClient } from '@sealfleet/client/direct'
+    await openDirectClient({ databaseUrl: 'postgres://127.0.0.1:9/x' }).catch((e) => console.log(e.code, e.fix))`
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { cwd: bare.path })
+  expect(stdout).toBe('CONFIG_INVALID npm install pg\n')
+})
+
+test('a strict TypeScript project compiles against it', async () => {
+  const types = await tempDir()
+  await using _ = types
+  await writeFile(path.join(types.path, 'package.json'), '{ "name": "typed", "private": true, "type": "module" }')
+  const tgz = path.join(checkout, 'dist', 'sealfleet-client-0.1.0.tgz')
+  await install(types.path, [tgz, ...(await pinned(['typescript', '@types/node', '@types/pg']))])
+  for (const [n, { code }] of examples.entries()) await writeFile(path.join(types.path, `example-${n}.ts`), code)
+  const tsc = path.join(types.path, 'node_modules/typescript/bin/tsc')
+  const options = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node', '--noEmit']
+  const files = examples.map((_, n) => `example-${n}.ts`)
+  const { stdout } = await run(process.execPath, [tsc, ...options, ...files], { cwd: types.path }).catch(
+    (error: { stdout: string }) => error,
+  )
+  expect(stdout).toBe('')
+})
+
+describe('with a fleet', () => {
+  let fleet: Omit<TestFleet, 'bucket'>
+  let redis: PrivateRedis
+  const programs: ChildProcess[] = []
+  beforeAll(async () => {
+    fleet = await startFleet({ rootName: 'inbox' })
+    // The examples name no prefix, so they have a Redis of their own.
+    redis = await startRedis()
+    const records = await openRecords(fleet.database.url)
+    await makeKeys(records, fleet.token, { id: 'default' })
+    await makeKeys(records, fleet.token, { id: '0190b3c0-0000-7000-8000-00000000d0d0', name: 'invoices' })
+    await records.close()
+    await mkdir(path.join(fleet.root, '2026'))
+    for (const name of ['a.pdf', 'b.pdf']) await writeFile(path.join(fleet.root, '2026', name), 'hello world')
+    const { SEALFLEET_QUEUE_PREFIX: _, ...settings } = fleet.env
+    const env = {
+      ...process.env,
+      ...settings,
+      ...fleet.token.env,
+      SEALFLEET_REDIS_URL: redis.url,
+      SEALFLEET_WORKER_PORT: '0',
+      SEALFLEET_MAINTENANCE_PORT: '0',
+    }
+    for (const program of ['worker', 'maintenance'])
+      programs.push(
+        spawn(process.execPath, [path.join(bundleFolder, `${program}.mjs`)], { env, stdio: ['ignore', 'ignore', 2] }),
+      )
+  })
+  afterAll(async () => {
+    for (const child of programs) {
+      const ended = child.exitCode === null ? once(child, 'exit') : undefined
+      child.kill('SIGTERM')
+      await ended
+    }
+    await redis?.[Symbol.asyncDispose]()
+    await fleet?.[Symbol.asyncDispose]()
+  })
+
+  test.each(examples.map(({ title }, n) => [title, n] as const))('%s: runs as written', async (_, n) => {
+    const env = { PATH: process.env['PATH'], DATABASE_URL: fleet.database.url, REDIS_URL: redis.url }
+    const { stdout } = await run(process.execPath, [`example-${n}.mjs`], { cwd: project.path, env })
+    expect(stdout).toMatch(PRINTS[n]?.[1] ?? /$^/)
+  })
+})
