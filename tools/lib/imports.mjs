@@ -13,7 +13,7 @@ export const FLOORS = [
   ['failures'],
   ['records', 'hsm', 'store', 'queue'],
   ['objects', 'client'],
-  ['runtime'],
+  ['attempts', 'runtime'],
   ['keys'],
   ['audit'],
   ['maintenance'],

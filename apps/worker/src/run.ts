@@ -1,3 +1,11 @@
+import {
+  type AttemptDependencies,
+  ByteBudget,
+  noStepHook,
+  OtherBuckets,
+  type StepHook,
+  UnrecordedFailures,
+} from '@sealfleet/attempts'
 import type { Config } from '@sealfleet/config'
 import { claimQueues, QUEUES } from '@sealfleet/queue'
 import { classify } from '@sealfleet/failures'
@@ -7,11 +15,6 @@ import { getFleet } from '@sealfleet/records/fleet'
 import type { KeyReport } from '@sealfleet/records/upkeep'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 
-import { ByteBudget } from './attempt/byte-budget.js'
-import type { AttemptDependencies } from './attempt/kind.js'
-import { OtherBuckets } from './attempt/other-buckets.js'
-import { UnrecordedFailures } from './attempt/unrecorded-failures.js'
-import { noStepHook, type StepHook } from './attempt/steps.js'
 import { Breakers, pausesConsumer, type OpenBreaker } from './health/breakers.js'
 import { heedProbeRequests } from './health/probe-requests.js'
 import {

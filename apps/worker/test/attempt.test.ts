@@ -1,3 +1,4 @@
+import { type AttemptOutcome, ingest, type IngestRequest, newObject } from '@sealfleet/attempts'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { appendFile } from 'node:fs/promises'
@@ -12,9 +13,6 @@ import { COMMIT_STATEMENT, startStatementProxy, startTcpGate } from '@sealfleet/
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { freePort } from '../../../tools/lib/ports.mjs'
-import { ingest, type IngestRequest } from '../src/attempt/ingest.js'
-import type { AttemptOutcome } from '../src/attempt/kind.js'
-import { newObject } from '../src/attempt/seal-upload.js'
 import { startFleet, type Fleet } from './fleet.js'
 
 describe('an attempt', () => {

@@ -1,3 +1,4 @@
+import { rekeyItem } from '@sealfleet/attempts'
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { openKeyAdmin, type MasterKeyRef } from '@sealfleet/hsm'
@@ -7,7 +8,6 @@ import type pg from 'pg'
 import { longTest } from '@sealfleet/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { rekeyItem } from '../src/attempt/rekey.js'
 import { withDestroyedKeyErrors } from '@sealfleet/objects'
 import { makeKeys, tokenOptions } from '@sealfleet/testkit/fleet'
 import { startFleet, type Fleet } from './fleet.js'

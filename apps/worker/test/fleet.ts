@@ -1,3 +1,4 @@
+import { ByteBudget, type IngestDependencies, noStepHook, type StepHook } from '@sealfleet/attempts'
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -14,9 +15,6 @@ import { createLogger, createMetrics } from '@sealfleet/telemetry'
 import { redisUrl, type FreshBucket, type FreshDatabase, type FreshToken, type S3ServerKind } from '@sealfleet/testkit'
 import { makeKeys, startFleet as startParts, tokenOptions } from '@sealfleet/testkit/fleet'
 
-import { ByteBudget } from '../src/attempt/byte-budget.js'
-import type { IngestDependencies } from '../src/attempt/ingest.js'
-import { noStepHook, type StepHook } from '../src/attempt/steps.js'
 import { AsyncDisposableStack } from '@sealfleet/runtime'
 import { runWorker, type RunningWorker, type WorkerSettings } from '../src/run.js'
 

@@ -1,3 +1,4 @@
+import type { Step, StepHook } from '@sealfleet/attempts'
 import { randomBytes } from 'node:crypto'
 import { cp, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -6,7 +7,6 @@ import { getFile } from '@sealfleet/records/files'
 import { every, type FreshToken, longTest, matrix } from '@sealfleet/testkit'
 import { describe, test, type ExpectStatic } from 'vitest'
 
-import type { Step, StepHook } from '../src/attempt/steps.js'
 import { startFleet, type Fleet } from './fleet.js'
 import { enqueue, expectWhole, Patient, SETTINGS } from './patient.js'
 import { WorkerProcess } from './worker-process.js'

@@ -1,3 +1,4 @@
+import { STEPS } from '@sealfleet/attempts'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -11,7 +12,6 @@ import { every, freshPrefix, matrix, redisUrl } from '@sealfleet/testkit'
 import pg from 'pg'
 import { afterAll, beforeAll, describe } from 'vitest'
 
-import { STEPS } from '../src/attempt/steps.js'
 import { startFleet, type Fleet } from './fleet.js'
 
 /** Short, so that a dead worker's file comes free while the test waits; the mechanism is the same at 60 s. */

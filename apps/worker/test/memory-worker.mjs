@@ -8,8 +8,7 @@ import { openStore } from '@sealfleet/store'
 import { createLogger } from '@sealfleet/telemetry'
 import { createInterface } from 'node:readline'
 import { randomUUID } from 'node:crypto'
-import { ByteBudget } from '../dist/attempt/byte-budget.js'
-import { ingest } from '../dist/attempt/ingest.js'
+import { ByteBudget, ingest } from '@sealfleet/attempts'
 import { storeOptions } from '../../../packages/runtime/dist/open.js'
 
 const config = loadConfig(process.env, { needs: ['database', 'redis', 's3', 'hsm', 'roots', 'worker', 'ops'] })

@@ -1,3 +1,4 @@
+import { type AttemptOutcome, ingest, type IngestDependencies } from '@sealfleet/attempts'
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import { HsmPool } from '@sealfleet/hsm'
@@ -7,8 +8,6 @@ import { failureHistory } from '@sealfleet/records/attempts'
 import { every, Faulty, matrix } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
-import { ingest, type IngestDependencies } from '../src/attempt/ingest.js'
-import type { AttemptOutcome } from '../src/attempt/kind.js'
 import type { CheckValues } from '@sealfleet/objects'
 import { tokenOptions } from '@sealfleet/testkit/fleet'
 import { startFleet, type Fleet } from './fleet.js'

@@ -1,7 +1,7 @@
+import { noStepHook, type StepHook } from '@sealfleet/attempts'
 import { fileBalance, getFile, listFailures } from '@sealfleet/records/files'
 import { expect } from 'vitest'
 
-import { noStepHook, type StepHook } from '../src/attempt/steps.js'
 import type { RunningWorker } from '../src/run.js'
 import type { Fleet } from './fleet.js'
 

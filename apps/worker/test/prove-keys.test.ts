@@ -1,3 +1,4 @@
+import { type AttemptOutcome, ingest, type IngestDependencies } from '@sealfleet/attempts'
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 
@@ -12,8 +13,6 @@ import { createLogger } from '@sealfleet/telemetry'
 import { Faulty, longTest } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
-import { ingest, type IngestDependencies } from '../src/attempt/ingest.js'
-import type { AttemptOutcome } from '../src/attempt/kind.js'
 import { keyProver, proveActiveKeys, type ProvePorts } from '@sealfleet/keys'
 import { tokenOptions } from '@sealfleet/testkit/fleet'
 import { startFleet, type Fleet } from './fleet.js'

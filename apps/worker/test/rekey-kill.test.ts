@@ -1,3 +1,4 @@
+import { REKEY_STEPS } from '@sealfleet/attempts'
 import { randomBytes } from 'node:crypto'
 
 import { addRekeyJobs, connectProducer, createRekeyQueue } from '@sealfleet/queue'
@@ -7,7 +8,6 @@ import { freshPrefix, matrix, redisUrl } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe } from 'vitest'
 
-import { REKEY_STEPS } from '../src/attempt/steps.js'
 import { startDoomed } from './doomed.js'
 import { makeKeys } from '@sealfleet/testkit/fleet'
 import { startFleet, type Fleet } from './fleet.js'

@@ -1,3 +1,4 @@
+import { rekeyItem } from '@sealfleet/attempts'
 import { randomBytes, randomUUID } from 'node:crypto'
 
 import {
@@ -13,7 +14,6 @@ import { longTest, startFaultProxy } from '@sealfleet/testkit'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { rekeyItem } from '../src/attempt/rekey.js'
 import { makeKeys } from '@sealfleet/testkit/fleet'
 import { startFleet, type Fleet } from './fleet.js'
 import { directly, itemsOf, rekeyPorts, runDone, startDispatcher, startRun, storeAll } from './rekeying.js'

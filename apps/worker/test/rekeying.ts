@@ -1,3 +1,4 @@
+import type { RekeyDependencies } from '@sealfleet/attempts'
 import { createRekeyQueue, connectProducer, type RekeyQueue } from '@sealfleet/queue'
 import { getRekeyRun, rekeyCounts, startRekeyRun, type RekeyRun } from '@sealfleet/records/rekey'
 import { createLogger, createMetrics } from '@sealfleet/telemetry'
@@ -6,7 +7,6 @@ import pg from 'pg'
 import { expect } from 'vitest'
 
 import { runRekeyDispatcher, type RekeyDispatcherOptions } from '../../maintenance/src/rekey-dispatcher.js'
-import type { RekeyDependencies } from '../src/attempt/rekey.js'
 import type { Fleet } from './fleet.js'
 
 export interface Dispatcher extends AsyncDisposable {

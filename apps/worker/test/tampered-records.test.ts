@@ -2,6 +2,7 @@
  * Records in which someone changed one column: what the worker's readers (sealing again, which decrypts, and scrubbing, which
  * verifies) and the audit say of each. A column either decides nothing that a reader gives out, or changing it is refused.
  */
+import { ingest, rekeyKind } from '@sealfleet/attempts'
 import { randomUUID } from 'node:crypto'
 
 import type { HsmPool } from '@sealfleet/hsm'
@@ -13,8 +14,6 @@ import { getFile } from '@sealfleet/records/files'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { ingest } from '../src/attempt/ingest.js'
-import { rekeyKind } from '../src/attempt/rekey.js'
 import { startFleet, type Fleet } from './fleet.js'
 import { directly, rekeyPorts } from './rekeying.js'
 

@@ -1,8 +1,8 @@
+import type { AttemptOutcome } from '@sealfleet/attempts'
 import { DelayedError, RateLimitError, UnrecoverableError, WaitingError, type Job, type Worker } from 'bullmq'
 
 import type { FailureCode } from '@sealfleet/failures'
 
-import type { AttemptOutcome } from '../attempt/kind.js'
 import type { Guarded } from '../health/breaker.js'
 
 /** What a finished job leaves in Redis for observers. Nothing secret. */

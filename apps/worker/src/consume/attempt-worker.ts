@@ -1,11 +1,10 @@
+import { type AttemptOutcome, type Owed, UnrecordedError } from '@sealfleet/attempts'
 import { randomBytes } from 'node:crypto'
 
 import { classify, CodedError, decide } from '@sealfleet/failures'
 import type { Logger } from '@sealfleet/telemetry'
 import { UnrecoverableError, type Job } from 'bullmq'
 
-import type { AttemptOutcome } from '../attempt/kind.js'
-import { UnrecordedError, type Owed } from '../attempt/unrecorded-failures.js'
 import { applyOutcome, delayShortly, type JobReport, type UnfinishedOutcome } from './apply-outcome.js'
 import { outageOf, startConsumer, type Consumer, type ConsumerOptions } from './consumer.js'
 import type { Refusal } from './refusal.js'

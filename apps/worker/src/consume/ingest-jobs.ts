@@ -1,9 +1,8 @@
+import { countIngest, ingest, type IngestDependencies, type IngestRequest } from '@sealfleet/attempts'
 import { CodedError } from '@sealfleet/failures'
 import { decodeContext, fingerprintOf, ingestJobId, parseIngestJob, QUEUES } from '@sealfleet/queue'
 import type { Metrics } from '@sealfleet/telemetry'
 
-import { countIngest } from '../attempt/count.js'
-import { ingest, type IngestDependencies, type IngestRequest } from '../attempt/ingest.js'
 import type { UnavailableRoots } from '../health/unavailable-roots.js'
 import { delayUntilRootAvailable } from './apply-outcome.js'
 import type { JobKind } from './attempt-worker.js'

@@ -1,8 +1,7 @@
+import { countRekey, type RekeyDependencies, rekeyItem, rekeyWord } from '@sealfleet/attempts'
 import { parseRekeyJob, QUEUES } from '@sealfleet/queue'
 import type { Metrics } from '@sealfleet/telemetry'
 
-import { countRekey, rekeyWord } from '../attempt/count.js'
-import { rekeyItem, type RekeyDependencies } from '../attempt/rekey.js'
 import type { JobKind } from './attempt-worker.js'
 
 /** Jobs of the rekey queue: each re-encrypts the file of one item. The item's row decides what is next. */

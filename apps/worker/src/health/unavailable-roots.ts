@@ -1,7 +1,6 @@
+import { rootUnavailable, SourceError } from '@sealfleet/attempts'
 import { stat } from 'node:fs/promises'
 
-import { SourceError } from '../attempt/source/errors.js'
-import { rootUnavailable } from '../attempt/source/open-source.js'
 import type { Probe } from '@sealfleet/runtime'
 
 /**

@@ -21,8 +21,8 @@ import type { PlaintextReader } from '@sealfleet/format'
 import { asNobody } from '@sealfleet/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import { assertUnchanged, openSource } from '../src/attempt/source/open-source.js'
-import { READ_SIZE, readSource } from '../src/attempt/source/read-source.js'
+import { assertUnchanged, openSource } from '../src/source/open-source.js'
+import { READ_SIZE, readSource } from '../src/source/read-source.js'
 
 let base: string
 let roots: Map<string, string>

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 
 import { describe, expect, test } from 'vitest'
 
-import { FencedError, Lease } from '../src/attempt/lease.js'
+import { FencedError, Lease } from '../src/lease.js'
 
 describe('Lease', () => {
   test('a renewal that finds the file taken aborts with FENCED', async () => {

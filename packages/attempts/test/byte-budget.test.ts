@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { ByteBudget } from '../src/attempt/byte-budget.js'
+import { ByteBudget } from '../src/byte-budget.js'
 
 describe('ByteBudget', () => {
   test('never hands out more than its capacity, serves everybody, and ends empty', async () => {
