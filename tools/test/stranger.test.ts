@@ -4,7 +4,8 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { openRecords } from '@sealfleet/records'
@@ -20,11 +21,20 @@ const README = await readFile(path.join(checkout, 'packages/client/README.md'), 
 
 /** What each example prints, in the order of the README: an example without a line here fails the first test. */
 const PRINTS: readonly (readonly [title: string, printed: RegExp])[] = [
+  ['Store, wait, read back', /^STORED 11\nworld\ntrue\nDELETED\n$/],
+  [
+    'Files below a root',
+    /^file 2500: PAYLOAD_INVALID\nMap\(2\) \{ 'queued' => 2500, 'invalid' => 1 \}\nSTORED undefined\n2026\/c.pdf\n$/,
+  ],
   ['Through Postgres and Redis', /state: 'STORED',[^]*domain: 'default'[^]*length: 11,/],
   ['Many files', /^file 2500: PAYLOAD_INVALID, .*\nMap\(2\) \{ 'queued' => 2500, 'invalid' => 1 \}\n$/],
   ['Inside your own transaction', /^committed\nSTORED\n$/],
   ['Errors', /^DB_UNAVAILABLE true Ask again/],
 ]
+
+/** Until there is a gateway in the checkout, examples of HTTP run against nothing, and have to say so. */
+const hasGateway = existsSync(path.join(bundleFolder, 'gateway.mjs'))
+const OVER_HTTP = /from '@sealfleet\/client'/
 
 interface Example {
   readonly title: string
@@ -82,6 +92,23 @@ test('the package has no other dependencies, and names what it has bundled', asy
   expect(await readFile(path.join(folder, 'client/THIRD-PARTY-LICENSES.txt'), 'utf8')).toMatch(/^zod \d/m)
 })
 
+test('over HTTP nothing else is loaded: the entry imports Node alone', async () => {
+  const folder = path.join(project.path, 'node_modules/@sealfleet/client/dist')
+  const seen = new Set<string>()
+  const imports = async (file: string): Promise<void> => {
+    const text = await readFile(path.join(folder, file), 'utf8')
+    for (const [, from = ''] of text.matchAll(/^(?:import|export) .*?from "([^"]+)"/gm)) {
+      if (seen.has(from)) continue
+      seen.add(from)
+      if (from.startsWith('.')) await imports(path.join(path.dirname(file), from))
+    }
+  }
+  await imports('index.js')
+  expect([...seen].filter((from) => !from.startsWith('.') && !from.startsWith('node:'))).toEqual([])
+  const { size } = await stat(path.join(folder, 'index.js'))
+  expect(size).toBeLessThan(60_000)
+})
+
 test('a driver that is not installed is named', async () => {
   await using bare = await tempDir()
   await writeFile(path.join(bare.path, 'package.json'), '{ "name": "bare", "private": true }')
@@ -121,7 +148,7 @@ describe('with a fleet', () => {
     await makeKeys(records, fleet.token, { id: '0190b3c0-0000-7000-8000-00000000d0d0', name: 'invoices' })
     await records.close()
     await mkdir(path.join(fleet.root, '2026'))
-    for (const name of ['a.pdf', 'b.pdf']) await writeFile(path.join(fleet.root, '2026', name), 'hello world')
+    for (const name of ['a.pdf', 'b.pdf', 'c.pdf']) await writeFile(path.join(fleet.root, '2026', name), 'hello world')
     const { SEALFLEET_QUEUE_PREFIX: _, ...settings } = fleet.env
     const env = {
       ...process.env,
@@ -147,8 +174,16 @@ describe('with a fleet', () => {
   })
 
   test.each(examples.map(({ title }, n) => [title, n] as const))('%s: runs as written', async (_, n) => {
-    const env = { PATH: process.env['PATH'], DATABASE_URL: fleet.database.url, REDIS_URL: redis.url }
-    const { stdout } = await run(process.execPath, [`example-${n}.mjs`], { cwd: project.path, env })
+    const env = {
+      ...{ PATH: process.env['PATH'], DATABASE_URL: fleet.database.url, REDIS_URL: redis.url },
+      ...{ GATEWAY_URL: 'http://127.0.0.1:9', GATEWAY_TOKEN: 'sft_a_b' },
+    }
+    const running = run(process.execPath, [`example-${n}.mjs`], { cwd: project.path, env })
+    if (!hasGateway && OVER_HTTP.test(examples[n]?.code ?? ''))
+      return void (await expect(running).rejects.toMatchObject({
+        stderr: expect.stringContaining('UNREACHABLE') as string,
+      }))
+    const { stdout } = await running
     expect(stdout).toMatch(PRINTS[n]?.[1] ?? /$^/)
   })
 })

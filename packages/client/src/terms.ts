@@ -80,7 +80,7 @@ export interface FileStatus {
   readonly length: number | null
   /** how often a worker has begun to store it */
   readonly attempts: number
-  /** `nextTryAt`: when it is tried again at the earliest; null for a file that is not */
+  /** of a file that is not STORED; `nextTryAt`: when it is tried again at the earliest, null when it is not */
   readonly lastFailure: { readonly code: string; readonly at: string; readonly nextTryAt: string | null } | null
 }
 

@@ -27,10 +27,12 @@ export async function readFile(query: Query, fileId: string): Promise<FileStatus
   const [row] = rows as readonly Row[]
   if (row === undefined) return undefined
   const { length, failureCode, failureAt, nextTryAt, ...rest } = row
+  // Of a stored file it is history.
+  const failed = failureCode !== null && failureAt !== null && row.state !== 'STORED'
   return {
     ...rest,
     length: length === null ? null : Number(length),
-    lastFailure: failureCode === null || failureAt === null ? null : { code: failureCode, at: failureAt, nextTryAt },
+    lastFailure: failed ? { code: failureCode, at: failureAt, nextTryAt } : null,
   }
 }
 
