@@ -161,7 +161,7 @@ describe('a length or a segment size that someone changed in the record', () => 
     ['seg_log2', 'seg_log2 - 1'],
     ['object_length', 'object_length + 1'],
   ]
-  matrix(changes, every(2))(
+  matrix(changes, every(4))(
     '%s = %s: status 3, and nothing is left, of a whole restore, a range or many',
     async ([column, to]) => {
       // Anyone who owns the table can drop what it checks.

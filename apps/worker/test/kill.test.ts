@@ -35,8 +35,8 @@ describe('a worker killed with SIGKILL', () => {
     await fleet?.[Symbol.asyncDispose]()
   })
 
-  /** Each state in which a dead worker can leave a file; the other points leave one of these. */
-  const EACH_STATE = ['before:claim', 'after:claim', 'after:nonces', 'after:upload', 'before:commit', 'after:commit']
+  /** Each state in which a dead worker can leave a file and an object; the other points leave one of these, or none. */
+  const EACH_STATE = ['after:claim', 'after:nonces', 'after:upload', 'after:commit']
   const points = STEPS.flatMap((step) => (step === 'wipe' ? [`after:${step}`] : [`before:${step}`, `after:${step}`]))
 
   const all = matrix(points, (point) => EACH_STATE.includes(point))

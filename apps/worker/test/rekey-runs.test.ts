@@ -69,7 +69,7 @@ test('two workers on one item: one commits, the other is told to come back or th
   })
 })
 
-test('a worker that stood still past its lease finds itself fenced, and the other’s object stays', async () => {
+longTest('a worker that stood still past its lease finds itself fenced, and the other’s object stays', async () => {
   const { domain, ids, contents } = await rotated(1)
   const run = await startRun(fleet, { domain })
   const itemId = await onlyItem(run)

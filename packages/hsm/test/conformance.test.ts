@@ -68,7 +68,7 @@ describe('the conformance command', () => {
     }
   })
 
-  it('prints one JSON document when asked', async () => {
+  it('prints one JSON document when asked', { tags: ['long'] }, async () => {
     await using token = await freshToken()
     const where = ['--module', token.module, '--token', token.label, '--pin-file', token.pinFile]
     const args = ['packages/hsm/dist/conformance/cli.js', ...where, '--json']
