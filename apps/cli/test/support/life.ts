@@ -76,7 +76,9 @@ export class Life implements AsyncDisposable {
       expect(ran.status, ran.stdout.toString() + ran.stderr).not.toBe(2)
       return ran.status === 0
     }
-    await until(done, () => `sealfleet ${args.join(' ')}\n${ran?.stdout.toString() ?? ''}${ran?.stderr ?? ''}`)
+    const why = () => `sealfleet ${args.join(' ')}\n${ran?.stdout.toString() ?? ''}${ran?.stderr ?? ''}`
+    // A command that opens the HSM starts an agent.
+    await until(done, why, 500)
     if (ran === undefined) throw new TypeError('it ran once at least')
     return ran
   }
@@ -176,10 +178,10 @@ export class Life implements AsyncDisposable {
 }
 
 /** Asks until it is so. Throws with `why` when it takes too long. */
-export async function until(what: () => Promise<boolean>, why: () => string): Promise<void> {
+export async function until(what: () => Promise<boolean>, why: () => string, everyMs = 100): Promise<void> {
   const end = performance.now() + PATIENCE_MS
   while (!(await what())) {
     if (performance.now() > end) throw new Error(`not so within ${PATIENCE_MS / 1000} s: ${why()}`)
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }
