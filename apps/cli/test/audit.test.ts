@@ -1,3 +1,4 @@
+import { longTest } from '@sealfleet/testkit'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -107,7 +108,7 @@ describe('sealfleet audit', () => {
     expect(await searchAudit(records, { limit: 1_000 })).toEqual(before)
   })
 
-  it('gives the request for an adoption as other verbs do', async () => {
+  longTest('gives the request for an adoption as other verbs do', async () => {
     await checkpoint()
     const adopt = ['audit', 'adopt', '--reason', 'put back', '--json']
     await tamper('CREATE TABLE kept AS SELECT * FROM audit_checkpoints')
@@ -202,7 +203,7 @@ describe('an auditor whose token has no encryption master', () => {
 })
 
 describe('sealfleet scrub', () => {
-  it('verifies every object, and finds the one that was exchanged', async () => {
+  longTest('verifies every object, and finds the one that was exchanged', async () => {
     const run = await world.inProcess(['maintenance', 'run', 'scrub', '--json'])
     expect(run.status, run.stdout.toString()).toBe(0)
     expect(run.json()).toMatchObject({ pass: { objects: 3, failed: 0 } })

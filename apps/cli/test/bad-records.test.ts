@@ -106,22 +106,26 @@ describe('records that someone wrote to', () => {
     expect(await opened(['restore', fileOf('detached/a').fileId])).toMatchObject({ status: 0, left: ['file'] })
   })
 
-  it.each([
+  const keys: readonly [column: string, name: string][] = [
     ['enc_key_id', 'inline/c'],
     ['sig_key_id', 'inline/c'],
     ['kek_key_id', 'detached/c'],
-  ])('a key version that does not exist (%s): E_KEY_UNKNOWN, and nothing is left', async (column, name) => {
-    const { fileId } = fileOf(name)
-    const { rows } = await sql.query<{ id: string }>(`SELECT ${column} AS id FROM attempts WHERE file_id = $1`, [
-      fileId,
-    ])
-    await asOwner(`UPDATE attempts SET ${column} = gen_random_uuid() WHERE file_id = $1`, [fileId])
-    expect(await opened(['restore', fileId])).toMatchObject({ status: 5, code: 'E_KEY_UNKNOWN', left: [] })
-    // Lists and traces go on: they are what such a row is found with.
-    for (const args of [['trace', fileId], ['list']]) expect((await world.inProcess(args)).status).toBe(0)
-    await asOwner(`UPDATE attempts SET ${column} = $2 WHERE file_id = $1`, [fileId, rows[0]?.id])
-    expect(await opened(['restore', fileId])).toMatchObject({ status: 0, left: ['file'] })
-  })
+  ]
+  matrix(keys, every(3))(
+    'a key version that does not exist (%s): E_KEY_UNKNOWN, and nothing is left',
+    async ([column, name]) => {
+      const { fileId } = fileOf(name)
+      const { rows } = await sql.query<{ id: string }>(`SELECT ${column} AS id FROM attempts WHERE file_id = $1`, [
+        fileId,
+      ])
+      await asOwner(`UPDATE attempts SET ${column} = gen_random_uuid() WHERE file_id = $1`, [fileId])
+      expect(await opened(['restore', fileId])).toMatchObject({ status: 5, code: 'E_KEY_UNKNOWN', left: [] })
+      // Lists and traces go on: they are what such a row is found with.
+      for (const args of [['trace', fileId], ['list']]) expect((await world.inProcess(args)).status).toBe(0)
+      await asOwner(`UPDATE attempts SET ${column} = $2 WHERE file_id = $1`, [fileId, rows[0]?.id])
+      expect(await opened(['restore', fileId])).toMatchObject({ status: 0, left: ['file'] })
+    },
+  )
 
   it('a key that was registered as another version: E_RECORD_MISMATCH, and nothing is left', async () => {
     const { fileId } = fileOf('inline/c')

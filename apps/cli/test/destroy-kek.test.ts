@@ -1,3 +1,8 @@
+/**
+ * The end of a key is proved by keys-destroy.test.ts; here that of a KEK, on a whole fleet.
+ *
+ * @module-tag long
+ */
 import { openKeyAdmin } from '@sealfleet/hsm'
 import { kekWraps, listDestructions, listMasterKeys } from '@sealfleet/records/keys'
 import { openRecords } from '@sealfleet/records'

@@ -1,3 +1,8 @@
+/**
+ * Proved by apps/worker/test/destroyed-jobs.test.ts; here by the commands, on a whole fleet.
+ *
+ * @module-tag long
+ */
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 

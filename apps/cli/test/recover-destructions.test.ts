@@ -1,3 +1,8 @@
+/**
+ * Recovery is proved by recover.test.ts and recover-keys.test.ts; here what it makes of destructions.
+ *
+ * @module-tag long
+ */
 import { listDestructions, listMasterKeys } from '@sealfleet/records/keys'
 import { migrate, openRecords } from '@sealfleet/records'
 import { freshDatabase, type FreshDatabase, longTest } from '@sealfleet/testkit'

@@ -1,3 +1,8 @@
+/**
+ * Recovery is proved by recover.test.ts and recover-keys.test.ts; here the names of sources in objects.
+ *
+ * @module-tag long
+ */
 import { getFile } from '@sealfleet/records/files'
 import { openRecords } from '@sealfleet/records'
 import { freshDatabase, longTest } from '@sealfleet/testkit'

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
-import { every, type FaultProxy, matrix, startFaultProxy } from '@sealfleet/testkit'
+import { longTest, every, type FaultProxy, matrix, startFaultProxy } from '@sealfleet/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createWorld, type World } from './support/world.js'
 
@@ -206,21 +206,24 @@ describe('a reading that is overtaken by a re-encryption', () => {
     expect((await world.inProcess(['verify', ids.get('other') ?? '', '--json'])).status).toBe(4)
   })
 
-  it('a file whose object is lost fails the run with its code; the others move, and it may be retried', async () => {
-    expect((await world.inProcess(['keys', 'rotate'])).status).toBe(0)
-    const ran = await world.inProcess(['rekey', '--domain', 'default', '--from', String(version), '--wait', '--json'])
-    version += 1
-    const run = ran.json<Run & { failed: { fileId: string; code: string }[] }>()
-    expect([ran.status, run.state, run.items['DONE'], run.items['FAILED']]).toEqual([1, 'DONE', 3, 1])
-    expect(run.failed).toMatchObject([{ fileId: ids.get('other'), code: 'S3_NO_SUCH_OBJECT' }])
-    const status = await world.inProcess(['rekey', 'status', run.id])
-    expect([status.status, status.stdout.toString()]).toEqual([
-      1,
-      expect.stringContaining('S3_NO_SUCH_OBJECT') as string,
-    ])
-    expect(await json('rekey', 'retry', run.id, '--dry-run')).toMatchObject({ retried: 1, dryRun: true })
-    expect(await json('rekey', 'retry', run.id)).toMatchObject({ retried: 1 })
-  })
+  longTest(
+    'a file whose object is lost fails the run with its code; the others move, and it may be retried',
+    async () => {
+      expect((await world.inProcess(['keys', 'rotate'])).status).toBe(0)
+      const ran = await world.inProcess(['rekey', '--domain', 'default', '--from', String(version), '--wait', '--json'])
+      version += 1
+      const run = ran.json<Run & { failed: { fileId: string; code: string }[] }>()
+      expect([ran.status, run.state, run.items['DONE'], run.items['FAILED']]).toEqual([1, 'DONE', 3, 1])
+      expect(run.failed).toMatchObject([{ fileId: ids.get('other'), code: 'S3_NO_SUCH_OBJECT' }])
+      const status = await world.inProcess(['rekey', 'status', run.id])
+      expect([status.status, status.stdout.toString()]).toEqual([
+        1,
+        expect.stringContaining('S3_NO_SUCH_OBJECT') as string,
+      ])
+      expect(await json('rekey', 'retry', run.id, '--dry-run')).toMatchObject({ retried: 1, dryRun: true })
+      expect(await json('rekey', 'retry', run.id)).toMatchObject({ retried: 1 })
+    },
+  )
 })
 
 /** The first bytes that come; the stream stands still afterwards. */

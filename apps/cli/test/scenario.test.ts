@@ -72,31 +72,6 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     }
   })
 
-  test('version 1 of the default domain is left by re-encryption, while its files are read', async () => {
-    const before = await life.versionsOf('default')
-    const leaving = [...before].filter(([, version]) => version === 1).map(([id]) => id)
-    const rekey = life.sealfleet('rekey', '--domain', 'default', '--from', '1', '--wait', '--json')
-    expect(await life.census('default')).toEqual({ identical: all })
-    await rekey
-    const after = await life.versionsOf('default')
-    expect(leaving.map((id) => after.get(id))).toEqual(leaving.map(() => 3))
-    expect(await life.census('default')).toEqual({ identical: all })
-  })
-
-  test('nonces are wrapped again: only the database changes, every file opens', async () => {
-    const before = await life.objects()
-    await life.sealfleet('keys', 'rotate', '--role', 'kek', '--domain', 'vault')
-    await life.sealfleet('rewrap', '--domain', 'vault')
-    const wraps = await life.query<{ version: number }>(
-      `SELECT DISTINCT k.version FROM attempts a JOIN master_keys k ON k.id = a.kek_key_id WHERE a.wrapped_nonces IS NOT NULL`,
-    )
-    expect(wraps).toEqual([{ version: 2 }])
-    expect([...(await life.objects())].filter(([key]) => !key.startsWith('default/'))).toEqual(
-      [...before].filter(([key]) => !key.startsWith('default/')),
-    )
-    expect(await life.census('vault')).toEqual({ identical: all })
-  })
-
   test('a thief of Postgres, Redis and the bucket holds no eight bytes of any derived key or detached nonce', async () => {
     const secrets = await secretsOf(life.world.env)
     // K_sig and IV with AES key of every attempt; two nonces more where they are detached.
@@ -112,7 +87,33 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     expect(pieces.findIn('planted', planted)).toHaveLength(1)
   })
 
-  test('the audit log proves what happened, each deed of this life in it', async () => {
+  // The rest of the story is proved in parts: worker: rekey; cli: rewrap, audit, recover, fleet, keys-destroy.
+  longTest('version 1 of the default domain is left by re-encryption, while its files are read', async () => {
+    const before = await life.versionsOf('default')
+    const leaving = [...before].filter(([, version]) => version === 1).map(([id]) => id)
+    const rekey = life.sealfleet('rekey', '--domain', 'default', '--from', '1', '--wait', '--json')
+    expect(await life.census('default')).toEqual({ identical: all })
+    await rekey
+    const after = await life.versionsOf('default')
+    expect(leaving.map((id) => after.get(id))).toEqual(leaving.map(() => 3))
+    expect(await life.census('default')).toEqual({ identical: all })
+  })
+
+  longTest('nonces are wrapped again: only the database changes, every file opens', async () => {
+    const before = await life.objects()
+    await life.sealfleet('keys', 'rotate', '--role', 'kek', '--domain', 'vault')
+    await life.sealfleet('rewrap', '--domain', 'vault')
+    const wraps = await life.query<{ version: number }>(
+      `SELECT DISTINCT k.version FROM attempts a JOIN master_keys k ON k.id = a.kek_key_id WHERE a.wrapped_nonces IS NOT NULL`,
+    )
+    expect(wraps).toEqual([{ version: 2 }])
+    expect([...(await life.objects())].filter(([key]) => !key.startsWith('default/'))).toEqual(
+      [...before].filter(([key]) => !key.startsWith('default/')),
+    )
+    expect(await life.census('vault')).toEqual({ identical: all })
+  })
+
+  longTest('the audit log proves what happened, each deed of this life in it', async () => {
     // What the auditor keeps elsewhere: the last checkpoint, made now.
     await life.eventually('maintenance', 'run', 'audit-checkpoint')
     await life.eventually('audit', 'verify', '--anchor', anchor())
@@ -128,7 +129,7 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
       expect(log, action).toContain(`"${action}"`)
   })
 
-  test('the database is lost: inline files come back from S3 and the HSM, detached ones do not', async () => {
+  longTest('the database is lost: inline files come back from S3 and the HSM, detached ones do not', async () => {
     await life.stopFleet()
     await life.query('DROP SCHEMA public CASCADE')
     await life.query('CREATE SCHEMA public')
@@ -143,13 +144,13 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     expect((await life.versionsOf('vault')).size).toBe(0)
   })
 
-  test('the new database takes over the queues and the bucket of the lost one', async () => {
+  longTest('the new database takes over the queues and the bucket of the lost one', async () => {
     const shown = (await life.world.sealfleet(['fleet', 'show', '--json'])).json<{ bucket: { owner: string } }>()
     expect(await life.refused('maintenance', 'run', 'audit-checkpoint')).toMatchObject({ code: 'FLEET_MISMATCH' })
     await life.sealfleet('fleet', 'adopt', shown.bucket.owner, '--reason', 'the database was lost')
   })
 
-  test('the audit log says that it was rolled back, until an officer and an auditor adopt it', async () => {
+  longTest('the audit log says that it was rolled back, until an officer and an auditor adopt it', async () => {
     officers = await enrol(life.world, PEOPLE)
     expect(await life.refused('audit', 'verify', '--anchor', anchor())).toMatchObject({ status: 3 })
     const adopt = ['audit', 'adopt', '--reason', 'the database was lost']
@@ -160,13 +161,12 @@ describe('the life of master keys', { timeout: 600_000 }, () => {
     await life.eventually('audit', 'verify')
   })
 
-  test('version 1, which nothing needs any more, is destroyed: by two officers, with proof', async () => {
+  longTest('version 1, which nothing needs any more, is destroyed: by two officers, with proof', async () => {
     for (const role of ['enc', 'sig']) await destroy(role, 1)
     await life.sealfleet('keys', 'destructions', '--verify')
     expect(await life.census('default')).toEqual({ identical: all })
   })
 
-  // keys-destroy.test.ts and apps/worker/test/destroy.test.ts prove it, too; here it is the end of the story.
   longTest('version 2 is still needed; given up all the same, its files are gone for good, and no others', async () => {
     const doomed = [...(await life.versionsOf('default'))].filter(([, version]) => version === 2).map(([id]) => id)
     const key = [...destroyCommand('enc', 2), ...TERMS]

@@ -1,4 +1,4 @@
-import { type AttemptOutcome, ingest, type IngestRequest, newObject } from '@sealfleet/attempts'
+import { type AttemptOutcome, ingest, type OwnedRequest, newObject } from '@sealfleet/attempts'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { appendFile } from 'node:fs/promises'
@@ -23,7 +23,7 @@ describe('an attempt', () => {
   })
   afterAll(() => fleet?.[Symbol.asyncDispose]())
 
-  function request(overrides: { path?: string } = {}): IngestRequest {
+  function request(overrides: { path?: string } = {}): OwnedRequest {
     const content = { domain: 'default', root: 'in', path: 'source', context: Buffer.alloc(0), ...overrides }
     const { domain, root, path, context } = content
     const fingerprint = requestFingerprint(content)
@@ -146,7 +146,7 @@ describe('an attempt', () => {
     for (const owner of owners) expect(trace.deadLetters[0]?.reason).toContain(owner)
   })
 
-  async function claims(asking: IngestRequest): Promise<string> {
+  async function claims(asking: OwnedRequest): Promise<string> {
     return (await claimFile(fleet.records, { ...asking, owner: randomUUID(), leaseSeconds: 0.01 })).outcome
   }
 

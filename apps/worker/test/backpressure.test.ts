@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { startFaultProxy } from '@sealfleet/testkit'
+import { longTest, startFaultProxy } from '@sealfleet/testkit'
 import { expect, test } from 'vitest'
 
 import { startFleet } from './fleet.js'
@@ -54,7 +54,7 @@ test('a slow store: the bytes in part buffers stay within their budget, and the 
   expect(await gauges()).toEqual({ bytes: 0, jobs: 0 })
 })
 
-test('few HSM sessions and many files at once: files wait for a session, and none is put off', async () => {
+longTest('few HSM sessions and many files at once: files wait for a session, and none is put off', async () => {
   await using fleet = await startFleet()
   const names = Array.from({ length: 48 }, (_, i) => `many/${i}`)
   for (const name of names) await fleet.writeSource(name, name)

@@ -6,7 +6,7 @@ import { cancelScheduled, carryOutDue } from '@sealfleet/keys'
 import { listDestructions } from '@sealfleet/records/keys'
 import type { KeyRow } from '@sealfleet/records'
 import { every, longTest, matrix } from '@sealfleet/testkit'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { ACTOR } from './destroy-house.js'
 import { aHouseEach, everywhere, house, inToken, withOldKey } from './destroying.js'
 
@@ -30,26 +30,29 @@ longTest(
   },
 )
 
-test('half destroyed, it cannot be taken back and stays scheduled until the other token has let go too', async () => {
-  const key = await withOldKey()
-  await house.schedule(key)
-  const tokens = join(house.secondary.dir, 'tokens')
-  const onStep = async (step: string): Promise<void> => {
-    if (step === 'begun') await rename(tokens, `${tokens}-away`)
-  }
-  expect(await carryOutDue(house, { ...house.options, onStep })).toMatchObject({ destroyed: 0, refused: 1 })
-  await rename(`${tokens}-away`, tokens)
-  expect(await everywhere(key)).toEqual([0, 1])
-  expect((await house.key('enc', 1)).state).toBe('DESTROY_SCHEDULED')
-  const opened = () => Promise.resolve(house.tokens)
-  await expect(
-    cancelScheduled({ records: house.records, tokens: opened }, key, { actor: ACTOR, reason: 'too late' }),
-  ).rejects.toMatchObject({ code: 'BAD_STATE' })
-  expect(await carryOutDue(house, house.options)).toMatchObject({ destroyed: 1 })
-  expect(await everywhere(key)).toEqual([0, 0])
-  const [row] = await listDestructions(house.records, { keyId: key.id })
-  expect(JSON.parse(String(row?.record))).toMatchObject({ tokens: [{ was: 'absent' }, { was: 'destroyed' }] })
-})
+longTest(
+  'half destroyed, it cannot be taken back and stays scheduled until the other token has let go too',
+  async () => {
+    const key = await withOldKey()
+    await house.schedule(key)
+    const tokens = join(house.secondary.dir, 'tokens')
+    const onStep = async (step: string): Promise<void> => {
+      if (step === 'begun') await rename(tokens, `${tokens}-away`)
+    }
+    expect(await carryOutDue(house, { ...house.options, onStep })).toMatchObject({ destroyed: 0, refused: 1 })
+    await rename(`${tokens}-away`, tokens)
+    expect(await everywhere(key)).toEqual([0, 1])
+    expect((await house.key('enc', 1)).state).toBe('DESTROY_SCHEDULED')
+    const opened = () => Promise.resolve(house.tokens)
+    await expect(
+      cancelScheduled({ records: house.records, tokens: opened }, key, { actor: ACTOR, reason: 'too late' }),
+    ).rejects.toMatchObject({ code: 'BAD_STATE' })
+    expect(await carryOutDue(house, house.options)).toMatchObject({ destroyed: 1 })
+    expect(await everywhere(key)).toEqual([0, 0])
+    const [row] = await listDestructions(house.records, { keyId: key.id })
+    expect(JSON.parse(String(row?.record))).toMatchObject({ tokens: [{ was: 'absent' }, { was: 'destroyed' }] })
+  },
+)
 
 longTest(
   'begun and stopped before any token was told, it can still be taken back once the tokens have been asked',

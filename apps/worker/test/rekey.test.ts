@@ -134,7 +134,7 @@ describe('re-encryption on a store with versions', () => {
     },
   )
 
-  test('also moves a domain to its present suite, nonce mode and segment size', async () => {
+  longTest('also moves a domain to its present suite, nonce mode and segment size', async () => {
     await using _worker = await fleet.startWorker()
     const domain = randomUUID()
     await makeKeys(fleet.records, fleet.token, { id: domain })

@@ -1,3 +1,8 @@
+/**
+ * That a stopped worker loses nothing is proved by process.test.ts and kill.test.ts; here a whole fleet is exchanged.
+ *
+ * @module-tag long
+ */
 import { randomBytes } from 'node:crypto'
 
 import { fileBalance, traceFile } from '@sealfleet/records/files'

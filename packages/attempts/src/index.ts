@@ -1,6 +1,6 @@
 export { ByteBudget } from './byte-budget.js'
 export { countIngest, countRekey, rekeyWord } from './count.js'
-export { ingest, type IngestDependencies, type IngestRequest } from './ingest.js'
+export { ingest, type IngestDependencies, type OwnedRequest } from './ingest.js'
 export type {
   AttemptDependencies,
   AttemptKind,

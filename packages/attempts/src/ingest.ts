@@ -13,7 +13,7 @@ export interface IngestDependencies extends AttemptDependencies {
 }
 
 /** A job's request, and its owner. */
-export type IngestRequest = Omit<ClaimInput, 'leaseSeconds' | 'batchId'> & { readonly generation: number }
+export type OwnedRequest = Omit<ClaimInput, 'leaseSeconds' | 'batchId'> & { readonly generation: number }
 
 interface FileClaim extends Claim {
   /** Claims of this generation that ended without an outcome. */
@@ -29,13 +29,13 @@ interface SourceText extends Plaintext {
 /** One attempt at storing a file for the first time. @see runAttempt */
 export function ingest(
   dependencies: IngestDependencies,
-  request: IngestRequest,
+  request: OwnedRequest,
   options: AttemptOptions,
 ): Promise<AttemptOutcome> {
   return runAttempt(dependencies, ingestKind(dependencies, request), options)
 }
 
-function ingestKind(dependencies: IngestDependencies, request: IngestRequest): AttemptKind<FileClaim, SourceText> {
+function ingestKind(dependencies: IngestDependencies, request: OwnedRequest): AttemptKind<FileClaim, SourceText> {
   const { records, leaseSeconds, roots, step } = dependencies
   const { fileId, generation, owner, source: location, context } = request
   return {

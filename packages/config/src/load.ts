@@ -1,7 +1,7 @@
 import type { Concern } from './concern.js'
 import { database, type DatabaseConfig } from './concerns/database.js'
 import { hsm, type HsmConfig } from './concerns/hsm.js'
-import { kernel, type KernelConfig } from './concerns/kernel.js'
+import { kernelChoice, type KernelConfig } from './concerns/kernel.js'
 import { log, type LogConfig } from './concerns/log.js'
 import { maintenance, type MaintenanceConfig } from './concerns/maintenance.js'
 import { ops, type OpsConfig } from './concerns/ops.js'
@@ -46,7 +46,7 @@ export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & {
   maintenance,
   ops,
   log,
-  kernel,
+  kernel: kernelChoice,
   protection,
 }
 

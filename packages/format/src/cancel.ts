@@ -6,14 +6,17 @@ function abortReason(signal: AbortSignal): Error {
 }
 
 /**
- * Settles as `pending` does, or rejects when the signal aborts first. The listener is removed when the promise settles:
- * one that lived as long as the signal would hold every chunk of a long file.
+ * Settles as `pending` does, or rejects with the signal's reason if that aborts first: not every driver observes a
+ * signal, and a hanging one is abandoned. The listener is removed when the promise settles: one that lived as long as
+ * the signal would hold every chunk of a long file.
  */
 export function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(abortReason(signal))
-    signal.addEventListener('abort', abort, { once: true })
-    pending.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    const abort = (): void => reject(abortReason(signal))
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    const done = (): void => signal.removeEventListener('abort', abort)
+    pending.then(resolve, reject).then(done, done)
   })
 }
 

@@ -41,7 +41,7 @@ describe('a pool whose agents or token go away', () => {
     expect(observed.pool.stats().replays).toBeGreaterThan(0)
   })
 
-  it('replaces an agent that has grown too large when it is quiet, without losing an operation', async () => {
+  longTest('replaces an agent that has grown too large when it is quiet, without losing an operation', async () => {
     await using observed = await ObservedPool.open(tokenOptions(token), { maxAgentRssBytes: 1 })
     await observed.allReady()
     const answers = await knownAnswers(observed.pool, ENC, 16)
@@ -64,7 +64,7 @@ describe('a pool whose agents or token go away', () => {
     expect(after - warm).toBeLessThan(32 << 20)
   })
 
-  it('takes new key versions into use, and leaves old ones, under load', async () => {
+  longTest('takes new key versions into use, and leaves old ones, under load', async () => {
     await using observed = await ObservedPool.open(tokenOptions(token))
     await observed.allReady()
     const answers = await knownAnswers(observed.pool, ENC, 8)
@@ -148,7 +148,7 @@ describe('a pool whose agents or token go away', () => {
     expect(logins).toBeGreaterThanOrEqual(3)
   })
 
-  it('uses neither of two keys with one label, and the right one again when the other is gone', async () => {
+  longTest('uses neither of two keys with one label, and the right one again when the other is gone', async () => {
     const twice = { ...ENC, version: 6 }
     await using admin = await openKeyAdmin(tokenOptions(token))
     const { ckaId } = await admin.generate(twice)

@@ -1,3 +1,8 @@
+/**
+ * The rules are proved by failover-core.test.ts, on real tokens by apps/worker/test/hsm-failover.test.ts; here each case on real agents.
+ *
+ * @module-tag long
+ */
 import { createHmac, randomBytes } from 'node:crypto'
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { Faulty, type FreshToken } from '@sealfleet/testkit'
+import { longTest, Faulty, type FreshToken } from '@sealfleet/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
 import { HsmPool } from '../src/pool/hsm-pool.js'
@@ -87,7 +87,7 @@ describe('faults of the module', () => {
     },
   )
 
-  it('C_Sign hangs on a quarter of the sessions: the agent is killed', async () => {
+  longTest('C_Sign hangs on a quarter of the sessions: the agent is killed', async () => {
     await using observed = await openFaulty({ hardTimeoutMs: 1_500 })
     await faulty.rules('C_Sign hang count=4')
     const tally = await sixteen(observed.pool)
@@ -109,7 +109,7 @@ describe('faults of the module', () => {
     expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
   })
 
-  it('C_Login answers GENERAL_ERROR for good: two tries, then HSM_UNAVAILABLE', async () => {
+  longTest('C_Login answers GENERAL_ERROR for good: two tries, then HSM_UNAVAILABLE', async () => {
     const before = await faulty.calls('C_Login')
     await faulty.rules('C_Login return 0x5')
     await expect(HsmPool.open({ tokens: [faulty.token], agents: 1 })).rejects.toMatchObject({
@@ -130,7 +130,7 @@ describe('faults of the module', () => {
     expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
   })
 
-  it('800 ms on a third of the calls: slow and reported, nothing lost or replaced', async () => {
+  longTest('800 ms on a third of the calls: slow and reported, nothing lost or replaced', async () => {
     await using observed = await openFaulty({ softTimeoutMs: 300 })
     await faulty.rules('C_Sign delay 800 percent=30')
     for (let round = 0; round < 3; round += 1) expect(await sixteen(observed.pool)).toEqual(ALL_RIGHT)
@@ -175,7 +175,7 @@ describe('faults of the module', () => {
     expect(observed.pool.stats()).toMatchObject({ disagreements: 1 })
   })
 
-  it('a flipped bit in wrapped nonces: found by opening them again', async () => {
+  longTest('a flipped bit in wrapped nonces: found by opening them again', async () => {
     await using observed = await openFaulty()
     const [nonces, aad] = [randomBytes(64), Buffer.alloc(74)]
     aad.write('SFV1/nonces')
@@ -223,7 +223,7 @@ describe('faults of the module', () => {
     observed.expectHealedBy({}, 2)
   })
 
-  it('the pool closed with a call that hangs: ends, and leaves no process', async () => {
+  longTest('the pool closed with a call that hangs: ends, and leaves no process', async () => {
     const observed = await openFaulty({ hardTimeoutMs: 60_000, softTimeoutMs: 300 })
     const pids = observed.readyAgents().map(({ pid }) => pid)
     await faulty.rules('C_Sign hang count=1')

@@ -115,7 +115,7 @@ describe('activation', () => {
     expect((await getMasterKey(f.records, ref(domain, 'enc', 1)))?.state).toBe('DECRYPT_ONLY')
     expect((await getMasterKey(f.records, ref(domain, 'enc', 1)))?.retiredAt).toBeInstanceOf(Date)
     const keys = await activeKeys(f.records, domain)
-    expect(keys).toMatchObject({ enc: { version: 2, state: 'ACTIVE' }, sig: { version: 1, state: 'ACTIVE' } })
+    expect(keys).toMatchObject({ enc: { version: 2, domain }, sig: { version: 1, domain } })
     expect(keys).not.toHaveProperty('kek')
     const listed = await listMasterKeys(f.records, { domain })
     expect(listed.map((key) => `${key.role} ${key.version} ${key.state}`)).toEqual([

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { unlessAborted } from './unless-aborted.js'
+import { unlessAborted } from '@sealfleet/format'
 
 /** Milliseconds between two rounds of an idle process. */
 const ROUND_MS = 15_000

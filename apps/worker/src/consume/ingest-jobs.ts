@@ -1,4 +1,4 @@
-import { countIngest, ingest, type IngestDependencies, type IngestRequest } from '@sealfleet/attempts'
+import { countIngest, ingest, type IngestDependencies, type OwnedRequest } from '@sealfleet/attempts'
 import { CodedError } from '@sealfleet/failures'
 import { decodeContext, fingerprintOf, ingestJobId, parseIngestJob, QUEUES } from '@sealfleet/queue'
 import type { Metrics } from '@sealfleet/telemetry'
@@ -9,7 +9,7 @@ import type { JobKind } from './attempt-worker.js'
 import { throttledProgress } from './progress.js'
 import type { Refusal } from './refusal.js'
 
-type Asked = Omit<IngestRequest, 'owner'>
+type Asked = Omit<OwnedRequest, 'owner'>
 
 export interface IngestJobsOptions {
   readonly dependencies: IngestDependencies

@@ -19,4 +19,4 @@ const variables = {
   }),
 }
 
-export const kernel = defineConcern({ variables, build: (values): KernelConfig => values })
+export const kernelChoice = defineConcern({ variables, build: (values): KernelConfig => values })

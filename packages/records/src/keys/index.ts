@@ -29,6 +29,7 @@ export {
   listMasterKeys,
   registerMasterKey,
 } from './master-keys.js'
+export type { SealingKey } from './key-row.js'
 export { assertMayRegister } from './may-register.js'
 export { listPendingKeys } from './pending-keys.js'
 export {

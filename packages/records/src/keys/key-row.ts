@@ -13,14 +13,49 @@ export const KEY_COLUMNS = Prisma.raw(`
 export type RawKey = Readonly<MasterKey>
 
 export function keyRow(raw: RawKey): KeyRow {
-  const { domainId, checkValue, checkRecord, knownAnswer, ...rest } = raw
+  const { domainId, ...rest } = raw
   return {
     ...rest,
     role: raw.role.toLowerCase() as Role,
     domain: domainFromUuid(domainId),
     suite: raw.suite as Suite,
-    checkValue: checkValue === null ? null : Buffer.from(checkValue),
-    checkRecord: checkRecord === null ? null : Buffer.from(checkRecord),
-    knownAnswer: knownAnswer === null ? null : Buffer.from(knownAnswer),
+    ...answersOf(raw),
+  }
+}
+
+/** The part of a key's row that sealing needs, read for each file: without dates and evidence. */
+export type SealingKey = Pick<
+  KeyRow,
+  'id' | 'domain' | 'role' | 'suite' | 'version' | 'label' | 'checkValue' | 'checkRecord' | 'knownAnswer'
+>
+
+export const SEALING_KEY_COLUMNS = Prisma.raw(`
+  k.id, k.role::text AS role, k.suite, k.version, k.label, k.check_value AS "checkValue",
+  k.check_record AS "checkRecord", k.known_answer AS "knownAnswer"`)
+
+/** As SEALING_KEY_COLUMNS name it. */
+export type RawSealingKey = Pick<
+  RawKey,
+  'id' | 'role' | 'suite' | 'version' | 'label' | 'checkValue' | 'checkRecord' | 'knownAnswer'
+>
+
+export function sealingKey(raw: RawSealingKey, domain: string): SealingKey {
+  return {
+    id: raw.id,
+    domain,
+    role: raw.role.toLowerCase() as Role,
+    suite: raw.suite as Suite,
+    version: raw.version,
+    label: raw.label,
+    ...answersOf(raw),
+  }
+}
+
+function answersOf(raw: RawSealingKey): Pick<KeyRow, 'checkValue' | 'checkRecord' | 'knownAnswer'> {
+  const bytes = (value: Uint8Array | null): Buffer | null => (value === null ? null : Buffer.from(value))
+  return {
+    checkValue: bytes(raw.checkValue),
+    checkRecord: bytes(raw.checkRecord),
+    knownAnswer: bytes(raw.knownAnswer),
   }
 }

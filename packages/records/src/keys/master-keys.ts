@@ -2,9 +2,17 @@ import { keyLabel, type MasterKeyRef, type Role } from '@sealfleet/format'
 import { randomUUID } from 'node:crypto'
 import { RecordsError } from '../db/errors.js'
 import { Prisma } from '../generated/client.js'
-import { domainToUuid } from '../db/ids.js'
+import { domainFromUuid, domainToUuid } from '../db/ids.js'
 import type { Queryable, Records } from '../db/records.js'
-import { KEY_COLUMNS, keyRow, type RawKey } from './key-row.js'
+import {
+  KEY_COLUMNS,
+  keyRow,
+  SEALING_KEY_COLUMNS,
+  sealingKey,
+  type RawKey,
+  type RawSealingKey,
+  type SealingKey,
+} from './key-row.js'
 import type { KeyRow, KeyState } from '../db/terms.js'
 
 export interface KeyRegistration {
@@ -155,10 +163,10 @@ function roleOf(role: Role): Uppercase<Role> {
 }
 
 export interface ActiveKeys {
-  readonly enc: KeyRow
-  readonly sig: KeyRow
+  readonly enc: SealingKey
+  readonly sig: SealingKey
   /** Only if the domain has one. */
-  readonly kek?: KeyRow
+  readonly kek?: SealingKey
 }
 
 /**
@@ -166,14 +174,13 @@ export interface ActiveKeys {
  * @throws RecordsError NO_ACTIVE_KEY: none for a role; enc and sig of different suites; detached nonces without a kek
  */
 export async function activeKeys(db: Queryable, domain: string): Promise<ActiveKeys> {
-  const rows = await db.query<RawKey & { readonly detached: boolean }>(Prisma.sql`
-    SELECT ${KEY_COLUMNS}, d.nonce_mode = 'DETACHED' AS detached FROM master_keys k JOIN key_domains d ON d.id = k.domain_id
-    WHERE k.domain_id = ${domainToUuid(domain)}::uuid AND k.state = 'ACTIVE' AND k.role IN ('ENC', 'SIG', 'KEK')`)
-  const of = (role: RawKey['role']): KeyRow | undefined => {
+  const id = domainToUuid(domain)
+  const rows = await db.query<RawSealingKey & { readonly detached: boolean }>(Prisma.sql`
+    SELECT ${SEALING_KEY_COLUMNS}, d.nonce_mode = 'DETACHED' AS detached FROM master_keys k JOIN key_domains d ON d.id = k.domain_id
+    WHERE k.domain_id = ${id}::uuid AND k.state = 'ACTIVE' AND k.role IN ('ENC', 'SIG', 'KEK')`)
+  const of = (role: RawKey['role']): SealingKey | undefined => {
     const found = rows.find((row) => row.role === role)
-    if (found === undefined) return undefined
-    const { detached: _, ...raw } = found
-    return keyRow(raw)
+    return found && sealingKey(found, domainFromUuid(id))
   }
   const [enc, sig, kek] = [of('ENC'), of('SIG'), of('KEK')]
   if (enc === undefined || sig === undefined) throw none(domain, enc === undefined ? 'enc' : 'sig')

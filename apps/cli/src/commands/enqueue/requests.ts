@@ -1,7 +1,7 @@
 import { fileIdFor, toFileId, type IngestRequest } from '@sealfleet/queue'
 import type { FoundFile } from '../../files/expand.js'
 
-export interface RequestOptions {
+export interface PlanOptions {
   readonly domain: string
   readonly context: Buffer | undefined
   /** a UUID or any other text; for one file alone */
@@ -19,7 +19,7 @@ export interface PlannedFile extends FoundFile {
  * change: enqueueing the same file again is the same request, and a file that was changed since is another
  * one. (By path alone, a changed file would be "stored already" with bytes that are not its own.)
  */
-export function planFile(file: FoundFile, o: RequestOptions): PlannedFile {
+export function planFile(file: FoundFile, o: PlanOptions): PlannedFile {
   const fileId = o.id === undefined ? fileIdFor(contentKey(file, o)) : toFileId(o.id)
   const { root, path } = file
   const request = {
@@ -33,6 +33,6 @@ export function planFile(file: FoundFile, o: RequestOptions): PlannedFile {
 }
 
 /** NUL can be in none of the parts, so no two files have the same text. */
-function contentKey({ root, path, size, mtimeNs }: FoundFile, { domain, context }: RequestOptions): string {
+function contentKey({ root, path, size, mtimeNs }: FoundFile, { domain, context }: PlanOptions): string {
   return ['sealfleet enqueue', domain, root, path, context?.toString('hex') ?? '', size, mtimeNs].join('\0')
 }
