@@ -1,9 +1,10 @@
-import { fileBalance, listDeadLetters, retryingByCode } from '@sealfleet/records/files'
+import { fileCounts, openLettersByCode, retryingByCode, type FileCounts } from '@sealfleet/records/files'
 import type { Records } from '@sealfleet/records'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import type { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { Gauge } from 'prom-client'
+import { paced, type Paced } from './paced.js'
 import { countJobs, oldestWaiting, unlessBroken } from './queue-look.js'
 
 export interface MetricSources {
@@ -16,6 +17,7 @@ export interface MetricSources {
 /**
  * Fills the gauges at the moment of a scrape and returns Prometheus's text. Concurrent scrapes share one read. When
  * Redis or Postgres doesn't answer, its gauges are absent (never stale, never a false 0) and `sealfleet_ops_source_up` is 0.
+ * The count of all files is not repeated at each scrape once it takes long; its age is a gauge.
  */
 export function createCollector(metrics: Metrics, sources: MetricSources, log: Logger): () => Promise<string> {
   const up = new Gauge({
@@ -34,12 +36,13 @@ export function createCollector(metrics: Metrics, sources: MetricSources, log: L
       log.warn({ component: source, err: error }, 'metrics could not be read')
     }
   }
+  const counts = paced(() => fileCounts(sources.records))
   const collect = async (): Promise<string> => {
     await Promise.all([
       read(
         'postgres',
         () => resetBooks(metrics),
-        () => readBooks(metrics, sources.records),
+        () => readBooks(metrics, sources.records, counts),
       ),
       read(
         'redis',
@@ -56,13 +59,14 @@ export function createCollector(metrics: Metrics, sources: MetricSources, log: L
   }
 }
 
-async function readBooks(metrics: Metrics, records: Records): Promise<void> {
-  const books = await fileBalance(records)
-  const letters = await openLetters(records)
-  for (const [state, n] of Object.entries(books.byState)) metrics.files.set({ state: state.toLowerCase() }, n)
-  metrics.conservation.set(books.difference)
+async function readBooks(metrics: Metrics, records: Records, counts: Paced<FileCounts>): Promise<void> {
+  const { value, ageSeconds } = await counts()
+  const letters = await openLettersByCode(records)
+  for (const [state, n] of Object.entries(value.byState)) metrics.files.set({ state: state.toLowerCase() }, n)
+  metrics.filesAgeSeconds.set(ageSeconds)
+  metrics.conservation.set(value.difference)
   metrics.deadLetters.reset()
-  for (const [code, n] of letters) metrics.deadLetters.set({ code }, n)
+  for (const { code, letters: n } of letters) metrics.deadLetters.set({ code }, n)
   const retrying = await retryingByCode(records)
   metrics.retryingFiles.reset()
   metrics.retryingOldestSeconds.reset()
@@ -72,21 +76,9 @@ async function readBooks(metrics: Metrics, records: Records): Promise<void> {
   }
 }
 
-/** Open dead letters by code; counted page by page: no statement exists for it, and a healthy fleet has few. */
-async function openLetters(records: Records): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>()
-  const limit = 1000
-  let after: { readonly id: string; readonly createdAt: Date } | undefined
-  for (;;) {
-    const page = await listDeadLetters(records, { limit, ...(after === undefined ? {} : { after }) })
-    for (const { code } of page) counts.set(code, (counts.get(code) ?? 0) + 1)
-    after = page.at(-1)
-    if (page.length < limit) return counts
-  }
-}
-
 function resetBooks(metrics: Metrics): void {
   metrics.files.reset()
+  metrics.filesAgeSeconds.remove()
   metrics.conservation.remove()
   for (const gauge of [metrics.deadLetters, metrics.retryingFiles, metrics.retryingOldestSeconds]) gauge.reset()
 }

@@ -5,7 +5,7 @@ import { batchProgress, createBatch, getBatch } from '../src/files/batches.js'
 import { claimFile } from '../src/files/claim-file.js'
 import { clearPinLockout, getPinLockout, setPinLockout } from '../src/keys/pin-lockout-rows.js'
 import { commitAttempt } from '../src/attempts/commit-attempt.js'
-import { fileBalance, countsByState } from '../src/files/counts.js'
+import { fileBalance, fileCounts, countsByState } from '../src/files/counts.js'
 import { failAttempt } from '../src/attempts/fail-attempt.js'
 import { fleetPinLockout } from '../src/keys/pin-lockout.js'
 import { forgetWorkers, heartbeat, listWorkers } from '../src/upkeep/workers.js'
@@ -125,6 +125,7 @@ test('the books balance, and name what maintenance has to do', async () => {
   expect(books.expiredLeases).toBeGreaterThanOrEqual(1)
   expect(books.orphanedAttempts).toBeGreaterThanOrEqual(1)
   expect(books.byState).toEqual(await countsByState(f.records))
+  expect({ ...(await fileCounts(f.records)), strayCommits: 0 }).toEqual(books)
   const job = { fileId: crashed.fileId, owner: 'heir' }
   const { file } = (await getFile(f.records, job.fileId))!
   await claimFile(f.records, { ...request({ fileId: file.id, fingerprint: file.fingerprint }), owner: job.owner })

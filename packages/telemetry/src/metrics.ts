@@ -78,6 +78,10 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     queuePaused: gauge('queue_paused', '1 when the intake of a queue is paused', ['queue']),
 
     files: gauge('files', 'Accepted files by state', ['state']),
+    filesAgeSeconds: gauge(
+      'files_age_seconds',
+      'Age of the count of files, which ops does not repeat at each scrape when it takes long',
+    ),
     conservation: gauge(
       'conservation_imbalance_files',
       'accepted − (queued + running + stored + dead + discarded + deleted); anything but 0 is a lost file',

@@ -35,7 +35,7 @@ export async function countPastRetention(db: Queryable, domain?: string): Promis
     Omit<PastRetention, 'dueBytes' | 'heldBytes'> & { readonly dueBytes: bigint; readonly heldBytes: bigint }
   >(Prisma.sql`
     SELECT d.id::text AS domain, d.name, d.retention_days AS "retentionDays",
-      count(p.id) FILTER (WHERE NOT p.held)::int AS due, count(p.id) FILTER (WHERE p.held)::int AS held,
+      count(p.id) FILTER (WHERE NOT p.held)::float8 AS due, count(p.id) FILTER (WHERE p.held)::float8 AS held,
       coalesce(sum(p.bytes) FILTER (WHERE NOT p.held), 0)::bigint AS "dueBytes",
       coalesce(sum(p.bytes) FILTER (WHERE p.held), 0)::bigint AS "heldBytes"
     FROM key_domains d LEFT JOIN LATERAL (

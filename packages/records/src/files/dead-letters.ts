@@ -1,5 +1,5 @@
 import { RecordsError } from '../db/errors.js'
-import type { DeadLetter, Prisma } from '../generated/client.js'
+import { Prisma, type DeadLetter } from '../generated/client.js'
 import { domainFromUuid, domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import type { DeadLetterRow, DeadLetterState, FailureRow } from '../db/terms.js'
@@ -54,6 +54,12 @@ export async function listDeadLetters(db: Queryable, filter: DeadLetterFilter = 
     take: Math.min(Math.max(1, Math.trunc(filter.limit ?? 100)), 1_000),
   } satisfies Prisma.DeadLetterFindManyArgs
   return (await db.read(({ deadLetter }) => deadLetter.findMany(query))).map(letter)
+}
+
+/** Open dead letters by code. */
+export function openLettersByCode(db: Queryable): Promise<{ readonly code: string; readonly letters: number }[]> {
+  return db.query(Prisma.sql`
+    SELECT code, count(*)::float8 AS letters FROM dead_letters WHERE state = 'OPEN' GROUP BY code ORDER BY code`)
 }
 
 /** A dead letter with the history of its file. @throws RecordsError NOT_FOUND */

@@ -37,7 +37,7 @@ export async function listOpenFiles(
 /** Number of files that are QUEUED or RUNNING: each has a job, or has lost it. */
 export async function countOpenFiles(db: Queryable): Promise<number> {
   const [row] = await db.query<{ n: number }>(
-    Prisma.sql`SELECT count(*)::int AS n FROM files WHERE state IN ('QUEUED', 'RUNNING')`,
+    Prisma.sql`SELECT count(*)::float8 AS n FROM files WHERE state IN ('QUEUED', 'RUNNING')`,
   )
   return row?.n ?? 0
 }

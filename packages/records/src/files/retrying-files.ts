@@ -21,7 +21,8 @@ const RETRYING = Prisma.sql`f.state IN ('QUEUED', 'RUNNING') AND f.last_failure_
 /** Files that will be retried, by the code of their last failure, the most frequent first. */
 export function retryingByCode(db: Queryable): Promise<Retrying[]> {
   return db.query<Retrying>(Prisma.sql`
-    SELECT f.last_failure_code AS code, count(*)::int AS files, (count(*) FILTER (WHERE f.state = 'RUNNING'))::int AS running,
+    SELECT f.last_failure_code AS code, count(*)::float8 AS files,
+      (count(*) FILTER (WHERE f.state = 'RUNNING'))::float8 AS running,
       min(f.accepted_at) AS "oldestAt", min(f.next_try_at) FILTER (WHERE f.state = 'QUEUED') AS "nextTryAt"
     FROM files f WHERE ${RETRYING} GROUP BY f.last_failure_code ORDER BY files DESC, code`)
 }

@@ -38,10 +38,10 @@ const NEEDS = (keyId: string): Prisma.Sql => Prisma.sql`
 export async function countKeyReferences(db: Queryable, keyId: string): Promise<KeyReferences> {
   const id = uuid(keyId, 'the key id')
   const [row] = await db.query<KeyReferences>(Prisma.sql`
-    SELECT count(*)::int AS attempts, count(*) FILTER (WHERE a.state = 'OPEN')::int AS open,
-      count(*) FILTER (WHERE a.state = 'COMMITTED')::int AS committed,
-      count(*) FILTER (WHERE a.state = 'SUPERSEDED')::int AS superseded, count(DISTINCT a.file_id)::int AS files,
-      count(*) FILTER (WHERE f.state = 'STORED' AND f.committed_attempt_id = a.id)::int AS lost
+    SELECT count(*)::float8 AS attempts, count(*) FILTER (WHERE a.state = 'OPEN')::float8 AS open,
+      count(*) FILTER (WHERE a.state = 'COMMITTED')::float8 AS committed,
+      count(*) FILTER (WHERE a.state = 'SUPERSEDED')::float8 AS superseded, count(DISTINCT a.file_id)::float8 AS files,
+      count(*) FILTER (WHERE f.state = 'STORED' AND f.committed_attempt_id = a.id)::float8 AS lost
     FROM attempts a JOIN files f ON f.id = a.file_id WHERE ${NEEDS(id)}`)
   if (row === undefined) throw new TypeError('a count is one row')
   return row

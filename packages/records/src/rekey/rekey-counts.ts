@@ -20,7 +20,7 @@ export async function rekeyCounts(db: Queryable, runId: string): Promise<RekeyCo
     readonly n: number
     readonly bytes: number
   }>(Prisma.sql`
-    SELECT i.state::text AS state, CASE WHEN i.state = 'FAILED' THEN i.failure_code END AS code, count(*)::int AS n,
+    SELECT i.state::text AS state, CASE WHEN i.state = 'FAILED' THEN i.failure_code END AS code, count(*)::float8 AS n,
       coalesce(sum(a.plaintext_length), 0)::float8 AS bytes
     FROM rekey_items i JOIN files f ON f.id = i.file_id LEFT JOIN attempts a ON a.id = f.committed_attempt_id
     WHERE i.run_id = ${uuid(runId, 'the run’s id')}::uuid GROUP BY 1, 2`)

@@ -21,9 +21,9 @@ export async function rekeyScope(db: Queryable, domain: string, version: number)
   const keys = await db.read(({ masterKey }) => masterKey.findMany({ where, select: { id: true } }))
   const ids = keys.map(({ id }) => id)
   const [row] = await db.query<{ files: number; bytes: number; lost: number }>(Prisma.sql`
-    SELECT count(*)::int AS files, coalesce(sum(a.plaintext_length), 0)::float8 AS bytes,
+    SELECT count(*)::float8 AS files, coalesce(sum(a.plaintext_length), 0)::float8 AS bytes,
       (count(*) FILTER (WHERE EXISTS (
-        SELECT FROM master_keys d WHERE d.id IN (a.enc_key_id, a.sig_key_id) AND d.state = 'DESTROYED')))::int AS lost
+        SELECT FROM master_keys d WHERE d.id IN (a.enc_key_id, a.sig_key_id) AND d.state = 'DESTROYED')))::float8 AS lost
     FROM files f JOIN attempts a ON a.file_id = f.id AND a.id = f.committed_attempt_id
     WHERE f.domain_id = ${domainId}::uuid AND f.state = 'STORED'
       AND a.state = 'COMMITTED' AND a.swept_at IS NULL AND a.shredded_at IS NULL

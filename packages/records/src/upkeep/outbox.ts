@@ -83,7 +83,7 @@ export interface OutboxDepth {
 /** The relay's backlog. */
 export async function outboxDepth(db: Queryable): Promise<OutboxDepth> {
   const [row] = await db.query<OutboxDepth>(Prisma.sql`
-    SELECT count(*)::int AS waiting,
+    SELECT count(*)::float8 AS waiting,
       greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0))::float8 AS "oldestSeconds"
     FROM outbox WHERE relayed_at IS NULL`)
   return row ?? { waiting: 0, oldestSeconds: 0 }

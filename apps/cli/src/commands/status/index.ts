@@ -1,5 +1,5 @@
 import { batchIdFor, QUEUES } from '@sealfleet/queue'
-import { batchProgress, fileBalance, getFile, retryingByCode } from '@sealfleet/records/files'
+import { batchProgress, fileCounts, getFile, retryingByCode } from '@sealfleet/records/files'
 import { keyAges } from '@sealfleet/records/keys'
 import { listTasks, listWorkers, outboxDepth } from '@sealfleet/records/upkeep'
 import type { Records } from '@sealfleet/records'
@@ -137,7 +137,7 @@ async function untilEnded(context: CommandContext, records: Records, given: stri
 }
 
 async function everything(context: CommandContext, records: Records): Promise<void> {
-  const books = await fileBalance(records)
+  const books = await fileCounts(records)
   const workers = (await listWorkers(records)).filter(isOfInterest)
   const maintenance = await listTasks(records)
   const outbox = await outboxDepth(records)
