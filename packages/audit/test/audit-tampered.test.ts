@@ -1,39 +1,15 @@
 import { appendAudit, listAudit } from '@sealfleet/records/audit'
 import { every, matrix } from '@sealfleet/testkit'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 
 import { chainAudit } from '../src/chain.js'
 import { checkpointAudit } from '../src/checkpoint.js'
 import { checkpointKey } from '../src/body.js'
-import { openAuditHouse, openAuditToken, type AuditHouse, type AuditToken } from './audit-house.js'
-
-let token: AuditToken
-beforeAll(async () => {
-  token = await openAuditToken()
-})
-afterAll(() => token?.[Symbol.asyncDispose]())
+import type { AuditHouse } from './audit-house.js'
+import { eachInItsHouse } from './audit-story.js'
 
 let house: AuditHouse
-beforeEach(async () => {
-  house = await openAuditHouse(token)
-})
-afterEach(() => house?.[Symbol.asyncDispose]())
-
-const note = (action = 'test.note') =>
-  appendAudit(house.records, { actor: 'a', action, subjectKind: 'test', subjectId: 'x', detail: { b: 1, a: 'ü' } })
-
-/** Three files over two checkpoints. */
-async function history() {
-  const files = [await house.store1(), await house.store1()]
-  await house.checkpoint()
-  files.push(await house.store1())
-  await note()
-  await house.checkpoint()
-  return files
-}
-
-const kinds = async (o?: Parameters<AuditHouse['verify']>[0]) =>
-  (await house.verify(o)).findings.map(({ kind, subject }) => `${kind} ${subject}`)
+const { note, history, kinds } = eachInItsHouse((own) => (house = own))
 
 describe('in the database, as its owner', () => {
   beforeEach(history)

@@ -1,41 +1,16 @@
-import { appendAudit } from '@sealfleet/records/audit'
 import { createRequest } from '@sealfleet/records/operators'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 import { ADOPTION, adoptAudit, adoptionDetail } from '../src/adopt.js'
 import { chainAudit } from '../src/chain.js'
 import { checkpointAudit } from '../src/checkpoint.js'
 import { checkpointKey } from '../src/body.js'
 import { formatAnchor, parseAnchor, parseExpectation } from '../src/anchor.js'
-import { enrolTwo, openAuditHouse, openAuditToken, type AuditHouse, type AuditToken } from './audit-house.js'
-
-let token: AuditToken
-beforeAll(async () => {
-  token = await openAuditToken()
-})
-afterAll(() => token?.[Symbol.asyncDispose]())
+import { enrolTwo, type AuditHouse } from './audit-house.js'
+import { eachInItsHouse } from './audit-story.js'
 
 let house: AuditHouse
-beforeEach(async () => {
-  house = await openAuditHouse(token)
-})
-afterEach(() => house?.[Symbol.asyncDispose]())
-
-const note = (action = 'test.note') =>
-  appendAudit(house.records, { actor: 'a', action, subjectKind: 'test', subjectId: 'x', detail: { b: 1, a: 'ü' } })
-
-/** Three files over two checkpoints. */
-async function history() {
-  const files = [await house.store1(), await house.store1()]
-  await house.checkpoint()
-  files.push(await house.store1())
-  await note()
-  await house.checkpoint()
-  return files
-}
-
-const kinds = async (o?: Parameters<AuditHouse['verify']>[0]) =>
-  (await house.verify(o)).findings.map(({ kind, subject }) => `${kind} ${subject}`)
+const { note, history, kinds } = eachInItsHouse((own) => (house = own))
 
 describe('a log that no one touched', () => {
   test('verifies, and says what it holds', async () => {
