@@ -3,10 +3,14 @@
  * line of standard output is the path of the `.tgz` alone.
  */
 import './lib/node-version.mjs'
+import { packCli } from './pack/cli.mjs'
 import { packClient } from './pack/client.mjs'
 import { Refusal, runMain } from './lib/say.mjs'
 
-const PACKAGES = new Map([['client', packClient]])
+const PACKAGES = new Map([
+  ['client', packClient],
+  ['cli', packCli],
+])
 
 await runMain(async () => {
   const pack = PACKAGES.get(process.argv[2] ?? '')

@@ -20,6 +20,7 @@ const PROGRAMS = {
   maintenance: 'apps/maintenance/dist/main.js',
   ops: 'apps/ops/dist/main.js',
   agent: 'packages/hsm/dist/agent/main.js',
+  migrate: 'packages/records/dist/migrate/command.js',
 }
 const TEST_PROGRAMS = {
   'test-crash-worker': 'apps/worker/test/doomed-worker.mjs',
@@ -62,7 +63,7 @@ export async function bundlePrograms() {
   await bundle.close()
   const modules = output.flatMap((file) => (file.type === 'chunk' ? Object.keys(file.modules) : []))
   const ours = modules.filter((id) => id.startsWith(checkout) && !id.includes(`${sep}node_modules${sep}`))
-  await writeManifest(programs, ours)
+  await writeManifest(programs, ours, foreignModules(output))
   const made = new Set([MANIFEST, ...output.map((file) => file.fileName)])
   for (const name of await readdir(bundleFolder)) {
     if (!made.has(name)) await rm(join(bundleFolder, name), { recursive: true })
@@ -113,15 +114,46 @@ async function isFresh(programs) {
   return Object.values(known.inputs).every((state, i) => state === states[i])
 }
 
-/** @param {Record<string, string>} programs @param {string[]} modules */
-async function writeManifest(programs, modules) {
+/**
+ * The modules of other packages by the chunk that holds them: the command line's package names their licences.
+ *
+ * @param {readonly (import('rolldown').OutputChunk | import('rolldown').OutputAsset)[]} output
+ * @returns {Record<string, string[]>} paths from the top of the checkout, by file name
+ */
+function foreignModules(output) {
+  const chunks = output.flatMap((file) => (file.type === 'chunk' ? [file] : []))
+  return Object.fromEntries(
+    chunks.map(({ fileName, modules }) => [
+      fileName,
+      Object.keys(modules)
+        .filter((id) => id.startsWith(checkout) && id.includes(`${sep}node_modules${sep}`))
+        .map((id) => relative(checkout, id)),
+    ]),
+  )
+}
+
+/**
+ * Modules of other packages by file name of the bundle.
+ *
+ * @returns {Promise<Record<string, string[]>>}
+ */
+export async function bundledModules() {
+  return JSON.parse(await readFile(join(bundleFolder, MANIFEST), 'utf8')).foreign
+}
+
+/**
+ * @param {Record<string, string>} programs
+ * @param {string[]} modules
+ * @param {Record<string, string[]>} foreign
+ */
+async function writeManifest(programs, modules, foreign) {
   const own = ['package-lock.json', 'tools/lib/bundle.mjs'].map((name) => join(checkout, name))
   /** @type {Record<string, string | undefined>} */
   const inputs = {}
   for (const path of [...own, ...modules].sort())
     inputs[relative(checkout, path)] = await stateOf(relative(checkout, path))
   await mkdir(dirname(join(bundleFolder, MANIFEST)), { recursive: true })
-  await writeFile(join(bundleFolder, MANIFEST), JSON.stringify({ programs, inputs }, undefined, 1))
+  await writeFile(join(bundleFolder, MANIFEST), JSON.stringify({ programs, inputs, foreign }, undefined, 1))
 }
 
 /** @param {string} path below the checkout */

@@ -135,6 +135,9 @@ test('a strict TypeScript project compiles against it', async () => {
   expect(stdout).toBe('')
 })
 
+/** The settings of the fleet below, without those that the README's examples do not have. */
+let settings: NodeJS.ProcessEnv
+
 describe('with a fleet', () => {
   let fleet: Omit<TestFleet, 'bucket'>
   let redis: PrivateRedis
@@ -149,15 +152,9 @@ describe('with a fleet', () => {
     await records.close()
     await mkdir(path.join(fleet.root, '2026'))
     for (const name of ['a.pdf', 'b.pdf', 'c.pdf']) await writeFile(path.join(fleet.root, '2026', name), 'hello world')
-    const { SEALFLEET_QUEUE_PREFIX: _, ...settings } = fleet.env
-    const env = {
-      ...process.env,
-      ...settings,
-      ...fleet.token.env,
-      SEALFLEET_REDIS_URL: redis.url,
-      SEALFLEET_WORKER_PORT: '0',
-      SEALFLEET_MAINTENANCE_PORT: '0',
-    }
+    const { SEALFLEET_QUEUE_PREFIX: _, ...rest } = fleet.env
+    settings = { PATH: process.env['PATH'], ...rest, ...fleet.token.env, SEALFLEET_REDIS_URL: redis.url }
+    const env = { ...process.env, ...settings, SEALFLEET_WORKER_PORT: '0', SEALFLEET_MAINTENANCE_PORT: '0' }
     for (const program of ['worker', 'maintenance'])
       programs.push(
         spawn(process.execPath, [path.join(bundleFolder, `${program}.mjs`)], { env, stdio: ['ignore', 'ignore', 2] }),
@@ -185,5 +182,44 @@ describe('with a fleet', () => {
       }))
     const { stdout } = await running
     expect(stdout).toMatch(PRINTS[n]?.[1] ?? /$^/)
+  })
+
+  describe('the command line, installed globally', () => {
+    let prefix: TempDir
+    const sealfleet = (...args: string[]) =>
+      run(path.join(prefix.path, 'bin/sealfleet'), args, { cwd: prefix.path, env: settings })
+    beforeAll(async () => {
+      prefix = await tempDir()
+      const scripts = '--allow-scripts=sealfleet,pkcs11js'
+      await install(prefix.path, ['--global', '--prefix', prefix.path, scripts, await pack('cli')])
+    })
+    afterAll(() => prefix[Symbol.asyncDispose]())
+
+    test('it has its version, its native kernel, and of the fleet nothing that it does not use', async () => {
+      const { stdout } = await sealfleet('--version')
+      const home = path.join(prefix.path, 'lib/node_modules/sealfleet')
+      const { version } = JSON.parse(await readFile(path.join(home, 'package.json'), 'utf8')) as { version: string }
+      expect(stdout.trim()).toBe(version)
+      expect(existsSync(path.join(home, 'packages/kernel/build/Release/kernel.node'))).toBe(true)
+      expect(await readdir(path.join(home, 'node_modules'))).toEqual(['pkcs11js'])
+      expect(await readFile(path.join(home, 'THIRD-PARTY-LICENSES.txt'), 'utf8')).toMatch(/^commander \d/m)
+    })
+
+    test('it examines a fleet, stores a file, finds it and brings it back', async () => {
+      const { stdout } = await sealfleet('doctor', '--json')
+      const { findings } = JSON.parse(stdout) as { findings: { check: string; state: string }[] }
+      expect(findings.filter(({ state }) => state === 'failed')).toEqual([])
+      await writeFile(path.join(fleet.root, 'by-hand'), 'by hand')
+      await sealfleet('enqueue', path.join(fleet.root, 'by-hand'), '--id', 'by hand', '--wait')
+      expect((await sealfleet('status', 'by hand')).stdout).toContain('STORED')
+      await sealfleet('restore', 'by hand', '-o', 'copy')
+      expect(await readFile(path.join(prefix.path, 'copy'), 'utf8')).toBe('by hand')
+    })
+
+    test('it brings the migrations of its version', async () => {
+      const migrate = path.join(prefix.path, 'bin/sealfleet-migrate')
+      const { stdout } = await run(migrate, ['--status', '--json'], { env: settings })
+      expect(JSON.parse(stdout)).toMatchObject({ pending: [], failed: [], changed: [] })
+    })
   })
 })
