@@ -29,6 +29,7 @@ const PRINTS: readonly (readonly [title: string, printed: RegExp])[] = [
   ['Through Postgres and Redis', /state: 'STORED',[^]*domain: 'default'[^]*length: 11,/],
   ['Many files', /^file 2500: PAYLOAD_INVALID, .*\nMap\(2\) \{ 'queued' => 2500, 'invalid' => 1 \}\n$/],
   ['Inside your own transaction', /^committed\nSTORED\n$/],
+  ['Webhooks', /^msg_1 file\.stored\n$/],
   ['Errors', /^DB_UNAVAILABLE true Ask again/],
 ]
 
