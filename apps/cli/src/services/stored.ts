@@ -1,8 +1,7 @@
-import { FormatError, type ObjectReader, type OpenOptions } from '@sealfleet/format'
 import { getFile } from '@sealfleet/records/files'
-import { objectRecord } from '@sealfleet/records/attempts'
-import type { CommittedAttempt, FileRow, Records } from '@sealfleet/records'
-import { recordedReader, type Store } from '@sealfleet/store'
+import { readableObject, registeredKeys, type StoredFile, type StoredFiles } from '@sealfleet/objects'
+import type { Records } from '@sealfleet/records'
+import type { Store } from '@sealfleet/store'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { explainCode } from '../describe-error.js'
@@ -10,28 +9,14 @@ import { EXIT } from '../exit-status.js'
 import { deletionText } from '../files/deletion.js'
 import { findFileId, noSuchFile } from '../input/file-id.js'
 import { fleetLockout, openPool } from './hsm.js'
-import { registeredKeys, type KeyState, type RegisteredKeys } from '@sealfleet/objects'
 import { openDatabase } from './records.js'
 import { openObjectStore } from './store.js'
 
-/** A file that is STORED, with the attempt to open. */
-export interface StoredFile {
-  readonly file: FileRow
-  readonly committed: CommittedAttempt
-}
-
-/** The arguments of `openObject` and `verifyObject` for a stored file. */
-export interface ReadableObject {
-  readonly reader: ObjectReader
-  readonly options: OpenOptions
-}
-
 /** Records, store and HSM, opened once for all files of a command; closed when it ends. */
-export interface FileStore {
+export interface FileStore extends StoredFiles {
   readonly records: Records
   /** Throws NOT_FOUND or FILE_NOT_STORED (status 4). */
   find(given: string): Promise<StoredFile>
-  object(stored: StoredFile): Promise<ReadableObject>
 }
 
 export async function openFileStore(context: CommandContext): Promise<FileStore> {
@@ -57,13 +42,7 @@ export async function openFileStore(context: CommandContext): Promise<FileStore>
   return {
     records,
     find: (given) => findStored(records, given),
-    object: async (stored) => {
-      await assertKekLives(keys.keyState, stored)
-      return {
-        reader: await recordedReader(await storeOf(stored.committed.bucket), stored.committed, context.signal),
-        options: openOptions(keys, stored, context.signal),
-      }
-    },
+    object: (stored) => readableObject({ keys, storeOf }, stored, context.signal),
   }
 }
 
@@ -88,34 +67,4 @@ async function findStored(records: Records, given: string): Promise<StoredFile> 
         ? 'wait for it: sealfleet status'
         : `sealfleet trace ${file.id}`,
   })
-}
-
-/** Nonces under a destroyed KEK are lost forever: reported at once, as for a destroyed master key, without the HSM. */
-async function assertKekLives(keyState: KeyState, { committed }: StoredFile): Promise<void> {
-  if (committed.wrappedNonces === null) return
-  const { kekVersion: version } = committed.wrappedNonces
-  const state = await keyState({ role: 'kek', domain: committed.domain, suite: 1, version })
-  if (state === 'destroyed')
-    throw new FormatError(
-      'E_KEY_DESTROYED',
-      `kek ${version} of domain ${committed.domain}, which wraps the nonces, was destroyed`,
-    )
-}
-
-function openOptions(
-  { hsm, keyState }: RegisteredKeys,
-  { file, committed }: StoredFile,
-  signal: AbortSignal,
-): OpenOptions {
-  const { wrappedNonces } = committed
-  return {
-    keys: hsm,
-    unwrapper: hsm,
-    context: file.context,
-    expectedFileId: file.id,
-    record: objectRecord(file.id, committed),
-    ...(wrappedNonces === null ? {} : { wrappedNonces }),
-    keyState,
-    signal,
-  }
 }

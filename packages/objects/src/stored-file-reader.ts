@@ -7,7 +7,7 @@ import {
   type VerifyResult,
 } from '@sealfleet/format'
 import { StoreError } from '@sealfleet/store'
-import type { FileStore, StoredFile } from './stored.js'
+import type { StoredFile, StoredFiles } from './stored-files.js'
 
 /**
  * How often one read may continue in another object. A file is re-encrypted once per rotation, and its old object stays
@@ -30,22 +30,22 @@ export interface StoredFileReader extends Disposable {
   readRange(start: number, end: number, options: ReadOptions): AsyncGenerator<Buffer, void, void>
 }
 
-/** Opens a stored file. Throws NOT_FOUND, FILE_NOT_STORED, and what openObject throws. */
-export async function openObjectReader(library: FileStore, given: string): Promise<StoredFileReader> {
-  return onPresentObject(library, await library.find(given), async (stored) => {
-    const { reader, options } = await library.object(stored)
-    return new StoredReading(library, stored, await openObject(reader, options))
+/** Opens a stored file. Throws what `files.find` and openObject throw. */
+export async function openObjectReader(files: StoredFiles, given: string): Promise<StoredFileReader> {
+  return onPresentObject(files, await files.find(given), async (stored) => {
+    const { reader, options } = await files.object(stored)
+    return new StoredReading(files, stored, await openObject(reader, options))
   })
 }
 
 /** Verifies a stored file's object: all of one object, the file's current one when the last byte has been read. */
 export async function verifyStoredFile(
-  library: FileStore,
+  files: StoredFiles,
   stored: StoredFile,
   onProgress: NonNullable<VerifyOptions['onProgress']>,
 ): Promise<VerifyResult> {
-  return onPresentObject(library, stored, async (present) => {
-    const { reader, options } = await library.object(present)
+  return onPresentObject(files, stored, async (present) => {
+    const { reader, options } = await files.object(present)
     return verifyObject(reader, { ...options, onProgress })
   })
 }
@@ -53,13 +53,13 @@ export async function verifyStoredFile(
 class StoredReading implements StoredFileReader {
   readonly stored: StoredFile
   readonly length: number
-  readonly #library: FileStore
+  readonly #files: StoredFiles
   #present: StoredFile
   #opened: OpenedObject
   #moves = 0
 
-  constructor(library: FileStore, stored: StoredFile, opened: OpenedObject) {
-    this.#library = library
+  constructor(files: StoredFiles, stored: StoredFile, opened: OpenedObject) {
+    this.#files = files
     this.stored = stored
     this.length = opened.plaintextLength
     this.#present = stored
@@ -108,10 +108,10 @@ class StoredReading implements StoredFileReader {
     this.#moves += 1
     if (this.#moves > MAX_RELOCATIONS) throw gone
     const { stored, opened } = await onPresentObject(
-      this.#library,
-      await newerThan(this.#library, this.#present, gone),
+      this.#files,
+      await newerThan(this.#files, this.#present, gone),
       async (present) => {
-        const { reader, options } = await this.#library.object(present)
+        const { reader, options } = await this.#files.object(present)
         return { stored: present, opened: await openObject(reader, options) }
       },
     )
@@ -127,7 +127,7 @@ class StoredReading implements StoredFileReader {
 
 /** Runs `use` on the object that the record names; when it is gone and the record names another by now, on that. */
 async function onPresentObject<T>(
-  library: FileStore,
+  files: StoredFiles,
   stored: StoredFile,
   use: (stored: StoredFile) => Promise<T>,
 ): Promise<T> {
@@ -137,14 +137,14 @@ async function onPresentObject<T>(
       return await use(present)
     } catch (error) {
       if (!isGone(error) || moves === MAX_RELOCATIONS) throw error
-      present = await newerThan(library, present, error)
+      present = await newerThan(files, present, error)
     }
   }
 }
 
 /** The file's current record. Throws `gone` when it still names the same attempt: that object is lost. */
-async function newerThan(library: FileStore, stored: StoredFile, gone: StoreError): Promise<StoredFile> {
-  const now = await library.find(stored.file.id)
+async function newerThan(files: StoredFiles, stored: StoredFile, gone: StoreError): Promise<StoredFile> {
+  const now = await files.find(stored.file.id)
   if (now.committed.id === stored.committed.id) throw gone
   return now
 }
