@@ -1,11 +1,13 @@
 /**
  * `npm run quickstart [-- PATH…]`: from a fresh clone to sealed files. Installs missing programs, starts private
  * services below .sealfleet/ (their roots are the folders of the PATHs, or the samples' own, and nothing else), makes
- * master keys, starts two workers, maintenance and the dashboard, seals sample files (or the PATHs), restores one and
- * compares it, and shows that the stored bytes are not the plaintext. Another run uses what is there.
+ * master keys, starts two workers, maintenance, the dashboard and the HTTP API, seals sample files (or the PATHs),
+ * restores one and compares it, shows that the stored bytes are not the plaintext, and makes a token of the API. Another
+ * run uses what is there.
  */
 import './lib/node-version.mjs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { checkPath } from './lib/check-path.mjs'
 import { applicationEnvironment, writeEnvironment } from './lib/environment.mjs'
@@ -21,7 +23,7 @@ import { runNode, runStep } from './lib/run.mjs'
 import { Refusal, runMain, say } from './lib/say.mjs'
 import { loadState, rememberRoots } from './lib/service-state.mjs'
 
-const APPLICATIONS = ['worker-1', 'worker-2', 'maintenance', 'ops']
+const APPLICATIONS = ['worker-1', 'worker-2', 'maintenance', 'ops', 'gateway']
 /** Objects up to this size are fetched whole to look for plaintext in them. */
 const LOOK_INSIDE_UP_TO = 64 * 1024 * 1024
 
@@ -56,7 +58,7 @@ await runMain(async () => {
   await runHere('making of the bucket', [join(checkout, 'tools/bucket.mjs')], inHere)
   await sealfleet('keys', ['keys', 'init', '--with-audit'], inHere)
 
-  title('Workers, maintenance and dashboard')
+  title('Workers, maintenance, dashboard and HTTP API')
   const { services } = await startServices({ home, names: APPLICATIONS })
 
   title(`Sealing ${asked.length > 0 ? paths.join(', ') : `${paths.length} sample files`}`)
@@ -73,6 +75,9 @@ await runMain(async () => {
   if (shown.size <= LOOK_INSIDE_UP_TO) await showStored(shown, env)
   else console.log(`${shown.objectKey}: too large to show here`)
 
+  title('The HTTP API')
+  await showApi(`http://127.0.0.1:${services['gateway']?.port}`, shown, inHere)
+
   title('How to go on')
   console.log(`In any terminal in this folder:
   npm run quickstart -- PATH…             lets workers read those folders too, and seals them
@@ -86,6 +91,32 @@ Logs:      ${join(home, 'logs')}
 Stop:      npm run services -- stop       (data and keys stay; \`npm run services -- start\` goes on with them)`)
   return 0
 })
+
+/**
+ * Makes a token, and says how to store and to read back by curl alone.
+ *
+ * @param {string} address
+ * @param {import('./lib/quickstart/stored.mjs').Stored} file
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function showApi(address, file, env) {
+  const made = join(home, 'quickstart-token')
+  // A name is free once: each run has a token of its own, for a week.
+  const name = `quickstart ${new Date().toISOString().replace(/[:.]/g, '-')}`
+  const scopes = ['enqueue', 'read', 'verify'].flatMap((scope) => ['--scope', scope])
+  const args = [join(checkout, 'apps/cli/bin/sealfleet.mjs'), 'tokens', 'create', name, ...scopes, '--expires', '7d']
+  const { status, stdout } = spawnSync(process.execPath, args, {
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  if (status !== 0) throw new Refusal(`Making a token failed (exit status ${status}); see above.`)
+  await writeFile(made, `header = "Authorization: Bearer ${stdout.trim()}"\n`, { mode: 0o600 })
+  const item = JSON.stringify({ root: file.root, path: file.source })
+  console.log(`A token is in ${made}, for curl's -K:
+  curl -K ${made} --json '${item.replaceAll("'", "'\\''")}' ${address}/v1/files
+  curl -K ${made} -f -o copy ${address}/v1/files/${file.id}/content`)
+}
 
 /** @param {string} text */
 function title(text) {

@@ -22,14 +22,14 @@ import { loadState } from './lib/service-state.mjs'
 
 const USAGE = `npm run services -- VERB [--tests | --home DIR] [--only NAME,…] [--json]
 
-  start    starts what does not run (workers, maintenance and ops too, if they did before), and writes DIR/env
+  start    starts what does not run (workers, maintenance, ops and the gateway too, if they did before), and writes DIR/env
   stop     ends what was started here; data, ports and passwords stay
   status   says what runs where (exit status 1 when something is stopped)
   env      prints the environment that leads to the services
 
   --tests  the tests' services (.sealfleet/test) instead of the quickstart's (.sealfleet)
   --home   another directory
-  --only   these services: redis, postgres, softhsm, s3rver, radosgw, worker-<N>, maintenance, ops
+  --only   these services: redis, postgres, softhsm, s3rver, radosgw, worker-<N>, maintenance, ops, gateway
   --json   results as JSON`
 
 await runMain(async () => {

@@ -1,5 +1,5 @@
 /**
- * The applications (workers, maintenance and ops) as supervised services: built, with the environment of this home,
+ * The applications (workers, maintenance, ops and the gateway) as supervised services: built, with the environment of this home,
  * detached.
  */
 import { createHash } from 'node:crypto'
@@ -13,11 +13,15 @@ import { checkout } from './places.mjs'
 import { processService } from './process-service.mjs'
 import { Refusal } from './say.mjs'
 
-/** `worker-1` runs `bundle/worker.mjs`, `maintenance` and `ops` run their own. @param {string} name */
+/** `worker-1` runs `bundle/worker.mjs`, `maintenance`, `ops` and `gateway` run their own. @param {string} name */
 const programOf = (name) => join(bundleFolder, `${name.replace(/-\d+$/, '')}.mjs`)
 
 /** The variable with the port of a program's own health checks. @type {Record<string, string>} */
-const PORT_VARIABLES = { ops: 'SEALFLEET_OPS_PORT', maintenance: 'SEALFLEET_MAINTENANCE_PORT' }
+const PORT_VARIABLES = {
+  ops: 'SEALFLEET_OPS_PORT',
+  maintenance: 'SEALFLEET_MAINTENANCE_PORT',
+  gateway: 'SEALFLEET_GATEWAY_PORT',
+}
 
 /** @param {string} home @param {string} name */
 const directoryOf = (home, name) => join(home, 'apps', name)

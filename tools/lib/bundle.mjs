@@ -19,6 +19,7 @@ const PROGRAMS = {
   worker: 'apps/worker/dist/main.js',
   maintenance: 'apps/maintenance/dist/main.js',
   ops: 'apps/ops/dist/main.js',
+  gateway: 'apps/gateway/dist/main.js',
   agent: 'packages/hsm/dist/agent/main.js',
   migrate: 'packages/records/dist/migrate/command.js',
 }

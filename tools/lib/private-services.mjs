@@ -25,12 +25,12 @@ const SERVERS = { redis, postgres, softhsm, s3rver, radosgw }
 export const QUICKSTART_SERVICES = ['redis', 'postgres', 'softhsm', 's3rver']
 export const TEST_SERVICES = ['redis', 'postgres', 's3rver', 'radosgw']
 
-/** @param {string} name @returns {Service} `worker-1`, `worker-2`, …, `maintenance` and `ops` are the applications */
+/** @param {string} name @returns {Service} `worker-1`, `worker-2`, …, `maintenance`, `ops` and `gateway` are the applications */
 function serviceNamed(name) {
-  const service = SERVERS[name] ?? (/^(worker-\d+|maintenance|ops)$/.test(name) ? app : undefined)
+  const service = SERVERS[name] ?? (/^(worker-\d+|maintenance|ops|gateway)$/.test(name) ? app : undefined)
   if (service) return service
   throw new Refusal(
-    `There is no service \`${name}\`; known are ${Object.keys(SERVERS).join(', ')}, worker-<N>, maintenance, ops.`,
+    `There is no service \`${name}\`; known are ${Object.keys(SERVERS).join(', ')}, worker-<N>, maintenance, ops, gateway.`,
   )
 }
 

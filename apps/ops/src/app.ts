@@ -2,7 +2,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import type { Logger } from '@sealfleet/telemetry'
 import { answerTo } from './failure.js'
 import { guardHost, guardMethod, securityHeaders } from './guards.js'
-import { readiness, type HealthProbe } from './health.js'
+import { readiness, type HealthProbe } from '@sealfleet/runtime'
 
 export interface AppOptions {
   /** the configured host name, trusted in the Host header */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { isTrustedHost } from '../src/guards.js'
-import { readiness } from '../src/health.js'
+import { readiness } from '@sealfleet/runtime'
 import { shownJobData, shownProgress, shownReport, shownRequestData } from '../src/shown-data.js'
 
 describe('the Host header', () => {

@@ -1,5 +1,6 @@
 import type { Concern } from './concern.js'
 import { database, type DatabaseConfig } from './concerns/database.js'
+import { gateway, type GatewayConfig } from './concerns/gateway.js'
 import { hsm, type HsmConfig } from './concerns/hsm.js'
 import { kernelChoice, type KernelConfig } from './concerns/kernel.js'
 import { log, type LogConfig } from './concerns/log.js'
@@ -27,6 +28,7 @@ export interface Sections {
   readonly worker: WorkerConfig
   readonly maintenance: MaintenanceConfig
   readonly ops: OpsConfig
+  readonly gateway: GatewayConfig
 }
 
 export type Need = keyof Sections
@@ -45,6 +47,7 @@ export const CONCERNS: { readonly [N in Need]: Concern<Sections[N]> } & {
   worker,
   maintenance,
   ops,
+  gateway,
   log,
   kernel: kernelChoice,
   protection,
@@ -128,11 +131,11 @@ function sharedFoldersOf(env: Readonly<Record<string, string | undefined>>): rea
 }
 
 /** How each networked dependency of the program is reached. A status server without a port does not listen. */
-function transportsOf({ redis, database, s3, ops, worker, maintenance }: Partial<Sections>): Exposed {
+function transportsOf({ redis, database, s3, ops, gateway, worker, maintenance }: Partial<Sections>): Exposed {
   const ports = [worker, maintenance].flatMap((section) => (section === undefined ? [] : [section.healthPort]))
   const listens = ports.length === 0 || ports.some((port) => port !== undefined)
   return Object.fromEntries(
-    Object.entries({ redis, database, s3, ops: listens ? ops : undefined }).map(([name, section]) => [
+    Object.entries({ redis, database, s3, ops: listens ? ops : undefined, gateway }).map(([name, section]) => [
       name,
       section?.transport,
     ]),

@@ -16,6 +16,7 @@ export {
   storeOptions,
   workerRedis,
 } from './open.js'
+export { type HealthProbe, type Readiness, readiness } from './readiness.js'
 export { outageReporter, repeat } from './repeat.js'
 export { runProgram } from './program.js'
 export { LastResults, startRounds } from './rounds.js'

@@ -11,6 +11,7 @@ const SHAPES = {
   attemptId: 'uuid',
   batchId: 'uuid',
   requestId: 'uuid',
+  apiToken: 'uuid',
   runId: 'uuid',
   domain: 'domain',
   jobId: 'jobId',

@@ -73,6 +73,19 @@ export function createMetrics({ processMetrics = true, defaultLabels }: MetricsO
     ),
     workerReady: gauge('worker_ready', '1 when this process takes jobs'),
 
+    gatewayRequests: counter('gateway_requests_total', 'Requests to the HTTP API that ended, by operation and status', [
+      'operation',
+      'status',
+    ]),
+    gatewaySeconds: histogram('gateway_request_duration_seconds', 'Duration of requests to the HTTP API', LONG_S, [
+      'operation',
+    ]),
+    gatewayOpen: gauge('gateway_open_requests', 'Requests to the HTTP API that this process is answering'),
+    gatewaySentBytes: counter('gateway_sent_plaintext_bytes_total', 'Bytes of plaintext sent to readers'),
+    gatewayCut: counter('gateway_cut_downloads_total', 'Downloads that were cut off after their first byte, by code', [
+      'code',
+    ]),
+
     queueJobs: gauge('queue_jobs', 'Jobs in a queue by state', ['queue', 'state']),
     queueOldestSeconds: gauge('queue_oldest_job_seconds', 'Age of the oldest waiting job', ['queue']),
     queuePaused: gauge('queue_paused', '1 when the intake of a queue is paused', ['queue']),

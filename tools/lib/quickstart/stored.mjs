@@ -4,6 +4,8 @@ import { join, sep } from 'node:path'
 /**
  * @typedef {object} Stored
  * @property {string} id of the file
+ * @property {string} root name of its root
+ * @property {string} source path below the root
  * @property {string} path of the source, absolute
  * @property {number} size of the plaintext in bytes
  * @property {string} bucket
@@ -29,7 +31,15 @@ export async function storedBelow(env, paths) {
       const wanted = paths.some((asked) => path === asked || path.startsWith(`${asked}${sep}`))
       if (!wanted || !committed || found.has(path)) continue
       const { plaintextLength, bucket, objectKey } = committed
-      found.set(path, { id: file.id, path, size: plaintextLength ?? 0, bucket, objectKey })
+      found.set(path, {
+        id: file.id,
+        root: file.source.root,
+        source: file.source.path,
+        path,
+        size: plaintextLength ?? 0,
+        bucket,
+        objectKey,
+      })
     }
     return [...found.values()].sort((a, b) => a.size - b.size || (a.path < b.path ? -1 : 1))
   } finally {

@@ -6,7 +6,7 @@ import type { Transport } from '../transport.js'
 import { withDefault } from '../variable.js'
 
 /** Dependencies reached over a network. */
-const NETWORKED = ['redis', 'database', 's3', 'ops'] as const
+const NETWORKED = ['redis', 'database', 's3', 'ops', 'gateway'] as const
 export type Networked = (typeof NETWORKED)[number]
 
 /** Settings for the protection of connections and files, which every program gets, whatever sections it uses. */
@@ -22,7 +22,7 @@ const variables = {
     name: 'SEALFLEET_ALLOW_PLAINTEXT',
     description:
       'what may be reached, or listen, without verified TLS beyond this machine; everything else is refused; for networks of your own alone',
-    expects: 'none, or redis, database, s3 and ops, separated by commas',
+    expects: 'none, or redis, database, s3, ops and gateway, separated by commas',
     example: 'redis,database',
     schema: z.string().transform((value, context): ReadonlySet<Networked> => {
       if (value === 'none') return new Set()
@@ -63,6 +63,10 @@ const MENDS: Readonly<Record<Networked, { readonly variable: string; readonly me
   ops: {
     variable: 'SEALFLEET_OPS_HOST',
     mend: 'listen on 127.0.0.1 behind a proxy on this machine that has TLS and asks who is there',
+  },
+  gateway: {
+    variable: 'SEALFLEET_GATEWAY_HOST',
+    mend: 'listen on 127.0.0.1 behind a proxy on this machine that has TLS',
   },
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { RecordsError } from '../db/errors.js'
 import { Prisma, type Batch } from '../generated/client.js'
-import { uuid } from '../db/ids.js'
+import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { countsByState, type Counts } from './counts.js'
 
@@ -43,17 +43,30 @@ export interface BatchProgress {
   readonly deadByCode: Readonly<Record<string, number>>
 }
 
-/** One batch's progress and report. Undefined when there is no such batch. */
-export async function batchProgress(db: Queryable, batchId: string): Promise<BatchProgress | undefined> {
+/**
+ * One batch's progress and report. Undefined when there is no such batch.
+ * @param domains counts files of these domains alone
+ */
+export async function batchProgress(
+  db: Queryable,
+  batchId: string,
+  domains?: readonly string[],
+): Promise<BatchProgress | undefined> {
   const batch = await getBatch(db, batchId)
   if (batch === undefined) return undefined
-  const byState = await countsByState(db, batchId)
+  const byState = await countsByState(db, batchId, domains)
+  const ids = domains?.map(domainToUuid)
   const [sum] = await db.query<{ bytes: bigint }>(Prisma.sql`
     SELECT coalesce(sum(a.plaintext_length), 0)::bigint AS bytes
     FROM files f JOIN attempts a ON a.id = f.committed_attempt_id
-    WHERE f.batch_id = ${batchId}::uuid AND f.state = 'STORED'`)
+    WHERE f.batch_id = ${batchId}::uuid AND f.state = 'STORED'
+      ${ids === undefined ? Prisma.empty : Prisma.sql`AND f.domain_id = ANY(${ids}::uuid[])`}`)
   const dead = await db.read(({ file }) =>
-    file.groupBy({ by: 'lastFailureCode', where: { batchId, state: 'DEAD' }, _count: true }),
+    file.groupBy({
+      by: 'lastFailureCode',
+      where: { batchId, state: 'DEAD', ...(ids !== undefined && { domainId: { in: ids } }) },
+      _count: true,
+    }),
   )
   return {
     batch,

@@ -1,14 +1,17 @@
 import { Prisma } from '../generated/client.js'
-import { uuid } from '../db/ids.js'
+import { domainToUuid, uuid } from '../db/ids.js'
 import type { Queryable } from '../db/records.js'
 import { coveredByLease } from '../attempts/live-lease.js'
 import { FILE_STATES, type FileState } from '../db/terms.js'
 
 export type Counts = Readonly<Record<FileState, number>>
 
-/** Files by state, of one batch or of all. */
-export async function countsByState(db: Queryable, batchId?: string): Promise<Counts> {
-  const where = { ...(batchId !== undefined && { batchId: uuid(batchId, 'the batch id') }) }
+/** Files by state, of one batch or of all. @param domains those of these domains alone */
+export async function countsByState(db: Queryable, batchId?: string, domains?: readonly string[]): Promise<Counts> {
+  const where = {
+    ...(batchId !== undefined && { batchId: uuid(batchId, 'the batch id') }),
+    ...(domains !== undefined && { domainId: { in: domains.map(domainToUuid) } }),
+  }
   const rows = await db.read(({ file }) => file.groupBy({ by: 'state', where, _count: true }))
   const of = new Map(rows.map((row) => [row.state, row._count]))
   return Object.fromEntries(FILE_STATES.map((state) => [state, of.get(state) ?? 0])) as Counts

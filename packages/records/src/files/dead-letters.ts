@@ -17,6 +17,8 @@ export interface DeadLetterFilter {
   readonly code?: string | undefined
   readonly class?: string | undefined
   readonly domain?: string | undefined
+  /** Letters of these domains alone; refused requests that name none are left out. */
+  readonly domains?: readonly string[] | undefined
   readonly fileId?: string | undefined
   /** Created before / at or after. */
   readonly before?: Date | undefined
@@ -38,6 +40,7 @@ export async function listDeadLetters(db: Queryable, filter: DeadLetterFilter = 
       ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
       ...(filter.fileId !== undefined && { fileId: uuid(filter.fileId, 'the file id') }),
       AND: [
+        ...(filter.domains === undefined ? [] : [{ domainId: { in: filter.domains.map(domainToUuid) } }]),
         ...(filter.before === undefined ? [] : [{ createdAt: { lt: filter.before } }]),
         ...(filter.since === undefined ? [] : [{ createdAt: { gte: filter.since } }]),
         // The first is for the index: a page begins in it where the one before ended.

@@ -11,6 +11,8 @@ import { retryingIds } from './retrying-files.js'
 export interface FileFilter {
   readonly state?: FileState | undefined
   readonly domain?: string | undefined
+  /** Files of these domains alone. */
+  readonly domains?: readonly string[] | undefined
   readonly batchId?: string | undefined
   /** Name of the source root. */
   readonly root?: string | undefined
@@ -20,6 +22,9 @@ export interface FileFilter {
   readonly code?: string | undefined
   /** Files that failed and are retried: by an index that holds no others. */
   readonly retrying?: boolean | undefined
+  /** Accepted at or after / before. */
+  readonly acceptedSince?: Date | undefined
+  readonly acceptedBefore?: Date | undefined
   /** The whole path below the root. */
   readonly path?: string | undefined
 }
@@ -60,6 +65,11 @@ export async function listFiles(
       ...(filter.code !== undefined && { lastFailureCode: filter.code, NOT: { state: 'STORED' } }),
       ...(filter.state !== undefined && { state: filter.state }),
       ...(filter.domain !== undefined && { domainId: domainToUuid(filter.domain) }),
+      AND: [
+        ...(filter.domains === undefined ? [] : [{ domainId: { in: filter.domains.map(domainToUuid) } }]),
+        ...(filter.acceptedSince === undefined ? [] : [{ acceptedAt: { gte: filter.acceptedSince } }]),
+        ...(filter.acceptedBefore === undefined ? [] : [{ acceptedAt: { lt: filter.acceptedBefore } }]),
+      ],
       ...(filter.batchId !== undefined && { batchId: uuid(filter.batchId, 'the batch id') }),
       ...(filter.root !== undefined && { sourceRoot: filter.root }),
       ...(filter.path !== undefined && { sourcePath: filter.path }),

@@ -34,7 +34,7 @@ export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
     SELECT id, host, detail->'keys' AS keys FROM workers
     WHERE (state IN ('READY', 'DRAINING') OR (state = 'STARTING' AND jsonb_typeof(detail->'keys') = 'object'))
       AND expires_at > clock_timestamp()
-      AND detail->>'program' IS DISTINCT FROM 'maintenance'
+      AND coalesce(detail->>'program', 'worker') NOT IN ('maintenance', 'gateway')
     ORDER BY started_at, id`)
   return rows.map(({ id, host, keys }) => ({ id, host, keys: keyReport(keys) }))
 }

@@ -11,7 +11,7 @@ export function isOfInterest({ state, alive, expiresAt }: WorkerRow): boolean {
 
 /** Maintenance has a row among the workers and takes no jobs. */
 export function takesJobs({ detail }: Pick<WorkerRow, 'detail'>): boolean {
-  return fieldOf(detail, 'program') !== 'maintenance'
+  return !['maintenance', 'gateway'].includes(String(fieldOf(detail, 'program')))
 }
 
 /** Ready, and no breaker keeps it from taking jobs. A missing folder holds back only the jobs of its root. */
