@@ -78,7 +78,8 @@ describe('docker-compose.yml', () => {
 
   it('watches the health of everything that keeps running', () => {
     const kept = services.filter(([, { restart, profiles }]) => restart !== 'no' && !profiles)
-    expect(kept.map(([name]) => name).sort()).toEqual(['maintenance', 'ops', 'postgres', 'redis', 's3', 'worker'])
+    const names = ['gateway', 'maintenance', 'ops', 'postgres', 'redis', 's3', 'worker']
+    expect(kept.map(([name]) => name).sort()).toEqual(names)
     for (const [name, { healthcheck }] of kept)
       expect([name, healthcheck?.test[0]]).toEqual([name, expect.stringMatching(/^CMD/)])
   })
