@@ -380,13 +380,13 @@ test('removing, verifying, batches and dead letters are the calls of the API', a
       ? void res.writeHead(204).end()
       : json(res, 200, { ok: true, deadLetters: [], next: null }),
   )
-  await at.client.remove(ID)
+  await at.client.remove(ID, { reason: 'by mistake' })
   expect(await at.client.verify(ID)).toMatchObject({ ok: true })
   await at.client.batch('March 2026')
   for await (const _ of at.client.deadLetters({ code: 'POISON' })) throw new Error('there is none')
   await at.client.discardDeadLetters(['1'], { reason: 'not wanted' })
   expect(at.requests.map(({ method, url }) => `${method} ${url}`)).toEqual([
-    `DELETE /v1/files/${ID}`,
+    `DELETE /v1/files/${ID}?reason=by+mistake`,
     `POST /v1/files/${ID}/verify`,
     'GET /v1/batches/March%202026',
     'GET /v1/dead-letters?code=POISON',

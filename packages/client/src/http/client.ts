@@ -142,9 +142,13 @@ export class SealfleetClient {
     await saveAs(await this.read(id, options), path, overwrite)
   }
 
-  /** Deletes a file, as `sealfleet rm` does. @throws {SealfleetError} NOT_FOUND, HELD, BAD_STATE */
-  async remove(id: string, { signal }: CallOptions = {}): Promise<void> {
-    const response = await this.#transport.send({ method: 'DELETE', path: filePath(id), signal })
+  /**
+   * Deletes a file, as `sealfleet rm` does. `reason`: 1 to 2,000 characters, for the audit log.
+   * @throws {SealfleetError} NOT_FOUND, HELD, BAD_STATE
+   */
+  async remove(id: string, { reason, signal }: CallOptions & { readonly reason: string }): Promise<void> {
+    const path = `${filePath(id)}?${new URLSearchParams({ reason }).toString()}`
+    const response = await this.#transport.send({ method: 'DELETE', path, signal })
     await response.body?.cancel()
   }
 
