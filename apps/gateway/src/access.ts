@@ -34,11 +34,12 @@ export class Caller {
   }
 }
 
+const REALM = 'realm="sealfleet"'
 const REFUSALS = { unknown: 'UNAUTHENTICATED', expired: 'TOKEN_EXPIRED', revoked: 'TOKEN_REVOKED' } as const
 
 /** @param header `Authorization` as it came @throws Problem UNAUTHENTICATED, TOKEN_EXPIRED, TOKEN_REVOKED; RecordsError */
 export async function authenticate(records: Records, header: string | undefined): Promise<Caller> {
-  const challenge = { headers: { 'www-authenticate': 'Bearer realm="sealfleet"' } }
+  const challenge = { headers: { 'www-authenticate': `Bearer ${REALM}` } }
   const [, text] = /^Bearer +(\S{1,200})$/i.exec(header ?? '') ?? []
   if (text === undefined) throw new Problem('UNAUTHENTICATED', undefined, challenge)
   const checked = await checkToken(records, text)

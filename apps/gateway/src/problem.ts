@@ -10,7 +10,7 @@ export const HTTP_CODES = {
   UNAUTHENTICATED: {
     status: 401,
     title: 'The request has no valid token.',
-    fix: 'Send `Authorization: Bearer TOKEN` with a token of this fleet.',
+    fix: 'Send a token of this fleet in the header `Authorization`, of the type `Bearer`.',
   },
   TOKEN_EXPIRED: { status: 401, title: 'The token has expired.', fix: 'Ask the operators for a new token.' },
   TOKEN_REVOKED: { status: 401, title: 'The token was revoked.', fix: 'Ask the operators for a new token.' },

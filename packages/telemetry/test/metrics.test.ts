@@ -24,6 +24,8 @@ test('no label can hold an id', async () => {
     'queue',
     'state',
     'operation',
+    // Of HTTP answers.
+    'status',
     'reason',
     'direction',
     'dependency',

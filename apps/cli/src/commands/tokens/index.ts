@@ -58,8 +58,9 @@ export function tokensVerbs(program: Command, runner: Runner): void {
     .addHelpText(
       'after',
       `
-The token is printed on standard output, alone, and kept nowhere: the database has its SHA-256. Its holder sends it as
-\`Authorization: Bearer TOKEN\`. To exchange one, create the next under another name, hand it out, then revoke the old one.`,
+The token is printed on standard output, alone, and kept nowhere: the database has its SHA-256. Its holder sends it in
+the header \`Authorization\`, of the type \`Bearer\`. To exchange one, create the next under another name, hand it out, then
+revoke the old one.`,
     )
   perform<CreateOptions>(commonOptions(create, { changes: true }), runner, createAction)
 
