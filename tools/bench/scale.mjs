@@ -6,8 +6,8 @@
  * Three fleets on the same radosgw, Postgres and Redis, each with a database and a queue of its own: an empty one and a
  * full one with one worker each, and an empty one with two. The full one has `--rows` stored files with an attempt each
  * and `--dead` dead ones with open letters (made by SQL), and `--waiting` jobs that its worker takes from. In each round
- * each fleet in turn is let loose on `--files` files, while the others are paused. Time counts from there until so many
- * jobs have left the queue, but for the last few, which an empty queue would end one by one. Ratios are taken within a
+ * each fleet in turn is let loose on `--files` files, while the others are paused. Time counts until that number
+ * of jobs has left the queue, but for the last few, which an empty queue would end one by one. Ratios are taken within a
  * round; the first one warms up.
  */
 import { link, mkdir, writeFile } from 'node:fs/promises'
@@ -109,7 +109,7 @@ async function openFleet(closers, workers) {
       const refused = results.find(({ outcome }) => outcome !== 'queued')
       if (refused !== undefined) throw new Refusal(`a file is ${refused.outcome}`)
     },
-    /** Seconds in which so many jobs leave the queue. @param {number} count */
+    /** Seconds in which this number of jobs leaves the queue. @param {number} count */
     take: async (count) => {
       const goal = (await left()) - count
       const began = performance.now()

@@ -1,3 +1,4 @@
+import { OtherBuckets } from '@sealfleet/attempts'
 import { tlsOptions, type Config } from '@sealfleet/config'
 import { classify } from '@sealfleet/failures'
 import { assertOwnBucket, registeredKeys, type RegisteredKeys } from '@sealfleet/objects'
@@ -17,8 +18,8 @@ import {
   openHsmPool,
   setHsmStates,
   startHeartbeat,
+  storeOptions,
 } from '@sealfleet/runtime'
-import type { Store } from '@sealfleet/store'
 import type { Logger, Metrics } from '@sealfleet/telemetry'
 import type { AddressInfo } from 'node:net'
 import { DomainNames } from './domains.js'
@@ -59,12 +60,12 @@ export async function runGateway({ config, log, metrics, id }: GatewayOptions): 
     })
     closers.defer(() => ingest.close())
 
-    const open = (bucket: string) => openConfiguredStore({ s3: { ...config.s3, bucket } }, { log, access: 'read-only' })
-    const store = await open(config.s3.bucket)
+    const store = await openConfiguredStore(config, { log, access: 'read-only' })
     closers.defer(() => store.close())
     const assertOurBucket = () => assertOwnBucket({ records, store })
     await assertOurBucket()
-    const storeOf = otherBuckets(store, open, closers)
+    const others = new OtherBuckets(store, storeOptions(config, log))
+    closers.defer(() => others[Symbol.asyncDispose]())
 
     const pool = await openHsmPool(config, {
       agents: hsm.agents,
@@ -93,7 +94,8 @@ export async function runGateway({ config, log, metrics, id }: GatewayOptions): 
     let accepting = true
     const probeHsm = hsmProbe(pool, () => lastUsed)
     const app = createServer({
-      ...{ records, domains: new DomainNames(records), keys: { ...registered, keyState }, storeOf, log, metrics },
+      ...{ records, domains: new DomainNames(records), keys: { ...registered, keyState }, log, metrics },
+      storeOf: (bucket) => others.of(bucket),
       ingest: (actor) => new IngestClient(acceptAs(records, actor), ingest.queue),
       probes: [
         { name: 'postgres', check: () => countsByState(records, NO_BATCH) },
@@ -147,28 +149,4 @@ function acceptAs(records: Records, actor: string): ConstructorParameters<typeof
       await appendAudit(tx, { actor, action: 'files.enqueue', ...subject, detail: { files: accepted.length, domains } })
       return outcomes
     })
-}
-
-/** Objects of a fleet that changed its bucket are in the earlier ones, each opened at its first use. */
-function otherBuckets(
-  store: Store,
-  open: (bucket: string) => Promise<Store>,
-  closers: AsyncDisposableStack,
-): (bucket: string) => Promise<Store> {
-  const others = new Map<string, Promise<Store>>()
-  closers.defer(async () => {
-    for (const opened of await Promise.allSettled(others.values()))
-      if (opened.status === 'fulfilled') opened.value.close()
-  })
-  return async (bucket) => {
-    if (bucket === store.bucket) return store
-    const opening = others.get(bucket) ?? open(bucket)
-    others.set(bucket, opening)
-    try {
-      return await opening
-    } catch (error) {
-      others.delete(bucket)
-      throw error
-    }
-  }
 }

@@ -1,4 +1,4 @@
-/** A register that is full already: rows by SQL, as so many stored and dead files would have left them. */
+/** A register that is full already: rows by SQL, as stored and dead files would have left them. */
 
 /**
  * Stored files of the default domain, each with one committed attempt, and dead files with an open letter each. The

@@ -147,8 +147,7 @@ export class SealfleetClient {
    * @throws {SealfleetError} NOT_FOUND, HELD, BAD_STATE
    */
   async remove(id: string, { reason, signal }: CallOptions & { readonly reason: string }): Promise<void> {
-    const path = `${filePath(id)}?${new URLSearchParams({ reason }).toString()}`
-    const response = await this.#transport.send({ method: 'DELETE', path, signal })
+    const response = await this.#transport.send({ method: 'DELETE', path: filePath(id), query: { reason }, signal })
     await response.body?.cancel()
   }
 
